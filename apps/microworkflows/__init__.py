@@ -1,0 +1,7 @@
+"""Microworkflows: events through a transactional outbox and inbox, one Celery worker per bounded context."""
+
+from microworkflows.errors import PermanentError
+from microworkflows.events import DomainEvent, IncomingEvent, Metadata
+from microworkflows.workflows import microworkflow
+
+__all__ = ["DomainEvent", "IncomingEvent", "Metadata", "PermanentError", "microworkflow"]

@@ -1,0 +1,252 @@
+"""System checks: a contract between contexts that does not hold is found at start, not by the first event.
+
+Ids are stable: ``microworkflows.E0xx`` stops, ``microworkflows.W0xx`` warns; ``SILENCED_SYSTEM_CHECKS`` takes them.
+"""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from celery import current_app
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
+
+from microworkflows import conf, registry, schemas
+from microworkflows.events import DomainEvent
+from microworkflows.models import InboxEvent, OutboxEvent, message_id
+
+TAG = "microworkflows"
+_LONGEST_LABEL = 100 - len(message_id("", OutboxEvent._meta.pk.default()))
+_DATABASES = ("postgresql", "sqlite")
+_BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
+
+
+@register(TAG)
+def check_settings(**kwargs: Any) -> list[CheckMessage]:
+    """E001: ``MICROWORKFLOWS`` is not what the kit understands."""
+    try:
+        conf.current()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), hint="See microworkflows.conf.Settings.", id="microworkflows.E001")]
+    return []
+
+
+@register(TAG)
+def check_database(**kwargs: Any) -> list[CheckMessage]:
+    """E002: outbox and inbox lie in a database that the kit does not know, or apart from each other."""
+    aliases = {router.db_for_write(model) for model in (OutboxEvent, InboxEvent)}
+    if len(aliases) > 1:
+        return [
+            Error(
+                f"Outbox and inbox lie in different databases ({', '.join(sorted(aliases))}), so what was handled and "
+                "what it emitted cannot commit together.",
+                hint="Route both models of django_outbox_pattern to one database.",
+                id="microworkflows.E002",
+            )
+        ]
+    return [
+        Error(
+            f"The database {alias!r} is {connections[alias].vendor}; microworkflows runs on PostgreSQL and SQLite.",
+            hint="Change DATABASES.",
+            id="microworkflows.E002",
+        )
+        for alias in aliases
+        if connections[alias].vendor not in _DATABASES
+    ]
+
+
+@register(TAG)
+def check_duplicate_types(**kwargs: Any) -> list[CheckMessage]:
+    """E010: two classes announce the same type."""
+    count = Counter(event.event_type for event in registry.announcements())
+    return [
+        Error(
+            f"{event_type} is announced by {number} classes: {', '.join(_named(event_type))}.",
+            hint="Keep one. What changes its meaning is a new version: another type.",
+            id="microworkflows.E010",
+        )
+        for event_type, number in count.items()
+        if number > 1
+    ]
+
+
+@register(TAG)
+def check_owners(**kwargs: Any) -> list[CheckMessage]:
+    """E011: the type of a domain event does not begin with the label of the app that announces it."""
+    return [
+        Error(
+            f"{event.__module__}.{event.__qualname__} lives in the app {app.label!r} but has the type "
+            f"{event.event_type!r}.",
+            hint=f"Name it {app.label}.{event.event_type.partition('.')[2]}: the relay goes by the first part.",
+            obj=event,
+            id="microworkflows.E011",
+        )
+        for event in registry.announcements()
+        if (app := apps.get_containing_app_config(event.__module__)) is not None
+        and app.label != event.event_type.partition(".")[0]
+    ]
+
+
+@register(TAG)
+def check_emitted_types(**kwargs: Any) -> list[CheckMessage]:
+    """E012: a microworkflow emits what is no announced domain event of its own context."""
+    return [
+        Error(
+            f"{workflow.label} emits {getattr(event, '__qualname__', event)}, which {workflow.context} does not announce.",
+            hint=f"A context announces its own facts: declare a DomainEvent with a type that begins with "
+            f"{workflow.context!r}.",
+            obj=workflow,
+            id="microworkflows.E012",
+        )
+        for workflow in registry.workflows()
+        for event in workflow.emits
+        if not (
+            isinstance(event, type)
+            and issubclass(event, DomainEvent)
+            and registry.announced().get(getattr(event, "event_type", "")) is event
+            and event.event_type.partition(".")[0] == workflow.context
+        )
+    ]
+
+
+@register(TAG)
+def check_readings(**kwargs: Any) -> list[CheckMessage]:
+    """E013: a reading asks for what the announcing side does not promise (when both are installed)."""
+    return [
+        Error(
+            f"{reading.__module__}.{reading.__qualname__} does not fit what {reading.event_type} announces: {problem}.",
+            hint="Change the reading, or let the announcer publish a new version.",
+            obj=reading,
+            id="microworkflows.E013",
+        )
+        for reading in registry.readings()
+        if (announced := registry.announced().get(reading.event_type)) is not None
+        for problem in schemas.misfits(reading=reading, announced=announced)
+    ]
+
+
+@register(TAG)
+def check_labels(**kwargs: Any) -> list[CheckMessage]:
+    """E014: two microworkflows share a label, or one is too long for the inbox."""
+    count = Counter(workflow.label for workflow in registry.workflows())
+    shared = [
+        Error(
+            f"{number} microworkflows are called {label}: the inbox would take one for the other.",
+            hint="Rename one.",
+            id="microworkflows.E014",
+        )
+        for label, number in count.items()
+        if number > 1
+    ]
+    return shared + [
+        Error(
+            f"The label {label} has {len(label)} characters; the inbox has room for {_LONGEST_LABEL}.",
+            hint="Choose a shorter name.",
+            id="microworkflows.E014",
+        )
+        for label in count
+        if len(label) > _LONGEST_LABEL
+    ]
+
+
+@register(TAG)
+def check_triggers(**kwargs: Any) -> list[CheckMessage]:
+    """W020: nobody announces what a microworkflow waits for, though the announcing context is installed."""
+    installed = {app.label for app in apps.get_app_configs()}
+    return [
+        Warning(
+            f"{workflow.label} waits for {workflow.on.event_type}, which the installed context "
+            f"{workflow.on.event_type.partition('.')[0]!r} does not announce.",
+            hint="Is it misspelt, of another version, or declared outside the app's events.py?",
+            obj=workflow,
+            id="microworkflows.W020",
+        )
+        for workflow in registry.workflows()
+        if workflow.on.event_type not in registry.announced()
+        and workflow.on.event_type.partition(".")[0] in installed
+    ]
+
+
+@register(TAG)
+def check_heard(**kwargs: Any) -> list[CheckMessage]:
+    """W021: an event that no installed context listens to; it will be marked unheard unless somebody else does."""
+    heard = {workflow.on.event_type for workflow in registry.workflows()}
+    return [
+        Warning(
+            f"No installed context listens to {event_type}.",
+            hint="Silence this where another service does.",
+            obj=event,
+            id="microworkflows.W021",
+        )
+        for event_type, event in registry.announced().items()
+        if event_type not in heard
+    ]
+
+
+@register(TAG)
+def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
+    """W022: a reading that triggers nothing."""
+    used = {workflow.on for workflow in registry.workflows()}
+    return [
+        Warning(
+            f"{reading.__module__}.{reading.__qualname__} triggers no microworkflow.",
+            hint="Delete it, or declare the microworkflow in workflows.py.",
+            obj=reading,
+            id="microworkflows.W022",
+        )
+        for reading in registry.readings()
+        if reading not in used
+    ]
+
+
+@register(TAG)
+def check_celery(**kwargs: Any) -> list[CheckMessage]:
+    """E030 to E032: Celery is set up so that events would be lost or never consumed."""
+    return list(itertools.chain(_check_worker(), _check_broker(), _check_eager()))
+
+
+def _check_worker() -> Iterator[CheckMessage]:
+    if "EventConsumer" not in str(current_app.conf.worker_consumer):
+        yield Error(
+            f"The Celery app {current_app.main!r} was not set up for events: its workers would ack and drop them.",
+            hint="Call microworkflows.worker.setup(app) where the app is made, import the app in the project's "
+            "__init__.py, and leave the setting worker_consumer alone.",
+            id="microworkflows.E030",
+        )
+
+
+def _check_broker() -> Iterator[CheckMessage]:
+    scheme = str(current_app.conf.broker_url or "amqp").partition(":")[0]
+    if scheme not in _BROKERS:
+        yield Error(
+            f"The broker is {scheme}; it cannot confirm what it was given, so the relay does not know what is safe.",
+            hint="Use RabbitMQ (amqp://) or, on one machine, the embedded broker (embedded:///folder).",
+            id="microworkflows.E031",
+        )
+
+
+def _check_eager() -> Iterator[CheckMessage]:
+    if current_app.conf.task_always_eager or getattr(settings, "CELERY_TASK_ALWAYS_EAGER", False):
+        yield Error(
+            "task_always_eager is on. Events do not come through it; tests use microworkflows.testing instead.",
+            hint="Turn it off.",
+            id="microworkflows.E032",
+        )
+    if current_app.conf.task_time_limit:
+        yield Warning(
+            "task_time_limit is set: a microworkflow killed by it goes to the dead letters without an error kept.",
+            hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
+            id="microworkflows.W033",
+        )
+
+
+def _named(event_type: str) -> list[str]:
+    return [
+        f"{event.__module__}.{event.__qualname__}"
+        for event in registry.announcements()
+        if event.event_type == event_type
+    ]

@@ -1,0 +1,110 @@
+"""Events as code: what a context announces (DomainEvent) and its own reading of what it hears (IncomingEvent)."""
+
+import re
+from typing import Any, ClassVar, Self
+
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
+
+from microworkflows import registry
+from microworkflows.cloudevents import CloudEvent, Metadata
+from microworkflows.errors import EventNotDeliveredError, InvalidPayloadError
+
+__all__ = ["DomainEvent", "Event", "IncomingEvent", "Metadata"]
+
+_TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
+
+
+class Event(BaseModel):
+    """What both kinds have in common: frozen values under a versioned type. Not subclassed directly."""
+
+    model_config = ConfigDict(frozen=True)
+
+    event_type: ClassVar[str]
+    _meta: Metadata | None = PrivateAttr(default=None)
+
+    def __init_subclass__(cls, *, type: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if type is None:
+            return
+        if not _TYPE.fullmatch(type):
+            raise TypeError(
+                f"{cls.__qualname__} has the type {type!r}. Write context.past_tense_fact.vN in lower case, "
+                'such as "orders.order_accepted.v1".'
+            )
+        if "meta" in cls.__annotations__:
+            raise TypeError(f"{cls.__qualname__} has a field 'meta', which is taken; choose another name.")
+        cls.event_type = type
+
+    @property
+    def meta(self) -> Metadata:
+        """Id, time, correlation and the rest of the envelope that this event arrived in.
+
+        Raises:
+            EventNotDeliveredError: it was made by hand, so it has no envelope.
+        """
+        if self._meta is None:
+            raise EventNotDeliveredError(
+                f"{type(self).__qualname__} was not delivered, so it has no envelope. In a test, make it with "
+                "microworkflows.testing.delivered(event)."
+            )
+        return self._meta
+
+    @classmethod
+    def from_cloud_event(cls, event: CloudEvent) -> Self:
+        """Read a delivered event.
+
+        Raises:
+            InvalidPayloadError: its data does not have the fields that this class declares.
+        """
+        try:
+            reading = cls.model_validate(event.data)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg']}" for problem in error.errors()
+            )
+            raise InvalidPayloadError(
+                f"{event.meta.type} {event.meta.id} does not satisfy {cls.__module__}.{cls.__qualname__}: {problems}"
+            ) from error
+        reading._meta = event.meta
+        return reading
+
+    def __eq__(self, other: object) -> bool:
+        """Two events are equal when they say the same; their envelopes do not count."""
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    __hash__ = BaseModel.__hash__
+
+
+class DomainEvent(Event):
+    """A fact that a context announces, named in the past tense.
+
+    ::
+
+        class OrderAccepted(DomainEvent, type="orders.order_accepted.v1"):
+            order_id: UUID
+            total: Decimal
+
+    Its type begins with the label of the app that announces it and ends with its version. Fields are ids and
+    plain values; what a published version means never changes.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    def __init_subclass__(cls, *, type: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(type=type, **kwargs)
+        if type is not None:
+            registry.add_announcement(cls)
+
+
+class IncomingEvent(Event):
+    """A context's own reading of an event that another announces: only the fields it uses (a tolerant reader).
+
+    Declared under the announced type; fields that it does not name are ignored, so the announcer may add some.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    def __init_subclass__(cls, *, type: str | None = None, **kwargs: Any) -> None:
+        super().__init_subclass__(type=type, **kwargs)
+        if type is not None:
+            registry.add_reading(cls)

@@ -1,0 +1,25 @@
+"""``manage.py parked``: the dead letters of the inbox, and what waits for another attempt."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from microworkflows.models import InboxEvent
+
+
+class Command(BaseCommand):
+    help = "List parked messages, oldest first: inbox id, microworkflow, event and error."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
+        parser.add_argument("--waiting", action="store_true", help="list what waits for another attempt as well")
+
+    def handle(self, *args: Any, contexts: list[str], waiting: bool, **options: Any) -> None:
+        rows = list(InboxEvent.objects.parked())
+        if waiting:
+            rows += InboxEvent.objects.waiting()
+        rows = [row for row in rows if not contexts or row.context in contexts]
+        for row in rows:
+            status = InboxEvent.Status(row.status).label
+            self.stdout.write(f"{row.pk}  {status}  {row.label}  {row.type} {row.event_id}  {row.error}")
+        self.stdout.write(f"{len(rows)} messages. `manage.py replay ID …` tries them again.")

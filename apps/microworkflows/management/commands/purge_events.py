@@ -1,0 +1,22 @@
+"""``manage.py purge_events``: deletes what is done and old; what is pending, unheard, waiting or parked stays."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from microworkflows import conf
+from microworkflows.purging import purge
+
+
+class Command(BaseCommand):
+    help = "Delete relayed events and handled messages beyond their retention, in small transactions."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--days", type=float, help="age in days; by default MICROWORKFLOWS['RETENTION_DAYS']")
+
+    def handle(self, *args: Any, days: float | None, **options: Any) -> None:
+        age = timedelta(days=conf.current().retention_days if days is None else days)
+        purged = purge(before=timezone.now() - age)
+        self.stdout.write(f"Deleted {purged.outbox} relayed events and {purged.inbox} handled messages.")

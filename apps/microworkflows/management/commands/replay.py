@@ -1,0 +1,30 @@
+"""``manage.py replay``: lets parked messages be tried again, once their cause is mended."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from microworkflows import inbox
+from microworkflows.models import InboxEvent
+
+
+class Command(BaseCommand):
+    help = "Try parked messages again: by inbox id (see `manage.py parked`), by context, or all."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        which = parser.add_mutually_exclusive_group(required=True)
+        which.add_argument("ids", nargs="*", type=UUID, default=[], help="inbox ids")
+        which.add_argument("--context", help="every parked message of this context")
+        which.add_argument("--all", action="store_true", help="every parked message")
+
+    def handle(self, *args: Any, ids: list[UUID], context: str | None, **options: Any) -> None:
+        rows = InboxEvent.objects.parked()
+        if ids:
+            rows = rows.filter(pk__in=ids)
+            missing = set(ids) - set(rows.values_list("pk", flat=True))
+            if missing:
+                raise CommandError(f"Not parked: {', '.join(map(str, sorted(missing)))}. Nothing was replayed.")
+        elif context is not None:
+            rows = rows.of_context(context)
+        self.stdout.write(f"{inbox.replay(rows)} messages are due now; the relay of their context redelivers them.")

@@ -1,0 +1,207 @@
+"""Outbox and inbox: django-outbox-pattern's two tables, read the way this kit uses them.
+
+Its columns keep their names; two mean something else here. ``expires_at`` is when the row is due (an outbox row is
+not relayed, an inbox row not retried before), never an expiry. ``retry`` counts attempts that failed.
+"""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.db import models
+from django.db.models.expressions import Func
+from django.db.models.fields.json import KeyTextTransform
+from django_outbox_pattern.models import Published, Received
+
+DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""Due whatever the clocks say: those of the machines that record and relay need not agree."""
+
+
+class ContextOf(Func):
+    """SQL for the context of an event type: what stands before its first dot. The partial index uses the same."""
+
+    output_field = models.CharField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, template="split_part(%(expressions)s, '.', 1)", **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"substr({sql}, 1, instr({sql}, '.') - 1)", [*params, *params]
+
+
+class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
+    """Questions that are asked of the outbox."""
+
+    def pending(self, *, context: str | None = None) -> "OutboxQuerySet":
+        """Return what is still to be relayed, oldest first; of one context or of all."""
+        rows = self.filter(status=OutboxEvent.Status.PENDING).order_by("pk")
+        return rows if context is None else rows.alias(of=ContextOf("destination")).filter(of=context)
+
+    def unheard(self) -> "OutboxQuerySet":
+        """Return what the broker took back because no queue was bound to its type, oldest first."""
+        return self.filter(status=OutboxEvent.Status.UNHEARD).order_by("pk")
+
+    def of_flow(self, correlation_id: str) -> "OutboxQuerySet":
+        """Return the events of one flow, in the order in which they were recorded."""
+        return (
+            self.alias(correlation=KeyTextTransform("correlationid", "body"))
+            .filter(correlation=correlation_id)
+            .order_by("pk")
+        )
+
+
+class OutboxEvent(Published):
+    """An event that was recorded with the state change it tells of; the relay brings it to the broker."""
+
+    class Status(models.IntegerChoices):
+        """Where an event stands on its way out."""
+
+        PENDING = 1, "pending"
+        RELAYED = 2, "relayed"
+        UNHEARD = 3, "unheard"
+
+    objects = OutboxQuerySet.as_manager()
+
+    class Meta:
+        proxy = True
+        verbose_name = "outbox event"
+        permissions = [("relay_outboxevent", "Can relay unheard events again")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.pk}"
+
+    @property
+    def type(self) -> str:
+        """Versioned type, which is also the routing key."""
+        return self.destination
+
+    @property
+    def context(self) -> str:
+        """Label of the context that announced it."""
+        return self.destination.partition(".")[0]
+
+    @property
+    def workflow(self) -> str | None:
+        """Label of the microworkflow that emitted it; None where a flow begins."""
+        return cast("str | None", self.headers.get("microworkflow"))
+
+    @property
+    def correlation_id(self) -> str:
+        """Id of its flow."""
+        return cast("str", self.body["correlationid"])
+
+    @property
+    def causation_id(self) -> str | None:
+        """Id of the event that caused it."""
+        return cast("str | None", self.body.get("causationid"))
+
+    @property
+    def error(self) -> str | None:
+        """Why the broker last refused it, if it did."""
+        return cast("str | None", self.headers.get("error"))
+
+    @property
+    def due_at(self) -> datetime:
+        """Not relayed before this time."""
+        return self.expires_at
+
+    @property
+    def attempts(self) -> int:
+        """How often the broker refused it."""
+        return self.retry
+
+
+class InboxQuerySet(models.QuerySet["InboxEvent"]):
+    """Questions that are asked of the inbox."""
+
+    def waiting(self) -> "InboxQuerySet":
+        """Return what failed and is to be tried again, first due first."""
+        return self.filter(status=InboxEvent.Status.WAITING).order_by("expires_at")
+
+    def parked(self) -> "InboxQuerySet":
+        """Return the dead letters, oldest first."""
+        return self.filter(status=InboxEvent.Status.PARKED).order_by("added")
+
+    def of_context(self, context: str) -> "InboxQuerySet":
+        """Return what one context received."""
+        return self.filter(models.Q(msg_id__startswith=f"{context}.") | models.Q(msg_id__startswith=f"{context}:"))
+
+    def of_deliveries(self, deliveries: Collection[tuple[str, UUID]]) -> "InboxQuerySet":
+        """Return the rows of these pairs of a microworkflow's label and an event's id."""
+        return self.filter(msg_id__in=[message_id(label, event_id) for label, event_id in deliveries])
+
+
+class InboxEvent(Received):
+    """What one microworkflow received: proof that it was handled, or the message kept for another attempt."""
+
+    class Status(models.IntegerChoices):
+        """Where a message stands on its way in."""
+
+        HANDLED = 2, "handled"
+        WAITING = 1, "waiting"
+        PARKED = -1, "parked"
+
+    objects = InboxQuerySet.as_manager()
+
+    class Meta:
+        proxy = True
+        verbose_name = "inbox event"
+        permissions = [("replay_inboxevent", "Can replay parked messages")]
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.type} {self.event_id}"
+
+    @property
+    def label(self) -> str:
+        """Label of the microworkflow, or of the context where none of its microworkflows listens to the type."""
+        return cast("str", self.msg_id).partition(":")[0]
+
+    @property
+    def context(self) -> str:
+        """Label of the context that received it."""
+        return self.label.partition(".")[0]
+
+    @property
+    def event_id(self) -> UUID:
+        """Id of the event."""
+        return UUID(cast("str", self.msg_id).partition(":")[2])
+
+    @property
+    def type(self) -> str:
+        """Versioned type of the event."""
+        return cast("str", self._header("type"))
+
+    @property
+    def correlation_id(self) -> str:
+        """Id of the event's flow."""
+        return cast("str", self._header("correlation_id"))
+
+    @property
+    def error(self) -> str | None:
+        """What the last attempt that failed said, as ``ExceptionType: text``."""
+        return cast("str | None", self._header("error"))
+
+    @property
+    def traceback(self) -> str | None:
+        """Where the last attempt failed."""
+        return cast("str | None", self._header("traceback"))
+
+    @property
+    def due_at(self) -> datetime:
+        """When a waiting message is tried again."""
+        return self.expires_at
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts failed."""
+        return self.retry
+
+    def _header(self, name: str) -> Any:
+        return (self.headers or {}).get(name)
+
+
+def message_id(label: str, event_id: UUID) -> str:
+    """Return the key under which one consumer receives one event once."""
+    return f"{label}:{event_id}"

@@ -1,0 +1,36 @@
+"""Retention: deletes what is done, and never what somebody still has to act on."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import models
+
+from microworkflows.models import InboxEvent, OutboxEvent
+
+_BATCH = 5_000
+
+
+class Purged(NamedTuple):
+    """How many rows were deleted."""
+
+    outbox: int
+    inbox: int
+
+
+def purge(*, before: datetime) -> Purged:
+    """Delete relayed events and handled messages that were recorded or received before a time.
+
+    In batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message is
+    what makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
+    """
+    return Purged(
+        outbox=_delete(OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)),
+        inbox=_delete(InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED, added__lt=before)),
+    )
+
+
+def _delete(rows: "models.QuerySet[Any]") -> int:
+    deleted = 0
+    while ids := list(rows.order_by("added").values_list("pk", flat=True)[:_BATCH]):
+        deleted += rows.filter(pk__in=ids)._raw_delete(rows.db)
+    return deleted

@@ -1,0 +1,78 @@
+"""Who announces what and who listens to it: filled by declarations, read by worker, relay, checks and flow map."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from microworkflows.events import DomainEvent, IncomingEvent
+    from microworkflows.workflows import Microworkflow
+
+_announcements: "list[type[DomainEvent]]" = []
+_readings: "list[type[IncomingEvent]]" = []
+_workflows: "list[Microworkflow]" = []
+
+
+def add_announcement(event: "type[DomainEvent]") -> None:
+    """Note a declared domain event; duplicates are left to the system checks, which can name both."""
+    _announcements.append(event)
+
+
+def add_reading(event: "type[IncomingEvent]") -> None:
+    """Note a context's declared reading of a foreign event."""
+    _readings.append(event)
+
+
+def add_workflow(workflow: "Microworkflow") -> None:
+    """Note a declared microworkflow."""
+    _workflows.append(workflow)
+
+
+def announcements() -> "list[type[DomainEvent]]":
+    """Return every declared domain event, duplicates of a type included."""
+    return list(_announcements)
+
+
+def announced() -> "dict[str, type[DomainEvent]]":
+    """Return the domain events by type."""
+    return {event.event_type: event for event in _announcements}
+
+
+def readings() -> "list[type[IncomingEvent]]":
+    """Return every declared reading of another context's event."""
+    return list(_readings)
+
+
+def workflows() -> "list[Microworkflow]":
+    """Return every microworkflow, ordered by label."""
+    return sorted(_workflows, key=lambda workflow: workflow.label)
+
+
+def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "list[Microworkflow]":
+    """Return the microworkflows that ``event_type`` triggers, of all contexts or of those named."""
+    return [
+        workflow
+        for workflow in workflows()
+        if workflow.on.event_type == event_type and (contexts is None or workflow.context in contexts)
+    ]
+
+
+def contexts() -> list[str]:
+    """Return the labels of the contexts that announce or listen, sorted."""
+    announcing = {event_type.partition(".")[0] for event_type in announced()}
+    return sorted(announcing | {workflow.context for workflow in _workflows})
+
+
+def subscriptions(context: str) -> list[str]:
+    """Return the types that a context listens to, sorted: the bindings of its queue."""
+    return sorted({workflow.on.event_type for workflow in _workflows if workflow.context == context})
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Forget, at the end of the block, what was declared in it (for tests that declare events of their own)."""
+    before = list(_announcements), list(_readings), list(_workflows)
+    try:
+        yield
+    finally:
+        _announcements[:], _readings[:], _workflows[:] = before

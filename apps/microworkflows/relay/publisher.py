@@ -1,0 +1,188 @@
+"""The relay's way to the broker: publish a batch, and learn of each message whether the broker has it."""
+
+import select
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+from uuid import UUID
+
+import amqp
+from kombu import Connection
+
+from microworkflows import conf, topology
+from microworkflows.cloudevents import CONTENT_TYPE
+from microworkflows.errors import BrokerUnavailableError
+
+_DRAIN_EVERY = 64
+"""So many publishes at most between two looks at what the broker sent back: it must never wait for us to read."""
+
+
+class Message(NamedTuple):
+    """What the wire needs of an event; made when it was recorded."""
+
+    id: UUID
+    routing_key: str
+    body: str
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What became of a batch. A message in none of the lists was not confirmed: publish it again."""
+
+    confirmed: list[UUID] = field(default_factory=list)
+    unheard: list[UUID] = field(default_factory=list)
+    """Returned: no queue is bound to the routing key."""
+    refused: dict[UUID, str] = field(default_factory=dict)
+    """Not accepted by the broker (nacked), and why."""
+    error: Exception | None = None
+    """What ended the batch early; the publisher must be opened anew."""
+
+
+class Publisher(Protocol):
+    """Publishes batches over one connection; not shared between threads."""
+
+    def publish(self, messages: Sequence[Message]) -> Outcome:
+        """Publish in this order, persistent, and wait until the broker has told of each one."""
+
+    def close(self) -> None:
+        """Close the connection; never raises."""
+
+
+def connect(connection: Connection) -> Publisher:
+    """Connect to the broker, declare the topology and return a publisher for its kind.
+
+    Raises:
+        BrokerUnavailableError: the broker does not let us in, or has a queue declared with other arguments.
+    """
+    try:
+        connection.transport_options = {
+            **(connection.transport_options or {}),
+            **({"write_timeout": conf.current().confirm_timeout} if _is_amqp(connection) else {}),
+        }
+        connection.connect()
+        channel = connection.channel()
+        topology.declare(channel)
+        return _AmqpPublisher(connection, channel) if _is_amqp(connection) else _FilePublisher(connection, channel)
+    except (*connection.connection_errors, *connection.channel_errors) as error:
+        connection.release()
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
+
+
+def _is_amqp(connection: Connection) -> bool:
+    return bool(connection.transport.driver_type == "amqp")
+
+
+class _AmqpPublisher:
+    """Pipelined publisher confirms (RabbitMQ's extension of AMQP 0-9-1) on one channel.
+
+    Delivery tags are counted here: py-amqp's own confirming publish takes any ack for the one it waits for.
+    """
+
+    def __init__(self, connection: Connection, channel: amqp.Channel) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._exchange = conf.current().exchange
+        self._tag = 0
+        self._unconfirmed: dict[int, UUID] = {}
+        self._returned: set[UUID] = set()
+        self._outcome = Outcome()
+        channel.confirm_select()
+        channel.events["basic_ack"].add(self._on_ack)
+        channel.events["basic_nack"].add(self._on_nack)
+        channel.events["basic_return"].add(self._on_return)
+
+    def publish(self, messages: Sequence[Message]) -> Outcome:
+        self._outcome = Outcome()
+        try:
+            for message in messages:
+                self._publish(message)
+            self._await_confirms()
+        except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
+            self._outcome.error = error
+        return self._outcome
+
+    def close(self) -> None:
+        self._connection.release()
+
+    def _publish(self, message: Message) -> None:
+        self._tag += 1
+        self._unconfirmed[self._tag] = message.id
+        self._channel.basic_publish(
+            amqp.Message(
+                message.body,
+                content_type=CONTENT_TYPE,
+                content_encoding="utf-8",
+                delivery_mode=2,
+                message_id=str(message.id),
+            ),
+            exchange=self._exchange,
+            routing_key=message.routing_key,
+            mandatory=True,
+        )
+        if self._tag % _DRAIN_EVERY == 0:
+            while select.select([self._channel.connection.sock], [], [], 0)[0]:
+                self._connection.drain_events(timeout=conf.current().confirm_timeout)
+
+    def _await_confirms(self) -> None:
+        deadline = time.monotonic() + conf.current().confirm_timeout
+        while self._unconfirmed:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError(
+                    f"{len(self._unconfirmed)} messages were not confirmed in {conf.current().confirm_timeout} s; "
+                    "is the broker out of memory or disk, or has a quorum queue lost its majority?"
+                )
+            self._connection.drain_events(timeout=remaining)
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:
+        for message_id in self._settled(tag, multiple):
+            if message_id in self._returned:
+                self._returned.discard(message_id)
+                self._outcome.unheard.append(message_id)
+            else:
+                self._outcome.confirmed.append(message_id)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:
+        for message_id in self._settled(tag, multiple):
+            self._returned.discard(message_id)
+            self._outcome.refused[message_id] = "the broker nacked it (a full queue, or a queue without its majority)"
+
+    def _on_return(self, error: Exception, exchange: str, routing_key: str, message: amqp.Message) -> None:
+        """RabbitMQ returns an unroutable message before it acks it."""
+        self._returned.add(UUID(message.properties["message_id"]))
+
+    def _settled(self, tag: int, multiple: bool) -> list[UUID]:
+        tags = [known for known in self._unconfirmed if known <= tag] if multiple else [tag]
+        return [self._unconfirmed.pop(known) for known in tags if known in self._unconfirmed]
+
+
+class _FilePublisher:
+    """For the embedded broker: a message that was written is confirmed."""
+
+    def __init__(self, connection: Connection, channel: Any) -> None:
+        self._connection = connection
+        self._channel = channel
+        self._exchange = conf.current().exchange
+
+    def publish(self, messages: Sequence[Message]) -> Outcome:
+        outcome = Outcome()
+        try:
+            for message in messages:
+                if not self._channel.route(self._exchange, message.routing_key):
+                    outcome.unheard.append(message.id)
+                    continue
+                prepared = self._channel.prepare_message(
+                    message.body,
+                    content_type=CONTENT_TYPE,
+                    content_encoding="utf-8",
+                    properties={"message_id": str(message.id), "delivery_mode": 2},
+                )
+                self._channel.basic_publish(prepared, self._exchange, message.routing_key)
+                outcome.confirmed.append(message.id)
+        except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
+            outcome.error = error
+        return outcome
+
+    def close(self) -> None:
+        self._connection.release()

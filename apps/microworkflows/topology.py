@@ -1,0 +1,68 @@
+"""What the kit declares at the broker: one topic exchange, and for each context a queue and its dead letters."""
+
+from kombu import Exchange, Queue, binding
+from kombu.transport.base import StdChannel
+
+from microworkflows import conf, registry
+
+DELIVERY_LIMIT = 20
+"""How often RabbitMQ delivers a message whose worker dies on it before it becomes a dead letter.
+
+RabbitMQ 4 has this default and then *drops* the message; here it always has somewhere to go.
+"""
+
+
+def exchange() -> Exchange:
+    """Return the exchange that every event is published to, with its type as the routing key."""
+    return Exchange(conf.current().exchange, type="topic", durable=True)
+
+
+def queue(context: str) -> Queue:
+    """Return the queue of a context: durable, replicated (quorum), bound to the types that it listens to.
+
+    It is bound to its own name as well: that is how a message to be retried comes back to this context alone.
+    """
+    bound = Queue(
+        context,
+        bindings=[binding(exchange(), routing_key=key) for key in (context, *registry.subscriptions(context))],
+        durable=True,
+        queue_arguments={
+            "x-queue-type": "quorum",
+            "x-delivery-limit": DELIVERY_LIMIT,
+            "x-overflow": "reject-publish",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": dead_letter_name(context),
+        },
+    )
+    # Kombu takes an exchange or bindings, not both; without one, Celery would put its default exchange here.
+    bound.exchange, bound.routing_key = exchange(), context
+    return bound
+
+
+def dead_letter_name(context: str) -> str:
+    """Return the name of the queue that keeps what a context's worker could not read."""
+    return f"{context}.dead"
+
+
+def dead_letters(context: str) -> Queue:
+    """Return the dead-letter queue of a context."""
+    return Queue(
+        dead_letter_name(context),
+        exchange=exchange(),
+        routing_key=dead_letter_name(context),
+        durable=True,
+        queue_arguments={"x-queue-type": "quorum"},
+    )
+
+
+def declare(channel: StdChannel) -> None:
+    """Declare all of it, dead letters first; what exists already stays as it is.
+
+    Declaring the queues of every installed context before the first publish is what keeps an event for a worker
+    that has not started yet.
+    """
+    exchange()(channel).declare()
+    for context in registry.contexts():
+        dead_letters(context)(channel).declare()
+        queue(context)(channel).declare()

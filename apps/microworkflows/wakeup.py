@@ -1,0 +1,52 @@
+"""How a commit wakes the relay at once: PostgreSQL's NOTIFY, sent after the commit, and LISTEN."""
+
+import functools
+import logging
+from collections.abc import Callable
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger(__name__)
+
+
+def channel(context: str) -> str:
+    """Return the name of a context's notification channel."""
+    return f"microworkflows_{context}"
+
+
+def notify_on_commit(connection: BaseDatabaseWrapper, context: str) -> None:
+    """Wake the context's relay once the current transaction has committed.
+
+    A statement of its own after the commit: inside the transaction, NOTIFY makes commits queue for a global lock.
+    Losing it costs time only, since the relay also polls.
+    """
+    if connection.vendor != "postgresql":
+        return
+    notify = _notify(connection.alias, context)
+    if all(registered[1] is not notify for registered in connection.run_on_commit):
+        transaction.on_commit(notify, using=connection.alias, robust=True)
+
+
+@functools.cache
+def _notify(alias: str, context: str) -> Callable[[], None]:
+    def notify() -> None:
+        with transaction.get_connection(alias).cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, '')", [channel(context)])
+
+    return notify
+
+
+def listen(connection: BaseDatabaseWrapper, context: str) -> None:
+    """Subscribe this connection to the context's channel."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f'LISTEN "{channel(context)}"')
+
+
+def wait(connection: BaseDatabaseWrapper, *, timeout: float) -> bool:
+    """Wait, at most ``timeout`` seconds, for a notification on a listening PostgreSQL connection; tell if one came."""
+    notified = False
+    for _ in connection.connection.notifies(timeout=timeout, stop_after=1):
+        notified = True
+    return notified

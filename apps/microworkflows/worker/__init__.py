@@ -1,0 +1,40 @@
+"""Celery as the worker of microworkflows: ``setup(app)`` makes any Celery app consume CloudEvents."""
+
+from celery import Celery
+from celery.signals import celeryd_init
+from click import Option
+
+from microworkflows import embedded, registry, topology
+from microworkflows.worker import serializer
+from microworkflows.worker.relay_process import RelayProcess
+
+
+def setup(app: Celery) -> None:
+    """Make ``app``'s workers run microworkflows; call it once, where the app is made.
+
+    A worker then consumes CloudEvents from the queues of the contexts that ``-Q`` names (without ``-Q``: of all),
+    and runs their relay beside it unless it is started with ``--no-relay``. Tasks of your own, on queues of their
+    own, run as they did.
+    """
+    embedded.register()
+    serializer.register()
+    app.on_after_configure.connect(_configure, weak=False)
+    celeryd_init.connect(_declare_queues, weak=False)
+    app.steps["worker"].add(RelayProcess)
+    app.user_options["worker"].add(
+        Option(["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`.")
+    )
+
+
+def _configure(sender: Celery, **kwargs: object) -> None:
+    sender.conf.worker_consumer = "microworkflows.worker.consumer:EventConsumer"
+    sender.conf.accept_content = [*sender.conf.accept_content, serializer.NAME]
+    sender.conf.imports = (*sender.conf.imports, "microworkflows.worker.tasks")
+    sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)
+
+
+def _declare_queues(instance: object, conf: object, **kwargs: object) -> None:
+    """Name the contexts' queues to the worker that starts; Django is set up by now."""
+    app = getattr(instance, "app")  # noqa: B009  (celery's stubs call it an object)
+    own = [queue for queue in app.conf.task_queues or () if queue.name not in registry.contexts()]
+    app.conf.task_queues = [*own, *map(topology.queue, registry.contexts())]

@@ -1,0 +1,93 @@
+"""Celery's consumer, taught about event queues: what is no event there becomes a dead letter, never nothing."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from amqp.exceptions import PreconditionFailed
+from celery.worker.consumer import Consumer
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Connection, Message
+from vine import promise
+
+from microworkflows import registry, topology
+from microworkflows.cloudevents import CONTENT_TYPE
+from microworkflows.errors import InvalidCloudEventError
+from microworkflows.models import message_id
+
+logger = logging.getLogger(__name__)
+
+
+class EventConsumer(Consumer):
+    """Consumes the contexts' queues as event queues, and every other queue as Celery always did."""
+
+    class Blueprint(Consumer.Blueprint):
+        """Celery's steps without delayed delivery, which declares 28 queues that nothing here uses."""
+
+        default_steps: ClassVar[list[str]] = [
+            step for step in Consumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
+        ]
+
+    def connection_for_read(self, heartbeat: float | None = None) -> Connection:
+        """Connect, and declare the topology before anything is consumed; Celery calls it at each reconnect too."""
+        connection = super().connection_for_read(heartbeat=heartbeat)
+        try:
+            with connection.channel() as channel:
+                topology.declare(channel)
+        except PreconditionFailed as error:
+            raise ImproperlyConfigured(
+                f"{error}. A queue or exchange of this name exists with other arguments. Let its messages drain, "
+                "delete it, and start the worker again; or name another exchange in MICROWORKFLOWS['EXCHANGE'], "
+                "or use another vhost."
+            ) from error
+        return connection
+
+    def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
+        """Return Celery's handler of messages, with a door in front of it for event queues."""
+        handle = super().create_task_handler(promise)
+
+        def on_message(message: Message) -> None:
+            queue = self._queue_of(message)
+            if queue in registry.contexts():
+                try:
+                    _admit(message, context=queue)
+                except InvalidCloudEventError as error:
+                    return self._dead_letter(message, queue, error)
+            return handle(message)
+
+        return on_message
+
+    def _queue_of(self, message: Message) -> str:
+        """Return the queue that a message came from: AMQP tells its consumer, the embedded broker its queue."""
+        info = message.delivery_info
+        if "queue" in info:
+            return str(info["queue"])
+        return next(
+            (queue for queue, tag in self.task_consumer._active_tags.items() if tag == info.get("consumer_tag")), ""
+        )
+
+    def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
+        logger.error(
+            "dead letter in %s: %s (content type %s, %d bytes)",
+            *(topology.dead_letter_name(queue), error, message.content_type, len(message.body)),
+        )
+        message.reject_log_error(logger, self.connection_errors)
+
+
+def _admit(message: Message, *, context: str) -> None:
+    """Let a CloudEvent in, as a call of the receiving task for this context.
+
+    Raises:
+        InvalidCloudEventError: it is something else; a message with a ``task`` header could call any task.
+    """
+    if "task" in (message.headers or {}):
+        raise InvalidCloudEventError("A Celery task was sent to an event queue; send tasks to queues of their own.")
+    if str(message.content_type).partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise InvalidCloudEventError(f"The content type is {message.content_type!r}; events are {CONTENT_TYPE}.")
+    message.content_type = CONTENT_TYPE
+    try:
+        call: dict[str, Any] = message.decode()
+    except Exception as error:
+        raise InvalidCloudEventError(str(error)) from error
+    call["id"] = message_id(context, call["id"])
+    call["kwargs"] = {"context": context}

@@ -1,0 +1,37 @@
+"""The one task that every event comes in by."""
+
+import logging
+import time
+from typing import Any
+
+from celery import shared_task
+from django.db import close_old_connections
+
+from microworkflows import inbox
+from microworkflows.worker.serializer import TASK
+
+logger = logging.getLogger(__name__)
+
+_LONGEST_WAIT_SECONDS = 10.0
+
+
+@shared_task(
+    name=TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, ignore_result=True
+)
+def receive(event: dict[str, Any], *, context: str) -> None:
+    """Receive a CloudEvent into the inbox of a context; acked when that is done.
+
+    While the database is out of reach nothing is acked: the message waits here, and with it the queue. What fails
+    otherwise than in a microworkflow goes to the context's dead letters.
+    """
+    wait = 0.5
+    while True:
+        close_old_connections()
+        try:
+            return inbox.receive(event, context=context)
+        except inbox.DATABASE_DOWN as error:
+            logger.warning(
+                "database out of reach, waits %.1f s with %s %s: %s", wait, event["type"], event["id"], error
+            )
+            time.sleep(wait)
+            wait = min(wait * 2, _LONGEST_WAIT_SECONDS)

@@ -1,0 +1,99 @@
+"""The decorator ``@microworkflow``: one event in, work inside one context, events out."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from django.apps import apps
+
+from microworkflows import registry
+from microworkflows.errors import UndeclaredEventError
+from microworkflows.events import DomainEvent, Event
+
+Trigger = TypeVar("Trigger", bound=Event)
+Emitted = DomainEvent | Sequence[DomainEvent] | None
+
+
+class Microworkflow(Generic[Trigger]):
+    """A declared microworkflow. Calling it calls the plain function: nothing is recorded, as a unit test wants."""
+
+    def __init__(
+        self,
+        function: Callable[[Trigger], Emitted],
+        *,
+        on: type[Trigger],
+        emits: Sequence[type[DomainEvent]],
+        context: str | None,
+    ) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name: str = function.__name__
+        self.on = on
+        self.emits = tuple(emits)
+        self._context = context
+
+    def __call__(self, event: Trigger) -> Emitted:
+        return self.function(event)
+
+    def __repr__(self) -> str:
+        return f"<microworkflow {self.label} on {self.on.event_type}>"
+
+    @functools.cached_property
+    def context(self) -> str:
+        """Label of the app that it lives in; also the name of the queue that it is fed from."""
+        if self._context is not None:
+            return self._context
+        module = self.function.__module__
+        app = apps.get_containing_app_config(module)
+        if app is None:
+            raise LookupError(
+                f"{module}.{self.name} lives in no installed app. Add its app to INSTALLED_APPS, "
+                "or name its context: @microworkflow(on=..., context=...)."
+            )
+        return app.label
+
+    @property
+    def label(self) -> str:
+        """Name that is unique in the system, such as ``payments.take_payment``."""
+        return f"{self.context}.{self.name}"
+
+    def emitted(self, result: Emitted) -> list[DomainEvent]:
+        """Return what the function returned as a list of events.
+
+        Raises:
+            UndeclaredEventError: it holds something that ``emits`` does not name.
+        """
+        events: list[DomainEvent] = (
+            [] if result is None else list(result) if isinstance(result, list | tuple) else [result]
+        )
+        for event in events:
+            if type(event) not in self.emits:
+                declared = ", ".join(declared.__qualname__ for declared in self.emits) or "nothing"
+                raise UndeclaredEventError(
+                    f"{self.label} returned {type(event).__qualname__} but declares {declared}. "
+                    "Add it to emits=[...] of its @microworkflow, or return what is declared."
+                )
+        return events
+
+
+def microworkflow(
+    *, on: type[Trigger], emits: Sequence[type[DomainEvent]] = (), context: str | None = None
+) -> Callable[[Callable[[Trigger], Emitted]], Microworkflow[Trigger]]:
+    """Declare a function as a microworkflow.
+
+    Args:
+        on: The event that triggers it: its context's reading of a foreign event, or a domain event of its own.
+        emits: Each event that it may return. What it returns is recorded in the transaction that it ran in.
+        context: Label of its bounded context; by default the app that it lives in.
+
+    The function takes the event and returns None, one event, or a list or tuple of them. An exception rolls its
+    transaction back and is retried with exponential backoff; :class:`~microworkflows.errors.PermanentError` parks
+    the message at once.
+    """
+
+    def declare(function: Callable[[Trigger], Emitted]) -> Microworkflow[Trigger]:
+        declared = Microworkflow(function, on=on, emits=emits, context=context)
+        registry.add_workflow(declared)
+        return declared
+
+    return declare

@@ -124,9 +124,11 @@ def _locked(label: str, event: CloudEvent) -> InboxEvent:
 
 def _keep_failure(label: str, event: CloudEvent, error: Exception) -> None:
     """Keep the message with its error for the next attempt, or park it."""
-    connections[router.db_for_write(InboxEvent)].close_if_unusable_or_obsolete()
+    connection = connections[router.db_for_write(InboxEvent)]
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
     now = timezone.now()
-    with transaction.atomic(using=router.db_for_write(InboxEvent)):
+    with transaction.atomic(using=connection.alias):
         new = _row(label, event, status=InboxEvent.Status.WAITING, now=now)
         InboxEvent.objects.bulk_create([new], ignore_conflicts=True)
         row = _locked(label, event)

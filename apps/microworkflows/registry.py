@@ -76,3 +76,9 @@ def isolated() -> Iterator[None]:
         yield
     finally:
         _announcements[:], _readings[:], _workflows[:] = before
+
+
+def clear() -> None:
+    """Forget everything declared so far; for tests, inside :func:`isolated`."""
+    for declared in (_announcements, _readings, _workflows):
+        declared.clear()

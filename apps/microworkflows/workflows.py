@@ -68,9 +68,9 @@ class Microworkflow(Generic[Trigger]):
         )
         for event in events:
             if type(event) not in self.emits:
-                declared = ", ".join(declared.__qualname__ for declared in self.emits) or "nothing"
+                declared = ", ".join(declared.__name__ for declared in self.emits) or "nothing"
                 raise UndeclaredEventError(
-                    f"{self.label} returned {type(event).__qualname__} but declares {declared}. "
+                    f"{self.label} returned {type(event).__name__} but declares {declared}. "
                     "Add it to emits=[...] of its @microworkflow, or return what is declared."
                 )
         return events

@@ -1,0 +1,301 @@
+import random
+from datetime import timedelta
+from types import SimpleNamespace
+from unittest import mock
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import OperationalError, connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
+
+from microworkflows import PermanentError, inbox, microworkflow
+from microworkflows.errors import InvalidCloudEventError
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.relay import store
+from microworkflows.relay.publisher import Outcome
+from microworkflows.testing import Flow
+
+pytestmark = pytest.mark.django_db
+
+
+def test_redelivered_event_is_handled_once(post: SimpleNamespace, flow: Flow) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=UUID(int=1)))
+
+    flow.deliver(meta, times=3)
+
+    assert post.calls == [("stamp_letter", UUID(int=1))]
+    assert len(flow.emitted(post.LetterStamped)) == 1
+    assert [row.msg_id for row in InboxEvent.objects.all()] == [f"desk.stamp_letter:{meta.id}"]
+
+
+def test_two_contexts_in_one_database_both_handle_one_event(post: SimpleNamespace, flow: Flow) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="archive")
+    def copy_letter(event: object) -> None:
+        post.calls.append("copied")
+
+    flow.record(post.LetterWritten(letter_id=UUID(int=1)))
+
+    flow.run()
+
+    assert ("stamp_letter", UUID(int=1)) in post.calls
+    assert "copied" in post.calls
+
+
+def test_failing_microworkflow_does_not_touch_another_of_its_context(post: SimpleNamespace, flow: Flow) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="desk")
+    def weigh_letter(event: object) -> None:
+        post.calls.append("weighed")
+
+    post.fail = ValueError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    assert "weighed" in post.calls
+    assert [row.label for row in flow.waiting] == ["desk.stamp_letter"]
+
+
+def test_writes_events_and_inbox_row_of_a_failed_attempt_are_undone_together(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    @microworkflow(on=post.StampedAtArchive, emits=[], context="archive")
+    def break_half_way(event: object) -> None:
+        Group.objects.create(name="half done")
+        raise ValueError("torn")
+
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    assert not Group.objects.exists()
+    assert [(row.label, row.error) for row in flow.waiting] == [("archive.break_half_way", "ValueError: torn")]
+
+
+def test_failure_is_kept_with_error_and_time_of_the_next_attempt(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RETRY_DELAY": 8.0}
+    post.fail = ValueError("no ink \x00 left")
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    (row,) = flow.waiting
+    assert (row.context, row.label, row.event_id, row.type) == (
+        "desk",
+        "desk.stamp_letter",
+        meta.id,
+        "letters.letter_written.v1",
+    )
+    assert row.error == "ValueError: no ink \ufffd left"
+    assert "in called" in (row.traceback or "")
+    assert row.attempts == 1
+    assert timedelta(seconds=3) < row.due_at - timezone.now() <= timedelta(seconds=8)
+    assert str(row) == f"desk.stamp_letter letters.letter_written.v1 {meta.id}"
+
+
+def test_retried_message_is_handled_and_keeps_what_went_wrong(post: SimpleNamespace, flow: Flow) -> None:
+    post.fail = ValueError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    post.fail = None
+
+    flow.retry()
+    flow.run()
+
+    row = InboxEvent.objects.get(msg_id__startswith="desk")
+    assert (row.status, row.attempts, row.error) == (InboxEvent.Status.HANDLED, 1, "ValueError: no ink")
+    assert len(flow.emitted(post.LetterStamped)) == 1
+
+
+def test_message_is_parked_after_the_last_attempt(post: SimpleNamespace, flow: Flow, settings: Settings) -> None:
+    settings.MICROWORKFLOWS = {"MAX_ATTEMPTS": 3}
+    post.fail = ValueError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+    for _ in range(5):
+        flow.retry()
+
+    assert len(post.calls) == 3
+    assert [row.attempts for row in flow.parked] == [3]
+
+
+def test_permanent_failure_is_parked_at_once(post: SimpleNamespace, flow: Flow) -> None:
+    post.fail = PermanentError("no such letter")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    assert [(row.error, row.attempts) for row in flow.parked] == [("PermanentError: no such letter", 1)]
+
+
+def test_payload_that_does_not_fit_is_parked_at_once(post: SimpleNamespace, flow: Flow) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    row = OutboxEvent.objects.get()
+    row.body["data"]["letter_id"] = "not a uuid"
+    row.save()
+
+    flow.run(keep_failures=True)
+
+    assert [row.error.partition(":")[0] for row in flow.parked if row.error] == ["InvalidPayloadError"]
+    assert post.calls == []
+
+
+def test_returning_an_undeclared_event_is_parked_and_nothing_is_emitted(post: SimpleNamespace, flow: Flow) -> None:
+    @microworkflow(on=post.StampedAtArchive, context="archive")
+    def answer_letter(event: object) -> object:
+        return post.LetterWritten(letter_id=uuid4())
+
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    assert [row.label for row in flow.parked] == ["archive.answer_letter"]
+    assert len(flow.emitted(post.LetterWritten)) == 1
+
+
+def test_parked_message_is_not_handled_when_it_is_delivered_again(post: SimpleNamespace, flow: Flow) -> None:
+    post.fail = PermanentError("no such letter")
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    post.fail = None
+
+    flow.deliver(meta)
+
+    assert len(post.calls) == 1
+    assert len(flow.parked) == 1
+
+
+def test_replayed_message_has_all_its_attempts_again(post: SimpleNamespace, flow: Flow) -> None:
+    post.fail = PermanentError("no such letter")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    post.fail = None
+
+    assert inbox.replay(flow.parked) == 1
+
+    assert [(row.attempts, row.due_at <= timezone.now()) for row in flow.waiting] == [(0, True)]
+    flow.retry()
+    assert flow.waiting == flow.parked == []
+
+
+def test_replay_leaves_handled_messages_alone(post: SimpleNamespace, flow: Flow) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+
+    assert inbox.replay(InboxEvent.objects.all()) == 0
+
+    assert len(post.calls) == 2
+
+
+def test_event_that_nobody_of_the_context_listens_to_is_parked_not_dropped(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    inbox.receive(OutboxEvent.objects.get().body, context="archive")
+
+    (row,) = flow.parked
+    assert (row.msg_id, row.label, row.context) == (f"archive:{meta.id}", "archive", "archive")
+    assert "No microworkflow of archive listens to letters.letter_written.v1" in (row.error or "")
+
+
+def test_message_parked_before_its_microworkflow_existed_is_received_anew_when_replayed(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    inbox.receive(OutboxEvent.objects.get().body, context="archive")
+    inbox.replay(flow.parked)
+    (message,) = store.due_retries("archive", limit=10, now=timezone.now())
+
+    store.mark_retries(Outcome(confirmed=[message.id]), now=timezone.now())
+
+    assert message.routing_key == "archive"
+    assert not InboxEvent.objects.exists()
+
+
+def test_redelivered_message_is_leased_and_due_again_if_nothing_comes_of_it(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"REDELIVERY_LEASE": 60.0}
+    post.fail = ValueError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    inbox.replay(flow.waiting)
+    now = timezone.now()
+    (message,) = store.due_retries("desk", limit=10, now=now)
+
+    store.mark_retries(Outcome(confirmed=[message.id]), now=now)
+
+    assert store.due_retries("desk", limit=10, now=now + timedelta(seconds=59)) == []
+    assert len(store.due_retries("desk", limit=10, now=now + timedelta(seconds=61))) == 1
+
+
+def test_what_is_no_cloudevent_is_left_to_the_dead_letters(post: SimpleNamespace) -> None:
+    with pytest.raises(InvalidCloudEventError):
+        inbox.receive({"hello": "world"}, context="desk")
+
+    assert not InboxEvent.objects.exists()
+
+
+def test_failure_that_cannot_be_kept_reaches_the_worker_which_must_not_ack(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    gone = OperationalError("server closed the connection unexpectedly")
+
+    with (
+        mock.patch.object(inbox, "_handle", side_effect=gone),
+        mock.patch.object(inbox.transaction, "atomic", side_effect=gone),
+        pytest.raises(inbox.DATABASE_DOWN),
+    ):
+        inbox.receive(OutboxEvent.objects.get().body, context="desk")
+
+
+def test_late_failure_of_a_message_that_another_worker_handled_changes_nothing(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+
+    with mock.patch.object(inbox, "_handle", side_effect=ValueError("late")):
+        flow.deliver(meta)
+
+    assert flow.waiting == flow.parked == []
+
+
+def test_hop_takes_two_statements_and_what_the_handler_adds(post: SimpleNamespace, flow: Flow) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    body = OutboxEvent.objects.get().body
+
+    with CaptureQueriesContext(connection) as queries:
+        inbox.receive(body, context="desk")
+
+    statements = [query["sql"].split()[0] for query in queries]
+    assert [s for s in statements if s not in {"SAVEPOINT", "RELEASE"}] == ["INSERT", "INSERT"]
+
+
+@pytest.mark.parametrize(("attempts", "longest"), [(1, 1), (2, 2), (5, 16), (11, 1024), (60, 3600)])
+def test_delay_doubles_with_each_attempt_has_jitter_and_an_upper_bound(attempts: int, longest: float) -> None:
+    delays = {inbox.retry_delay(attempts).total_seconds() for _ in range(200)}
+
+    assert longest / 2 <= min(delays) <= max(delays) <= longest
+    assert len(delays) > 100
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_flow_ends_alike_whatever_the_order_and_however_often_events_come(
+    post: SimpleNamespace, flow: Flow, seed: int
+) -> None:
+    for n in range(5):
+        flow.record(post.LetterWritten(letter_id=UUID(int=n)))
+
+    flow.run(shuffle=random.Random(seed), times=2)
+
+    assert sorted(post.calls) == sorted(
+        (name, UUID(int=n)) for n in range(5) for name in ("stamp_letter", "file_letter")
+    )

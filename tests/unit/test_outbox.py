@@ -1,0 +1,148 @@
+from datetime import timedelta
+from types import SimpleNamespace
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from microworkflows import outbox, tracing
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
+from microworkflows.models import OutboxEvent
+from microworkflows.relay import store
+
+
+@pytest.mark.django_db(transaction=True)
+def test_recording_outside_a_transaction_is_refused(post: SimpleNamespace) -> None:
+    with pytest.raises(TransactionRequiredError, match=r"LetterWritten was recorded outside .* transaction.atomic"):
+        outbox.record(post.LetterWritten(letter_id=uuid4()))
+
+    assert not OutboxEvent.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_event_of_a_transaction_that_rolls_back_was_never_recorded(post: SimpleNamespace) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():
+        outbox.record(post.LetterWritten(letter_id=uuid4()))
+        raise RuntimeError
+
+    assert not OutboxEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_recorded_row_holds_the_cloudevent_as_it_will_travel(post: SimpleNamespace) -> None:
+    meta = outbox.record(post.LetterWritten(letter_id=UUID(int=7)), correlation_id="letter-7")
+
+    row = OutboxEvent.objects.get()
+    assert CloudEvent.from_dict(row.body).meta == meta
+    assert (row.pk, row.type, row.version) == (meta.id, "letters.letter_written.v1", "v1")
+    assert (row.context, row.correlation_id, row.causation_id) == ("letters", "letter-7", None)
+    assert row.body["data"] == {"letter_id": str(UUID(int=7)), "postage": "1.10"}
+    assert row.body["source"] == "/letters"
+    assert (row.status, row.attempts, row.workflow) == (OutboxEvent.Status.PENDING, 0, None)
+
+
+@pytest.mark.django_db
+def test_flow_is_named_by_its_first_event_unless_it_is_told_otherwise(post: SimpleNamespace) -> None:
+    meta = outbox.record(post.LetterWritten(letter_id=uuid4()))
+
+    assert meta.correlation_id == str(meta.id)
+
+
+@pytest.mark.django_db
+def test_several_events_are_recorded_in_one_statement_and_in_order(post: SimpleNamespace) -> None:
+    letters = [post.LetterWritten(letter_id=UUID(int=n)) for n in range(20)]
+
+    with CaptureQueriesContext(connection) as queries:
+        outbox.record_all(letters)
+
+    assert len([query for query in queries if "INSERT" in query["sql"]]) == 1
+    assert [row.body["data"]["letter_id"] for row in OutboxEvent.objects.pending()] == [
+        str(UUID(int=n)) for n in range(20)
+    ]
+    assert outbox.record_all([]) == []
+
+
+@pytest.mark.django_db
+def test_event_inherits_flow_and_trace_from_its_cause(post: SimpleNamespace) -> None:
+    cause = tracing.Cause(
+        event_id="cause-1",
+        correlation_id="flow-1",
+        traceparent=tracing.new_traceparent(),
+        workflow="desk.stamp_letter",
+        emits=frozenset({"desk.letter_stamped.v1"}),
+    )
+
+    with tracing.caused_by(cause):
+        meta = outbox.record(post.LetterStamped(letter_id=uuid4()), correlation_id="ignored")
+
+    assert (meta.causation_id, meta.correlation_id) == ("cause-1", "flow-1")
+    assert meta.traceparent.split("-")[1] == cause.traceparent.split("-")[1]
+    assert OutboxEvent.objects.get().workflow == "desk.stamp_letter"
+
+
+@pytest.mark.django_db
+def test_microworkflow_cannot_record_behind_the_back_of_its_declaration(post: SimpleNamespace) -> None:
+    cause = tracing.Cause(
+        event_id="1", correlation_id="1", traceparent=tracing.new_traceparent(), workflow="desk.x", emits=frozenset()
+    )
+
+    with tracing.caused_by(cause), pytest.raises(UndeclaredEventError, match=r"desk.x recorded letters.letter_written.v1"):
+        outbox.record(post.LetterWritten(letter_id=uuid4()))
+
+
+@pytest.mark.django_db
+def test_event_two_days_old_is_still_due(post: SimpleNamespace) -> None:
+    meta = outbox.record(post.LetterWritten(letter_id=uuid4()))
+    OutboxEvent.objects.update(added=timezone.now() - timedelta(days=2))
+
+    due = store.due_events("letters", limit=10, now=timezone.now())
+
+    assert [message.id for message in due] == [meta.id]
+
+
+@pytest.mark.django_db
+def test_relay_of_a_context_sees_its_events_alone(post: SimpleNamespace) -> None:
+    outbox.record(post.LetterWritten(letter_id=uuid4()))
+
+    assert store.due_events("desk", limit=10, now=timezone.now()) == []
+    assert store.due_events("letter", limit=10, now=timezone.now()) == []
+
+
+@pytest.mark.django_db
+def test_unheard_events_alone_are_relayed_again(post: SimpleNamespace) -> None:
+    for _ in range(3):
+        outbox.record(post.LetterWritten(letter_id=uuid4()))
+    relayed, unheard, _ = OutboxEvent.objects.order_by("pk")
+    OutboxEvent.objects.filter(pk=relayed.pk).update(status=OutboxEvent.Status.RELAYED)
+    OutboxEvent.objects.filter(pk=unheard.pk).update(status=OutboxEvent.Status.UNHEARD)
+
+    assert outbox.relay_again(OutboxEvent.objects.all()) == 1
+
+    assert OutboxEvent.objects.pending().count() == 2
+    assert OutboxEvent.objects.get(pk=relayed.pk).status == OutboxEvent.Status.RELAYED
+
+
+@pytest.mark.django_db
+def test_events_of_a_flow_are_found_by_index(post: SimpleNamespace) -> None:
+    outbox.record(post.LetterWritten(letter_id=uuid4()), correlation_id="a")
+    outbox.record(post.LetterWritten(letter_id=uuid4()), correlation_id="b")
+
+    rows = OutboxEvent.objects.of_flow("b")
+
+    assert [row.correlation_id for row in rows] == ["b"]
+    assert "microworkflows_flow" in _plan(rows.order_by())
+
+
+@pytest.mark.django_db
+def test_pending_events_are_found_by_the_partial_index(post: SimpleNamespace) -> None:
+    assert "microworkflows_pending" in _plan(OutboxEvent.objects.pending(context="letters")[:10])
+
+
+def _plan(rows: "object") -> str:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    return str(rows.explain())  # type: ignore[attr-defined]

@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+
+from microworkflows import microworkflow, registry
+from microworkflows.errors import UndeclaredEventError
+
+
+def test_calling_a_microworkflow_calls_the_plain_function(post: SimpleNamespace) -> None:
+    letter_id = uuid4()
+
+    emitted = post.stamp_letter(post.WrittenAtDesk(letter_id=letter_id))
+
+    assert emitted == post.LetterStamped(letter_id=letter_id)
+    assert post.stamp_letter.__name__ == "stamp_letter"
+
+
+def test_label_is_context_and_name(post: SimpleNamespace) -> None:
+    assert post.stamp_letter.label == "desk.stamp_letter"
+    assert repr(post.stamp_letter) == "<microworkflow desk.stamp_letter on letters.letter_written.v1>"
+
+
+def test_context_is_the_app_that_the_function_lives_in() -> None:
+    by_label = {workflow.label: workflow for workflow in registry.workflows()}
+
+    assert by_label["payments.take_payment"].context == "payments"
+
+
+def test_function_outside_every_app_must_name_its_context(post: SimpleNamespace) -> None:
+    @microworkflow(on=post.WrittenAtDesk)
+    def lose_letter(event: object) -> None:
+        raise NotImplementedError
+
+    with pytest.raises(LookupError, match="lives in no installed app"):
+        _ = lose_letter.context
+
+
+@pytest.mark.parametrize("wrap", [lambda event: event, lambda event: [event], lambda event: (event,)])
+def test_microworkflow_returns_one_event_or_several(post: SimpleNamespace, wrap: object) -> None:
+    event = post.LetterStamped(letter_id=uuid4())
+
+    assert post.stamp_letter.emitted(wrap(event)) == [event]  # type: ignore[operator]
+
+
+def test_microworkflow_may_return_nothing(post: SimpleNamespace) -> None:
+    assert post.stamp_letter.emitted(None) == []
+
+
+def test_returning_what_was_not_declared_is_an_error_that_names_it(post: SimpleNamespace) -> None:
+    with pytest.raises(UndeclaredEventError, match="desk.stamp_letter returned LetterWritten but declares LetterStamped"):
+        post.stamp_letter.emitted(post.LetterWritten(letter_id=uuid4()))
+    with pytest.raises(UndeclaredEventError, match="archive.file_letter returned str but declares nothing"):
+        post.file_letter.emitted("letter")
+
+
+def test_listeners_are_those_of_the_contexts_asked_for(post: SimpleNamespace) -> None:
+    assert registry.listeners("letters.letter_written.v1") == [post.stamp_letter]
+    assert registry.listeners("letters.letter_written.v1", contexts=["archive"]) == []
+    assert registry.contexts() == ["archive", "desk", "letters"]
+    assert registry.subscriptions("desk") == ["letters.letter_written.v1"]

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models.expressions import Func
-from django.db.models.fields.json import KeyTextTransform
 from django_outbox_pattern.models import Published, Received
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -19,7 +18,7 @@ DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ContextOf(Func):
-    """SQL for the context of an event type: what stands before its first dot. The partial index uses the same."""
+    """SQL for the context of an event type: what stands before its first dot; an index holds the same expression."""
 
     output_field = models.CharField()
 
@@ -29,6 +28,18 @@ class ContextOf(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         sql, params = compiler.compile(self.source_expressions[0])
         return f"substr({sql}, 1, instr({sql}, '.') - 1)", [*params, *params]
+
+
+class CorrelationOf(Func):
+    """SQL for the flow that a stored CloudEvent belongs to; an index holds the same expression."""
+
+    output_field = models.CharField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, template="(%(expressions)s ->> 'correlationid')", **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, template="json_extract(%(expressions)s, '$.correlationid')", **extra)
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
@@ -45,11 +56,7 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
 
     def of_flow(self, correlation_id: str) -> "OutboxQuerySet":
         """Return the events of one flow, in the order in which they were recorded."""
-        return (
-            self.alias(correlation=KeyTextTransform("correlationid", "body"))
-            .filter(correlation=correlation_id)
-            .order_by("pk")
-        )
+        return self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id).order_by("pk")
 
 
 class OutboxEvent(Published):

@@ -10,10 +10,7 @@ _CONTEXT = {
 }
 _CORRELATION = {
     "postgresql": "(body ->> 'correlationid')",
-    "sqlite": (
-        "(CASE WHEN JSON_TYPE(\"body\", '$.\"correlationid\"') IN ('false','true','null') "
-        "THEN JSON_TYPE(\"body\", '$.\"correlationid\"') ELSE JSON_EXTRACT(\"body\", '$.\"correlationid\"') END)"
-    ),
+    "sqlite": "json_extract(body, '$.correlationid')",
 }
 
 

@@ -1,0 +1,157 @@
+"""Each check, by its stable id; and that ``manage.py check`` runs them."""
+
+from collections.abc import Callable
+from io import StringIO
+from types import SimpleNamespace
+from unittest import mock
+from uuid import UUID
+
+import pytest
+from celery import current_app
+from django.core.checks import CheckMessage
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from pytest_django import Settings
+
+from microworkflows import DomainEvent, IncomingEvent, checks, microworkflow
+from microworkflows.models import InboxEvent
+
+
+def _ids(check: Callable[[], list[CheckMessage]]) -> list[str | None]:
+    return [message.id for message in check()]
+
+
+@pytest.mark.django_db
+def test_the_shop_passes_every_check_without_a_warning() -> None:
+    call_command("check", fail_level="WARNING", stderr=StringIO())
+
+
+def test_manage_py_check_runs_the_checks(settings: Settings) -> None:
+    settings.MICROWORKFLOWS = {"MAX_ATTEMPT": 1}
+
+    with pytest.raises(SystemCheckError, match=r"microworkflows\.E001.*unknown settings: MAX_ATTEMPT"):
+        call_command("check")
+
+
+def test_e002_database_that_the_kit_does_not_know() -> None:
+    connection = SimpleNamespace(vendor="mysql")
+
+    with mock.patch.object(checks, "connections", {"default": connection}):
+        assert _ids(checks.check_database) == ["microworkflows.E002"]
+
+
+def test_e002_outbox_and_inbox_apart() -> None:
+    with mock.patch.object(checks.router, "db_for_write", lambda model: str(model is InboxEvent)):
+        assert _ids(checks.check_database) == ["microworkflows.E002"]
+
+
+def test_e010_type_announced_twice(post: SimpleNamespace) -> None:
+    assert _ids(checks.check_duplicate_types) == []
+
+    class LetterComposed(DomainEvent, type="letters.letter_written.v1"):
+        pass
+
+    (problem,) = checks.check_duplicate_types()
+    assert problem.id == "microworkflows.E010"
+    assert "LetterComposed" in problem.msg
+    assert "LetterWritten" in problem.msg
+
+
+def test_e011_type_under_the_name_of_another_app(empty_registry: None) -> None:
+    class Paid(DomainEvent, type="orders.paid.v1"):
+        __module__ = "payments.events"
+
+    (problem,) = checks.check_owners()
+
+    assert problem.id == "microworkflows.E011"
+    assert problem.hint is not None
+    assert "payments.paid.v1" in problem.hint
+
+
+def test_e012_emitting_what_is_not_announced_here(post: SimpleNamespace) -> None:
+    assert _ids(checks.check_emitted_types) == []
+
+    @microworkflow(on=post.WrittenAtDesk, emits=[post.LetterWritten], context="desk")
+    def forge_letter(event: object) -> None: ...
+
+    @microworkflow(on=post.WrittenAtDesk, emits=[post.WrittenAtDesk], context="desk")
+    def echo_letter(event: object) -> None: ...
+
+    assert _ids(checks.check_emitted_types) == ["microworkflows.E012"] * 2
+
+
+def test_e013_reading_that_its_announcer_does_not_satisfy(post: SimpleNamespace) -> None:
+    assert _ids(checks.check_readings) == []
+
+    class WrittenWithColour(IncomingEvent, type="letters.letter_written.v1"):
+        letter_id: UUID
+        colour: str
+
+    (problem,) = checks.check_readings()
+    assert problem.id == "microworkflows.E013"
+    assert "colour is required but not announced" in problem.msg
+
+
+def test_e014_label_taken_twice_or_too_long(post: SimpleNamespace) -> None:
+    assert _ids(checks.check_labels) == []
+
+    def stamp_letter(event: object) -> None: ...
+
+    microworkflow(on=post.WrittenAtDesk, context="desk")(stamp_letter)
+    stamp_letter.__name__ = "s" * 59
+    microworkflow(on=post.WrittenAtDesk, context="desk")(stamp_letter)
+
+    assert _ids(checks.check_labels) == ["microworkflows.E014"] * 2
+
+
+def test_w020_trigger_that_its_installed_context_does_not_announce(empty_registry: None) -> None:
+    class Accepted(IncomingEvent, type="orders.order_accepted.v2"):
+        pass
+
+    class Elsewhere(IncomingEvent, type="warehouse.emptied.v1"):
+        pass
+
+    for event in (Accepted, Elsewhere):
+        microworkflow(on=event, context="payments")(lambda event: None)
+
+    (problem,) = checks.check_triggers()
+    assert problem.id == "microworkflows.W020"
+    assert "orders.order_accepted.v2" in problem.msg
+
+
+def test_w021_event_that_nobody_hears(post: SimpleNamespace) -> None:
+    assert _ids(checks.check_heard) == []
+
+    class LetterBurnt(DomainEvent, type="letters.letter_burnt.v1"):
+        pass
+
+    (problem,) = checks.check_heard()
+    assert problem.id == "microworkflows.W021"
+    assert "letters.letter_burnt.v1" in problem.msg
+
+
+def test_w022_reading_that_triggers_nothing(post: SimpleNamespace) -> None:
+    assert _ids(checks.check_unused_readings) == []
+
+    class WrittenToo(IncomingEvent, type="letters.letter_written.v1"):
+        pass
+
+    assert _ids(checks.check_unused_readings) == ["microworkflows.W022"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "expected"),
+    [
+        ("worker_consumer", "celery.worker.consumer:Consumer", "microworkflows.E030"),
+        ("broker_url", "redis://localhost", "microworkflows.E031"),
+        ("broker_url", None, None),
+        ("task_always_eager", True, "microworkflows.E032"),
+        ("task_time_limit", 60, "microworkflows.W033"),
+    ],
+)
+def test_e030_to_w033_celery_set_up_so_that_events_would_be_lost(
+    monkeypatch: pytest.MonkeyPatch, setting: str, value: object, expected: str | None
+) -> None:
+    monkeypatch.setitem(current_app.conf, setting, value)
+
+    assert _ids(checks.check_celery) == ([expected] if expected else [])

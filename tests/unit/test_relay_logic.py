@@ -1,0 +1,121 @@
+"""What the relay does about each answer of the broker; the broker is a stand-in, the outbox is real."""
+
+import threading
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import amqp
+import pytest
+from django.utils import timezone
+from kombu import Connection
+
+from microworkflows.models import OutboxEvent
+from microworkflows.relay import loop, store
+from microworkflows.relay.loop import Relay
+from microworkflows.relay.publisher import Message, Outcome
+from microworkflows.testing import Flow
+
+pytestmark = pytest.mark.django_db
+
+
+class StandIn:
+    """Takes every message but those that ``refuses`` closes the channel on."""
+
+    def __init__(self, refuses: Callable[[Message], Exception | None]) -> None:
+        self.taken: list[UUID] = []
+        self.batches: list[int] = []
+        self._refuses = refuses
+
+    def publish(self, messages: Sequence[Message]) -> Outcome:
+        self.batches.append(len(messages))
+        outcome = Outcome()
+        for message in messages:
+            if error := self._refuses(message):
+                outcome.error = error
+                break
+            self.taken.append(message.id)
+            outcome.confirmed.append(message.id)
+        return outcome
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Message], Exception | None]], tuple[Relay, StandIn]]:
+    def make(refuses: Callable[[Message], Exception | None]) -> tuple[Relay, StandIn]:
+        stand_in = StandIn(refuses)
+        monkeypatch.setattr(loop, "connect", lambda connection: stand_in)
+        broker = lambda: Connection("amqp://nowhere")  # noqa: E731
+        return Relay("letters", broker=broker, stop=threading.Event()), stand_in
+
+    return make
+
+
+def _recorded(post: SimpleNamespace, flow: Flow, number: int) -> list[UUID]:
+    return [flow.record(post.LetterWritten(letter_id=uuid4())).id for _ in range(number)]
+
+
+def _relay_all(relay: Relay) -> None:
+    for _ in range(100):
+        if not relay._relay_events():
+            return
+    raise AssertionError("The relay goes round in circles.")
+
+
+def test_one_message_that_the_broker_refuses_holds_up_nothing_and_repeats_nothing(
+    post: SimpleNamespace, flow: Flow, relay: Any
+) -> None:
+    recorded = _recorded(post, flow, 40)
+    bad = recorded[17]
+    refusal = amqp.PreconditionFailed("message too large")
+    ours, broker = relay(lambda message: refusal if message.id == bad else None)
+
+    _relay_all(ours)
+
+    assert broker.taken == [event for event in recorded if event != bad]
+    (row,) = OutboxEvent.objects.pending()
+    assert (row.pk, row.attempts) == (bad, 1)
+    assert "message too large" in (row.error or "")
+    assert row.due_at > timezone.now()
+
+
+def test_batches_grow_again_after_the_refused_message_was_found(
+    post: SimpleNamespace, flow: Flow, relay: Any
+) -> None:
+    recorded = _recorded(post, flow, 100)
+    ours, broker = relay(lambda message: amqp.NotFound("gone") if message.id == recorded[0] else None)
+
+    _relay_all(ours)
+
+    assert broker.batches[:2] == [100, 1]
+    assert max(broker.batches[2:]) > 30
+
+
+def test_broker_that_goes_away_costs_no_attempt_and_loses_nothing(
+    post: SimpleNamespace, flow: Flow, relay: Any
+) -> None:
+    recorded = _recorded(post, flow, 10)
+    ours, broker = relay(lambda message: ConnectionResetError("gone") if message.id == recorded[4] else None)
+
+    with pytest.raises(loop.BrokerUnavailableError, match="ConnectionResetError: gone"):
+        ours._relay_events()
+
+    assert broker.taken == recorded[:4]
+    assert [row.pk for row in OutboxEvent.objects.pending()] == recorded[4:]
+    assert set(OutboxEvent.objects.values_list("retry", flat=True)) == {0}
+
+
+def test_nacked_message_stays_pending_with_backoff_and_the_reason(post: SimpleNamespace, flow: Flow) -> None:
+    nacked, confirmed, unheard, untold = _recorded(post, flow, 4)
+    now = timezone.now()
+
+    store.mark_events(Outcome(confirmed=[confirmed], unheard=[unheard], refused={nacked: "queue is full"}), now=now)
+
+    rows = OutboxEvent.objects.in_bulk()
+    assert (rows[nacked].status, rows[nacked].attempts, rows[nacked].error) == (1, 1, "queue is full")
+    assert rows[nacked].due_at > now
+    assert rows[confirmed].status == OutboxEvent.Status.RELAYED
+    assert rows[unheard].status == OutboxEvent.Status.UNHEARD
+    assert [message.id for message in store.due_events("letters", limit=9, now=now)] == [untold]

@@ -1,0 +1,54 @@
+from datetime import timedelta
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from django.core.management import call_command
+from django.utils import timezone
+
+from microworkflows import purging
+from microworkflows.errors import PermanentError
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.testing import Flow
+
+
+@pytest.fixture
+def old_rows(post: SimpleNamespace, flow: Flow) -> None:
+    """One row of each status in outbox and inbox, all 40 days old."""
+    for _ in range(3):
+        flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(contexts=["desk"])
+    for failure in (ValueError("later"), PermanentError("never")):
+        post.fail = failure
+        flow.record(post.LetterWritten(letter_id=uuid4()))
+        flow.run(contexts=["desk"], keep_failures=True)
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    age = timezone.now() - timedelta(days=40)
+    OutboxEvent.objects.update(added=age)
+    InboxEvent.objects.update(added=age)
+
+
+def test_purge_leaves_what_is_pending_unheard_waiting_or_parked(
+    old_rows: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(purging, "_BATCH", 2)
+
+    call_command("purge_events")
+
+    assert capsys.readouterr().out == "Deleted 5 relayed events and 3 handled messages.\n"
+    assert set(OutboxEvent.objects.values_list("status", flat=True)) == {
+        OutboxEvent.Status.PENDING,
+        OutboxEvent.Status.UNHEARD,
+    }
+    assert sorted(InboxEvent.objects.values_list("status", flat=True)) == [
+        InboxEvent.Status.PARKED,
+        InboxEvent.Status.WAITING,
+    ]
+
+
+def test_purge_leaves_what_is_younger_than_the_retention(
+    old_rows: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("purge_events", days=41)
+
+    assert capsys.readouterr().out == "Deleted 0 relayed events and 0 handled messages.\n"

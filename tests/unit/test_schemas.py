@@ -1,0 +1,95 @@
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel
+
+from microworkflows import DomainEvent, IncomingEvent
+from microworkflows.schemas import misfits
+
+
+class Line(BaseModel):
+    sku: str
+    quantity: int
+
+
+class Sku(BaseModel):
+    sku: str
+
+
+class LineWithColour(Line):
+    colour: str
+
+
+@pytest.mark.parametrize(
+    ("announced", "read"),
+    [
+        (str, str),
+        (int, int),
+        (int, float),
+        (UUID, UUID),
+        (UUID, str),
+        (Decimal, Decimal),
+        (str, str | None),
+        (str | None, str | None),
+        (list[Line], list[Sku]),
+        (Line, Sku),
+        (Line | None, Sku | None),
+        (int, Any),
+        (list[Line], list[Any]),
+    ],
+)
+def test_reading_that_asks_for_no_more_than_is_announced_fits(
+    empty_registry: None, announced: Any, read: Any
+) -> None:
+    assert _misfits(announced, read) == []
+
+
+@pytest.mark.parametrize(
+    ("announced", "read", "problem"),
+    [
+        (str, int, "value may be string but is read as integer"),
+        (str, UUID, "value may be string but is read as string (uuid)"),
+        (float, int, "value may be number but is read as integer"),
+        (str | None, str, "value may be null but is read as string"),
+        (list[str], list[int], "value[] may be string but is read as integer"),
+        (list[Line], list[LineWithColour], "value[].colour is required but not announced"),
+        (Line, LineWithColour, "value.colour is required but not announced"),
+    ],
+)
+def test_reading_that_asks_for_more_is_told_which_field_and_why(
+    empty_registry: None, announced: Any, read: Any, problem: str
+) -> None:
+    assert _misfits(announced, read) == [problem]
+
+
+def test_optional_fields_of_the_reading_need_not_be_announced(empty_registry: None) -> None:
+    class Announced(DomainEvent, type="a.b.v1"):
+        kept: int
+
+    class Read(IncomingEvent, type="a.b.v1"):
+        kept: int
+        extra: str = ""
+
+    assert misfits(reading=Read, announced=Announced) == []
+
+
+def test_every_reading_of_the_shop_fits() -> None:
+    from microworkflows import registry
+
+    announced = registry.announced()
+
+    assert registry.readings()
+    for reading in registry.readings():
+        assert misfits(reading=reading, announced=announced[reading.event_type]) == []
+
+
+def _misfits(announced: Any, read: Any) -> list[str]:
+    announcing = type(
+        "Announced", (DomainEvent,), {"__annotations__": {"value": announced}, "__module__": __name__}, type="a.b.v1"
+    )
+    reading = type(
+        "Read", (IncomingEvent,), {"__annotations__": {"value": read}, "__module__": __name__}, type="a.b.v1"
+    )
+    return misfits(reading=reading, announced=announcing)

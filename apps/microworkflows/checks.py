@@ -16,7 +16,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
 
 from microworkflows import conf, registry, schemas
-from microworkflows.events import DomainEvent
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
 
 TAG = "microworkflows"
@@ -96,7 +95,7 @@ def check_emitted_types(**kwargs: Any) -> list[CheckMessage]:
     """E012: a microworkflow emits what is no announced domain event of its own context."""
     return [
         Error(
-            f"{workflow.label} emits {getattr(event, '__qualname__', event)}, which {workflow.context} does not announce.",
+            f"{workflow.label} emits {event.__qualname__}, which {workflow.context} does not announce.",
             hint=f"A context announces its own facts: declare a DomainEvent with a type that begins with "
             f"{workflow.context!r}.",
             obj=workflow,
@@ -105,9 +104,7 @@ def check_emitted_types(**kwargs: Any) -> list[CheckMessage]:
         for workflow in registry.workflows()
         for event in workflow.emits
         if not (
-            isinstance(event, type)
-            and issubclass(event, DomainEvent)
-            and registry.announced().get(getattr(event, "event_type", "")) is event
+            registry.announced().get(event.event_type) is event
             and event.event_type.partition(".")[0] == workflow.context
         )
     ]
@@ -133,7 +130,7 @@ def check_readings(**kwargs: Any) -> list[CheckMessage]:
 def check_labels(**kwargs: Any) -> list[CheckMessage]:
     """E014: two microworkflows share a label, or one is too long for the inbox."""
     count = Counter(workflow.label for workflow in registry.workflows())
-    shared = [
+    shared: list[CheckMessage] = [
         Error(
             f"{number} microworkflows are called {label}: the inbox would take one for the other.",
             hint="Rename one.",

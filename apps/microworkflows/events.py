@@ -60,7 +60,8 @@ class Event(BaseModel):
             reading = cls.model_validate(event.data)
         except ValidationError as error:
             problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg']}" for problem in error.errors()
+                f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg']}"
+                for problem in error.errors()
             )
             raise InvalidPayloadError(
                 f"{event.meta.type} {event.meta.id} does not satisfy {cls.__module__}.{cls.__qualname__}: {problems}"

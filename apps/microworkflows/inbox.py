@@ -113,9 +113,12 @@ def _insert(workflow: Microworkflow[Any], event: CloudEvent) -> bool:
         cursor.execute(
             f"INSERT INTO {connection.ops.quote_name(row._meta.db_table)} ({columns}) "  # noqa: S608  (own names)
             f"VALUES ({', '.join(['%s'] * len(fields))}) ON CONFLICT (msg_id) DO NOTHING",
-            [field.get_db_prep_save(field.pre_save(row, add=True), connection=connection) for field in fields],
+            [
+                field.get_db_prep_save(field.pre_save(row, add=True), connection=connection)
+                for field in fields
+            ],
         )
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
 
 def _locked(label: str, event: CloudEvent) -> InboxEvent:

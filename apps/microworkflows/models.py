@@ -39,7 +39,9 @@ class CorrelationOf(Func):
         return super().as_sql(compiler, connection, template="(%(expressions)s ->> 'correlationid')", **extra)
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        return super().as_sql(compiler, connection, template="json_extract(%(expressions)s, '$.correlationid')", **extra)
+        return super().as_sql(
+            compiler, connection, template="json_extract(%(expressions)s, '$.correlationid')", **extra
+        )
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
@@ -59,7 +61,7 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         return self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id).order_by("pk")
 
 
-class OutboxEvent(Published):
+class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
     """An event that was recorded with the state change it tells of; the relay brings it to the broker."""
 
     class Status(models.IntegerChoices):
@@ -82,12 +84,12 @@ class OutboxEvent(Published):
     @property
     def type(self) -> str:
         """Versioned type, which is also the routing key."""
-        return self.destination
+        return cast("str", self.destination)
 
     @property
     def context(self) -> str:
         """Label of the context that announced it."""
-        return self.destination.partition(".")[0]
+        return self.type.partition(".")[0]
 
     @property
     def workflow(self) -> str | None:
@@ -112,12 +114,12 @@ class OutboxEvent(Published):
     @property
     def due_at(self) -> datetime:
         """Not relayed before this time."""
-        return self.expires_at
+        return cast("datetime", self.expires_at)
 
     @property
     def attempts(self) -> int:
         """How often the broker refused it."""
-        return self.retry
+        return cast("int", self.retry)
 
 
 class InboxQuerySet(models.QuerySet["InboxEvent"]):
@@ -133,14 +135,16 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
 
     def of_context(self, context: str) -> "InboxQuerySet":
         """Return what one context received."""
-        return self.filter(models.Q(msg_id__startswith=f"{context}.") | models.Q(msg_id__startswith=f"{context}:"))
+        return self.filter(
+            models.Q(msg_id__startswith=f"{context}.") | models.Q(msg_id__startswith=f"{context}:")
+        )
 
     def of_deliveries(self, deliveries: Collection[tuple[str, UUID]]) -> "InboxQuerySet":
         """Return the rows of these pairs of a microworkflow's label and an event's id."""
         return self.filter(msg_id__in=[message_id(label, event_id) for label, event_id in deliveries])
 
 
-class InboxEvent(Received):
+class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     """What one microworkflow received: proof that it was handled, or the message kept for another attempt."""
 
     class Status(models.IntegerChoices):
@@ -198,12 +202,12 @@ class InboxEvent(Received):
     @property
     def due_at(self) -> datetime:
         """When a waiting message is tried again."""
-        return self.expires_at
+        return cast("datetime", self.expires_at)
 
     @property
     def attempts(self) -> int:
         """How many attempts failed."""
-        return self.retry
+        return cast("int", self.retry)
 
     def _header(self, name: str) -> Any:
         return (self.headers or {}).get(name)

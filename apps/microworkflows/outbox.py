@@ -65,7 +65,10 @@ def record_all(events: Sequence[DomainEvent], *, correlation_id: str | None = No
         wakeup.notify_on_commit(connection, context)
     for envelope in recorded:
         logger.info(
-            "recorded %s %s correlation=%s", envelope.meta.type, envelope.meta.id, envelope.meta.correlation_id
+            "recorded %s %s correlation=%s",
+            envelope.meta.type,
+            envelope.meta.id,
+            envelope.meta.correlation_id,
         )
     return [envelope.meta for envelope in recorded]
 
@@ -76,9 +79,9 @@ def relay_again(rows: Iterable[OutboxEvent]) -> int:
     Returns:
         How many there were; rows that are not unheard stay as they are.
     """
-    return OutboxEvent.objects.filter(pk__in=[row.pk for row in rows], status=OutboxEvent.Status.UNHEARD).update(
-        status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE
-    )
+    return OutboxEvent.objects.filter(
+        pk__in=[row.pk for row in rows], status=OutboxEvent.Status.UNHEARD
+    ).update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
 
 
 def _envelope(event: DomainEvent, correlation_id: str | None) -> CloudEvent:

@@ -32,5 +32,5 @@ def purge(*, before: datetime) -> Purged:
 def _delete(rows: "models.QuerySet[Any]") -> int:
     deleted = 0
     while ids := list(rows.order_by("added").values_list("pk", flat=True)[:_BATCH]):
-        deleted += rows.filter(pk__in=ids)._raw_delete(rows.db)
+        deleted += rows.filter(pk__in=ids).delete()[0]
     return deleted

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from microworkflows.events import DomainEvent, IncomingEvent
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _announcements: "list[type[DomainEvent]]" = []
 _readings: "list[type[IncomingEvent]]" = []
-_workflows: "list[Microworkflow]" = []
+_workflows: "list[Microworkflow[Any]]" = []
 
 
 def add_announcement(event: "type[DomainEvent]") -> None:
@@ -23,7 +23,7 @@ def add_reading(event: "type[IncomingEvent]") -> None:
     _readings.append(event)
 
 
-def add_workflow(workflow: "Microworkflow") -> None:
+def add_workflow(workflow: "Microworkflow[Any]") -> None:
     """Note a declared microworkflow."""
     _workflows.append(workflow)
 
@@ -43,12 +43,12 @@ def readings() -> "list[type[IncomingEvent]]":
     return list(_readings)
 
 
-def workflows() -> "list[Microworkflow]":
+def workflows() -> "list[Microworkflow[Any]]":
     """Return every microworkflow, ordered by label."""
     return sorted(_workflows, key=lambda workflow: workflow.label)
 
 
-def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "list[Microworkflow]":
+def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "list[Microworkflow[Any]]":
     """Return the microworkflows that ``event_type`` triggers, of all contexts or of those named."""
     return [
         workflow

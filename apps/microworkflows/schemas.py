@@ -19,7 +19,9 @@ def misfits(*, reading: type[IncomingEvent], announced: type[DomainEvent]) -> li
     return list(_object_misfits(wanted, promised, wanted, promised, ""))
 
 
-def _object_misfits(wanted: Schema, promised: Schema, wanted_root: Schema, promised_root: Schema, at: str) -> Iterator[str]:
+def _object_misfits(
+    wanted: Schema, promised: Schema, wanted_root: Schema, promised_root: Schema, at: str
+) -> Iterator[str]:
     for name, want in wanted.get("properties", {}).items():
         path = f"{at}{name}"
         if name not in promised.get("properties", {}):
@@ -31,7 +33,9 @@ def _object_misfits(wanted: Schema, promised: Schema, wanted_root: Schema, promi
         yield from _value_misfits(want, promised["properties"][name], wanted_root, promised_root, path)
 
 
-def _value_misfits(want: Schema, promise: Schema, wanted_root: Schema, promised_root: Schema, path: str) -> Iterator[str]:
+def _value_misfits(
+    want: Schema, promise: Schema, wanted_root: Schema, promised_root: Schema, path: str
+) -> Iterator[str]:
     wants = [_resolved(option, wanted_root) for option in _options(_resolved(want, wanted_root))]
     promises = [_resolved(option, promised_root) for option in _options(_resolved(promise, promised_root))]
     for promised in promises:
@@ -42,7 +46,9 @@ def _value_misfits(want: Schema, promise: Schema, wanted_root: Schema, promised_
         elif promised.get("type") == "object":
             yield from _object_misfits(fitting[0], promised, wanted_root, promised_root, f"{path}.")
         elif promised.get("type") == "array" and "items" in fitting[0] and "items" in promised:
-            yield from _value_misfits(fitting[0]["items"], promised["items"], wanted_root, promised_root, f"{path}[]")
+            yield from _value_misfits(
+                fitting[0]["items"], promised["items"], wanted_root, promised_root, f"{path}[]"
+            )
 
 
 def _options(schema: Schema) -> list[Schema]:

@@ -15,7 +15,7 @@ and use it in tests that have a database::
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -34,9 +34,9 @@ _MOST_EVENTS = 10_000
 
 
 @pytest.fixture
-def flow(db: None) -> Iterator["Flow"]:
+def flow(db: None) -> "Flow":
     """A :class:`Flow` on the test's database."""
-    yield Flow()
+    return Flow()
 
 
 def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent:
@@ -106,7 +106,9 @@ class Flow:
                 row.save(update_fields=["status"])
             delivered += len(rows)
             if delivered > _MOST_EVENTS:
-                raise AssertionError(f"The flow does not end: {delivered} events, the last is {rows[-1].type}.")
+                raise AssertionError(
+                    f"The flow does not end: {delivered} events, the last is {rows[-1].type}."
+                )
             if not keep_failures:
                 self._raise_failures()
 
@@ -115,7 +117,9 @@ class Flow:
         for row in InboxEvent.objects.waiting():
             inbox.receive(row.body, context=row.context)
 
-    def deliver(self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None) -> None:
+    def deliver(
+        self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None
+    ) -> None:
         """Deliver a recorded event (once more), whatever was done with it before; failures stay in the inbox."""
         row = event if isinstance(event, OutboxEvent) else OutboxEvent.objects.get(pk=event.id)
         self._deliver(row, contexts=contexts, times=times)

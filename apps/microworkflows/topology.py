@@ -24,7 +24,9 @@ def queue(context: str) -> Queue:
     """
     bound = Queue(
         context,
-        bindings=[binding(exchange(), routing_key=key) for key in (context, *registry.subscriptions(context))],
+        bindings=[
+            binding(exchange(), routing_key=key) for key in (context, *registry.subscriptions(context))
+        ],
         durable=True,
         queue_arguments={
             "x-queue-type": "quorum",

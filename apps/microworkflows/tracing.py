@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TypeGuard
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -55,7 +56,7 @@ def continued_from(traceparent: str) -> Iterator[None]:
         _traceparent.reset(token)
 
 
-def is_traceparent(value: object) -> bool:
+def is_traceparent(value: object) -> TypeGuard[str]:
     """Tell whether ``value`` is a valid ``traceparent`` of version 00."""
     return isinstance(value, str) and _TRACEPARENT.fullmatch(value) is not None
 

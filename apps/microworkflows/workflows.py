@@ -63,9 +63,7 @@ class Microworkflow(Generic[Trigger]):
         Raises:
             UndeclaredEventError: it holds something that ``emits`` does not name.
         """
-        events: list[DomainEvent] = (
-            [] if result is None else list(result) if isinstance(result, list | tuple) else [result]
-        )
+        events = [] if result is None else list(result) if isinstance(result, Sequence) else [result]
         for event in events:
             if type(event) not in self.emits:
                 declared = ", ".join(declared.__name__ for declared in self.emits) or "nothing"

@@ -9,6 +9,7 @@ import pytest
 from django.db import OperationalError
 from kombu import Message
 
+from microworkflows import inbox
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.worker import consumer, serializer, tasks
 
@@ -59,7 +60,9 @@ def test_anything_else_is_refused(message: Message, reason: str) -> None:
 def test_serializer_is_known_to_kombu_under_the_content_type() -> None:
     from kombu.serialization import loads
 
-    call = loads(json.dumps(EVENT), "application/cloudevents+json", "utf-8", accept=["application/cloudevents+json"])
+    call = loads(
+        json.dumps(EVENT), "application/cloudevents+json", "utf-8", accept=["application/cloudevents+json"]
+    )
 
     assert call["task"] == serializer.TASK
 
@@ -68,7 +71,7 @@ def test_task_waits_for_the_database_and_acks_nothing_meanwhile(monkeypatch: pyt
     waits: list[float] = []
     answers: Any = iter([OperationalError("gone"), OperationalError("gone"), None])
     received = mock.Mock(side_effect=lambda *args, **kwargs: _raise_or_return(next(answers)))
-    monkeypatch.setattr(tasks.inbox, "receive", received)
+    monkeypatch.setattr(inbox, "receive", received)
     monkeypatch.setattr(tasks, "time", SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(tasks, "close_old_connections", lambda: None)
 

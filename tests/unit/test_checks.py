@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from unittest import mock
 from uuid import UUID
 
+import django.db
 import pytest
 from celery import current_app
 from django.core.checks import CheckMessage
@@ -41,7 +42,7 @@ def test_e002_database_that_the_kit_does_not_know() -> None:
 
 
 def test_e002_outbox_and_inbox_apart() -> None:
-    with mock.patch.object(checks.router, "db_for_write", lambda model: str(model is InboxEvent)):
+    with mock.patch.object(django.db.router, "db_for_write", lambda model: str(model is InboxEvent)):
         assert _ids(checks.check_database) == ["microworkflows.E002"]
 
 

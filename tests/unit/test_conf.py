@@ -17,12 +17,19 @@ def test_settings_have_defaults_and_are_read_at_call_time(settings: Settings) ->
 def test_unknown_setting_is_refused_with_the_known_ones(settings: Settings) -> None:
     settings.MICROWORKFLOWS = {"MAX_ATTEMPT": 3}
 
-    with pytest.raises(ImproperlyConfigured, match="MAX_ATTEMPT. Known are: EXCHANGE, MAX_ATTEMPTS"):
+    with pytest.raises(ImproperlyConfigured, match=r"MAX_ATTEMPT. Known are: EXCHANGE, MAX_ATTEMPTS"):
         conf.current()
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"MAX_ATTEMPTS": 0}, {"RETRY_DELAY": -1}, {"RELAY_BATCH": "9"}, {"EXCHANGE": ""}, {"MAX_ATTEMPTS": True}]
+    "wrong",
+    [
+        {"MAX_ATTEMPTS": 0},
+        {"RETRY_DELAY": -1},
+        {"RELAY_BATCH": "9"},
+        {"EXCHANGE": ""},
+        {"MAX_ATTEMPTS": True},
+    ],
 )
 def test_value_out_of_range_is_refused_by_name(settings: Settings, wrong: dict[str, object]) -> None:
     settings.MICROWORKFLOWS = wrong

@@ -41,12 +41,14 @@ def test_reading_ignores_fields_that_it_does_not_use(post: SimpleNamespace) -> N
 def test_payload_that_does_not_satisfy_the_reading_names_event_class_and_field(post: SimpleNamespace) -> None:
     meta = delivered(post.LetterWritten(letter_id=uuid4())).meta
 
-    with pytest.raises(InvalidPayloadError, match=rf"{meta.id} does not satisfy .*WrittenAtDesk: letter_id: Input"):
+    with pytest.raises(
+        InvalidPayloadError, match=rf"{meta.id} does not satisfy .*WrittenAtDesk: letter_id: Input"
+    ):
         post.WrittenAtDesk.from_cloud_event(CloudEvent(meta=meta, data={"letter_id": "seven"}))
 
 
 def test_event_made_by_hand_has_no_envelope(post: SimpleNamespace) -> None:
-    with pytest.raises(EventNotDeliveredError, match="microworkflows.testing.delivered"):
+    with pytest.raises(EventNotDeliveredError, match=r"microworkflows.testing.delivered"):
         _ = post.LetterWritten(letter_id=uuid4()).meta
 
 
@@ -58,9 +60,11 @@ def test_events_are_equal_when_they_say_the_same(post: SimpleNamespace) -> None:
     assert post.LetterWritten(letter_id=UUID(int=2)) != event
 
 
-@pytest.mark.parametrize("name", ["orders.accepted", "Orders.accepted.v1", "orders.accepted.v0", "accepted.v1", "a b.c.v1"])
+@pytest.mark.parametrize(
+    "name", ["orders.accepted", "Orders.accepted.v1", "orders.accepted.v0", "accepted.v1", "a b.c.v1"]
+)
 def test_type_must_have_context_fact_and_version(empty_registry: None, name: str) -> None:
-    with pytest.raises(TypeError, match="context.past_tense_fact.vN"):
+    with pytest.raises(TypeError, match=r"context.past_tense_fact.vN"):
 
         class Accepted(DomainEvent, type=name):
             pass

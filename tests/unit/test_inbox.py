@@ -1,17 +1,18 @@
 import random
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import cast
 from unittest import mock
 from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from microworkflows import PermanentError, inbox, microworkflow
+from microworkflows import DomainEvent, PermanentError, inbox, microworkflow
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import store
@@ -44,7 +45,9 @@ def test_two_contexts_in_one_database_both_handle_one_event(post: SimpleNamespac
     assert "copied" in post.calls
 
 
-def test_failing_microworkflow_does_not_touch_another_of_its_context(post: SimpleNamespace, flow: Flow) -> None:
+def test_failing_microworkflow_does_not_touch_another_of_its_context(
+    post: SimpleNamespace, flow: Flow
+) -> None:
     @microworkflow(on=post.WrittenAtDesk, context="desk")
     def weigh_letter(event: object) -> None:
         post.calls.append("weighed")
@@ -71,7 +74,9 @@ def test_writes_events_and_inbox_row_of_a_failed_attempt_are_undone_together(
     flow.run(keep_failures=True)
 
     assert not Group.objects.exists()
-    assert [(row.label, row.error) for row in flow.waiting] == [("archive.break_half_way", "ValueError: torn")]
+    assert [(row.label, row.error) for row in flow.waiting] == [
+        ("archive.break_half_way", "ValueError: torn")
+    ]
 
 
 def test_failure_is_kept_with_error_and_time_of_the_next_attempt(
@@ -111,7 +116,9 @@ def test_retried_message_is_handled_and_keeps_what_went_wrong(post: SimpleNamesp
     assert len(flow.emitted(post.LetterStamped)) == 1
 
 
-def test_message_is_parked_after_the_last_attempt(post: SimpleNamespace, flow: Flow, settings: Settings) -> None:
+def test_message_is_parked_after_the_last_attempt(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
     settings.MICROWORKFLOWS = {"MAX_ATTEMPTS": 3}
     post.fail = ValueError("no ink")
     flow.record(post.LetterWritten(letter_id=uuid4()))
@@ -145,10 +152,12 @@ def test_payload_that_does_not_fit_is_parked_at_once(post: SimpleNamespace, flow
     assert post.calls == []
 
 
-def test_returning_an_undeclared_event_is_parked_and_nothing_is_emitted(post: SimpleNamespace, flow: Flow) -> None:
+def test_returning_an_undeclared_event_is_parked_and_nothing_is_emitted(
+    post: SimpleNamespace, flow: Flow
+) -> None:
     @microworkflow(on=post.StampedAtArchive, context="archive")
-    def answer_letter(event: object) -> object:
-        return post.LetterWritten(letter_id=uuid4())
+    def answer_letter(event: object) -> DomainEvent:
+        return cast(DomainEvent, post.LetterWritten(letter_id=uuid4()))
 
     flow.record(post.LetterWritten(letter_id=uuid4()))
 
@@ -250,7 +259,7 @@ def test_failure_that_cannot_be_kept_reaches_the_worker_which_must_not_ack(
 
     with (
         mock.patch.object(inbox, "_handle", side_effect=gone),
-        mock.patch.object(inbox.transaction, "atomic", side_effect=gone),
+        mock.patch.object(transaction, "atomic", side_effect=gone),
         pytest.raises(inbox.DATABASE_DOWN),
     ):
         inbox.receive(OutboxEvent.objects.get().body, context="desk")

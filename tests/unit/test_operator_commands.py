@@ -17,7 +17,9 @@ def parked(post: SimpleNamespace, flow: Flow) -> InboxEvent:
     return flow.parked[0]
 
 
-def test_parked_lists_what_failed_and_how_to_go_on(parked: InboxEvent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_parked_lists_what_failed_and_how_to_go_on(
+    parked: InboxEvent, capsys: pytest.CaptureFixture[str]
+) -> None:
     call_command("parked")
 
     listed = capsys.readouterr().out
@@ -44,7 +46,9 @@ def test_parked_can_be_asked_of_one_context_and_for_what_waits(
 
 
 @pytest.mark.parametrize("how", ["id", "context", "all"])
-def test_replay_makes_parked_messages_due(parked: InboxEvent, how: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_replay_makes_parked_messages_due(
+    parked: InboxEvent, how: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = {"id": [str(parked.pk)], "context": ["--context", "desk"], "all": ["--all"]}[how]
 
     call_command("replay", *arguments)
@@ -60,7 +64,7 @@ def test_replay_of_another_context_touches_nothing(parked: InboxEvent) -> None:
 
 
 def test_replay_refuses_ids_that_are_not_parked_and_replays_none(parked: InboxEvent) -> None:
-    with pytest.raises(CommandError, match="Not parked: .* Nothing was replayed"):
+    with pytest.raises(CommandError, match=r"Not parked: .* Nothing was replayed"):
         call_command("replay", str(parked.pk), str(uuid4()))
 
     assert InboxEvent.objects.parked().count() == 1

@@ -16,7 +16,9 @@ from microworkflows.relay import store
 
 @pytest.mark.django_db(transaction=True)
 def test_recording_outside_a_transaction_is_refused(post: SimpleNamespace) -> None:
-    with pytest.raises(TransactionRequiredError, match=r"LetterWritten was recorded outside .* transaction.atomic"):
+    with pytest.raises(
+        TransactionRequiredError, match=r"LetterWritten was recorded outside .* transaction.atomic"
+    ):
         outbox.record(post.LetterWritten(letter_id=uuid4()))
 
     assert not OutboxEvent.objects.exists()
@@ -24,9 +26,9 @@ def test_recording_outside_a_transaction_is_refused(post: SimpleNamespace) -> No
 
 @pytest.mark.django_db(transaction=True)
 def test_event_of_a_transaction_that_rolls_back_was_never_recorded(post: SimpleNamespace) -> None:
-    with pytest.raises(RuntimeError), transaction.atomic():
+    with transaction.atomic():
         outbox.record(post.LetterWritten(letter_id=uuid4()))
-        raise RuntimeError
+        transaction.set_rollback(True)
 
     assert not OutboxEvent.objects.exists()
 
@@ -86,10 +88,17 @@ def test_event_inherits_flow_and_trace_from_its_cause(post: SimpleNamespace) -> 
 @pytest.mark.django_db
 def test_microworkflow_cannot_record_behind_the_back_of_its_declaration(post: SimpleNamespace) -> None:
     cause = tracing.Cause(
-        event_id="1", correlation_id="1", traceparent=tracing.new_traceparent(), workflow="desk.x", emits=frozenset()
+        event_id="1",
+        correlation_id="1",
+        traceparent=tracing.new_traceparent(),
+        workflow="desk.x",
+        emits=frozenset(),
     )
 
-    with tracing.caused_by(cause), pytest.raises(UndeclaredEventError, match=r"desk.x recorded letters.letter_written.v1"):
+    with (
+        tracing.caused_by(cause),
+        pytest.raises(UndeclaredEventError, match=r"desk.x recorded letters.letter_written.v1"),
+    ):
         outbox.record(post.LetterWritten(letter_id=uuid4()))
 
 

@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 from kombu import Connection
 
+from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import loop, store
 from microworkflows.relay.loop import Relay
@@ -43,7 +44,9 @@ class StandIn:
 
 
 @pytest.fixture
-def relay(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Message], Exception | None]], tuple[Relay, StandIn]]:
+def relay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Callable[[Message], Exception | None]], tuple[Relay, StandIn]]:
     def make(refuses: Callable[[Message], Exception | None]) -> tuple[Relay, StandIn]:
         stand_in = StandIn(refuses)
         monkeypatch.setattr(loop, "connect", lambda connection: stand_in)
@@ -99,7 +102,7 @@ def test_broker_that_goes_away_costs_no_attempt_and_loses_nothing(
     recorded = _recorded(post, flow, 10)
     ours, broker = relay(lambda message: ConnectionResetError("gone") if message.id == recorded[4] else None)
 
-    with pytest.raises(loop.BrokerUnavailableError, match="ConnectionResetError: gone"):
+    with pytest.raises(BrokerUnavailableError, match="ConnectionResetError: gone"):
         ours._relay_events()
 
     assert broker.taken == recorded[:4]
@@ -111,7 +114,9 @@ def test_nacked_message_stays_pending_with_backoff_and_the_reason(post: SimpleNa
     nacked, confirmed, unheard, untold = _recorded(post, flow, 4)
     now = timezone.now()
 
-    store.mark_events(Outcome(confirmed=[confirmed], unheard=[unheard], refused={nacked: "queue is full"}), now=now)
+    store.mark_events(
+        Outcome(confirmed=[confirmed], unheard=[unheard], refused={nacked: "queue is full"}), now=now
+    )
 
     rows = OutboxEvent.objects.in_bulk()
     assert (rows[nacked].status, rows[nacked].attempts, rows[nacked].error) == (1, 1, "queue is full")

@@ -87,7 +87,10 @@ def test_every_reading_of_the_shop_fits() -> None:
 
 def _misfits(announced: Any, read: Any) -> list[str]:
     announcing = type(
-        "Announced", (DomainEvent,), {"__annotations__": {"value": announced}, "__module__": __name__}, type="a.b.v1"
+        "Announced",
+        (DomainEvent,),
+        {"__annotations__": {"value": announced}, "__module__": __name__},
+        type="a.b.v1",
     )
     reading = type(
         "Read", (IncomingEvent,), {"__annotations__": {"value": read}, "__module__": __name__}, type="a.b.v1"

@@ -1,11 +1,12 @@
 """The fixtures that users import."""
 
 from types import SimpleNamespace
+from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
 
-from microworkflows import microworkflow
+from microworkflows import DomainEvent, microworkflow
 from microworkflows.models import OutboxEvent
 from microworkflows.testing import Flow, delivered
 
@@ -25,7 +26,9 @@ def test_flow_fails_the_test_when_a_microworkflow_fails(post: SimpleNamespace, f
     post.fail = ValueError("no ink")
     flow.record(post.LetterWritten(letter_id=uuid4()))
 
-    with pytest.raises(AssertionError, match=r"desk.stamp_letter failed on letters.letter_written.v1: ValueError: no ink"):
+    with pytest.raises(
+        AssertionError, match=r"desk.stamp_letter failed on letters.letter_written.v1: ValueError: no ink"
+    ):
         flow.run()
 
 
@@ -56,8 +59,8 @@ def test_flow_that_never_ends_is_told_so(
     monkeypatch.setattr("microworkflows.testing._MOST_EVENTS", 50)
 
     @microworkflow(on=post.LetterStamped, emits=[post.LetterStamped], context="desk")
-    def stamp_again(event: object) -> object:
-        return post.LetterStamped(letter_id=uuid4())
+    def stamp_again(event: object) -> DomainEvent:
+        return cast(DomainEvent, post.LetterStamped(letter_id=uuid4()))
 
     flow.record(post.LetterWritten(letter_id=uuid4()))
 

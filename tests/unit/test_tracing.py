@@ -4,7 +4,9 @@ OUTSIDE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # the examp
 
 
 def _cause(traceparent: str) -> tracing.Cause:
-    return tracing.Cause(event_id="1", correlation_id="2", traceparent=traceparent, workflow="a.b", emits=frozenset())
+    return tracing.Cause(
+        event_id="1", correlation_id="2", traceparent=traceparent, workflow="a.b", emits=frozenset()
+    )
 
 
 def test_what_an_event_brings_about_is_a_new_span_of_its_trace() -> None:

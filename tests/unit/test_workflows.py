@@ -48,9 +48,11 @@ def test_microworkflow_may_return_nothing(post: SimpleNamespace) -> None:
 
 
 def test_returning_what_was_not_declared_is_an_error_that_names_it(post: SimpleNamespace) -> None:
-    with pytest.raises(UndeclaredEventError, match="desk.stamp_letter returned LetterWritten but declares LetterStamped"):
+    with pytest.raises(
+        UndeclaredEventError, match=r"desk.stamp_letter returned LetterWritten but declares LetterStamped"
+    ):
         post.stamp_letter.emitted(post.LetterWritten(letter_id=uuid4()))
-    with pytest.raises(UndeclaredEventError, match="archive.file_letter returned str but declares nothing"):
+    with pytest.raises(UndeclaredEventError, match=r"archive.file_letter returned str but declares nothing"):
         post.file_letter.emitted("letter")
 
 

@@ -1,6 +1,9 @@
 """Proxies of django-outbox-pattern's models, and the indexes that keep relay, retries and journeys fast."""
 
+from typing import Any
+
 from django.db import migrations
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 import microworkflows.models  # noqa: F401
 
@@ -14,7 +17,7 @@ _CORRELATION = {
 }
 
 
-def _create_indexes(apps, schema_editor):
+def _create_indexes(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
     vendor = schema_editor.connection.vendor
     if vendor not in _CONTEXT:
         raise NotImplementedError(
@@ -30,7 +33,7 @@ def _create_indexes(apps, schema_editor):
         schema_editor.execute(statement)
 
 
-def _drop_indexes(apps, schema_editor):
+def _drop_indexes(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
     for name in ("pending", "unheard", "flow", "waiting", "parked"):
         schema_editor.execute(f"DROP INDEX IF EXISTS microworkflows_{name}")
 

@@ -52,7 +52,11 @@ class Relay:
                 failures += 1
                 delay = min(0.1 * 2 ** min(failures, 10), _LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
                 logger.warning(
-                    "relay %s: waits %.1f s, nothing is lost: %s: %s", self.context, delay, type(error).__name__, error
+                    "relay %s: waits %.1f s, nothing is lost: %s: %s",
+                    self.context,
+                    delay,
+                    type(error).__name__,
+                    error,
                 )
                 self._stop.wait(delay)
         logger.info("relay %s: stopped", self.context)
@@ -85,7 +89,13 @@ class Relay:
             store.mark_events(outcome, now=timezone.now())
             logger.info(
                 "relayed %d of %d events of %s; %d unheard, %d refused",
-                *(len(outcome.confirmed), len(messages), self.context, len(outcome.unheard), len(outcome.refused)),
+                *(
+                    len(outcome.confirmed),
+                    len(messages),
+                    self.context,
+                    len(outcome.unheard),
+                    len(outcome.refused),
+                ),
             )
             self._raise(outcome)
         return len(messages)
@@ -118,18 +128,22 @@ class Relay:
             outcome.refused[messages[0].id] = f"{type(outcome.error).__name__}: {outcome.error}"
             outcome.error = None
         elif told < len(messages):
-            logger.warning("relay %s: one of %d messages was refused; finding it", self.context, len(messages))
+            logger.warning(
+                "relay %s: one of %d messages was refused; finding it", self.context, len(messages)
+            )
             self._batch, outcome.error = 1, None
         return outcome
 
-    def _is_refusal(self, error: Exception) -> bool:
+    def _is_refusal(self, error: BaseException) -> bool:
         """Tell whether the broker refused a message (a channel error) rather than went away."""
         broker = self._broker()
         return isinstance(error, broker.channel_errors) and not isinstance(error, broker.connection_errors)
 
     def _raise(self, outcome: Outcome) -> None:
         if outcome.error is not None:
-            raise BrokerUnavailableError(f"{type(outcome.error).__name__}: {outcome.error}") from outcome.error
+            raise BrokerUnavailableError(
+                f"{type(outcome.error).__name__}: {outcome.error}"
+            ) from outcome.error
 
     def _wait(self, connection: BaseDatabaseWrapper) -> None:
         if connection.vendor == "postgresql":

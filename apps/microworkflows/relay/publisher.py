@@ -35,7 +35,7 @@ class Outcome:
     """Returned: no queue is bound to the routing key."""
     refused: dict[UUID, str] = field(default_factory=dict)
     """Not accepted by the broker (nacked), and why."""
-    error: Exception | None = None
+    error: BaseException | None = None
     """What ended the batch early; the publisher must be opened anew."""
 
 
@@ -61,9 +61,13 @@ def connect(connection: Connection) -> Publisher:
             **({"write_timeout": conf.current().confirm_timeout} if _is_amqp(connection) else {}),
         }
         connection.connect()
-        channel = connection.channel()
+        channel: Any = connection.channel()
         topology.declare(channel)
-        return _AmqpPublisher(connection, channel) if _is_amqp(connection) else _FilePublisher(connection, channel)
+        return (
+            _AmqpPublisher(connection, channel)
+            if _is_amqp(connection)
+            else _FilePublisher(connection, channel)
+        )
     except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.release()
         raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
@@ -79,7 +83,7 @@ class _AmqpPublisher:
     Delivery tags are counted here: py-amqp's own confirming publish takes any ack for the one it waits for.
     """
 
-    def __init__(self, connection: Connection, channel: amqp.Channel) -> None:
+    def __init__(self, connection: Connection, channel: Any) -> None:
         self._connection = connection
         self._channel = channel
         self._exchange = conf.current().exchange
@@ -146,7 +150,9 @@ class _AmqpPublisher:
     def _on_nack(self, tag: int, multiple: bool) -> None:
         for message_id in self._settled(tag, multiple):
             self._returned.discard(message_id)
-            self._outcome.refused[message_id] = "the broker nacked it (a full queue, or a queue without its majority)"
+            self._outcome.refused[message_id] = (
+                "the broker nacked it (a full queue, or a queue without its majority)"
+            )
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: amqp.Message) -> None:
         """RabbitMQ returns an unroutable message before it acks it."""

@@ -58,7 +58,9 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     redelivered.exclude(msg_id__contains=".").delete()
     redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
     failed = [*outcome.refused, *outcome.unheard]
-    InboxEvent.objects.filter(pk__in=failed, status=InboxEvent.Status.WAITING).update(expires_at=now + retry_delay(1))
+    InboxEvent.objects.filter(pk__in=failed, status=InboxEvent.Status.WAITING).update(
+        expires_at=now + retry_delay(1)
+    )
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

@@ -22,7 +22,9 @@ def setup(app: Celery) -> None:
     celeryd_init.connect(_declare_queues, weak=False)
     app.steps["worker"].add(RelayProcess)
     app.user_options["worker"].add(
-        Option(["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`.")
+        Option(
+            ["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`."
+        )
     )
 
 

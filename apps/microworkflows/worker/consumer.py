@@ -21,7 +21,10 @@ logger = logging.getLogger(__name__)
 class EventConsumer(Consumer):
     """Consumes the contexts' queues as event queues, and every other queue as Celery always did."""
 
-    class Blueprint(Consumer.Blueprint):
+    task_consumer: Any
+    connection_errors: tuple[type[BaseException], ...]
+
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a class, but the stubs say variable
         """Celery's steps without delayed delivery, which declares 28 queues that nothing here uses."""
 
         default_steps: ClassVar[list[str]] = [
@@ -52,8 +55,9 @@ class EventConsumer(Consumer):
                 try:
                     _admit(message, context=queue)
                 except InvalidCloudEventError as error:
-                    return self._dead_letter(message, queue, error)
-            return handle(message)
+                    self._dead_letter(message, queue, error)
+                    return
+            handle(message)
 
         return on_message
 
@@ -62,14 +66,13 @@ class EventConsumer(Consumer):
         info = message.delivery_info
         if "queue" in info:
             return str(info["queue"])
-        return next(
-            (queue for queue, tag in self.task_consumer._active_tags.items() if tag == info.get("consumer_tag")), ""
-        )
+        tags: dict[str, str] = self.task_consumer._active_tags  # noqa: SLF001  (Kombu has no public way to ask)
+        return next((queue for queue, tag in tags.items() if tag == info.get("consumer_tag")), "")
 
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(
             "dead letter in %s: %s (content type %s, %d bytes)",
-            *(topology.dead_letter_name(queue), error, message.content_type, len(message.body)),
+            *(topology.dead_letter_name(queue), error, message.content_type, len(message.body or b"")),
         )
         message.reject_log_error(logger, self.connection_errors)
 
@@ -81,9 +84,13 @@ def _admit(message: Message, *, context: str) -> None:
         InvalidCloudEventError: it is something else; a message with a ``task`` header could call any task.
     """
     if "task" in (message.headers or {}):
-        raise InvalidCloudEventError("A Celery task was sent to an event queue; send tasks to queues of their own.")
+        raise InvalidCloudEventError(
+            "A Celery task was sent to an event queue; send tasks to queues of their own."
+        )
     if str(message.content_type).partition(";")[0].strip().lower() != CONTENT_TYPE:
-        raise InvalidCloudEventError(f"The content type is {message.content_type!r}; events are {CONTENT_TYPE}.")
+        raise InvalidCloudEventError(
+            f"The content type is {message.content_type!r}; events are {CONTENT_TYPE}."
+        )
     message.content_type = CONTENT_TYPE
     try:
         call: dict[str, Any] = message.decode()

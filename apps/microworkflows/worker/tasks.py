@@ -16,7 +16,11 @@ _LONGEST_WAIT_SECONDS = 10.0
 
 
 @shared_task(
-    name=TASK, acks_late=True, reject_on_worker_lost=True, acks_on_failure_or_timeout=False, ignore_result=True
+    name=TASK,
+    acks_late=True,
+    reject_on_worker_lost=True,
+    acks_on_failure_or_timeout=False,
+    ignore_result=True,
 )
 def receive(event: dict[str, Any], *, context: str) -> None:
     """Receive a CloudEvent into the inbox of a context; acked when that is done.

@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from kombu import Message
+from kombu import Message, Producer
 
 from microworkflows import registry, topology
 
@@ -18,18 +18,26 @@ class Command(BaseCommand):
         parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--show", action="store_true", help="print each message; it stays where it is")
-        what.add_argument("--requeue", action="store_true", help="bring them back to the queue of their context")
+        what.add_argument(
+            "--requeue", action="store_true", help="bring them back to the queue of their context"
+        )
         what.add_argument("--drop", action="store_true", help="delete them for good")
 
-    def handle(self, *args: Any, contexts: list[str], show: bool, requeue: bool, drop: bool, **options: Any) -> None:
+    def handle(
+        self, *args: Any, contexts: list[str], show: bool, requeue: bool, drop: bool, **options: Any
+    ) -> None:
         unknown = sorted(set(contexts) - set(registry.contexts()))
         if unknown:
-            raise CommandError(f"No such context: {', '.join(unknown)}. Installed are: {registry.contexts()}.")
-        with current_app.connection_for_write() as connection, connection.channel() as channel:
+            raise CommandError(
+                f"No such context: {', '.join(unknown)}. Installed are: {registry.contexts()}."
+            )
+        with current_app.connection_for_write() as connection:
+            connection.transport_options = {**(connection.transport_options or {}), "confirm_publish": True}
+            channel: Any = connection.channel()
             topology.declare(channel)
             for context in contexts or registry.contexts():
                 queue = topology.dead_letters(context)(channel)
-                count = queue.queue_declare(passive=True).message_count
+                count: int = channel.queue_declare(queue.name, passive=True).message_count
                 self.stdout.write(f"{count:>8}  {queue.name}")
                 messages = [queue.get() for _ in range(count)] if show or requeue or drop else []
                 for message in filter(None, messages):
@@ -39,19 +47,23 @@ class Command(BaseCommand):
                         self._settle(message, channel, context, requeue=requeue)
 
     def _print(self, message: Message) -> None:
-        body = message.body if isinstance(message.body, str) else bytes(message.body).decode(errors="replace")
+        body = (
+            message.body
+            if isinstance(message.body, str)
+            else bytes(message.body or b"").decode(errors="replace")
+        )
         self.stdout.write(f"          {message.content_type}: {body[:_LONGEST_BODY]}")
         message.requeue()
 
     def _settle(self, message: Message, channel: Any, context: str, *, requeue: bool) -> None:
         if requeue:
-            from kombu import Producer
-
             Producer(channel, exchange=topology.exchange()).publish(
                 message.body,
                 routing_key=context,
                 content_type=message.content_type,
                 content_encoding=message.content_encoding or "utf-8",
+                headers=message.headers,
+                mandatory=True,
                 delivery_mode=2,
             )
         message.ack()

@@ -12,7 +12,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
-        parser.add_argument("--waiting", action="store_true", help="list what waits for another attempt as well")
+        parser.add_argument(
+            "--waiting", action="store_true", help="list what waits for another attempt as well"
+        )
 
     def handle(self, *args: Any, contexts: list[str], waiting: bool, **options: Any) -> None:
         rows = list(InboxEvent.objects.parked())

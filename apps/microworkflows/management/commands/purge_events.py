@@ -14,7 +14,9 @@ class Command(BaseCommand):
     help = "Delete relayed events and handled messages beyond their retention, in small transactions."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--days", type=float, help="age in days; by default MICROWORKFLOWS['RETENTION_DAYS']")
+        parser.add_argument(
+            "--days", type=float, help="age in days; by default MICROWORKFLOWS['RETENTION_DAYS']"
+        )
 
     def handle(self, *args: Any, days: float | None, **options: Any) -> None:
         age = timedelta(days=conf.current().retention_days if days is None else days)

@@ -15,11 +15,17 @@ _LOOK_SECONDS = 0.5
 
 
 class Command(BaseCommand):
-    help = "Relay the events of contexts to the broker, and bring messages due for a retry back to their queues."
+    help = (
+        "Relay the events of contexts to the broker, and bring messages due for a retry back to their queues."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all that are installed")
-        parser.add_argument("--parent", type=int, help="stop when the process with this id is no longer the parent")
+        parser.add_argument(
+            "contexts", nargs="*", help="labels of contexts; by default all that are installed"
+        )
+        parser.add_argument(
+            "--parent", type=int, help="stop when the process with this id is no longer the parent"
+        )
 
     def handle(self, *args: Any, contexts: list[str], parent: int | None, **options: Any) -> None:
         unknown = sorted(set(contexts) - set(registry.contexts()))

@@ -24,7 +24,11 @@ class Command(BaseCommand):
             rows = rows.filter(pk__in=ids)
             missing = set(ids) - set(rows.values_list("pk", flat=True))
             if missing:
-                raise CommandError(f"Not parked: {', '.join(map(str, sorted(missing)))}. Nothing was replayed.")
+                raise CommandError(
+                    f"Not parked: {', '.join(map(str, sorted(missing)))}. Nothing was replayed."
+                )
         elif context is not None:
             rows = rows.of_context(context)
-        self.stdout.write(f"{inbox.replay(rows)} messages are due now; the relay of their context redelivers them.")
+        self.stdout.write(
+            f"{inbox.replay(rows)} messages are due now; the relay of their context redelivers them."
+        )

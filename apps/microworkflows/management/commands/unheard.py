@@ -14,7 +14,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("types", nargs="*", help="types of events; by default all")
-        parser.add_argument("--relay", action="store_true", help="relay them again, now that a queue is bound")
+        parser.add_argument(
+            "--relay", action="store_true", help="relay them again, now that a queue is bound"
+        )
 
     def handle(self, *args: Any, types: list[str], relay: bool, **options: Any) -> None:
         rows = OutboxEvent.objects.unheard()

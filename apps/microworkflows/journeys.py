@@ -1,0 +1,313 @@
+"""The journey of one flow: each of its events, who emitted it, who received it, how long that took and what failed."""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from microworkflows import registry
+from microworkflows.cloudevents import CloudEvent, Metadata
+from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
+
+
+class RelayStatus(StrEnum):
+    """Where an event stands on its way to the broker."""
+
+    PENDING = "pending"
+    RELAYED = "relayed"
+    UNHEARD = "unheard"
+    """The broker had no queue for it."""
+    FOREIGN = "foreign"
+    """Another service's outbox relayed it; it is known here because it was received."""
+
+
+class DeliveryStatus(StrEnum):
+    """Where an event stands on its way into one microworkflow."""
+
+    EXPECTED = "expected"
+    HANDLED = "handled"
+    WAITING = "waiting"
+    """It failed and is tried again."""
+    PARKED = "parked"
+    """It failed for good: a dead letter, until somebody replays it."""
+    MISSED = "missed"
+    """A microworkflow listens, but the broker had no queue: the event is unheard until it is relayed again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relay:
+    """An event's way from the outbox to the broker."""
+
+    status: RelayStatus
+    attempts: int
+    """How often the broker refused it."""
+    error: str | None
+    due_at: datetime | None
+    """Not relayed before this time; None when that is at once, or not to come."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """An event's way into one microworkflow."""
+
+    label: str
+    """The microworkflow, or the context where none of its microworkflows listens to the type."""
+    status: DeliveryStatus
+    received_at: datetime | None
+    wait: timedelta | None
+    """From recording the event to receiving it; None until received."""
+    handled_at: datetime | None
+    """When it was handled, after any failed attempts; None until then."""
+    attempts: int
+    """How many attempts failed."""
+    error: str | None
+    due_at: datetime | None
+    """When it is tried again; None when that is at once, or not to come."""
+    emitted: tuple[UUID, ...]
+    """Ids of the events that came of it."""
+    message_id: UUID | None
+    """Primary key of the inbox row; None until received."""
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to come."""
+        return self.status in (DeliveryStatus.EXPECTED, DeliveryStatus.WAITING)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it goes no further by itself."""
+        return self.status in (DeliveryStatus.PARKED, DeliveryStatus.MISSED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One event of a flow."""
+
+    id: UUID
+    type: str
+    name: str
+    """For people: ``Order accepted``."""
+    emitted_by: str
+    """Label of the microworkflow, or the context where the flow began or its microworkflow is unknown here."""
+    recorded_at: datetime
+    causation_id: str | None
+    cause: str | None
+    """Name of the event that caused it, where that is known."""
+    hop: timedelta | None
+    """From recording the cause to recording this event."""
+    depth: int
+    """How many events of the flow led to it, one causing the next."""
+    relay: Relay
+    payload: dict[str, Any]
+    deliveries: tuple[Delivery, ...]
+
+    @property
+    def open(self) -> bool:
+        """Whether something is still to come."""
+        return self.relay.status is RelayStatus.PENDING or any(delivery.open for delivery in self.deliveries)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it needs somebody's help."""
+        return any(delivery.failed for delivery in self.deliveries)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Journey:
+    """All that is known here of one flow."""
+
+    correlation_id: str
+    steps: tuple[Step, ...]
+    """In the order in which they were recorded, and none before its cause."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens by itself: nothing is pending, expected or waiting."""
+        return not any(step.open for step in self.steps)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a delivery is parked or missed, so that the flow needs somebody's help."""
+        return any(step.failed for step in self.steps)
+
+    @property
+    def deliveries(self) -> tuple[Delivery, ...]:
+        """The deliveries of all steps."""
+        return tuple(delivery for step in self.steps for delivery in step.deliveries)
+
+    @property
+    def handled(self) -> int:
+        """How many of the deliveries were handled."""
+        return sum(delivery.status is DeliveryStatus.HANDLED for delivery in self.deliveries)
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When its first event was recorded."""
+        return min((step.recorded_at for step in self.steps), default=None)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """From the first event to the last that was recorded, received or handled."""
+        times = [step.recorded_at for step in self.steps]
+        times += [
+            time for delivery in self.deliveries if (time := delivery.handled_at or delivery.received_at)
+        ]
+        return max(times) - min(times) if times else None
+
+
+def journey(correlation_id: str) -> Journey:
+    """Return the journey of a flow, from this database's outbox and inbox, in two queries.
+
+    Events of other services are part of it as far as they were received here and caused something. A flow that
+    is not known has no steps.
+    """
+    outbox = list(OutboxEvent.objects.of_flow(correlation_id))
+    inbox = list(InboxEvent.objects.of_deliveries(_possible_deliveries(outbox)))
+    received: dict[UUID, list[InboxEvent]] = defaultdict(list)
+    for message in inbox:
+        received[message.event_id].append(message)
+    caused: dict[tuple[str, str], list[UUID]] = defaultdict(list)
+    for row in outbox:
+        caused[row.causation_id or "", row.workflow or ""].append(row.pk)
+    known: dict[UUID, tuple[CloudEvent, OutboxEvent | None]] = {
+        row.pk: (CloudEvent.from_dict(row.body), row) for row in outbox
+    }
+    for message in inbox:
+        known.setdefault(message.event_id, (CloudEvent.from_dict(message.body), None))
+    steps: dict[str, Step] = {}
+    for event_id in _in_causal_order([event.meta for event, _ in known.values()]):
+        event, recorded = known[event_id]
+        cause = steps.get(event.meta.causation_id or "")
+        steps[str(event_id)] = Step(
+            id=event_id,
+            type=event.meta.type,
+            name=event_name(event.meta.type),
+            emitted_by=(recorded and recorded.workflow) or event.meta.source.strip("/"),
+            recorded_at=event.meta.time,
+            causation_id=event.meta.causation_id,
+            cause=cause.name if cause else None,
+            hop=event.meta.time - cause.recorded_at if cause else None,
+            depth=cause.depth + 1 if cause else 0,
+            relay=_relay(recorded),
+            payload=event.data,
+            deliveries=_deliveries(event.meta, recorded, received[event_id], caused),
+        )
+    return Journey(correlation_id=correlation_id, steps=tuple(steps.values()))
+
+
+def event_name(event_type: str) -> str:
+    """Return a type's name for people: ``Order accepted`` for ``orders.order_accepted.v1``, later versions marked."""
+    _, _, fact = event_type.rpartition(".v")[0].rpartition(".")
+    version = event_type.rpartition(".v")[2]
+    name = (fact or event_type).replace("_", " ").capitalize()
+    return name if not fact or version == "1" else f"{name} (v{version})"
+
+
+def human_duration(duration: timedelta) -> str:
+    """Return a duration for people: ``21 ms``, ``1.24 s``, ``3 min 5 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    seconds = max(duration.total_seconds(), 0)
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.995:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+
+
+def _possible_deliveries(outbox: Sequence[OutboxEvent]) -> set[tuple[str, UUID]]:
+    """Return the keys under which the flow's events may have been received: the inbox is indexed by nothing else."""
+    consumers = {workflow.label for workflow in registry.workflows()} | set(registry.contexts())
+    event_ids = {event.pk for event in outbox}
+    for event in outbox:
+        try:
+            event_ids.add(UUID(event.causation_id or ""))
+        except ValueError:
+            continue  # a flow's first event, or a foreign cause whose id is no UUID and was never received here
+    return {(consumer, event_id) for event_id in event_ids for consumer in consumers}
+
+
+def _in_causal_order(events: Iterable[Metadata]) -> list[UUID]:
+    """Return the ids by time, but none before its cause, whatever the clocks of several machines say."""
+    known = {str(event.id): event for event in events}
+    effects: dict[str, list[Metadata]] = defaultdict(list)
+    ready: list[tuple[datetime, UUID]] = []
+    for event in known.values():
+        if event.causation_id in known and event.causation_id != str(event.id):
+            effects[event.causation_id or ""].append(event)
+        else:
+            ready.append((event.time, event.id))
+    heapq.heapify(ready)
+    ordered = []
+    while ready:
+        _, event_id = heapq.heappop(ready)
+        ordered.append(event_id)
+        for effect in effects[str(event_id)]:
+            heapq.heappush(ready, (effect.time, effect.id))
+    return ordered
+
+
+def _relay(row: OutboxEvent | None) -> Relay:
+    if row is None:
+        return Relay(status=RelayStatus.FOREIGN, attempts=0, error=None, due_at=None)
+    status = RelayStatus(OutboxEvent.Status(row.status).label)
+    pending = status is RelayStatus.PENDING
+    return Relay(
+        status=status,
+        attempts=row.attempts,
+        error=row.error if status is not RelayStatus.RELAYED else None,
+        due_at=_future(row.due_at) if pending else None,
+    )
+
+
+def _deliveries(
+    event: Metadata,
+    row: OutboxEvent | None,
+    received: Sequence[InboxEvent],
+    caused: dict[tuple[str, str], list[UUID]],
+) -> tuple[Delivery, ...]:
+    messages = {message.label: message for message in received}
+    labels = messages.keys() | {workflow.label for workflow in registry.listeners(event.type)}
+    unheard = row is not None and row.status == OutboxEvent.Status.UNHEARD
+    deliveries = []
+    for label in sorted(labels):
+        message = messages.get(label)
+        status = (
+            DeliveryStatus(InboxEvent.Status(message.status).label)
+            if message
+            else DeliveryStatus.MISSED
+            if unheard
+            else DeliveryStatus.EXPECTED
+        )
+        handled = status is DeliveryStatus.HANDLED
+        deliveries.append(
+            Delivery(
+                label=label,
+                status=status,
+                received_at=message.added if message else None,
+                wait=message.added - event.time if message else None,
+                handled_at=_handled_at(message) if message and handled else None,
+                attempts=message.attempts if message else 0,
+                error=message.error if message and not handled else None,
+                due_at=_future(message.due_at) if message and status is DeliveryStatus.WAITING else None,
+                emitted=tuple(caused.get((str(event.id), label), ())),
+                message_id=message.pk if message else None,
+            )
+        )
+    return tuple(deliveries)
+
+
+def _handled_at(message: InboxEvent) -> datetime:
+    # Only a message that failed at first says when it was handled: the others were when they were received.
+    later = (message.headers or {}).get("handled_at")
+    return datetime.fromisoformat(later) if later else message.added
+
+
+def _future(due_at: datetime) -> datetime | None:
+    return None if due_at == DUE_AT_ONCE else due_at

@@ -106,7 +106,12 @@ def test_page_needs_exactly_one_mermaid_block(post: SimpleNamespace, tmp_path: P
     assert page.read_text() == text
 
 
-@pytest.mark.parametrize("name", ["flow.mmd", "README.md"])
-def test_missing_file_is_told_with_what_to_do(post: SimpleNamespace, tmp_path: Path, name: str) -> None:
-    with pytest.raises(CommandError, match=r"does not exist\. (Write|Create)"):
-        flowmap_command("--check", str(tmp_path / name))
+@pytest.mark.parametrize(
+    ("option", "name", "remedy"),
+    [("--check", "flow.mmd", "Write it"), ("--output", "README.md", "Create the page")],
+)
+def test_missing_file_is_told_with_what_to_do(
+    post: SimpleNamespace, tmp_path: Path, option: str, name: str, remedy: str
+) -> None:
+    with pytest.raises(CommandError, match=rf"does not exist\. {remedy}"):
+        flowmap_command(option, str(tmp_path / name))

@@ -245,8 +245,9 @@ def test_journey_takes_two_queries_however_long_it_is(
     post: SimpleNamespace, flow: Flow, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     @microworkflow(on=post.WrittenAtDesk, emits=[post.LetterStamped], context="desk")
-    def stamp_copy(event: object) -> object:
-        return post.LetterStamped(letter_id=uuid4())
+    def stamp_copy(event: object) -> DomainEvent:
+        stamped: DomainEvent = post.LetterStamped(letter_id=uuid4())
+        return stamped
 
     for _ in range(3):
         flow.record(post.LetterWritten(letter_id=uuid4()), correlation_id="letters")

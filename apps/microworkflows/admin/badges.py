@@ -1,0 +1,28 @@
+"""Badges: a short word in one of four tones, never told by colour alone."""
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+GOOD, BAD, BUSY, IDLE = "good", "bad", "busy", "idle"
+
+_TONES = {
+    "handled": GOOD,
+    "relayed": GOOD,
+    "pending": BUSY,
+    "waiting": BUSY,
+    "expected": IDLE,
+    "foreign": IDLE,
+    "unheard": IDLE,
+    "missed": BAD,
+    "parked": BAD,
+}
+
+
+def badge(text: str, *, tone: str | None = None) -> SafeString:
+    """Return a badge as HTML.
+
+    Args:
+        text: The word on it; a status of this kit knows its own tone.
+        tone: ``good``, ``bad``, ``busy`` or ``idle``.
+    """
+    return format_html('<span class="mw-badge mw-badge--{}">{}</span>', tone or _TONES.get(text, IDLE), text)

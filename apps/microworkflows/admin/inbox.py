@@ -1,0 +1,203 @@
+"""The inbox in the admin: what each microworkflow received, what failed and when it is tried again."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from microworkflows import inbox, journeys, registry
+from microworkflows.admin import texts
+from microworkflows.admin.journeys import journey_link
+from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.models import InboxEvent, OutboxEvent
+
+
+class InboxContextFilter(ContextFilter):
+    """By the context that received the event."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what the chosen context received."""
+        value = self.value()
+        if value is None:
+            return queryset
+        return queryset.filter(pk__in=InboxEvent.objects.of_context(value).values("pk"))
+
+
+class InboxTypeFilter(TypeFilter):
+    """By the event's type."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the events of the chosen type."""
+        value = self.value()
+        return queryset if value is None else queryset.filter(headers__type=value)
+
+
+@admin.register(InboxEvent)
+class InboxEventAdmin(MessageAdmin):
+    """Every received message, newest first; parked and waiting ones can be replayed."""
+
+    again_permission = "microworkflows.replay_inboxevent"
+    again_name = "Replay"
+    again_done = "replayed"
+    again_hint = "The relay redelivers what waits within a moment."
+    statuses = InboxEvent.Status
+    stuck = (InboxEvent.Status.PARKED, InboxEvent.Status.WAITING)
+
+    ordering = ["-added", "-pk"]
+    list_display = ["microworkflow_and_event", "status_badge", "received_at", "what_failed", "links"]
+    list_filter = [StatusFilter, InboxContextFilter, InboxTypeFilter]
+    search_fields = ["msg_id"]
+    search_help_text = (
+        "Id of an event, correlation id of a flow, or part of a type or of a microworkflow's label"
+    )
+    readonly_fields = [
+        "microworkflow",
+        "event",
+        "type",
+        "status_badge",
+        "received_at",
+        "attempts",
+        "due",
+        "error",
+        "traceback",
+        "event_id",
+        "flow",
+        "cloud_event",
+    ]
+    fields = [*readonly_fields]
+
+    def headline(self, row: InboxEvent) -> str:
+        """Return the microworkflow and the event's name."""
+        return f"{row.label}: {journeys.event_name(row.type)}"
+
+    def send_again(self, rows: Sequence[InboxEvent]) -> int:
+        """Give parked and waiting messages all their attempts again, beginning now."""
+        return inbox.replay(rows)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by what the indexes answer, event id and flow; the whole inbox is read when that finds nothing."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        event_ids = set(OutboxEvent.objects.of_flow(term).values_list("pk", flat=True))
+        with suppress(ValueError):  # then it is no event's id
+            event_ids.add(UUID(term))
+        consumers = {workflow.label for workflow in registry.workflows()} | set(registry.contexts())
+        indexed = queryset.filter(
+            msg_id__in=[f"{consumer}:{event_id}" for event_id in event_ids for consumer in consumers]
+        )
+        if indexed.exists():
+            return indexed, False
+        return queryset.filter(
+            Q(msg_id__icontains=term) | Q(headers__correlation_id=term) | Q(headers__type__icontains=term)
+        ), False
+
+    @admin.display(description="microworkflow", ordering="msg_id")
+    def microworkflow(self, obj: InboxEvent) -> SafeString:
+        """Label of the microworkflow."""
+        return format_html("<code>{}</code>", obj.label)
+
+    @admin.display(description="microworkflow", ordering="msg_id")
+    def microworkflow_and_event(self, obj: InboxEvent) -> SafeString:
+        """Label of the microworkflow, and below it the event."""
+        return format_html('<code>{}</code><span class="mw-under">{}</span>', obj.label, self.event(obj))
+
+    @admin.display(description="event")
+    def event(self, obj: InboxEvent) -> str:
+        """For people: Order accepted."""
+        return journeys.event_name(obj.type)
+
+    @admin.display(description="type")
+    def type(self, obj: InboxEvent) -> SafeString:
+        """The versioned type."""
+        return format_html('<code class="mw-id">{}</code>', obj.type)
+
+    @admin.display(description="received", ordering="added")
+    def received_at(self, obj: InboxEvent) -> SafeString:
+        """Local time and date."""
+        return texts.time_over_date(obj.added)
+
+    @admin.display(description="attempts", ordering="retry")
+    def attempts(self, obj: InboxEvent) -> str:
+        """How many failed, and whether one succeeded."""
+        failed = f"{obj.attempts} failed" if obj.attempts else "none failed"
+        return f"{failed}, the next one succeeded" if obj.attempts and self._handled(obj) else failed
+
+    @admin.display(description="next attempt", ordering="expires_at")
+    def due(self, obj: InboxEvent) -> str:
+        """When it is tried again, while it waits."""
+        return texts.due(obj.due_at) if obj.status == InboxEvent.Status.WAITING else "none"
+
+    @admin.display(description="what failed", empty_value="")
+    def what_failed(self, obj: InboxEvent) -> SafeString | str:
+        """First line of the error and the next attempt, for the list."""
+        if not obj.error or self._handled(obj):
+            return ""
+        waiting = obj.status == InboxEvent.Status.WAITING
+        return format_html(
+            '<span class="mw-failed">{}</span><span class="mw-under">{} failed{}</span>',
+            obj.error.splitlines()[0],
+            f"{obj.attempts} attempt{'' if obj.attempts == 1 else 's'}",
+            f", next attempt {texts.due(obj.due_at)}" if waiting else ", no further attempt",
+        )
+
+    @admin.display(description="last error")
+    def error(self, obj: InboxEvent) -> SafeString | str:
+        """The error in full."""
+        return texts.block(obj.error) if obj.error else "none"
+
+    @admin.display(description="traceback")
+    def traceback(self, obj: InboxEvent) -> SafeString | str:
+        """Where the last attempt failed."""
+        return texts.block(obj.traceback) if obj.traceback else "none"
+
+    @admin.display(description="event id")
+    def event_id(self, obj: InboxEvent) -> SafeString:
+        """Id of the event, with a link to its outbox row."""
+        return format_html(
+            '<code class="mw-id">{}</code> {}', obj.event_id, self._outbox_link(obj, "in the outbox")
+        )
+
+    @admin.display(description="flow")
+    def flow(self, obj: InboxEvent) -> SafeString:
+        """Correlation id, with a link to the journey."""
+        return format_html(
+            '<code class="mw-id">{}</code> {}',
+            obj.correlation_id,
+            journey_link(obj.correlation_id, text="its journey", site=self.admin_site.name),
+        )
+
+    @admin.display(description="CloudEvent")
+    def cloud_event(self, obj: InboxEvent) -> SafeString:
+        """The whole envelope."""
+        return texts.block(texts.pretty_json(obj.body))
+
+    @admin.display(description="see also")
+    def links(self, obj: InboxEvent) -> SafeString:
+        """To the journey and to the outbox."""
+        return format_html(
+            '<span class="mw-line">{} · {}</span>',
+            journey_link(obj.correlation_id, site=self.admin_site.name),
+            self._outbox_link(obj, "outbox"),
+        )
+
+    def _outbox_link(self, obj: InboxEvent, text: str) -> SafeString:
+        url = reverse(
+            "admin:microworkflows_outboxevent_change",
+            args=[quote(obj.event_id)],
+            current_app=self.admin_site.name,
+        )
+        return format_html('<a href="{}">{}</a>', url, text)
+
+    def _handled(self, obj: InboxEvent) -> bool:
+        return bool(obj.status == InboxEvent.Status.HANDLED)

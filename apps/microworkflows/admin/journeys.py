@@ -1,0 +1,141 @@
+"""The journey of a flow in the admin: on the change page of what the flow is about, kept up to date as it travels."""
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.cache import get_conditional_response
+from django.utils.html import format_html
+from django.utils.http import quote_etag
+from django.utils.safestring import SafeString
+
+from microworkflows import journeys
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Any]
+else:
+    _ModelAdmin = admin.ModelAdmin
+
+
+class JourneyMedia:
+    """Stylesheet and script of the journey, to be a ModelAdmin's ``Media``."""
+
+    css = {"all": ["microworkflows/admin.css"]}
+    js = ["microworkflows/journey.js"]
+
+
+class JourneyAdminMixin(_ModelAdmin):
+    """Shows the journey of a model's flow on its change page, live.
+
+    ::
+
+        @admin.register(Order)
+        class OrderAdmin(JourneyAdminMixin, admin.ModelAdmin):
+            def journey_correlation_id(self, obj):
+                return str(obj.pk)
+
+            def journey_headline(self, obj):
+                return badge(obj.get_state_display(), tone="good" if obj.is_final else "busy")
+
+    A subclass with a change form template of its own extends ``admin/microworkflows/journey_change_form.html``.
+    """
+
+    change_form_template = "admin/microworkflows/journey_change_form.html"
+
+    class Media(JourneyMedia):
+        """What the journey needs on the page."""
+
+    def journey_correlation_id(self, obj: Any) -> str | None:
+        """Return the correlation id of the object's flow, or None while none has begun.
+
+        By default the primary key, for flows recorded with ``correlation_id=str(obj.pk)``.
+        """
+        return str(obj.pk)
+
+    def journey_headline(self, obj: Any) -> SafeString:
+        """Return what stands above the journey and is kept up to date with it, such as the object's state."""
+        return format_html("{}", obj)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the fragment that the page polls."""
+        fragment = path(
+            "<path:object_id>/journey/",
+            self.admin_site.admin_view(self.journey_view),
+            name=f"{self.opts.app_label}_{self.opts.model_name}_journey",
+        )
+        return [fragment, *super().get_urls()]
+
+    def journey_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Return headline and journey as they are now, as an HTML fragment; 304 when nothing has changed."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        obj = self.get_object(request, unquote(object_id))
+        if obj is None:
+            raise Http404(f"No {self.opts.verbose_name} has the key {object_id!r}; it may have been deleted.")
+        if not self.has_view_permission(request, obj):
+            raise PermissionDenied
+        return fragment(request, self._journey_context(request, obj))
+
+    def render_change_form(  # noqa: PLR0917  (Django's signature)
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
+        """Render the page with the journey's first state, so that it also works without JavaScript."""
+        if obj is not None and obj.pk is not None:
+            context |= self._journey_context(request, obj)
+            context["mw_fragment_url"] = reverse(
+                f"admin:{self.opts.app_label}_{self.opts.model_name}_journey",
+                args=[quote(obj.pk)],
+                current_app=self.admin_site.name,
+            )
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def _journey_context(self, request: HttpRequest, obj: Model) -> dict[str, Any]:
+        correlation_id = self.journey_correlation_id(obj)
+        return journey_context(
+            request,
+            None if correlation_id is None else journeys.journey(correlation_id),
+            headline=self.journey_headline(obj),
+        )
+
+
+def journey_context(
+    request: HttpRequest, journey: journeys.Journey | None, *, headline: SafeString
+) -> dict[str, Any]:
+    """Return what the templates of the journey take."""
+    user = request.user
+    return {
+        "mw_journey": journey or journeys.Journey(correlation_id="", steps=()),
+        "mw_headline": headline,
+        "mw_link_outbox": user.has_perm("microworkflows.view_outboxevent"),
+        "mw_link_inbox": user.has_perm("microworkflows.view_inboxevent"),
+    }
+
+
+def fragment(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
+    """Return the parts of the journey that change, with an ETag; 304 when the request already has them."""
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    html = render_to_string("microworkflows/journey_fragment.html", context, request)
+    etag = quote_etag(hashlib.sha256(html.encode()).hexdigest()[:32])
+    response = get_conditional_response(request, etag=etag, response=HttpResponse(html))
+    assert response is not None  # it is given a response, so it returns one
+    response.headers["ETag"] = etag
+    return response
+
+
+def journey_link(correlation_id: str, *, text: str = "journey", site: str = "admin") -> SafeString:
+    """Return a link to the journey of a flow."""
+    url = reverse("admin:microworkflows_journey", args=[quote(correlation_id)], current_app=site)
+    return format_html('<a href="{}">{}</a>', url, text)

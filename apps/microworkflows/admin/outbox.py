@@ -1,0 +1,231 @@
+"""The outbox in the admin: what was recorded, and how far it has come on its way to the broker."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote, unquote
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from microworkflows import journeys, outbox
+from microworkflows.admin import texts
+from microworkflows.admin.journeys import fragment, journey_context, journey_link
+from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.models import OutboxEvent
+
+
+class OutboxContextFilter(ContextFilter):
+    """By the context that announced the event."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the events of the chosen context."""
+        value = self.value()
+        return queryset if value is None else queryset.filter(destination__startswith=f"{value}.")
+
+
+class OutboxTypeFilter(TypeFilter):
+    """By the event's type."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the events of the chosen type."""
+        value = self.value()
+        return queryset if value is None else queryset.filter(destination=value)
+
+
+@admin.register(OutboxEvent)
+class OutboxEventAdmin(MessageAdmin):
+    """Every recorded event, newest first; unheard ones can be relayed again."""
+
+    again_permission = "microworkflows.relay_outboxevent"
+    again_name = "Relay again"
+    again_done = "made pending again"
+    again_hint = "The relay publishes what is pending within a moment."
+    statuses = OutboxEvent.Status
+    stuck = (OutboxEvent.Status.UNHEARD,)
+
+    ordering = ["-pk"]
+    list_display = ["event_and_type", "status_badge", "emitted_by", "recorded_at", "attempts", "links"]
+    list_filter = [StatusFilter, OutboxContextFilter, OutboxTypeFilter]
+    search_fields = ["pk"]
+    search_help_text = "Id of an event, correlation id of a flow, or part of a type"
+    readonly_fields = [
+        "event",
+        "type",
+        "status_badge",
+        "emitted_by",
+        "recorded_at",
+        "due",
+        "attempts",
+        "last_error",
+        "event_id",
+        "flow",
+        "caused_by",
+        "cloud_event",
+    ]
+    fields = [*readonly_fields]
+
+    def headline(self, row: OutboxEvent) -> str:
+        """Return the event's name."""
+        return journeys.event_name(row.type)
+
+    def send_again(self, rows: Sequence[OutboxEvent]) -> int:
+        """Make unheard events pending again."""
+        return outbox.relay_again(rows)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page of any flow's journey, and the fragment that it polls."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("journey/<str:correlation_id>/", wrap(self.journey_view), name="microworkflows_journey"),
+            path(
+                "journey/<str:correlation_id>/fragment/",
+                wrap(self.journey_fragment_view),
+                name="microworkflows_journey_fragment",
+            ),
+            *super().get_urls(),
+        ]
+
+    def journey_view(self, request: HttpRequest, correlation_id: str) -> HttpResponse:
+        """Show the journey of a flow on a page of its own."""
+        context = self._flow_context(request, correlation_id)
+        journey = context["mw_journey"]
+        context |= {
+            **self.admin_site.each_context(request),
+            "title": "Journey of a flow",
+            "subtitle": journey.correlation_id,
+            "opts": self.opts,
+            "media": self.media,
+            "mw_fragment_url": reverse(
+                "admin:microworkflows_journey_fragment",
+                args=[correlation_id],
+                current_app=self.admin_site.name,
+            ),
+        }
+        request.current_app = self.admin_site.name  # as Django's own admin views do
+        return TemplateResponse(request, "admin/microworkflows/journey.html", context)
+
+    def journey_fragment_view(self, request: HttpRequest, correlation_id: str) -> HttpResponseBase:
+        """Return the journey of a flow as it is now; 304 when nothing has changed."""
+        return fragment(request, self._flow_context(request, correlation_id))
+
+    def _flow_context(self, request: HttpRequest, correlation_id: str) -> dict[str, Any]:
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        journey = journeys.journey(unquote(correlation_id))
+        if not journey.steps:
+            raise Http404(
+                f"No event of the flow {unquote(correlation_id)!r} is in this outbox; it may have been purged."
+            )
+        headline = format_html('Flow <code class="mw-id">{}</code>', journey.correlation_id)
+        return journey_context(request, journey, headline=headline)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by what the indexes answer, event id and flow; by type when that finds nothing."""
+        term = search_term.strip()
+        if not term:
+            return queryset, False
+        ids = set(OutboxEvent.objects.of_flow(term).values_list("pk", flat=True))
+        with suppress(ValueError):  # then it is no event's id
+            ids.add(UUID(term))
+        indexed = queryset.filter(pk__in=ids)
+        return (indexed if indexed.exists() else queryset.filter(destination__icontains=term)), False
+
+    @admin.display(description="event")
+    def event(self, obj: OutboxEvent) -> str:
+        """For people: Order accepted."""
+        return journeys.event_name(obj.type)
+
+    @admin.display(description="event", ordering="destination")
+    def event_and_type(self, obj: OutboxEvent) -> SafeString:
+        """For people, and below it the type."""
+        return format_html('{}<span class="mw-under">{}</span>', self.event(obj), obj.type)
+
+    @admin.display(description="type", ordering="destination")
+    def type(self, obj: OutboxEvent) -> SafeString:
+        """The versioned type."""
+        return format_html('<code class="mw-id">{}</code>', obj.type)
+
+    @admin.display(description="emitted by")
+    def emitted_by(self, obj: OutboxEvent) -> SafeString:
+        """The microworkflow, or the context where a flow begins."""
+        return format_html("<code>{}</code>", obj.workflow or obj.context)
+
+    @admin.display(description="recorded", ordering="pk")
+    def recorded_at(self, obj: OutboxEvent) -> SafeString:
+        """Local time and date."""
+        return texts.time_over_date(obj.added)
+
+    @admin.display(description="next attempt")
+    def due(self, obj: OutboxEvent) -> str:
+        """When the relay takes it, while it is pending."""
+        pending = obj.status == OutboxEvent.Status.PENDING
+        return texts.due(obj.due_at) if pending else "none"
+
+    @admin.display(description="refused", ordering="retry")
+    def attempts(self, obj: OutboxEvent) -> str:
+        """How often the broker refused it."""
+        return f"{obj.attempts} times" if obj.attempts else "never"
+
+    @admin.display(description="last error")
+    def last_error(self, obj: OutboxEvent) -> SafeString | str:
+        """What the broker said."""
+        return texts.block(obj.error) if obj.error else "none"
+
+    @admin.display(description="event id")
+    def event_id(self, obj: OutboxEvent) -> SafeString:
+        """Id of the event, with a link to what received it."""
+        return format_html(
+            '<code class="mw-id">{}</code> {}',
+            obj.pk,
+            _inbox_link(obj, self.admin_site.name, "who received it"),
+        )
+
+    @admin.display(description="flow")
+    def flow(self, obj: OutboxEvent) -> SafeString:
+        """Correlation id, with a link to the journey."""
+        return format_html(
+            '<code class="mw-id">{}</code> {}',
+            obj.correlation_id,
+            journey_link(obj.correlation_id, text="its journey", site=self.admin_site.name),
+        )
+
+    @admin.display(description="caused by")
+    def caused_by(self, obj: OutboxEvent) -> SafeString | str:
+        """The event before it in the flow."""
+        if obj.causation_id is None:
+            return "nothing before it: the flow begins here"
+        url = reverse(
+            "admin:microworkflows_outboxevent_change",
+            args=[quote(obj.causation_id)],
+            current_app=self.admin_site.name,
+        )
+        return format_html('<a href="{}"><code class="mw-id">{}</code></a>', url, obj.causation_id)
+
+    @admin.display(description="CloudEvent")
+    def cloud_event(self, obj: OutboxEvent) -> SafeString:
+        """The whole envelope."""
+        return texts.block(texts.pretty_json(obj.body))
+
+    @admin.display(description="see also")
+    def links(self, obj: OutboxEvent) -> SafeString:
+        """To the journey and to the inbox."""
+        return format_html(
+            '<span class="mw-line">{} · {}</span>',
+            journey_link(obj.correlation_id, site=self.admin_site.name),
+            _inbox_link(obj, self.admin_site.name, "inbox"),
+        )
+
+
+def _inbox_link(event: OutboxEvent, site: str, text: str) -> SafeString:
+    url = reverse("admin:microworkflows_inboxevent_changelist", current_app=site)
+    return format_html('<a href="{}?q={}">{}</a>', url, event.pk, text)

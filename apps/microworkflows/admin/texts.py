@@ -1,0 +1,45 @@
+"""How the admin says times, payloads and long texts."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.timezone import localtime
+
+from microworkflows.models import DUE_AT_ONCE
+
+
+def local_time(time: datetime) -> str:
+    """Return the local time of day with milliseconds, such as ``14:03:22.417``."""
+    local = localtime(time)
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
+
+
+def local_datetime(time: datetime) -> str:
+    """Return the local date and time with milliseconds, such as ``2025-11-23 14:03:22.417``."""
+    return f"{localtime(time):%Y-%m-%d} {local_time(time)}"
+
+
+def due(time: datetime) -> str:
+    """Return when something is due, in local date and time."""
+    return "at once" if time == DUE_AT_ONCE else local_datetime(time)
+
+
+def pretty_json(value: Any) -> str:
+    """Return a JSON value for people to read."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def time_over_date(time: datetime) -> SafeString:
+    """Return the local time with the date below it, for a list."""
+    date = f"{localtime(time):%Y-%m-%d}"
+    return format_html(
+        '<span class="mw-line">{}<span class="mw-under">{}</span></span>', local_time(time), date
+    )
+
+
+def block(text: str) -> SafeString:
+    """Return a long text, such as a traceback, line by line as it is."""
+    return format_html('<pre class="mw-pre" tabindex="0">{}</pre>', text)

@@ -1,0 +1,58 @@
+"""What the kit's templates say in badges, times and counts: ``{% load microworkflows %}``."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django import template
+from django.utils.safestring import SafeString
+
+from microworkflows import journeys
+from microworkflows.admin import badges, counts, texts
+
+register = template.Library()
+
+
+@register.simple_tag
+def mw_badge(text: str, tone: str | None = None) -> SafeString:
+    """Render a badge; a status of this kit knows its tone."""
+    return badges.badge(text, tone=tone)
+
+
+@register.simple_tag
+def mw_counts() -> list[counts.Count]:
+    """Return how many messages are pending, unheard, waiting and parked."""
+    return counts.counts()
+
+
+@register.filter
+def mw_tone(subject: journeys.Journey | journeys.Step) -> str:
+    """Return the tone of a journey or of one of its steps."""
+    if subject.failed:
+        return badges.BAD
+    if isinstance(subject, journeys.Journey):
+        return (
+            badges.GOOD
+            if subject.steps and subject.settled
+            else badges.BUSY
+            if subject.steps
+            else badges.IDLE
+        )
+    return badges.BUSY if subject.open else badges.GOOD if subject.deliveries else badges.IDLE
+
+
+@register.filter
+def mw_duration(duration: timedelta | None) -> str:
+    """Return a duration for people, such as ``21 ms``."""
+    return "" if duration is None else journeys.human_duration(duration)
+
+
+@register.filter
+def mw_time(time: datetime) -> str:
+    """Return the local time of day with milliseconds, such as ``14:03:22.417``."""
+    return texts.local_time(time)
+
+
+@register.filter
+def mw_json(value: Any) -> str:
+    """Return a JSON value for people to read."""
+    return texts.pretty_json(value)

@@ -1,0 +1,1 @@
+"""Orders: the catalogue, and each order from draft to its final state."""

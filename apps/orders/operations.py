@@ -1,0 +1,244 @@
+"""Writes of orders: the catalogue, drafts, placing an order, and what events make of it afterwards."""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from microworkflows import PermanentError, outbox
+from orders.events import Address, Line, OrderAccepted
+from orders.models import Order, OrderLine, Product
+
+logger = logging.getLogger(__name__)
+
+_PROGRESS = [
+    Order.State.DRAFT,
+    Order.State.ACCEPTED,
+    Order.State.PAID,
+    Order.State.RESERVED,
+    Order.State.SHIPPED,
+]
+_FINAL = {Order.State.SHIPPED, Order.State.CANCELLED}
+
+
+class PlaceOrderError(ValidationError):
+    """The order cannot be placed; ``messages`` says everything that stands in the way and what to do about it."""
+
+
+class UnknownOrderError(PermanentError):
+    """An event names an order that does not exist here."""
+
+
+class OrderNotPlacedError(PermanentError):
+    """An event tells of progress in an order that was never placed."""
+
+
+@transaction.atomic
+def offer_product(*, sku: str, name: str, price: Decimal, currency: str) -> Product:
+    """Put a product into the catalogue, or bring the one with this SKU up to date; it is active afterwards.
+
+    Raises:
+        ValidationError: a value is not acceptable, such as a price of zero.
+    """
+    product = Product.objects.select_for_update().filter(sku=sku).first() or Product(sku=sku)
+    product.name, product.price, product.currency, product.active = name, price, currency, True
+    product.full_clean()
+    product.save()
+    return product
+
+
+@transaction.atomic
+def create_order(
+    *,
+    customer_name: str,
+    street: str,
+    postcode: str,
+    city: str,
+    country: str,
+    payment_token: str,
+    lines: Mapping[str, int],
+) -> Order:
+    """Create a draft order.
+
+    Args:
+        country: ISO 3166-1 alpha-2, one of ``orders.models.Country``.
+        payment_token: One of ``orders.models.PaymentToken``.
+        lines: Quantity by SKU.
+
+    Raises:
+        ValidationError: a value is not acceptable, or the catalogue has no such SKU.
+    """
+    products = Product.objects.in_bulk(list(lines), field_name="sku")
+    if unknown := sorted(set(lines) - set(products)):
+        raise ValidationError(
+            f"The catalogue has no {', '.join(unknown)}. Add the product, or correct the SKU.",
+            code="unknown_product",
+        )
+    order = Order(
+        customer_name=customer_name,
+        street=street,
+        postcode=postcode,
+        city=city,
+        country=country,
+        payment_token=payment_token,
+    )
+    order.full_clean()
+    order.save()
+    for sku, quantity in lines.items():
+        line = OrderLine(order=order, product=products[sku], quantity=quantity)
+        line.full_clean()
+        line.save()
+    return order
+
+
+@transaction.atomic
+def place_order(*, order: Order, at: datetime | None = None) -> Order:
+    """Place a draft: fix its prices, accept it and record OrderAccepted, all in one transaction.
+
+    Args:
+        order: A saved draft. It is read anew under a lock, so unsaved changes of the instance are lost.
+        at: When it was placed; now, where nothing else is said.
+
+    Returns:
+        The same instance, accepted.
+
+    Raises:
+        PlaceOrderError: it is no draft any more, or cannot be placed as it is; nothing was changed.
+    """
+    order.refresh_from_db(from_queryset=Order.objects.select_for_update())
+    if not order.is_draft:
+        raise PlaceOrderError(
+            f"{order} is {order.get_state_display().lower()}: it was placed before, and an order is placed once. "
+            "Create a new order to buy the same again.",
+            code="not_draft",
+        )
+    lines = list(order.lines.select_related("product"))
+    _refuse_unplaceable(order, lines)
+
+    for line in lines:
+        line.unit_price = line.product.price
+    OrderLine.objects.bulk_update(lines, ["unit_price"])
+    order.total = sum((line.amount for line in lines), Decimal("0.00"))
+    order.currency = lines[0].product.currency
+    order.placed_at = at or timezone.now()
+    order.state = Order.State.ACCEPTED
+    order.save()
+
+    outbox.record(_order_accepted(order, lines), correlation_id=str(order.pk))
+    return order
+
+
+def mark_paid(*, order_id: UUID) -> None:
+    """Note that the order is paid."""
+    _advance(order_id=order_id, to=Order.State.PAID)
+
+
+def mark_reserved(*, order_id: UUID) -> None:
+    """Note that everything ordered is set aside."""
+    _advance(order_id=order_id, to=Order.State.RESERVED)
+
+
+def mark_shipped(*, order_id: UUID) -> None:
+    """Note that the parcel is on its way, which ends the order."""
+    _advance(order_id=order_id, to=Order.State.SHIPPED)
+
+
+def cancel_declined(*, order_id: UUID, note: str) -> None:
+    """Cancel the order because it cannot be paid; ``note`` is what the payment's side says."""
+    _cancel(order_id=order_id, reason=Order.CancelReason.PAYMENT_DECLINED, note=note)
+
+
+def cancel_refunded(*, order_id: UUID) -> None:
+    """Cancel the order because it could not be filled and the money was given back."""
+    _cancel(order_id=order_id, reason=Order.CancelReason.OUT_OF_STOCK)
+
+
+@transaction.atomic
+def _advance(*, order_id: UUID, to: Order.State) -> None:
+    """Move the order forward; news that comes late, or twice, changes nothing."""
+    order = _locked(order_id)
+    if order.state in _FINAL or _PROGRESS.index(Order.State(order.state)) >= _PROGRESS.index(to):
+        level = logging.WARNING if order.state == Order.State.CANCELLED else logging.INFO
+        logger.log(level, "%s is %s already; not set to %s. order_id=%s", order, order.state, to, order_id)
+        return
+    order.state = to
+    order.save()
+
+
+@transaction.atomic
+def _cancel(*, order_id: UUID, reason: Order.CancelReason, note: str = "") -> None:
+    """Cancel the order unless it has ended."""
+    order = _locked(order_id)
+    if order.state in _FINAL:
+        level = logging.WARNING if order.state == Order.State.SHIPPED else logging.INFO
+        logger.log(level, "%s is %s already; not cancelled. order_id=%s", order, order.state, order_id)
+        return
+    order.state, order.cancel_reason = Order.State.CANCELLED, reason
+    order.cancel_note = note[: Order._meta.get_field("cancel_note").max_length]
+    order.save()
+
+
+def _locked(order_id: UUID) -> Order:
+    order = Order.objects.select_for_update().filter(pk=order_id).first()
+    if order is None:
+        # An order and its OrderAccepted commit together, so waiting would not bring it.
+        raise UnknownOrderError(
+            f"There is no order {order_id}. The event belongs to another system or to an order deleted by hand; "
+            "look at its source before you replay it."
+        )
+    if order.is_draft:
+        raise OrderNotPlacedError(
+            f"{order} is a draft, so nobody can have news of it. Look at the event's source."
+        )
+    return order
+
+
+def _refuse_unplaceable(order: Order, lines: list[OrderLine]) -> None:
+    # Quantities need no look here: the database itself holds them between 1 and MAX_QUANTITY.
+    problems = []
+    if not lines:
+        problems.append(
+            ValidationError(f"{order} has no lines. Add at least one product to it.", code="no_lines")
+        )
+    problems.extend(
+        ValidationError(
+            f"{line.product} is no longer sold. Remove its line, or make the product active again.",
+            code="inactive_product",
+        )
+        for line in lines
+        if not line.product.active
+    )
+    currencies = sorted({line.product.currency for line in lines})
+    if len(currencies) > 1:
+        problems.append(
+            ValidationError(
+                f"{order} mixes prices in {' and '.join(currencies)}. Place one order per currency.",
+                code="mixed_currencies",
+            )
+        )
+    if problems:
+        raise PlaceOrderError(problems)
+
+
+def _order_accepted(order: Order, lines: list[OrderLine]) -> OrderAccepted:
+    assert order.total is not None
+    return OrderAccepted(
+        order_id=order.pk,
+        number=order.number,
+        total=order.total,
+        currency=order.currency,
+        payment_token=order.payment_token,
+        lines=[Line(sku=line.product.sku, quantity=line.quantity) for line in lines],
+        ship_to=Address(
+            name=order.customer_name,
+            street=order.street,
+            postcode=order.postcode,
+            city=order.city,
+            country=order.country,
+        ),
+    )

@@ -1,0 +1,1 @@
+"""Shipping: where each order goes, and the parcel that takes it there."""

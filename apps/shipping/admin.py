@@ -1,0 +1,83 @@
+"""Shipping in the admin: read-only, because a parcel that is under way cannot be edited."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from microworkflows.admin.badges import badge
+from shipping.models import Destination, Shipment
+
+
+class _ReadOnlyAdmin(admin.ModelAdmin):
+    """Rows that come from events: looked at, never added, edited or deleted."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Shipment | Destination | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Shipment | Destination | None = None) -> bool:
+        return False
+
+
+@admin.register(Shipment)
+class ShipmentAdmin(_ReadOnlyAdmin):
+    """Parcels."""
+
+    list_display = ["tracking_number", "state_badge", "carrier", "recipient", "country", "scheduled_at"]
+    list_filter = ["carrier", "destination__country"]
+    search_fields = ["tracking_number", "order_id", "destination__name"]
+    date_hierarchy = "scheduled_at"
+    list_per_page = 50
+    list_select_related = ["destination"]
+    fields = ["tracking_number", "state_badge", "carrier", "destination", "scheduled_at", "order_id"]
+    readonly_fields = ["state_badge"]
+
+    class Media:
+        """Badges."""
+
+        css = {"all": ["microworkflows/admin.css"]}
+
+    @admin.display(description="state")
+    def state_badge(self, obj: Shipment) -> SafeString:
+        """The state as a badge: a shipment exists from when it is scheduled."""
+        return badge("Scheduled", tone="good")
+
+    @admin.display(description="recipient", ordering="destination__name")
+    def recipient(self, obj: Shipment) -> str:
+        """Who gets the parcel."""
+        return obj.destination.name
+
+    @admin.display(description="country", ordering="destination__country")
+    def country(self, obj: Shipment) -> str:
+        """Where it goes (ISO 3166-1 alpha-2)."""
+        return obj.destination.country
+
+
+@admin.register(Destination)
+class DestinationAdmin(_ReadOnlyAdmin):
+    """Addresses, and which of them wait for a parcel."""
+
+    list_display = ["created_at", "state_badge", "name", "city", "country", "order_id"]
+    list_display_links = ["created_at"]
+    list_filter = ["ready", "country"]
+    search_fields = ["order_id", "name", "city"]
+    date_hierarchy = "created_at"
+    list_per_page = 50
+    fields = ["state_badge", "name", "street", ("postcode", "city"), "country", "created_at", "order_id"]
+    readonly_fields = ["state_badge", "created_at"]
+
+    class Media:
+        """Badges."""
+
+        css = {"all": ["microworkflows/admin.css"]}
+
+    @admin.display(description="state", ordering="ready")
+    def state_badge(self, obj: Destination) -> SafeString:
+        """What is waited for, as a badge."""
+        if not obj.noted:
+            return badge("Address awaited", tone="busy")
+        if not obj.ready:
+            return badge("Items awaited", tone="idle")
+        return badge("Shipped", tone="good")

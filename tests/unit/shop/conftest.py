@@ -1,0 +1,51 @@
+"""Fixtures of the shop: its sample catalogue and stock, and drafts to place."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from microworkflows.testing import flow  # noqa: F401  (a fixture)
+from orders import operations
+from orders.models import Order
+
+ADDRESS = {
+    "customer_name": "Sample Customer",
+    "street": "Example Street 1",
+    "postcode": "10115",
+    "city": "Berlin",
+    "country": "DE",
+}
+
+Draft = Callable[..., Order]
+
+
+@pytest.fixture
+def admin_user(db: None) -> User:
+    """Somebody who may do everything; without a password, because hashing one takes most of a second."""
+    return User.objects.create(username="admin", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def shop(db: None) -> None:
+    """The sample catalogue and stock."""
+    call_command("seed_catalogue", verbosity=0, stdout=_Silence())
+    call_command("seed_stock", verbosity=0, stdout=_Silence())
+
+
+@pytest.fixture
+def draft(shop: None) -> Draft:
+    """Return a function that creates a draft order of the sample catalogue."""
+
+    def create(**wishes: Any) -> Order:
+        given = {"payment_token": "tok_visa", "lines": {"TEA-SENCHA-100": 2, "MUG-STONE-350": 1}}
+        return operations.create_order(**(ADDRESS | given | wishes))
+
+    return create
+
+
+class _Silence:
+    def write(self, text: str) -> None:
+        """Take what a command says."""

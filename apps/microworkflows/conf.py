@@ -31,7 +31,7 @@ class Settings:
     redelivery_lease: float = 60.0
     """Seconds after which a redelivered message that is still waiting is redelivered once more."""
     retention_days: int = 30
-    """Age in days at which ``purge_events`` deletes what is done."""
+    """Age in days at which `purge_events` deletes what is done."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,0 +1,162 @@
+"""The documents say what is: their links lead somewhere, their code is the project's, their commands run."""
+
+import ast
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from microworkflows import conf
+from tests.architecture.files import ROOT
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = (ROOT / "README.md").read_text()
+SHELL = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
+    for line in block.strip().splitlines()
+]
+INLINE = re.findall(r"`python (manage\.py [^`]+)`", "".join(path.read_text() for path in DOCUMENTS))
+"""Commands in running text, such as the table of what an operator does by hand."""
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files_that_exist(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
+
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_every_code_sample_about_payments_is_the_code_that_runs() -> None:
+    source = "".join((ROOT / "apps/payments" / name).read_text() for name in ("events.py", "workflows.py"))
+    samples = [
+        block
+        for block in _python(README)
+        if "payments" in block or "PaymentReceived" in block or "total" in block
+    ]
+
+    assert len(samples) == 2
+    assert [sample for sample in samples if sample not in source] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_code_sample_is_python(document: Path) -> None:
+    for block in _python(document.read_text()):
+        ast.parse(block if not block.rstrip().endswith("(") else block.rstrip() + ")")
+
+
+def test_settings_in_the_readme_are_those_of_the_kit() -> None:
+    class_body = next(
+        node for node in ast.parse(Path(conf.__file__).read_text()).body if isinstance(node, ast.ClassDef)
+    ).body
+    said = {
+        assigned.target.id: str(meaning.value.value)
+        for assigned, meaning in zip(class_body, class_body[1:], strict=False)
+        if isinstance(assigned, ast.AnnAssign)
+        and isinstance(assigned.target, ast.Name)
+        and isinstance(meaning, ast.Expr)
+        and isinstance(meaning.value, ast.Constant)
+    }
+    rows = [
+        f"| `{field.name.upper()}` | `{field.default}` | {said[field.name]} |"
+        for field in fields(conf.Settings)
+    ]
+    table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", README, flags=re.DOTALL)
+
+    assert table is not None
+    assert table[1].splitlines() == ["| `MICROWORKFLOWS` | default | |", "| --- | --- | --- |", *rows]
+
+
+def test_flow_map_is_fresh(tmp_path: Path) -> None:
+    _run(["manage.py", "flowmap", "--check", "docs/flow.md"], tmp_path)
+
+
+def test_readme_shows_the_commands_that_the_tests_run() -> None:
+    assert SHELL == [
+        "make demo",  # tests/acceptance/test_demo.py
+        "make test",  # what runs this
+        "export DATABASE_URL=postgres://user:password@localhost/shop BROKER_URL=amqp://user:password@localhost// SECRET_KEY=…",
+        "python manage.py migrate",  # here
+        "celery -A project worker -Q payments -n payments@%h",  # here
+    ]
+
+
+@pytest.mark.acceptance
+def test_commands_of_the_documents_run(tmp_path: Path) -> None:
+    _run(["manage.py", "migrate"], tmp_path)
+
+    for command in sorted(set(INLINE) - {"manage.py relay", "manage.py flowmap --output docs/flow.md"}):
+        _run(shlex.split(command), tmp_path)
+    assert {"manage.py parked", "manage.py replay --context payments", "manage.py purge_events"} <= set(
+        INLINE
+    )
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(
+    ("command", "ready"),
+    [
+        (["-m", "celery", *shlex.split(SHELL[-1])[1:]], " ready."),
+        (["manage.py", "relay"], "relay payments: leads"),
+    ],
+    ids=["worker", "relay"],
+)
+def test_long_running_commands_of_the_documents_start_and_stop(
+    tmp_path: Path, command: list[str], ready: str
+) -> None:
+    _run(["manage.py", "migrate"], tmp_path)
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=_embedded(tmp_path),
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        _wait_for(ready, log, process)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+
+
+def _python(text: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def _embedded(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "BROKER_URL": f"embedded://{folder / 'broker'}",
+    }
+
+
+def _wait_for(text: str, log: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 40
+    while text not in log.read_text():
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def _run(command: list[str], folder: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=_embedded(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert finished.returncode == 0, f"{command}: {finished.stdout}{finished.stderr}"

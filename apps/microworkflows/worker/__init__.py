@@ -1,8 +1,11 @@
 """Celery as the worker of microworkflows: ``setup(app)`` makes any Celery app consume CloudEvents."""
 
+from typing import Any
+
 from celery import Celery
 from celery.signals import celeryd_init
 from click import Option
+from kombu import Exchange, Queue
 
 from microworkflows import embedded, registry, topology
 from microworkflows.worker import serializer
@@ -35,8 +38,19 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)
 
 
-def _declare_queues(instance: object, conf: object, **kwargs: object) -> None:
-    """Name the contexts' queues to the worker that starts; Django is set up by now."""
-    app = getattr(instance, "app")  # noqa: B009  (celery's stubs call it an object)
-    own = [queue for queue in app.conf.task_queues or () if queue.name not in registry.contexts()]
+def _declare_queues(instance: Any, **kwargs: object) -> None:
+    """Name the contexts' queues to the worker that starts, beside the project's own; Django is set up by now."""
+    app = instance.app
+    own = [
+        queue
+        for queue in app.conf.task_queues or [_default_queue(app)]
+        if queue.name not in registry.contexts()
+    ]
     app.conf.task_queues = [*own, *map(topology.queue, registry.contexts())]
+
+
+def _default_queue(app: Celery) -> Queue:
+    """Return what Celery consumes where no queues are set; setting some must not take it away."""
+    name = app.conf.task_default_queue
+    exchange = Exchange(app.conf.task_default_exchange or name, type=app.conf.task_default_exchange_type)
+    return Queue(name, exchange, routing_key=app.conf.task_default_routing_key or name)

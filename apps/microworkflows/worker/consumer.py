@@ -48,10 +48,12 @@ class EventConsumer(Consumer):
     def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
         """Return Celery's handler of messages, with a door in front of it for event queues."""
         handle = super().create_task_handler(promise)
+        contexts = frozenset(registry.contexts())
+        self._warn_of_unknown_queues(contexts)
 
         def on_message(message: Message) -> None:
             queue = self._queue_of(message)
-            if queue in registry.contexts():
+            if queue in contexts:
                 try:
                     _admit(message, context=queue)
                 except InvalidCloudEventError as error:
@@ -60,6 +62,16 @@ class EventConsumer(Consumer):
             handle(message)
 
         return on_message
+
+    def _warn_of_unknown_queues(self, contexts: frozenset[str]) -> None:
+        """Celery creates whatever queue ``-Q`` names; a misspelt context would wait there for ever."""
+        known = contexts | {queue.name for queue in self.app.conf.task_queues}
+        for name in sorted(set(self.app.amqp.queues.consume_from) - known):
+            logger.warning(
+                "-Q names %r, which is no context (%s): no event comes there",
+                name,
+                ", ".join(sorted(contexts)),
+            )
 
     def _queue_of(self, message: Message) -> str:
         """Return the queue that a message came from: AMQP tells its consumer, the embedded broker its queue."""

@@ -1,3 +1,6 @@
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+
 from microworkflows import tracing
 
 OUTSIDE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # the example of W3C Trace Context
@@ -37,3 +40,16 @@ def test_all_zero_ids_are_invalid() -> None:
     assert not tracing.is_traceparent(f"00-{'0' * 32}-00f067aa0ba902b7-01")
     assert not tracing.is_traceparent(f"00-4bf92f3577b34da6a3ce929d0e0e4736-{'0' * 16}-01")
     assert not tracing.is_traceparent(None)
+
+
+def test_middleware_takes_the_requests_trace_over(rf: RequestFactory) -> None:
+    seen: list[str] = []
+
+    def view(request: HttpRequest) -> HttpResponse:
+        seen.append(tracing.next_traceparent())
+        return HttpResponse()
+
+    trace_context(view)(rf.get("/", headers={"traceparent": OUTSIDE}))
+    trace_context(view)(rf.get("/"))
+
+    assert [trace.split("-")[1] == OUTSIDE.split("-")[1] for trace in seen] == [True, False]

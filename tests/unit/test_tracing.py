@@ -2,6 +2,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from microworkflows import tracing
+from microworkflows.middleware import trace_context
 
 OUTSIDE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"  # the example of W3C Trace Context
 

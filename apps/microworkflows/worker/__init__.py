@@ -35,7 +35,9 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     sender.conf.worker_consumer = "microworkflows.worker.consumer:EventConsumer"
     sender.conf.accept_content = [*sender.conf.accept_content, serializer.NAME]
     sender.conf.imports = (*sender.conf.imports, "microworkflows.worker.tasks")
-    sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)
+    sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)  # else a connection is made for each event
+    # How long a killed pool process is waited for before its message goes back: the inbox dedupes, so not long.
+    sender.conf.worker_lost_wait = min(sender.conf.worker_lost_wait, 1.0)
 
 
 def _declare_queues(instance: Any, **kwargs: object) -> None:

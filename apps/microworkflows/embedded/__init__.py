@@ -1,0 +1,26 @@
+"""The embedded broker: a Kombu transport that keeps every message as a file (`BROKER_URL=embedded:///folder`).
+
+It needs no server, and a message survives the death of whoever publishes or handles it. Why it exists beside
+Kombu's own `filesystem://`, and what it promises: docs/adr/0002-embedded-broker.md.
+"""
+
+try:
+    import fcntl  # noqa: F401  (imported to say early, and clearly, what is missing)
+except ImportError as error:
+    raise ImportError(
+        "The embedded broker locks its messages with POSIX file locks (the fcntl module), which this system "
+        "does not have. On Windows run it inside WSL, or use RabbitMQ: set BROKER_URL=amqp://user:password@host//."
+    ) from error
+
+from kombu.transport import TRANSPORT_ALIASES
+
+from microworkflows.embedded.channel import Channel
+from microworkflows.embedded.files import BrokerFolderError
+from microworkflows.embedded.transport import Transport
+
+__all__ = ["BrokerFolderError", "Channel", "Transport", "register"]
+
+
+def register() -> None:
+    """Teach Kombu the scheme `embedded://` in this process. Calling it again changes nothing."""
+    TRANSPORT_ALIASES["embedded"] = "microworkflows.embedded:Transport"

@@ -1,0 +1,105 @@
+"""Exchanges and their bindings: one small JSON file each, replaced whole under a lock, read without one."""
+
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from microworkflows.embedded import files
+
+
+class Exchange(NamedTuple):
+    """What the file of an exchange says."""
+
+    kind: str  # topic or direct
+    bindings: list[tuple[str, str]]  # routing key, queue
+
+
+class Exchanges:
+    """The exchanges of the broker in the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / "bindings"
+
+    def names(self) -> list[str]:
+        """Return the names of all exchanges, sorted."""
+        return sorted(files.file_to_name(path.stem) for path in self.folder.glob("[!.]*.json"))
+
+    def get(self, name: str) -> Exchange | None:
+        """Return the exchange; None if nobody declared it."""
+        path = self._path(name)
+        try:
+            stored = json.loads(path.read_bytes())
+            return Exchange(stored["type"], [(key, queue) for key, queue in stored["bindings"]])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise files.BrokerFolderError(
+                f"{path} is not what the embedded broker wrote: {error!r}. "
+                "Delete the file and restart the workers: they declare it again."
+            ) from error
+
+    def declare(self, name: str, kind: str) -> str:
+        """Create the exchange if it is not there; return the kind that it has."""
+        with self._lock():
+            exchange = self.get(name)
+            if exchange is None:
+                exchange = Exchange(kind, [])
+                self._put(name, exchange)
+            return exchange.kind
+
+    def bind(self, name: str, routing_key: str, queue: str) -> bool:
+        """Bind the queue; return False if nobody declared the exchange."""
+        with self._lock():
+            exchange = self.get(name)
+            if exchange is None:
+                return False
+            if (routing_key, queue) not in exchange.bindings:
+                self._put(name, Exchange(exchange.kind, [*exchange.bindings, (routing_key, queue)]))
+            return True
+
+    def unbind(self, name: str, routing_key: str, queue: str) -> None:
+        """Remove one binding, if it is there."""
+        with self._lock():
+            self._keep(name, lambda binding: binding != (routing_key, queue))
+
+    def unbind_everywhere(self, queue: str) -> None:
+        """Remove every binding of the queue."""
+        with self._lock():
+            for name in self.names():
+                self._keep(name, lambda binding: binding[1] != queue)
+
+    def delete(self, name: str) -> None:
+        """Remove the exchange with its bindings; its queues stay."""
+        with self._lock():
+            files.remove_if_there(self._path(name))
+
+    def _keep(self, name: str, wanted: Callable[[tuple[str, str]], bool]) -> None:
+        exchange = self.get(name)
+        if exchange is None:
+            return
+        kept = [binding for binding in exchange.bindings if wanted(binding)]
+        if kept != exchange.bindings:
+            self._put(name, Exchange(exchange.kind, kept))
+
+    def _put(self, name: str, exchange: Exchange) -> None:
+        content = {"type": exchange.kind, "bindings": exchange.bindings}
+        files.write_durably(self._path(name), json.dumps(content, indent=1).encode())
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{files.name_to_file(name)}.json"
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        # flock, not a record lock: it belongs to this opening of the file, so threads exclude each other too.
+        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            # Said aloud, since a child forked meanwhile has a copy that would keep the lock.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)

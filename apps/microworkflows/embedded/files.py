@@ -1,0 +1,66 @@
+"""Writes files so that a reader, or a power cut, finds all of a file or none of it."""
+
+import os
+import re
+import uuid
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from kombu.exceptions import ConnectionError as BrokerConnectionError
+
+
+class BrokerFolderError(BrokerConnectionError):
+    """The broker's folder cannot be used; the text says what to do. As a connection error it is tried again."""
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Create or replace the file `path`. When this returns, the file survives a power cut.
+
+    Raises OSError (FileNotFoundError when its folder is gone) and then leaves nothing behind.
+    """
+    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("xb", buffering=0) as file:
+            file.write(data)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        remove_if_there(temporary)
+        raise
+    _sync_folder(path.parent)
+
+
+def make_folder(path: Path) -> None:
+    """Create the folder `path`, durably; its parent exists. Nothing happens if it is there."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        _sync_folder(path.parent)
+
+
+def remove_if_there(path: Path) -> None:
+    """Remove the file `path`, unless somebody else already did."""
+    path.unlink(missing_ok=True)
+
+
+def name_to_file(name: str) -> str:
+    """Return `name` as one path component that neither leaves its folder nor hides in it."""
+    if not name:
+        raise BrokerFolderError("A queue or exchange of the embedded broker needs a name.")
+    return re.sub(r"^\.", "%2E", quote(name, safe=""))
+
+
+def file_to_name(file: str) -> str:
+    """Return the name that `name_to_file` made `file` of."""
+    return unquote(file)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

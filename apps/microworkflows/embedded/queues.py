@@ -1,0 +1,162 @@
+"""A queue as a folder: one file per message, whose name is its place in the queue."""
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from microworkflows.embedded import files, locks
+
+# Reading a folder costs time in proportion to what it holds, so one listing serves for a moment.
+LISTING_SECONDS = 0.1
+# A publisher that is killed leaves its unfinished file; one of this age is nobody's.
+ABANDONED_SECONDS = 3600
+
+# Per thread, so that it takes no lock that a fork could copy in its locked state.
+_stamps = threading.local()
+
+
+class Taken(NamedTuple):
+    """A message that this process holds until it is removed or released."""
+
+    queue: str
+    path: Path
+    descriptor: int
+    deliveries: int  # how often it was taken before
+
+    def body(self) -> bytes:
+        """Return what was put."""
+        return _read(self.descriptor).rstrip(b"\n")
+
+    def remove(self) -> None:
+        """Delete the message: it was dealt with."""
+        locks.remove(self.path)
+
+    def release(self) -> None:
+        """Let go of the message: it is at its old place in the queue, for whoever comes first."""
+        locks.release(self.path)
+
+
+class FileQueue:
+    """The queue `name` of the broker in the folder `root`."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self.name = name
+        self.folder = root / "queues" / files.name_to_file(name)
+        self._arguments = self.folder / ".arguments.json"
+        self._listing: deque[str] = deque()
+        self._listed_at = 0.0
+
+    def exists(self) -> bool:
+        """Whether somebody declared it, or put a message in."""
+        return self.folder.is_dir()
+
+    def declare(self, arguments: Mapping[str, Any] | None = None) -> None:
+        """Create the queue if it is not there. `arguments`, if any, replace those of earlier declarations."""
+        files.make_folder(self.folder)
+        if arguments and dict(arguments) != self.arguments():
+            files.write_durably(self._arguments, json.dumps(dict(arguments)).encode())
+        self._sweep()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments that it was declared with."""
+        try:
+            arguments: dict[str, Any] = json.loads(self._arguments.read_bytes())
+        except FileNotFoundError:
+            return {}
+        return arguments
+
+    def put(self, body: bytes) -> None:
+        """Add a message at the end. When this returns, it survives a power cut."""
+        path = self.folder / f"{_next_stamp():020d}-{uuid.uuid4().hex}.json"
+        try:
+            files.write_durably(path, body)
+        except FileNotFoundError:  # deleted, or never declared: keep the message all the same
+            files.make_folder(self.folder)
+            files.write_durably(path, body)
+
+    def take(self) -> Taken | None:
+        """Take the oldest message that nobody holds; None if there is none. The file counts its takings."""
+        listed = False
+        while True:
+            if not self._listing or time.monotonic() - self._listed_at > LISTING_SECONDS:
+                if listed:
+                    return None
+                self._listing, self._listed_at, listed = deque(self.messages()), time.monotonic(), True
+            while self._listing:
+                path = self.folder / self._listing.popleft()
+                descriptor = locks.take(path)
+                if descriptor is not None:
+                    return _taken(self.name, path, descriptor)
+
+    def look_again(self) -> None:
+        """Forget what was listed: a message went back to its place."""
+        self._listing.clear()
+
+    def messages(self) -> list[str]:
+        """Return the file names of all messages, held ones too, the oldest first."""
+        try:
+            with os.scandir(self.folder) as entries:
+                names = [entry.name for entry in entries]
+        except FileNotFoundError as error:
+            raise files.BrokerFolderError(
+                f"The queue {self.name!r} is not declared, or its folder {self.folder} was removed. "
+                "A worker that starts or reconnects declares its queues."
+            ) from error
+        return sorted(name for name in names if name.endswith(".json") and not name.startswith("."))
+
+    def purge(self) -> int:
+        """Remove the messages that nobody holds; return how many."""
+        paths = [self.folder / name for name in self.messages()]
+        purged = 0
+        for path in paths:
+            if locks.take(path) is not None:
+                locks.remove(path)
+                purged += 1
+        return purged
+
+    def delete(self) -> None:
+        """Remove the queue at one stroke, with all its messages."""
+        doomed = self.folder.with_name(f".deleted-{uuid.uuid4().hex}")
+        try:
+            self.folder.rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed)
+
+    def _sweep(self) -> None:
+        for unfinished in self.folder.glob(".*.tmp"):
+            with contextlib.suppress(FileNotFoundError):  # it was finished, or swept, meanwhile
+                if time.time() - unfinished.stat().st_mtime > ABANDONED_SECONDS:
+                    unfinished.unlink()
+
+
+def _taken(queue: str, path: Path, descriptor: int) -> Taken:
+    try:
+        content = _read(descriptor)
+        # One line break for each delivery: JSON allows them, and no second file has to be kept in step.
+        deliveries = len(content) - len(content.rstrip(b"\n"))
+        with contextlib.suppress(OSError):  # a full disk must not stop those who make room
+            os.pwrite(descriptor, b"\n", len(content))
+    except BaseException:
+        locks.release(path)
+        raise
+    return Taken(queue, path, descriptor, deliveries)
+
+
+def _read(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _next_stamp() -> int:
+    """Wall-clock nanoseconds, which outlive a restart of the machine; always more than this thread's last."""
+    stamp: int = max(getattr(_stamps, "last", 0) + 1, time.time_ns())
+    _stamps.last = stamp
+    return stamp

@@ -1,0 +1,103 @@
+"""The connection to the broker's folder, as Kombu sees it."""
+
+import tempfile
+import threading
+import time
+from pathlib import Path
+from queue import Empty
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from kombu.transport import virtual
+
+from microworkflows.embedded import files
+from microworkflows.embedded.channel import Channel
+from microworkflows.embedded.queues import Taken
+
+
+class Transport(virtual.Transport):
+    """Kombu's transport for `embedded:///absolute/path/of/a/folder`. Use it through `kombu.Connection`."""
+
+    Channel = Channel
+    # Kombu's own parser drops the first slash and what follows a "#"; its as_uri() adds a host and a password.
+    can_parse_url = True
+    polling_interval: float = 0.05
+    driver_type = driver_name = "embedded"
+    # No fanout: Celery then leaves out what rests on it (remote control, gossip, mingle).
+    implements = virtual.Transport.implements.extend(
+        asynchronous=False, exchange_type=frozenset(["direct", "topic"]), heartbeats=False
+    )
+    # As with a broker behind a socket, OSError means: reconnect and go on.
+    connection_errors: Any = (*virtual.Transport.connection_errors, OSError)
+    cycle: Any
+
+    def __init__(self, client: Any, **options: Any) -> None:
+        super().__init__(client, **options)
+        self.folder = Path()
+        self.taken: dict[str, Taken] = {}  # by delivery tag
+        self.room = threading.Event()  # set when a message was settled, perhaps by another thread
+
+    def establish_connection(self) -> "Transport":
+        self.folder = _usable_folder(self.client)
+        super().establish_connection()
+        return self
+
+    def close_connection(self, connection: Any) -> None:
+        super().close_connection(connection)
+        while self.taken:
+            self.taken.popitem()[1].release()
+
+    def drain_events(self, connection: Any, timeout: float | None = None, **options: Any) -> None:
+        """Deliver one message; wait for it for `timeout` seconds, then raise TimeoutError (socket.timeout).
+
+        As Kombu's, except that room in the prefetch window ends the pause between two looks.
+        """
+        ends_at = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self.room.clear()
+            try:
+                self.cycle.get(self._deliver, timeout=timeout)
+            except Empty:
+                left = self.polling_interval if ends_at is None else ends_at - time.monotonic()
+                if left <= 0:
+                    raise TimeoutError from None
+                self.room.wait(min(self.polling_interval, left))
+            else:
+                return
+
+    def driver_version(self) -> str:
+        return "1"
+
+    def as_uri(self, uri: str, include_password: bool = False, mask: str = "**") -> str:
+        return uri
+
+
+def _usable_folder(client: Any) -> Path:
+    """Return the folder that the connection's URL names, without symbolic links, created and tried."""
+    folder = _folder_of(client)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("bindings", "queues"):
+            files.make_folder(folder / name)
+        with tempfile.TemporaryFile(dir=folder / "queues"):
+            pass
+    except OSError as error:
+        raise files.BrokerFolderError(
+            f"The embedded broker cannot use {folder}: {error.strerror or error}. BROKER_URL must name a folder "
+            "that all processes may write to, on a local disk with space: correct the URL, or the folder's owner "
+            "and mode."
+        ) from error
+    return folder
+
+
+def _folder_of(client: Any) -> Path:
+    url = ";".join(client.alt) or client.hostname or ""
+    parts = urlsplit(url)
+    folder = Path(unquote(parts.path)).resolve()
+    one_folder = parts.scheme == "embedded" and not (parts.netloc or parts.query or parts.fragment)
+    if one_folder and len(client.alt) < 2 and parts.path and folder != Path("/"):
+        return folder
+    raise files.BrokerFolderError(
+        f"The broker URL {url!r} does not name one folder. Write embedded:// and its absolute path, as in "
+        "embedded:///srv/shop/broker, with %23 for #, %25 for %, %3B for ; and %3F for ?."
+    )

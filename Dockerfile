@@ -1,0 +1,24 @@
+# One image for the web server, the workers and the migrations; docker-compose.yml says which runs what.
+FROM python:3.11-slim
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONPATH=/shop:/shop/apps \
+    DJANGO_SETTINGS_MODULE=project.settings
+
+WORKDIR /shop
+
+COPY requirements/app.lock requirements/app.lock
+RUN pip install --no-cache-dir --require-hashes --requirement requirements/app.lock
+
+COPY manage.py ./
+COPY project project
+COPY apps apps
+
+# collectstatic needs settings but no secret and no database: these values stay in this one step.
+RUN DEBUG=1 DATABASE_URL=sqlite://:memory: python manage.py collectstatic --noinput \
+    && useradd --system --uid 10001 --no-create-home shop
+
+USER shop
+EXPOSE 8000
+
+CMD ["gunicorn", "project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--access-logfile=-"]

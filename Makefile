@@ -1,0 +1,69 @@
+# What people, pre-commit and CI run. `make help` says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check lock clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
+UV_VERSION := 0.13.9
+
+# Variables given on make's command line (DATABASE_URL=… and the like) reach every command by themselves.
+demo: export DEBUG := $(or $(DEBUG),1)
+check: export DEBUG := 1
+check: export DATABASE_URL := sqlite://:memory:
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(VENV)/dev.stamp ## Make .venv with everything for tests and checks
+
+demo: $(VENV)/app.stamp ## Run the shop with a dozen orders (PORT=… EXIT=1 DATABASE_URL=… BROKER_URL=…)
+	@exec $(BIN)/python manage.py demo $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(EXIT)),--exit)
+
+# Twice over: what needs no server runs on SQLite first, then everything runs on the servers that are there.
+# The coverage of both counts together; without a server the second run says what it skipped and sets no limit.
+test: $(VENV)/dev.stamp ## Run the tests on SQLite, then on PostgreSQL and RabbitMQ where they are found
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT TERM && \
+	export COVERAGE_FILE="$$scratch/coverage" && \
+	TEST_DATABASE_URL=sqlite:// $(BIN)/pytest tests/unit tests/integration \
+		-m "not postgres and not rabbitmq and not acceptance" --cov --cov-report= --cov-fail-under=0 && \
+	$(BIN)/pytest --cov --cov-append
+
+check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks and migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --cache-dir var/import_linter
+	$(BIN)/python manage.py check --fail-level WARNING
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
+	@rm -rf var/lock && $(PYTHON) -m venv var/lock && var/lock/bin/pip install -qq uv==$(UV_VERSION)
+	@cd requirements && for name in app dev; do \
+		../var/lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+			$(if $(UPGRADE),--upgrade) $$name.in --output-file $$name.lock || exit; done
+
+clean: ## Remove .venv, var/ with the demo's database, and what builds leave behind
+	rm -rf $(VENV) var dist staticfiles .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "This Python cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/app.stamp: requirements/app.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what the shop needs into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements/app.lock
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
+	@echo "Installing what the tests and checks need into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $(VENV)/app.stamp $@

@@ -1,0 +1,1 @@
+"""Tests of what holds the project together: imports, the wheel, the containers, the Makefile."""

@@ -1,0 +1,142 @@
+"""Fixtures for all tests: a database of this run's own, fresh virtual hosts on RabbitMQ, and a browser.
+
+Where a server is missing, its tests skip loudly; with ``CI=true`` they fail.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import NoReturn
+from urllib.parse import quote, urlsplit
+
+import django
+import pytest
+from selenium import webdriver
+
+from tests import servers
+
+# Before Django reads its settings: they come from this environment.
+servers.choose_environment()
+django.setup()
+
+from django.conf import settings  # noqa: E402
+from django.db import connection  # noqa: E402
+
+# A password hash that is safe takes half a second: too long for every test that logs in.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+NEEDS = {"postgres": servers.postgres_url, "rabbitmq": servers.rabbitmq, "browser": servers.chromium}
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+_missing: dict[str, list[str]] = {}
+
+
+# Database
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """Name the test database after this run (a hook of pytest-django)."""
+    connection.settings_dict["TEST"]["NAME"] = servers.database_name(connection.vendor)
+
+
+@pytest.fixture
+def database_url(transactional_db: None) -> str:
+    """Return the URL of the test database, for processes that a test starts."""
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{database['NAME']}"
+    login = quote(database["USER"], safe="")
+    if database["PASSWORD"]:
+        login += ":" + quote(database["PASSWORD"], safe="")
+    return f"postgresql://{login}@{database['HOST']}:{database['PORT'] or 5432}/{database['NAME']}"
+
+
+# Broker
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_vhost(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the broker URL of a virtual host that the whole run shares."""
+    yield from _vhost(request)
+
+
+@pytest.fixture
+def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the broker URL of an empty virtual host that is this test's alone (it takes about a second)."""
+    yield from _vhost(request)
+
+
+def _vhost(request: pytest.FixtureRequest) -> Iterator[str]:
+    try:
+        server = servers.rabbitmq()
+    except servers.MissingServerError as error:
+        _go_without(error, request.config)
+    url = server.make_vhost()
+    yield url
+    server.delete_vhost(url)
+
+
+# Browser
+
+
+@pytest.fixture
+def browser(request: pytest.FixtureRequest) -> Iterator[webdriver.Chrome]:
+    """Yield a headless Chromium with an empty profile."""
+    try:
+        binary, driver = servers.chromium()
+    except servers.MissingServerError as error:
+        _go_without(error, request.config)
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    # No sandbox, because CI runs as root. No background networking, because tests stay on this machine.
+    flags = "headless=new no-sandbox disable-dev-shm-usage disable-gpu disable-quic no-first-run"
+    flags += " disable-background-networking disable-component-update disable-sync window-size=1400,1000"
+    for flag in flags.split():
+        options.add_argument(f"--{flag}")
+    environment = {**os.environ, "TMPDIR": str(servers.SCRATCH)}  # profiles go away with this run's files
+    chrome = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver, env=environment))
+    yield chrome
+    chrome.quit()
+
+
+# Missing servers
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail a test whose marker names a server that is not there."""
+    for marker, find in NEEDS.items():
+        if item.get_closest_marker(marker):
+            try:
+                find()
+            except servers.MissingServerError as error:
+                _go_without(error, item.config)
+
+
+def _go_without(error: servers.MissingServerError, config: pytest.Config) -> NoReturn:
+    _missing.setdefault(error.server, []).append(str(error))
+    if coverage := config.pluginmanager.getplugin("_cov"):
+        coverage.options.cov_fail_under = 0  # the limit is for runs in which every test ran
+    if IN_CI:
+        pytest.fail(f"{error}, and CI=true lets no test skip", pytrace=False)
+    pytest.skip(str(error))
+
+
+def pytest_report_header() -> str:
+    """Say which database this run uses."""
+    return f"database: {urlsplit(os.environ['DATABASE_URL']).scheme}, named {servers.RUN} for this run"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which tests did not run for want of a server, and how to start it."""
+    if _missing:
+        terminalreporter.section("SERVERS MISSING", yellow=True, bold=True)
+    for server, reasons in _missing.items():
+        outcome = "failed" if IN_CI else "skipped"
+        terminalreporter.write_line(f"{len(reasons)} {outcome}: {reasons[0]}", yellow=True)
+        terminalreporter.write_line(f"To run them, {servers.HOW_TO_START[server]}", yellow=True)
+
+
+def pytest_unconfigure() -> None:
+    """Remove this run's files."""
+    servers.remove_scratch()

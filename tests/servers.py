@@ -1,0 +1,215 @@
+"""Finds the servers that the tests use: PostgreSQL, RabbitMQ, and the browser; conftest.py says what follows."""
+
+import base64
+import os
+import shutil
+import subprocess
+import tempfile
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from pathlib import Path
+from typing import TypeVar
+from uuid import uuid4
+
+import kombu
+import psycopg
+from amqp.exceptions import AMQPError
+from kombu.exceptions import KombuError
+
+DEFAULT_DATABASE_URL = "postgresql://postgres@127.0.0.1:5432/test"
+DEFAULT_BROKER_URL = "amqp://guest:guest@127.0.0.1:5672//"
+MANAGEMENT_PORT = 15672
+
+RUN = f"microworkflows_test_{os.getpid()}_{uuid4().hex[:6]}"
+"""Names what this run makes on a server, so that two runs side by side do not meet."""
+
+SCRATCH = Path(tempfile.mkdtemp(prefix=f"{RUN}_"))
+"""Folder for this run's SQLite file and embedded broker; removed at its end."""
+
+HOW_TO_START = {
+    "PostgreSQL": "start one at 127.0.0.1:5432 that trusts user postgres, or name one: TEST_DATABASE_URL=postgresql://…",
+    "RabbitMQ": "start one at 127.0.0.1:5672 and run as a user who may use rabbitmqctl, or turn its management plugin"
+    " on, or name one: TEST_BROKER_URL=amqp://…",
+    "Chromium": "install it with its driver; on Debian: apt-get install chromium chromium-driver",
+}
+
+
+def choose_environment() -> None:
+    """Set the environment for Django's settings, and for processes that tests start; once, before they are read."""
+    try:
+        database = postgres_url()
+    except MissingServerError:
+        database = f"sqlite:///{SCRATCH / 'db.sqlite3'}"
+    for name in [
+        "DEBUG",
+        "ALLOWED_HOSTS",
+        "CSRF_TRUSTED_ORIGINS",
+        "HTTPS",
+        "LOG_LEVEL",
+        "WORKER_CONCURRENCY",
+    ]:
+        os.environ.pop(name, None)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    os.environ["DATABASE_URL"] = database
+    os.environ["BROKER_URL"] = f"embedded://{SCRATCH / 'broker'}"
+    os.environ["SECRET_KEY"] = "for-tests-only"
+
+
+def remove_scratch() -> None:
+    """Remove this run's files."""
+    shutil.rmtree(SCRATCH, ignore_errors=True)
+
+
+# Missing servers
+
+
+class MissingServerError(Exception):
+    """A server that a test needs is not there."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"{server} is missing ({reason})")
+        self.server = server
+
+
+Found = TypeVar("Found")
+
+
+def _once(look: Callable[[], Found]) -> Callable[[], Found]:
+    """Look for a server once in a run, and remember it or that it was missing."""
+    outcome: list[Found | MissingServerError] = []
+
+    @wraps(look)
+    def found() -> Found:
+        if not outcome:
+            try:
+                outcome.append(look())
+            except MissingServerError as error:
+                outcome.append(error)
+        if isinstance(outcome[0], MissingServerError):
+            raise outcome[0]
+        return outcome[0]
+
+    return found
+
+
+# PostgreSQL
+
+
+@_once
+def postgres_url() -> str:
+    """Return the URL of the PostgreSQL server in which this run makes its own database.
+
+    Raises:
+        MissingServerError: there is none.
+    """
+    url = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL
+    if not url.startswith("postgres"):
+        raise MissingServerError("PostgreSQL", f"this run is to use {url}")
+    try:
+        psycopg.connect(url, connect_timeout=5).close()
+    except psycopg.OperationalError as error:
+        raise MissingServerError("PostgreSQL", str(error).strip().splitlines()[0]) from error
+    return url
+
+
+def database_name(vendor: str) -> str:
+    """Return the name of this run's own test database."""
+    return str(SCRATCH / "test.sqlite3") if vendor == "sqlite" else RUN
+
+
+# RabbitMQ
+
+
+@dataclass(frozen=True, kw_only=True)
+class RabbitMQ:
+    """A server on which this run makes virtual hosts of its own, by ``rabbitmqctl`` or the management API."""
+
+    url: str
+    by_command: bool
+    _made: list[str] = field(default_factory=list)
+
+    def make_vhost(self) -> str:
+        """Make an empty virtual host and return the broker URL that leads into it."""
+        name = f"{RUN}_{len(self._made)}"
+        self._made.append(name)
+        user = urllib.parse.unquote(urllib.parse.urlsplit(self.url).username or "guest")
+        if self.by_command:
+            _rabbitmqctl("add_vhost", name)
+            _rabbitmqctl("set_permissions", "-p", name, user, ".*", ".*", ".*")
+        else:
+            rights = b'{"configure": ".*", "write": ".*", "read": ".*"}'
+            _management_api(self.url, "PUT", f"vhosts/{name}")
+            _management_api(self.url, "PUT", f"permissions/{name}/{user}", rights)
+        return urllib.parse.urlsplit(self.url)._replace(path=f"/{name}").geturl()
+
+    def delete_vhost(self, url: str) -> None:
+        """Delete a virtual host that ``make_vhost`` made, with all its queues."""
+        name = urllib.parse.urlsplit(url).path.removeprefix("/")
+        if self.by_command:
+            _rabbitmqctl("delete_vhost", name)
+        else:
+            _management_api(self.url, "DELETE", f"vhosts/{name}")
+
+
+@_once
+def rabbitmq() -> RabbitMQ:
+    """Return the RabbitMQ server of this run.
+
+    Raises:
+        MissingServerError: there is none, or this user may not make virtual hosts there.
+    """
+    url = os.environ.get("TEST_BROKER_URL") or DEFAULT_BROKER_URL
+    try:
+        with kombu.Connection(url, connect_timeout=5) as connection:
+            connection.connect()
+    except (OSError, KombuError, AMQPError) as error:
+        raise MissingServerError("RabbitMQ", f"{connection.as_uri()}: {error}") from error
+    reasons = []
+    for by_command in (True, False):
+        server = RabbitMQ(url=url, by_command=by_command)
+        try:
+            probe = server.make_vhost()
+            with kombu.Connection(probe, connect_timeout=5) as connection:
+                connection.connect()
+            server.delete_vhost(probe)
+        except (OSError, subprocess.SubprocessError, AMQPError) as error:
+            reasons.append(f"{'rabbitmqctl' if by_command else 'management API'}: {error}")
+        else:
+            return server
+    raise MissingServerError("RabbitMQ", "no virtual host could be made. " + "; ".join(reasons))
+
+
+def _rabbitmqctl(*arguments: str) -> None:
+    command = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
+    subprocess.run([command, "--quiet", *arguments], check=True, capture_output=True, timeout=60)
+
+
+def _management_api(broker_url: str, method: str, path: str, body: bytes | None = None) -> None:
+    broker = urllib.parse.urlsplit(broker_url)
+    login = f"{urllib.parse.unquote(broker.username or 'guest')}:{urllib.parse.unquote(broker.password or 'guest')}"
+    headers = {
+        "Authorization": "Basic " + base64.b64encode(login.encode()).decode(),
+        "Content-Type": "application/json",
+    }
+    address = f"http://{broker.hostname}:{MANAGEMENT_PORT}/api/{path}"
+    request = urllib.request.Request(address, data=body, method=method, headers=headers)
+    urllib.request.urlopen(request, timeout=10).close()
+
+
+# Chromium
+
+
+def chromium() -> tuple[str, str]:
+    """Return the paths of Chromium and of its driver.
+
+    Raises:
+        MissingServerError: one of them is not installed.
+    """
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not browser or not driver:
+        raise MissingServerError("Chromium", "chromium or chromedriver is not on the PATH")
+    return browser, driver

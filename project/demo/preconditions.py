@@ -92,7 +92,7 @@ def check_broker() -> None:
             ) from error
         except (*broker.connection_errors, *broker.channel_errors) as error:
             raise NotStartedError(
-                f"The broker at {broker.as_uri()} cannot be used: {str(error) or type(error).__name__}. "
+                f"The broker at {broker.as_uri()} cannot be used: {_text(error)}. "
                 "Start it, or correct BROKER_URL (server, user, password, virtual host). Without BROKER_URL the "
                 "demo brings a broker of its own."
             ) from error
@@ -121,7 +121,7 @@ def check_database() -> None:
             )
     except DatabaseError as error:
         raise NotStartedError(
-            f"{_database()} cannot be used: {' '.join(str(error).split())}. Start the server, create the database, "
+            f"{_database()} cannot be used: {_text(error)}. Start the server, create the database, "
             "or correct DATABASE_URL. Without DATABASE_URL the demo brings a database of its own."
         ) from error
 
@@ -209,8 +209,13 @@ def _another_demo(folder: Path, noted: str) -> str:
     groups = " ".join(f"-{pid}" for pid in ids.values())
     return (
         f"An earlier demo (process {demo}) was killed, and processes that it had started still work on the state in "
-        f"{folder}. End them: kill -- {groups}"
+        f"{folder}. End them, by which nothing is lost: kill -9 -- {groups}"
     )
+
+
+def _text(error: BaseException) -> str:
+    """Return what an error says, in one line and without its full stop."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def _is_alive(pid: int) -> bool:

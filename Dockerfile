@@ -15,10 +15,10 @@ COPY project project
 COPY apps apps
 
 # collectstatic needs settings but no secret and no database: these values stay in this one step.
-RUN DEBUG=1 DATABASE_URL=sqlite://:memory: python manage.py collectstatic --noinput \
+RUN SECRET_KEY=unused DATABASE_URL=sqlite://:memory: python manage.py collectstatic --noinput \
     && useradd --system --uid 10001 --no-create-home shop
 
 USER shop
 EXPOSE 8000
 
-CMD ["gunicorn", "project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--access-logfile=-"]
+CMD ["gunicorn", "project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--access-logfile=-", "--no-control-socket"]

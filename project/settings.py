@@ -1,6 +1,8 @@
 """Settings of the shop, from the environment; with none set it runs on SQLite and the embedded broker, in ``var/``."""
 
+import contextlib
 import os
+import secrets
 from pathlib import Path
 
 import dj_database_url
@@ -32,6 +34,19 @@ def _names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in _text(name, default).split(",") if part.strip()]
 
 
+def _made_once(path: Path) -> str:
+    """Return a secret of this machine; of several processes that make it at once, one wins."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = path.with_name(f".{path.name}-{os.getpid()}")
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_urlsafe(50))
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+        made.unlink()
+    return path.read_text()
+
+
 # Run-time state: database, broker and logs of the embedded default.
 VAR_DIR = Path(_text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
 
@@ -41,12 +56,12 @@ DEBUG = _flag("DEBUG")
 
 SECRET_KEY = _text("SECRET_KEY")
 if not SECRET_KEY:
-    if not DEBUG:
+    if _text("DATABASE_URL") and not DEBUG:
         raise ImproperlyConfigured(
             "SECRET_KEY is not set. It signs sessions, so in production it must be a long random text that only"
             " the servers know: set SECRET_KEY. On a developer's machine set DEBUG=1 instead."
         )
-    SECRET_KEY = "insecure-key-for-development-only-never-used-without-debug"
+    SECRET_KEY = _made_once(VAR_DIR / "secret_key")
 
 ALLOWED_HOSTS = _names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = _names("CSRF_TRUSTED_ORIGINS")
@@ -76,6 +91,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "microworkflows.middleware.trace_context",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -133,7 +149,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # what is committed survives a power cut
     }
 
 

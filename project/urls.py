@@ -27,6 +27,9 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
+admin.site.site_header = admin.site.site_title = "The microworkflows shop"
+admin.site.index_title = "Orders, and what became of them"
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),

@@ -4,6 +4,7 @@ Where a server is missing, its tests skip loudly; with ``CI=true`` they fail.
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import NoReturn
 from urllib.parse import quote, urlsplit
@@ -135,6 +136,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         outcome = "failed" if IN_CI else "skipped"
         terminalreporter.write_line(f"{len(reasons)} {outcome}: {reasons[0]}", yellow=True)
         terminalreporter.write_line(f"To run them, {servers.HOW_TO_START[server]}", yellow=True)
+
+
+def pytest_configure() -> None:
+    """Let a run that is told to end (SIGTERM) still remove its database and virtual hosts."""
+    run = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != run:  # a process that a test forked
+            os._exit(128 + number)
+        pytest.exit("ended by SIGTERM", returncode=128 + number)
+
+    signal.signal(signal.SIGTERM, end)
 
 
 def pytest_unconfigure() -> None:

@@ -46,6 +46,7 @@ def choose_environment() -> None:
         database = f"sqlite:///{SCRATCH / 'db.sqlite3'}"
     for name in [
         "DEBUG",
+        "VAR_DIR",
         "ALLOWED_HOSTS",
         "CSRF_TRUSTED_ORIGINS",
         "HTTPS",

@@ -58,7 +58,8 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
 
     def of_flow(self, correlation_id: str) -> "OutboxQuerySet":
         """Return the events of one flow, in the order in which they were recorded."""
-        return self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id).order_by("pk")
+        rows: OutboxQuerySet = self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id)
+        return rows.order_by("pk")
 
 
 class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types

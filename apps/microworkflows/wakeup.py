@@ -45,8 +45,10 @@ def listen(connection: BaseDatabaseWrapper, context: str) -> None:
 
 
 def wait(connection: BaseDatabaseWrapper, *, timeout: float) -> bool:
-    """Wait, at most ``timeout`` seconds, for a notification on a listening PostgreSQL connection; tell if one came."""
-    notified = False
-    for _ in connection.connection.notifies(timeout=timeout, stop_after=1):
-        notified = True
-    return notified
+    """Wait, at most ``timeout`` seconds, for a notification on a listening PostgreSQL connection; tell if one came.
+
+    Raises:
+        OperationalError: the session ended (Django's error, as its cursors raise it).
+    """
+    with connection.wrap_database_errors:
+        return bool(list(connection.connection.notifies(timeout=timeout, stop_after=1)))

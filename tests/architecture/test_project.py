@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from tests.architecture.files import ROOT
 PRINT = """
 import json
 from django.conf import settings
-names = "DEBUG ALLOWED_HOSTS BROKER_URL CELERY_WORKER_ENABLE_REMOTE_CONTROL CELERY_WORKER_CONCURRENCY".split()
+names = "SECRET_KEY DEBUG ALLOWED_HOSTS BROKER_URL CELERY_WORKER_ENABLE_REMOTE_CONTROL CELERY_WORKER_CONCURRENCY".split()
 database = {key: settings.DATABASES["default"].get(key) for key in ("ENGINE", "HOST", "OPTIONS")}
 print(json.dumps({name: getattr(settings, name) for name in names} | {"database": database}))
 """
@@ -44,6 +45,14 @@ def test_without_any_server_the_shop_runs_on_files_in_var() -> None:
     assert settings["database"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
 
 
+def test_embedded_default_makes_itself_a_secret_key_once(tmp_path: Path) -> None:
+    first, second = (settings_with(VAR_DIR=str(tmp_path))["SECRET_KEY"] for _ in range(2))
+
+    assert first == second
+    assert len(first) > 50
+    assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
+
+
 def test_urls_choose_the_servers_and_empty_variables_count_as_unset() -> None:
     settings = settings_with(
         SECRET_KEY="s",
@@ -64,7 +73,7 @@ def test_urls_choose_the_servers_and_empty_variables_count_as_unset() -> None:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({}, "SECRET_KEY is not set"),
+        ({"DATABASE_URL": "postgresql://db.example/shop"}, "SECRET_KEY is not set"),
         ({"SECRET_KEY": "s", "DEBUG": "maybe"}, "DEBUG is 'maybe'; set it to 1 or 0."),
         ({"SECRET_KEY": "s", "WORKER_CONCURRENCY": "many"}, "WORKER_CONCURRENCY is 'many'"),
         ({"SECRET_KEY": "s", "LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),

@@ -5,8 +5,6 @@ from typing import Any
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
-import microworkflows.models  # noqa: F401
-
 _CONTEXT = {
     "postgresql": "split_part(destination, '.', 1)",
     "sqlite": "substr(destination, 1, instr(destination, '.') - 1)",

@@ -22,6 +22,10 @@ logger = logging.getLogger(__name__)
 
 _STANDBY_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
+_RENEW_SECONDS = 5.0
+"""A connection on which the broker nacks is given up at this age: RabbitMQ may go on nacking there for ever, though
+the limit of the queue was lifted meanwhile."""
 
 
 class Relay:
@@ -38,19 +42,20 @@ class Relay:
         self._broker = broker
         self._stop = stop
         self._publisher: Publisher | None = None
+        self._connected_at = 0.0
+        self._failures = 0
         self._batch = conf.current().relay_batch
         self._retries_checked = 0.0
 
     def run(self) -> None:
         """Relay until stopped. While broker or database are away: keep everything, wait, try again."""
-        failures = 0
         while not self._stop.is_set():
             try:
                 self._lead()
-                failures = 0
             except (BrokerUnavailableError, OperationalError, InterfaceError) as error:
-                failures += 1
-                delay = min(0.1 * 2 ** min(failures, 10), _LONGEST_BACKOFF_SECONDS) * random.uniform(0.5, 1)  # noqa: S311
+                self._failures += 1
+                longest = min(0.1 * 2 ** min(self._failures, 10), _LONGEST_BACKOFF_SECONDS)
+                delay = longest * random.uniform(0.5, 1)  # noqa: S311  (no secret)
                 logger.warning(
                     "relay %s: waits %.1f s, nothing is lost: %s: %s",
                     self.context,
@@ -72,7 +77,10 @@ class Relay:
             logger.info("relay %s: leads", self.context)
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
-                if not self._relay_events() and not self._redeliver():
+                # Both in each round: a context that records without pause must not starve its retries.
+                relayed, redelivered = self._relay_events(), self._redeliver()
+                self._failures = 0
+                if not relayed and not redelivered:
                     self._wait(connection)
         finally:
             self._disconnect()
@@ -104,21 +112,23 @@ class Relay:
         """Bring inbox messages that are due for another attempt back to the context's queue."""
         if time.monotonic() < self._retries_checked + conf.current().relay_poll:
             return 0
-        self._retries_checked = time.monotonic()
-        messages = store.due_retries(self.context, limit=self._batch, now=timezone.now())
+        self._retries_checked, now = time.monotonic(), timezone.now()
+        messages = store.due_retries(self.context, limit=self._batch, now=now)
         if messages:
             outcome = self._publish(messages)
-            store.mark_retries(outcome, now=timezone.now())
+            store.mark_retries(outcome, now=now)
             logger.info("redelivered %d messages to %s", len(outcome.confirmed), self.context)
             self._raise(outcome)
         return len(messages)
 
     def _publish(self, messages: list[Message]) -> Outcome:
         if self._publisher is None:
-            self._publisher = connect(self._broker())
+            self._publisher, self._connected_at = connect(self._broker()), time.monotonic()
         outcome = self._publisher.publish(messages)
         if outcome.error is None:
             self._batch = min(self._batch * 2, conf.current().relay_batch)
+            if outcome.refused and time.monotonic() > self._connected_at + _RENEW_SECONDS:
+                self._disconnect()
             return outcome
         self._disconnect()
         told = len(outcome.confirmed) + len(outcome.unheard) + len(outcome.refused)
@@ -146,10 +156,20 @@ class Relay:
             ) from outcome.error
 
     def _wait(self, connection: BaseDatabaseWrapper) -> None:
-        if connection.vendor == "postgresql":
-            wakeup.wait(connection, timeout=conf.current().relay_poll)
-        else:
-            self._stop.wait(conf.current().relay_poll_embedded)
+        """Wait until woken or until the next poll, and look often whether to stop and whether the broker is there."""
+        postgresql = connection.vendor == "postgresql"
+        poll = conf.current().relay_poll if postgresql else conf.current().relay_poll_embedded
+        ends_at = time.monotonic() + poll
+        while not self._stop.is_set() and (left := ends_at - time.monotonic()) > 0:
+            if self._publisher is not None and not self._publisher.keep_alive():
+                logger.info(
+                    "relay %s: the connection to the broker was lost; the next event opens one", self.context
+                )
+                self._disconnect()
+            if not postgresql:
+                self._stop.wait(min(left, _LOOK_SECONDS))
+            elif wakeup.wait(connection, timeout=min(left, _LOOK_SECONDS)):
+                return
 
     def _disconnect(self) -> None:
         if self._publisher is not None:

@@ -3,6 +3,7 @@
 import select
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
@@ -45,6 +46,9 @@ class Publisher(Protocol):
     def publish(self, messages: Sequence[Message]) -> Outcome:
         """Publish in this order, persistent, and wait until the broker has told of each one."""
 
+    def keep_alive(self) -> bool:
+        """Do what the connection needs while there is nothing to publish; False if it is lost."""
+
     def close(self) -> None:
         """Close the connection; never raises."""
 
@@ -69,7 +73,7 @@ def connect(connection: Connection) -> Publisher:
             else _FilePublisher(connection, channel)
         )
     except (*connection.connection_errors, *connection.channel_errors) as error:
-        connection.release()
+        connection.collect()  # not release(), which asks the broker and waits for its answer
         raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
 
 
@@ -104,7 +108,19 @@ class _AmqpPublisher:
             self._await_confirms()
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
             self._outcome.error = error
+            self._connection.collect()  # release() would wait for the answer of a broker that may be silent
         return self._outcome
+
+    def keep_alive(self) -> bool:
+        """Send the heartbeats that the broker expects, and read what it says by itself: its own, or a goodbye."""
+        try:
+            with suppress(TimeoutError):
+                self._connection.drain_events(timeout=0)
+            self._connection.heartbeat_check()
+        except (*self._connection.connection_errors, *self._connection.channel_errors):
+            self._connection.collect()
+            return False
+        return True
 
     def close(self) -> None:
         self._connection.release()
@@ -189,6 +205,10 @@ class _FilePublisher:
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
             outcome.error = error
         return outcome
+
+    def keep_alive(self) -> bool:
+        """Nobody waits for a heartbeat."""
+        return True
 
     def close(self) -> None:
         self._connection.release()

@@ -52,9 +52,11 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
 def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     """Lease what was redelivered: unless it is handled meanwhile, it is due again afterwards.
 
-    A message that was received when nobody listened to it leaves the inbox: it is received anew.
+    ``now`` is the time at which it was found due: what has failed once more since then has its next attempt set
+    already. A message that was received when nobody listened to it leaves the inbox: it is received anew.
     """
-    redelivered = InboxEvent.objects.filter(pk__in=outcome.confirmed, status=InboxEvent.Status.WAITING)
+    due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
+    redelivered = due.filter(pk__in=outcome.confirmed)
     redelivered.exclude(msg_id__contains=".").delete()
     redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
     failed = [*outcome.refused, *outcome.unheard]

@@ -47,11 +47,8 @@ class Command(BaseCommand):
                         self._settle(message, channel, context, requeue=requeue)
 
     def _print(self, message: Message) -> None:
-        body = (
-            message.body
-            if isinstance(message.body, str)
-            else bytes(message.body or b"").decode(errors="replace")
-        )
+        raw: Any = message.body
+        body = raw if isinstance(raw, str) else bytes(raw or b"").decode(errors="replace")
         self.stdout.write(f"          {message.content_type}: {body[:_LONGEST_BODY]}")
         message.requeue()
 

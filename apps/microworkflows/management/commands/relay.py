@@ -12,6 +12,8 @@ from microworkflows import registry
 from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
+_ORPHAN_SECONDS = 2.0
+"""So long an orphan may finish its batch: another relay waits for its lock, and what is not marked is sent again."""
 
 
 class Command(BaseCommand):
@@ -40,16 +42,19 @@ class Command(BaseCommand):
             threading.Thread(
                 target=Relay(context, broker=current_app.connection_for_write, stop=stop).run,
                 name=f"relay-{context}",
+                daemon=True,
             )
             for context in contexts or registry.contexts()
         ]
         for relay in relays:
             relay.start()
+        patience = None
         while not stop.wait(_LOOK_SECONDS):
             if parent is not None and os.getppid() != parent:
+                patience = _ORPHAN_SECONDS
                 stop.set()
             elif not all(relay.is_alive() for relay in relays):
                 stop.set()
                 raise CommandError("A relay ended by an error (see above); start this command again.")
         for relay in relays:
-            relay.join()
+            relay.join(patience)

@@ -92,12 +92,23 @@ def _handle(workflow: Microworkflow[Any], event: CloudEvent) -> None:
             emits=frozenset(emitted.event_type for emitted in workflow.emits),
         )
         with tracing.caused_by(cause):
-            outbox.record_all(workflow.emitted(workflow(workflow.on.from_cloud_event(event))))
+            emitted = outbox.record_all(workflow.emitted(workflow(workflow.on.from_cloud_event(event))))
+        if not emitted:  # else recording has shown it
+            _insist_on_whole_transaction()
         if retried is not None:
             retried.status = InboxEvent.Status.HANDLED
             retried.headers = {**(retried.headers or {}), "handled_at": timezone.now().isoformat()}
             retried.save(update_fields=["status", "headers"])
     logger.info("handled %s by %s", _described(event), workflow.label)
+
+
+def _insist_on_whole_transaction() -> None:
+    """Raise if the microworkflow caught a database error, but not with a savepoint around what failed.
+
+    Such a transaction can only be rolled back, and COMMIT does that without a word: the event would count as handled.
+    """
+    with transaction.get_connection(router.db_for_write(InboxEvent)).cursor() as cursor:
+        cursor.execute("SELECT 1")
 
 
 def _insert(workflow: Microworkflow[Any], event: CloudEvent) -> bool:
@@ -136,6 +147,12 @@ def _keep_failure(label: str, event: CloudEvent, error: Exception) -> None:
         InboxEvent.objects.bulk_create([new], ignore_conflicts=True)
         row = _locked(label, event)
         if row.status == InboxEvent.Status.HANDLED:
+            logger.error(
+                "handled %s by %s, but what was to follow its commit failed",
+                _described(event),
+                label,
+                exc_info=error,
+            )
             return
         row.retry += 1
         permanent = isinstance(error, PermanentError)

@@ -59,12 +59,20 @@ def connect(connection: Connection) -> Publisher:
     Raises:
         BrokerUnavailableError: the broker does not let us in, or has a queue declared with other arguments.
     """
+    timeout = conf.current().confirm_timeout
     try:
         connection.transport_options = {
             **(connection.transport_options or {}),
-            **({"write_timeout": conf.current().confirm_timeout} if _is_amqp(connection) else {}),
+            # A broker that falls silent must not hold us for ever, whatever we wait for.
+            **({"read_timeout": timeout, "write_timeout": timeout} if _is_amqp(connection) else {}),
         }
-        connection.connect()
+        # Kombu's connect() would sleep two seconds before its second try; the relay waits by itself, and can be stopped.
+        connection.ensure_connection(
+            max_retries=len(connection.alt) or 1,
+            interval_start=0,
+            interval_step=0,
+            reraise_as_library_errors=False,
+        )
         channel: Any = connection.channel()
         topology.declare(channel)
         return (

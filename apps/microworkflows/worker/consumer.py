@@ -53,6 +53,9 @@ class EventConsumer(Consumer):
 
         def on_message(message: Message) -> None:
             queue = self._queue_of(message)
+            if queue is None:
+                message.requeue()  # it comes again when the queue is consumed again, here or elsewhere
+                return
             if queue in contexts:
                 try:
                     _admit(message, context=queue)
@@ -73,13 +76,24 @@ class EventConsumer(Consumer):
                 ", ".join(sorted(contexts)),
             )
 
-    def _queue_of(self, message: Message) -> str:
-        """Return the queue that a message came from: AMQP tells its consumer, the embedded broker its queue."""
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep what Celery would ack: a body that Kombu could not even decompress."""
+        queue = self._queue_of(message)
+        if queue is None or queue in registry.contexts():
+            self._dead_letter(message, queue or "its context", exc)
+            return
+        super().on_decode_error(message, exc)
+
+    def _queue_of(self, message: Message) -> str | None:
+        """Return the queue that a message came from: AMQP tells its consumer, the embedded broker its queue.
+
+        None where Celery has just cancelled that consumer, by ``celery control cancel_consumer`` say.
+        """
         info = message.delivery_info
         if "queue" in info:
             return str(info["queue"])
         tags: dict[str, str] = self.task_consumer._active_tags  # noqa: SLF001  (Kombu has no public way to ask)
-        return next((queue for queue, tag in tags.items() if tag == info.get("consumer_tag")), "")
+        return next((queue for queue, tag in tags.items() if tag == info.get("consumer_tag")), None)
 
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(
@@ -104,6 +118,8 @@ def _admit(message: Message, *, context: str) -> None:
             f"The content type is {message.content_type!r}; events are {CONTENT_TYPE}."
         )
     message.content_type = CONTENT_TYPE
+    if not message.body:
+        raise InvalidCloudEventError("The message is empty.")  # Kombu would decode it to itself
     try:
         call: dict[str, Any] = message.decode()
     except Exception as error:

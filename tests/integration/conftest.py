@@ -1,0 +1,216 @@
+"""Fixtures of the integration tests: the probe's contexts on real servers, with real processes."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from django.db import connection
+from kombu import Connection
+
+from microworkflows.relay.loop import Relay
+from tests import servers
+from tests.conftest import _go_without as go_without
+from tests.integration.support import probing
+from tests.integration.support.brokers import Broker
+from tests.integration.support.node import Node
+from tests.integration.support.processes import Launcher, pause
+from tests.integration.support.proxy import Proxy
+
+QUEUES = ["probe", "probe.dead", "echo", "echo.dead"]
+
+StartRelay = Callable[..., "RelayThread"]
+
+
+# Database
+
+
+@pytest.fixture
+def database(transactional_db: None) -> Iterator[str]:
+    """Yield the URL of the run's database, in which the kit's and the probe's tables are empty."""
+    probing.empty_tables()
+    yield _database_url()
+    probing.empty_tables()
+
+
+def _database_url() -> str:
+    database = connection.settings_dict
+    login = quote(database["USER"], safe="")
+    if database["PASSWORD"]:
+        login += ":" + quote(database["PASSWORD"], safe="")
+    return f"postgresql://{login}@{database['HOST']}:{database['PORT'] or 5432}/{database['NAME']}"
+
+
+@pytest.fixture
+def database_proxy(database: str) -> Iterator[Proxy]:
+    """Yield a proxy in front of PostgreSQL."""
+    server = urlsplit(database)
+    with Proxy(server.hostname or "127.0.0.1", server.port or 5432) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def database_through_proxy(database: str, database_proxy: Proxy) -> str:
+    """Return the URL of the run's database by way of the proxy."""
+    return _through(database_proxy, database)
+
+
+# Broker
+
+
+@pytest.fixture(scope="session")
+def probe_vhost(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the broker URL of a virtual host that the integration tests share."""
+    try:
+        server = servers.rabbitmq()
+    except servers.MissingServerError as error:
+        go_without(error, request.config)
+    url = server.make_vhost()
+    yield url
+    server.delete_vhost(url)
+
+
+@pytest.fixture
+def broker(probe_vhost: str, probe: None) -> Iterator[Broker]:
+    """Yield an empty virtual host in which the probe's queues are declared."""
+    found = Broker(probe_vhost)
+    _delete_queues(found)
+    found.declare()
+    yield found
+    _delete_queues(found)
+
+
+def _delete_queues(broker: Broker) -> None:
+    with broker.channel() as channel:
+        for queue in QUEUES:
+            channel.queue_delete(queue)
+        channel.exchange_delete("microworkflows")
+
+
+@pytest.fixture
+def broker_proxy(broker: Broker) -> Iterator[Proxy]:
+    """Yield a proxy in front of RabbitMQ."""
+    server = urlsplit(broker.url)
+    with Proxy(server.hostname or "127.0.0.1", server.port or 5672) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def broker_through_proxy(broker: Broker, broker_proxy: Proxy) -> str:
+    """Return the broker URL by way of the proxy."""
+    return _through(broker_proxy, broker.url)
+
+
+def _through(proxy: Proxy, url: str) -> str:
+    server = urlsplit(url)
+    login = server.netloc.rpartition("@")[0]
+    return server._replace(netloc=f"{login}@127.0.0.1:{proxy.port}").geturl()
+
+
+@pytest.fixture(scope="session")
+def running_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    """Yield a RabbitMQ node that nobody else uses."""
+    try:
+        node = Node(tmp_path_factory.mktemp("node"))
+        node.start()
+        with probing.declared():
+            Broker(node.url).declare()
+        pause(2)  # RabbitMQ keeps a new quorum queue in memory for a moment: not even a restart knows it yet
+    except servers.MissingServerError as error:
+        go_without(error, request.config)
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+def node(running_node: Node, probe: None) -> Node:
+    """Return the node of the tests' own, with the probe's queues, which are empty."""
+    with Broker(running_node.url).channel() as channel:
+        for queue in QUEUES:
+            channel.queue_purge(queue)
+    return running_node
+
+
+# Processes and threads
+
+
+@pytest.fixture
+def probe() -> Iterator[None]:
+    """Make the test process know the probe's events, so that it can record them and relay."""
+    with probing.declared():
+        yield
+
+
+@pytest.fixture
+def launch(database: str, broker: Broker, tmp_path: Path) -> Iterator[Launcher]:
+    """Yield what starts workers, relays and commands; all are ended after the test."""
+    launcher = Launcher(tmp_path, database=database, broker=broker.url)
+    yield launcher
+    launcher.end()
+
+
+@pytest.fixture(scope="module")
+def shared_launch(
+    django_db_setup: None, probe_vhost: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Launcher]:
+    """Yield what starts the processes that all tests of a module share; the queues are new, and empty."""
+    with probing.declared():
+        broker = Broker(probe_vhost)
+        _delete_queues(broker)
+        broker.declare()
+        launcher = Launcher(tmp_path_factory.mktemp("shared"), database=_database_url(), broker=probe_vhost)
+        yield launcher
+        launcher.stop()
+        launcher.end()
+        _delete_queues(broker)
+
+
+@pytest.fixture
+def shared_broker(shared_launch: Launcher, probe_vhost: str, probe: None) -> Broker:
+    """Return the broker of those processes."""
+    return Broker(probe_vhost)
+
+
+class RelayThread:
+    """A relay in this process."""
+
+    def __init__(self, context: str, url: str) -> None:
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._relay = Relay(context, broker=lambda: Connection(url, connect_timeout=1), stop=self._stop)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._relay.run()
+        except BaseException as error:
+            self._error = error
+
+    def ask_to_stop(self) -> None:
+        self._stop.set()
+
+    def stop(self, *, timeout: float = 40) -> None:
+        self._stop.set()
+        self._thread.join(timeout)
+        assert not self._thread.is_alive(), "the relay did not stop"
+        if self._error is not None:
+            raise self._error
+
+
+@pytest.fixture
+def relay(database: str, probe: None) -> Iterator[StartRelay]:
+    """Yield what starts a relay in a thread of this process: ``relay(broker_url)``."""
+    started: list[RelayThread] = []
+
+    def start(url: str, context: str = "probe", **_: Any) -> RelayThread:
+        started.append(RelayThread(context, url))
+        return started[-1]
+
+    yield start
+    for thread in started:
+        thread.ask_to_stop()
+    for thread in started:
+        thread.stop()

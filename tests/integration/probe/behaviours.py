@@ -1,0 +1,101 @@
+"""What a handler of the context ``probe`` can be told to do, good and bad."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from django.db import IntegrityError, connection, transaction
+
+from microworkflows import PermanentError
+from microworkflows.events import Event
+from tests.integration.probe.events import Asked
+
+_LONGEST_SECONDS = 60
+
+
+def effect(workflow: str, event: Event) -> None:
+    """Do what must be done once: doing it again violates a unique constraint."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO probe_effect (workflow, event_id) VALUES (%s, %s)", [workflow, str(event.meta.id)]
+        )
+
+
+def leave_trace(event: Asked) -> int:
+    """Note, outside the transaction, that the handler runs; return which run it is."""
+    with Path(event.file).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+    return len(Path(event.file).read_text().splitlines())
+
+
+def hold(event: Asked) -> None:
+    """Wait, having left a trace, until the test makes a second file."""
+    leave_trace(event)
+    deadline = time.monotonic() + _LONGEST_SECONDS
+    while not Path(f"{event.file}.go").exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nobody made {event.file}.go")
+        time.sleep(0.02)
+
+
+def die_at_first(event: Asked) -> None:
+    """Kill the process that handles the event, as often as ``times`` says."""
+    if leave_trace(event) <= event.times:
+        time.sleep(
+            0.1
+        )  # until the parent knows who has the message; else it takes Celery five seconds to miss it
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fail_at_first(event: Asked) -> None:
+    if (run := leave_trace(event)) <= event.times:
+        raise RuntimeError(f"failed on purpose, run {run}")
+
+
+def refuse(event: Asked) -> None:
+    raise PermanentError("refused on purpose")
+
+
+def end_python(event: Asked) -> None:
+    if leave_trace(event) <= event.times:
+        raise SystemExit(3)
+
+
+def swallow(event: Asked) -> None:
+    """Catch a database error without a savepoint of one's own: the transaction is broken from here on."""
+    if leave_trace(event) > event.times:
+        return
+    with suppress(IntegrityError):
+        effect("probe.answer", event)
+
+
+def swallow_in_orm(event: Asked) -> None:
+    """The same, as Django's ORM does it: it marks the transaction as one that can only be rolled back."""
+    if leave_trace(event) <= event.times:
+        transaction.set_rollback(True)
+
+
+def stumble_after_commit(event: Asked) -> None:
+    def fail() -> None:
+        raise RuntimeError("failed on purpose after the commit")
+
+    transaction.on_commit(fail)
+
+
+BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
+    "ok": lambda event: None,
+    "trace": leave_trace,
+    "pause": lambda event: time.sleep(0.05),
+    "hold": hold,
+    "die": die_at_first,
+    "fail": fail_at_first,
+    "refuse": refuse,
+    "end": end_python,
+    "swallow": swallow,
+    "swallow_in_orm": swallow_in_orm,
+    "stumble": stumble_after_commit,
+    "emit": lambda event: None,
+}

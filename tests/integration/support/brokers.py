@@ -1,0 +1,101 @@
+"""Looking into a broker's queues, and publishing what a well-behaved publisher would not."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import amqp
+from kombu import Connection
+
+from microworkflows import topology
+from microworkflows.cloudevents import CONTENT_TYPE
+
+
+class Seen(NamedTuple):
+    """A message as it lay in a queue."""
+
+    body: bytes
+    properties: dict[str, Any]
+    headers: dict[str, Any]
+
+    @property
+    def event(self) -> dict[str, Any]:
+        return cast("dict[str, Any]", json.loads(self.body))
+
+    @property
+    def number(self) -> int:
+        return int(self.event["data"]["number"])
+
+
+class Broker:
+    """One virtual host, seen through a connection of its own for each call."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def declare(self) -> None:
+        """Declare what the kit declares."""
+        with self.channel() as channel:
+            topology.declare(channel)
+
+    @contextmanager
+    def channel(self) -> Iterator[Any]:
+        """Yield a channel (py-amqp's, of which Kombu's stubs know nothing) on a connection of its own."""
+        with Connection(self.url, connect_timeout=10) as connection:
+            connection.ensure_connection(max_retries=5, interval_start=1)
+            yield connection.channel()
+
+    def count(self, queue: str) -> int:
+        """Return how many messages are ready in a queue; -1 if there is no such queue."""
+        with self.channel() as channel:
+            try:
+                return int(channel.queue_declare(queue, passive=True).message_count)
+            except amqp.NotFound:
+                return -1
+
+    def take(self, queue: str, count: int, *, timeout: float = 20, quiet: float = 0.3) -> list[Seen]:
+        """Take at least so many messages, and what still comes until it is quiet; fail if there are fewer."""
+        seen: list[Seen] = []
+        with self.channel() as channel:
+
+            def keep(message: amqp.Message) -> None:
+                body = message.body if isinstance(message.body, bytes) else message.body.encode()
+                seen.append(Seen(body, message.properties, message.headers or {}))
+
+            channel.basic_consume(queue, callback=keep, no_ack=True)
+            deadline = time.monotonic() + timeout
+            while True:
+                waits = quiet if len(seen) >= count else deadline - time.monotonic()
+                if waits <= 0:
+                    raise AssertionError(f"{queue} gave {len(seen)} of {count} messages in {timeout} s")
+                try:
+                    channel.connection.drain_events(timeout=waits)
+                except TimeoutError:
+                    if len(seen) >= count:
+                        return seen
+
+    def publish(
+        self,
+        body: str | bytes,
+        *,
+        queue: str = "probe",
+        content_type: str | None = CONTENT_TYPE,
+        times: int = 1,
+        exchange: str = "",
+        headers: dict[str, Any] | None = None,
+        **properties: Any,
+    ) -> None:
+        """Publish straight into a queue, and wait for the broker's confirm."""
+        if content_type is not None:
+            properties["content_type"] = content_type
+        with self.channel() as channel:
+            for _ in range(times):
+                message = amqp.Message(body, application_headers=headers or {}, delivery_mode=2, **properties)
+                channel.basic_publish_confirm(message, exchange=exchange, routing_key=queue, mandatory=True)
+
+
+def first_seen(messages: Iterable[Seen]) -> list[int]:
+    """Return the numbers of the events in the order in which each was seen first: duplicates change nothing."""
+    return list(dict.fromkeys(message.number for message in messages))

@@ -1,0 +1,116 @@
+"""A TCP proxy in front of a server: passes on, cuts connections at any byte, is gone, or falls silent."""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from typing import Self
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST at once
+
+
+class Proxy:
+    """Listens on a port of its own; use it as a context manager."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._lock = threading.Lock()
+        self._sockets: set[socket.socket] = set()
+        self._silent = threading.Event()
+        self._listener = self._listen(0)
+        self.port: int = self._listener.getsockname()[1]
+        self.accepted = 0
+        self.cut_after: bytes | None = None
+        """Cut all once a client has sent these bytes: the server gets them, its answer gets lost."""
+        self.silent_after: bytes | None = None
+        """Fall silent once a client has sent these bytes."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.vanish()
+
+    def cut(self) -> None:
+        """Reset every connection that there is; new ones are welcome."""
+        with self._lock:
+            doomed, self._sockets = self._sockets, set()
+        for end in doomed:
+            with contextlib.suppress(OSError):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def vanish(self) -> None:
+        """Reset every connection and refuse new ones, as a server does that is not running."""
+        self._listener.close()
+        self.cut()
+
+    def silence(self) -> None:
+        """Swallow what comes, say nothing, close nothing; new connections find the same silence."""
+        self._silent.set()
+
+    def restore(self) -> None:
+        """Pass on again; connections that met the silence are reset, for their bytes are gone."""
+        if self._silent.is_set():
+            self._silent.clear()
+            self.cut()
+        if self._listener.fileno() < 0:
+            self._listener = self._listen(self.port)
+
+    def _listen(self, port: int) -> socket.socket:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(64)
+        listener.settimeout(0.2)
+        threading.Thread(target=self._accept, args=[listener], daemon=True).start()
+        return listener
+
+    def _accept(self, listener: socket.socket) -> None:
+        while listener.fileno() >= 0:
+            try:
+                client, _ = listener.accept()
+            except TimeoutError:
+                continue
+            except OSError:
+                return
+            client.settimeout(None)
+            self.accepted += 1
+            try:
+                server = socket.create_connection(self._target)
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._sockets |= {client, server}
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._pump, args=[source, sink], daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if self.silent_after is not None and self.silent_after in data:
+                    self.silent_after = None
+                    self._silent.set()
+                if self._silent.is_set():
+                    continue
+                if self.cut_after is not None and self.cut_after in data:
+                    self.cut_after = None
+                    self._silent.set()
+                    sink.sendall(data)
+                    time.sleep(0.3)  # the server is to act on it
+                    self._silent.clear()
+                    self.cut()
+                    return
+                sink.sendall(data)
+        while self._silent.is_set():  # an end that closes is not told of either
+            time.sleep(0.05)
+        with self._lock:
+            self._sockets -= {source, sink}
+        for end in (sink, source):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()

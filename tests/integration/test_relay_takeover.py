@@ -1,0 +1,83 @@
+"""One relay is active at a time; when it dies, loses its session or is told to stop, the other takes over."""
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from microworkflows.models import OutboxEvent
+from tests.integration.support.brokers import Broker, first_seen
+from tests.integration.support.probing import ask
+from tests.integration.support.processes import Launcher, Process
+from tests.integration.support.waiting import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+SMALL_BATCHES = {"RELAY_BATCH": 5}
+
+
+def kill(leader: Process) -> None:
+    leader.kill()
+
+
+def ask_to_stop(leader: Process) -> None:
+    leader.send(signal.SIGTERM)
+
+
+def end_its_session(leader: Process) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+        assert cursor.fetchone() == (1,)
+
+
+@pytest.mark.parametrize("lose_the_leader", [kill, ask_to_stop, end_its_session])
+def test_other_relay_takes_over_and_neither_order_nor_event_is_lost(
+    launch: Launcher, broker: Broker, lose_the_leader: Callable[[Process], None]
+) -> None:
+    leader = launch.relay(MICROWORKFLOWS=SMALL_BATCHES)
+    standby = launch.relay(MICROWORKFLOWS=SMALL_BATCHES, wait=False)
+    ask(300)
+    eventually(lambda: OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED).exists())
+    assert ": leads" not in standby.output
+
+    lose_the_leader(leader)
+    ask(300, start=300)
+
+    arrived = broker.take("echo", 600)
+    assert first_seen(arrived) == list(range(600))
+    eventually(lambda: not OutboxEvent.objects.pending().exists())
+    assert len(arrived) - 600 <= SMALL_BATCHES["RELAY_BATCH"]  # at most the batch that was under way
+    if lose_the_leader is end_its_session:
+        assert leader.status is None
+        assert "nothing is lost" in leader.output
+        assert "Traceback" not in leader.output
+    else:
+        standby.says(": leads")
+    if lose_the_leader is ask_to_stop:
+        assert leader.wait() == 0
+        assert len(arrived) == 600
+
+
+def test_only_one_of_three_relays_publishes(launch: Launcher, broker: Broker) -> None:
+    relays = [launch.relay(wait=False, MICROWORKFLOWS=SMALL_BATCHES) for _ in range(3)]
+    eventually(lambda: any(": leads" in relay.output for relay in relays), timeout=40)
+
+    ask(200)
+
+    assert [message.number for message in broker.take("echo", 200)] == list(range(200))
+    assert sum("relayed " in relay.output for relay in relays) == 1
+
+
+def test_idle_relay_survives_the_end_of_its_session(launch: Launcher, broker: Broker) -> None:
+    relay = launch.relay()
+
+    end_its_session(relay)
+    relay.says(": leads", times=2)
+    ask()
+
+    assert [message.number for message in broker.take("echo", 1)] == [0]
+    assert "Traceback" not in relay.output

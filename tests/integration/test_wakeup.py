@@ -1,0 +1,153 @@
+"""A commit wakes the relay at once; a lost notification costs one poll."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import psycopg
+import pytest
+from django.db import OperationalError, connection, transaction
+from pytest_django import Settings
+
+from microworkflows import outbox, wakeup
+from tests.integration.conftest import StartRelay
+from tests.integration.support import processes
+from tests.integration.support.brokers import Broker
+from tests.integration.support.probing import Asked, ask
+from tests.integration.support.waiting import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+
+def test_notification_wakes_an_idle_relay_long_before_it_polls(
+    relay: StartRelay, broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 30.0}
+    relay(broker.url)
+    ask()
+    broker.take("echo", 1)
+    delays = []
+
+    for number in range(30):
+        processes.pause(0.003 * (number % 7))  # at every moment of the relay's round
+        committed = time.monotonic()
+        ask()
+        broker.take("echo", 1, timeout=10, quiet=0.001)
+        delays.append(time.monotonic() - committed)
+
+    assert max(delays) < 5, delays
+
+
+def test_lost_notification_is_made_up_by_polling(
+    relay: StartRelay, broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.4}
+    monkeypatch.setattr(wakeup, "notify_on_commit", lambda *_: None)
+    relay(broker.url)
+    processes.pause(0.5)
+
+    ask(3)
+
+    assert [message.number for message in broker.take("echo", 3, timeout=5)] == [0, 1, 2]
+
+
+def test_relay_that_polls_rarely_still_stops_at_once(
+    relay: StartRelay, broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 30.0}
+    running = relay(broker.url)
+    ask()
+    broker.take("echo", 1)
+
+    running.stop(timeout=5)
+
+
+@pytest.fixture
+def heard(database: str) -> Iterator[Callable[[], list[str]]]:
+    """Yield what tells which notifications came in since it was last asked."""
+    with psycopg.connect(database, autocommit=True) as listener:
+        listener.execute('LISTEN "microworkflows_probe"')
+        yield lambda: [notification.channel for notification in listener.notifies(timeout=0.3)]
+
+
+def test_notification_is_sent_once_after_the_commit_and_not_inside_the_transaction(
+    heard: Callable[[], list[str]], probe: None
+) -> None:
+    statements: list[tuple[str, bool]] = []
+
+    def watch(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        statements.append((sql, context["connection"].in_atomic_block))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch), transaction.atomic():
+        outbox.record(Asked(number=1))
+        outbox.record(Asked(number=2))
+        assert heard() == []
+
+    assert heard() == ["microworkflows_probe"]
+    assert [inside for sql, inside in statements if "pg_notify" in sql] == [False]
+
+
+def test_event_of_a_savepoint_that_rolled_back_never_was_and_the_others_wake_the_relay(
+    relay: StartRelay, broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 30.0}
+    relay(broker.url)
+    ask()
+    broker.take("echo", 1)
+
+    with transaction.atomic():
+        with transaction.atomic():
+            outbox.record(Asked(number=1))
+            transaction.set_rollback(True)
+        with transaction.atomic():
+            outbox.record(Asked(number=2))
+            with transaction.atomic():
+                outbox.record(Asked(number=3))
+                transaction.set_rollback(True)
+        outbox.record(Asked(number=4))
+
+    assert [message.number for message in broker.take("echo", 2, timeout=5)] == [2, 4]
+
+
+def test_failing_notification_does_not_fail_the_business_that_recorded(
+    relay: StartRelay, broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.2}
+    with mock.patch.object(wakeup, "channel", side_effect=OperationalError("on purpose")):
+        ask()
+
+    relay(broker.url)
+
+    assert [message.number for message in broker.take("echo", 1)] == [0]
+
+
+def test_waiting_on_a_session_that_ended_raises_djangos_error(database: str) -> None:
+    errors: list[BaseException] = []
+    listening = threading.Event()
+
+    def wait() -> None:
+        try:
+            wakeup.listen(connection, "probe")
+            listening.set()
+            wakeup.wait(connection, timeout=20)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    listening.wait(10)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+            "AND datname = current_database() AND query LIKE 'LISTEN%%'"
+        )
+
+    waiter.join(10)
+
+    assert [type(error) for error in errors] == [OperationalError]
+    eventually(lambda: not waiter.is_alive())

@@ -1,0 +1,107 @@
+"""The embedded default, SQLite and a folder: the same relay, the same workers, no server."""
+
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.support.probing import CREATE
+from tests.integration.support.processes import Launcher, exists, pool_of, relays_of
+from tests.integration.support.waiting import eventually
+
+pytestmark = pytest.mark.acceptance
+
+PENDING, RELAYED, HANDLED = 1, 2, 2
+
+
+class Files:
+    """A database file and a broker's folder, with processes on both."""
+
+    def __init__(self, folder: Path, template: Path) -> None:
+        self._database = folder / "db.sqlite3"
+        self._database.write_bytes(template.read_bytes())
+        self.launch = Launcher(
+            folder,
+            database=f"sqlite:///{self._database}",
+            broker=f"embedded://{folder / 'broker'}",
+            MICROWORKFLOWS={"RELAY_BATCH": 10},
+        )
+
+    def rows(self, query: str) -> list[Any]:
+        with closing(sqlite3.connect(self._database, timeout=20)) as connection:
+            return [row[0] for row in connection.execute(query)]
+
+    def effects(self, workflow: str) -> list[str]:
+        return self.rows(f"SELECT event_id FROM probe_effect WHERE workflow = '{workflow}'")
+
+    def outbox(self, status: int) -> int:
+        return int(self.rows(f"SELECT count(*) FROM published WHERE status = {status}")[0])
+
+    def handled(self) -> int:
+        return int(self.rows(f"SELECT count(*) FROM received WHERE status = {HANDLED}")[0])
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a database file with all tables, to be copied."""
+    folder = tmp_path_factory.mktemp("template")
+    launch = Launcher(
+        folder, database=f"sqlite:///{folder / 'db.sqlite3'}", broker=f"embedded://{folder / 'broker'}"
+    )
+    launch.run("migrate", "--verbosity", "0")
+    with closing(sqlite3.connect(folder / "db.sqlite3")) as connection:
+        connection.execute(CREATE)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.commit()
+    return folder / "db.sqlite3"
+
+
+@pytest.fixture
+def files(template: Path, tmp_path: Path) -> Iterator[Files]:
+    made = Files(tmp_path, template)
+    yield made
+    made.launch.end()
+
+
+def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None:
+    leader = files.launch.relay()
+    standby = files.launch.relay(wait=False)
+    files.launch.run("probe_record", "one", "--count", "100")
+    eventually(lambda: files.outbox(RELAYED) > 0)
+    assert ": leads" not in standby.output
+
+    leader.kill()
+
+    standby.says(": leads")
+    files.launch.run("probe_record", "two", "--count", "20")
+    eventually(lambda: files.outbox(RELAYED) == 120)
+    assert files.outbox(PENDING) == 0
+
+
+def test_flow_runs_through_the_embedded_broker_whatever_is_killed(files: Files) -> None:
+    workers = [files.launch.worker("probe", "-c", "2", wait=False), files.launch.worker("echo", wait=False)]
+    for worker in workers:
+        worker.says(" ready.")
+    recorder = files.launch.manage(
+        "probe_record", "one", "--count", "120", "--behaviour", "emit", "--pause", "0.01"
+    )
+    eventually(lambda: len(files.effects("probe.answer")) > 10, timeout=40)
+
+    os.kill(pool_of(workers[0].pid)[0], signal.SIGKILL)
+    (relay,) = relays_of(workers[0].pid)
+    os.kill(relay, signal.SIGKILL)
+    eventually(lambda: len(files.effects("probe.answer")) > 30, timeout=40)
+    workers[0].kill()
+    files.launch.worker("probe", "-c", "2", wait=False)
+
+    assert recorder.wait(timeout=60) == 0
+    eventually(lambda: files.handled() == 3 * 120, timeout=60, what="everything handled")
+    for workflow in ("probe.answer", "echo.hear", "echo.conclude"):
+        assert len(files.effects(workflow)) == 120
+    eventually(lambda: files.outbox(PENDING) == 0)
+    assert not exists(relay)

@@ -1,0 +1,76 @@
+"""The worker's broker is killed, or its connection cut, while it handles: what comes twice has its effect once."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from microworkflows.models import InboxEvent, OutboxEvent
+from tests.integration.support.brokers import Broker
+from tests.integration.support.node import Node
+from tests.integration.support.probing import ask, effects
+from tests.integration.support.processes import Launcher
+from tests.integration.support.proxy import Proxy
+from tests.integration.support.waiting import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+
+def all_done(count: int) -> bool:
+    handled = InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count()
+    return handled == count and not OutboxEvent.objects.pending().exists()
+
+
+def test_broker_killed_while_recording_relaying_and_handling(
+    database: str, node: Node, tmp_path: Path
+) -> None:
+    launch = Launcher(
+        tmp_path,
+        database=database,
+        broker=node.url,
+        MICROWORKFLOWS={"CONFIRM_TIMEOUT": 3.0},
+    )
+    try:
+        worker = launch.worker("probe,echo", "-c", "2")
+        recorder = launch.manage(
+            *("probe_record", "one", "--count", "200", "--pause", "0.02", "--behaviour", "emit")
+        )
+        eventually(lambda: len(effects()) > 30)
+
+        node.restart()
+
+        assert recorder.wait(timeout=60) == 0
+        eventually(lambda: all_done(3 * 200), timeout=60, what="everything handled")
+        for workflow in ("probe.answer", "echo.hear", "echo.conclude"):
+            assert len(effects(workflow)) == 200
+        assert worker.status is None
+    finally:
+        launch.end()
+
+
+def test_connection_cut_while_handling_and_the_redelivered_copy_meets_the_first(
+    database: str, broker: Broker, broker_proxy: Proxy, broker_through_proxy: str, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    launch = Launcher(tmp_path, database=database, broker=broker_through_proxy)
+    try:
+        worker = launch.worker("probe", "-c", "2")
+        (held,) = ask(behaviour="hold", file=str(trace))
+        eventually(trace.exists)
+
+        broker_proxy.cut()
+        worker.says("received", times=2)  # the copy, which waits for the first to commit
+        ask(100, start=1, behaviour="pause")
+        Path(f"{trace}.go").touch()
+        for _ in range(5):
+            time.sleep(0.3)
+            broker_proxy.cut()
+
+        eventually(lambda: all_done(101), timeout=60, what="everything handled")
+        assert len(effects()) == 101
+        assert str(held.id) in effects()
+        eventually(lambda: broker.count("probe") == 0, timeout=30)
+        assert broker.count("probe.dead") == 0
+        assert worker.status is None
+    finally:
+        launch.end()

@@ -235,7 +235,7 @@ def _check_eager() -> Iterator[CheckMessage]:
         )
     if current_app.conf.task_time_limit:
         yield Warning(
-            "task_time_limit is set: a microworkflow killed by it goes to the dead letters without an error kept.",
+            "task_time_limit is set: a microworkflow killed by it is redelivered, and dies, until it is a dead letter.",
             hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
             id="microworkflows.W033",
         )

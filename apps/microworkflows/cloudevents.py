@@ -12,6 +12,9 @@ from microworkflows.errors import InvalidCloudEventError
 CONTENT_TYPE = "application/cloudevents+json"
 """Media type of one event in the structured content mode (CloudEvents 1.0, JSON Event Format, section 3)."""
 
+ATTEMPT_HEADER = "microworkflows-attempt"
+"""Header of a redelivered message: how many attempts had failed when it was sent."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:

@@ -7,8 +7,17 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import InterfaceError, OperationalError, connections, router, transaction
+from django.db import (
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+    router,
+    transaction,
+)
 from django.utils import timezone
+from pydantic import ValidationError
 
 from microworkflows import conf, outbox, registry, tracing
 from microworkflows.cloudevents import CloudEvent
@@ -19,8 +28,11 @@ from microworkflows.workflows import Microworkflow
 
 logger = logging.getLogger(__name__)
 
-DATABASE_DOWN = (OperationalError, InterfaceError)
-"""What :func:`receive` lets through: not even the failure could be kept, so the message must not be acked."""
+DATABASE_DOWN = (OperationalError, InterfaceError, InternalError, ProgrammingError)
+"""What :func:`receive` lets through: not even the failure could be kept, so the message must not be acked.
+
+Out of reach, read-only after a failover, or not migrated yet: nothing of it is the message's fault.
+"""
 
 _LONGEST_ERROR = 20_000
 
@@ -29,12 +41,18 @@ class NobodyListensError(PermanentError):
     """An event reached a context none of whose microworkflows listens to it."""
 
 
-def receive(body: object, *, context: str) -> None:
+def receive(body: object, *, context: str, attempt: int | None = None) -> None:
     """Handle a delivered CloudEvent in every microworkflow of ``context`` that listens to it.
 
     Each one runs in a transaction of its own: the inbox row, its writes and the events it emits commit together
     or not at all, so delivering twice changes nothing. One that fails does not touch the others: the message is
     kept with the error and retried later, or parked.
+
+    Args:
+        body: The CloudEvent as a JSON object.
+        context: Label of the context whose queue it came from.
+        attempt: For a redelivery, how many attempts had failed when it was sent. A waiting message is handled only
+            by the redelivery of its present attempt: other copies would use its attempts up.
 
     Raises:
         InvalidCloudEventError: ``body`` is no CloudEvent.
@@ -53,7 +71,7 @@ def receive(body: object, *, context: str) -> None:
         )
     for workflow in workflows:
         try:
-            _handle(workflow, event)
+            _handle(workflow, event, attempt)
         except Exception as error:
             _keep_failure(workflow.label, event, error)
 
@@ -78,10 +96,10 @@ def retry_delay(attempts: int) -> timedelta:
     return timedelta(seconds=longest * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
 
 
-def _handle(workflow: Microworkflow[Any], event: CloudEvent) -> None:
+def _handle(workflow: Microworkflow[Any], event: CloudEvent, attempt: int | None) -> None:
     with transaction.atomic(using=router.db_for_write(InboxEvent)):
         retried = None if _insert(workflow, event) else _locked(workflow.label, event)
-        if retried is not None and retried.status != InboxEvent.Status.WAITING:
+        if retried is not None and (retried.status != InboxEvent.Status.WAITING or retried.retry != attempt):
             logger.info("skipped %s: %s is a duplicate", _described(event), workflow.label)
             return
         cause = tracing.Cause(
@@ -96,9 +114,9 @@ def _handle(workflow: Microworkflow[Any], event: CloudEvent) -> None:
         if not emitted:  # else recording has shown it
             _insist_on_whole_transaction()
         if retried is not None:
-            retried.status = InboxEvent.Status.HANDLED
+            retried.status, retried.expires_at = InboxEvent.Status.HANDLED, timezone.now()
             retried.headers = {**(retried.headers or {}), "handled_at": timezone.now().isoformat()}
-            retried.save(update_fields=["status", "headers"])
+            retried.save(update_fields=["status", "expires_at", "headers"])
     logger.info("handled %s by %s", _described(event), workflow.label)
 
 
@@ -155,7 +173,7 @@ def _keep_failure(label: str, event: CloudEvent, error: Exception) -> None:
             )
             return
         row.retry += 1
-        permanent = isinstance(error, PermanentError)
+        permanent = isinstance(error, PermanentError | ValidationError)
         parked = permanent or row.retry >= conf.current().max_attempts
         row.status = InboxEvent.Status.PARKED if parked else InboxEvent.Status.WAITING
         row.expires_at = now if parked else now + retry_delay(row.retry)
@@ -190,7 +208,7 @@ def _row(label: str, event: CloudEvent, *, status: int, now: datetime) -> InboxE
 
 def _storable(text: str) -> str:
     """PostgreSQL's jsonb holds no NUL; of a long text its end tells most."""
-    return text.replace("\x00", "\ufffd")[-_LONGEST_ERROR:]
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[-_LONGEST_ERROR:]
 
 
 def _described(event: CloudEvent) -> str:

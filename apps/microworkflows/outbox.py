@@ -85,6 +85,10 @@ def relay_again(rows: Iterable[OutboxEvent]) -> int:
 
 
 def _envelope(event: DomainEvent, correlation_id: str | None) -> CloudEvent:
+    if not isinstance(event, DomainEvent):
+        raise TypeError(
+            f"{type(event).__qualname__} is a reading of another context's event; record a DomainEvent."
+        )
     event_type, event_id, cause = event.event_type, uuid7(), tracing.cause()
     if cause is not None and event_type not in cause.emits:
         raise UndeclaredEventError(

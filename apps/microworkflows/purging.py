@@ -25,7 +25,11 @@ def purge(*, before: datetime) -> Purged:
     """
     return Purged(
         outbox=_delete(OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)),
-        inbox=_delete(InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED, added__lt=before)),
+        inbox=_delete(
+            InboxEvent.objects.filter(
+                status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
+            )
+        ),
     )
 
 

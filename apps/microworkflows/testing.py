@@ -115,7 +115,7 @@ class Flow:
     def retry(self) -> None:
         """Try everything that waits in the inbox once more, now; failures stay there as in production."""
         for row in InboxEvent.objects.waiting():
-            inbox.receive(row.body, context=row.context)
+            inbox.receive(row.body, context=row.context, attempt=row.attempts)
 
     def deliver(
         self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None

@@ -36,7 +36,7 @@ def test_cloudevent_becomes_a_call_of_the_receiving_task_for_this_context(conten
 
     call = message.payload
     assert call["task"] == "microworkflows.receive"
-    assert call["kwargs"] == {"context": "desk"}
+    assert call["kwargs"] == {"context": "desk", "attempt": None}
     assert call["args"][0]["data"] == {"till": 7}
     assert call["id"] == f"desk:{call['args'][0]['id']}"
     assert call["shadow"] == "tills.closed.v1"

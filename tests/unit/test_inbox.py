@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import OperationalError, connection, transaction
+from django.db import InternalError, OperationalError, ProgrammingError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
@@ -308,3 +308,43 @@ def test_flow_ends_alike_whatever_the_order_and_however_often_events_come(
     assert sorted(post.calls) == sorted(
         (name, UUID(int=n)) for n in range(5) for name in ("stamp_letter", "file_letter")
     )
+
+
+def test_copies_of_a_waiting_message_do_not_use_its_attempts_up(post: SimpleNamespace, flow: Flow) -> None:
+    post.fail = ValueError("no ink")
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    (row,) = flow.waiting
+
+    flow.deliver(meta, times=12)
+    for _ in range(3):
+        inbox.receive(row.body, context="desk", attempt=1)
+
+    assert len(post.calls) == 2
+    assert [waiting.attempts for waiting in flow.waiting] == [2]
+
+
+def test_event_that_cannot_be_built_is_parked_at_once(post: SimpleNamespace, flow: Flow) -> None:
+    @microworkflow(on=post.StampedAtArchive, emits=[post.LetterWritten], context="archive")
+    def garble_letter(event: object) -> DomainEvent:
+        return cast(DomainEvent, post.LetterWritten(letter_id="no id"))
+
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    assert [row.label for row in flow.parked] == ["archive.garble_letter"]
+
+
+@pytest.mark.parametrize("error", [InternalError("read-only transaction"), ProgrammingError("no such table")])
+def test_database_that_takes_no_writes_is_waited_for(
+    post: SimpleNamespace, flow: Flow, error: Exception
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    with (
+        mock.patch.object(inbox, "_handle", side_effect=error),
+        mock.patch.object(transaction, "atomic", side_effect=error),
+        pytest.raises(inbox.DATABASE_DOWN),
+    ):
+        inbox.receive(OutboxEvent.objects.get().body, context="desk")

@@ -25,7 +25,7 @@ def old_rows(post: SimpleNamespace, flow: Flow) -> None:
     flow.record(post.LetterWritten(letter_id=uuid4()))
     age = timezone.now() - timedelta(days=40)
     OutboxEvent.objects.update(added=age)
-    InboxEvent.objects.update(added=age)
+    InboxEvent.objects.update(added=age, expires_at=age)
 
 
 def test_purge_leaves_what_is_pending_unheard_waiting_or_parked(
@@ -52,3 +52,16 @@ def test_purge_leaves_what_is_younger_than_the_retention(
     call_command("purge_events", days=41)
 
     assert capsys.readouterr().out == "Deleted 0 relayed events and 0 handled messages.\n"
+
+
+def test_purge_remembers_a_message_that_was_received_long_ago_and_handled_just_now(
+    old_rows: None, post: SimpleNamespace, flow: Flow
+) -> None:
+    post.fail = None
+    handled = InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count()
+
+    flow.retry()
+    call_command("purge_events")
+
+    assert handled == 3
+    assert InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count() == 1

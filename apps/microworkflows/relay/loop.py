@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from django.db import InterfaceError, OperationalError, connections, router
+from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from kombu import Connection
@@ -52,7 +52,7 @@ class Relay:
         while not self._stop.is_set():
             try:
                 self._lead()
-            except (BrokerUnavailableError, OperationalError, InterfaceError) as error:
+            except (BrokerUnavailableError, DatabaseError) as error:
                 self._failures += 1
                 longest = min(0.1 * 2 ** min(self._failures, 10), _LONGEST_BACKOFF_SECONDS)
                 delay = longest * random.uniform(0.5, 1)  # noqa: S311  (no secret)

@@ -12,7 +12,7 @@ import amqp
 from kombu import Connection
 
 from microworkflows import conf, topology
-from microworkflows.cloudevents import CONTENT_TYPE
+from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import BrokerUnavailableError
 
 _DRAIN_EVERY = 64
@@ -25,6 +25,13 @@ class Message(NamedTuple):
     id: UUID
     routing_key: str
     body: str
+    attempt: int | None = None
+    """For a message to be retried: how many attempts failed so far; it travels as a header."""
+
+    @property
+    def headers(self) -> dict[str, int]:
+        """Headers of the message, beside what its body says."""
+        return {} if self.attempt is None else {ATTEMPT_HEADER: self.attempt}
 
 
 @dataclass(kw_only=True)
@@ -143,6 +150,7 @@ class _AmqpPublisher:
                 content_encoding="utf-8",
                 delivery_mode=2,
                 message_id=str(message.id),
+                application_headers=message.headers,
             ),
             exchange=self._exchange,
             routing_key=message.routing_key,
@@ -206,6 +214,7 @@ class _FilePublisher:
                     message.body,
                     content_type=CONTENT_TYPE,
                     content_encoding="utf-8",
+                    headers=message.headers,
                     properties={"message_id": str(message.id), "delivery_mode": 2},
                 )
                 self._channel.basic_publish(prepared, self._exchange, message.routing_key)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import router
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
@@ -16,7 +17,8 @@ from microworkflows.relay.publisher import Message, Outcome
 def due_events(context: str, *, limit: int, now: datetime) -> list[Message]:
     """Return the context's next events to be published, in the order in which they were recorded."""
     rows = (
-        OutboxEvent.objects.pending(context=context)
+        OutboxEvent.objects.using(router.db_for_write(OutboxEvent))
+        .pending(context=context)
         .filter(expires_at__lte=now)
         .annotate(text=Cast("body", TextField()))
         .values_list("pk", "destination", "text")
@@ -28,7 +30,7 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
     """Keep what became of published events; what the broker did not tell of stays pending."""
     _set_status(outcome.confirmed, OutboxEvent.Status.RELAYED)
     _set_status(outcome.unheard, OutboxEvent.Status.UNHEARD)
-    for row in OutboxEvent.objects.filter(pk__in=outcome.refused):
+    for row in OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).filter(pk__in=outcome.refused):
         row.retry += 1
         OutboxEvent.objects.filter(pk=row.pk).update(
             retry=row.retry,
@@ -40,13 +42,14 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
 def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
     """Return the messages in the context's inbox that are to be handled again, addressed to its queue."""
     rows = (
-        InboxEvent.objects.waiting()
+        InboxEvent.objects.using(router.db_for_write(InboxEvent))
+        .waiting()
         .of_context(context)
         .filter(expires_at__lte=now)
         .annotate(text=Cast("body", TextField()))
-        .values_list("pk", "text")
+        .values_list("pk", "text", "retry")
     )
-    return [Message(pk, context, text) for pk, text in rows[:limit]]
+    return [Message(pk, context, text, attempt) for pk, text, attempt in rows[:limit]]
 
 
 def mark_retries(outcome: Outcome, *, now: datetime) -> None:

@@ -11,7 +11,7 @@ from kombu import Connection, Message
 from vine import promise
 
 from microworkflows import registry, topology
-from microworkflows.cloudevents import CONTENT_TYPE
+from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
 
@@ -125,4 +125,4 @@ def _admit(message: Message, *, context: str) -> None:
     except Exception as error:
         raise InvalidCloudEventError(str(error)) from error
     call["id"] = message_id(context, call["id"])
-    call["kwargs"] = {"context": context}
+    call["kwargs"] = {"context": context, "attempt": (message.headers or {}).get(ATTEMPT_HEADER)}

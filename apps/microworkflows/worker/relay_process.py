@@ -24,7 +24,7 @@ class RelayProcess(bootsteps.StartStopStep):
     the thread; and publishing does not compete with the pool's parent for one interpreter lock.
     """
 
-    requires = ("celery.worker.components:Timer", "celery.worker.components:Pool")
+    requires = ("celery.worker.components:Timer",)
 
     def __init__(self, worker: Any, *, no_relay: bool = False, **kwargs: Any) -> None:
         super().__init__(worker, **kwargs)

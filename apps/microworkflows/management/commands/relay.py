@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from kombu import Connection
 
 from microworkflows import registry
 from microworkflows.relay.loop import Relay
@@ -14,6 +15,10 @@ from microworkflows.relay.loop import Relay
 _LOOK_SECONDS = 0.5
 _ORPHAN_SECONDS = 2.0
 """So long an orphan may finish its batch: another relay waits for its lock, and what is not marked is sent again."""
+
+
+def _broker() -> Connection:
+    return current_app.connection_for_write(heartbeat=current_app.conf.broker_heartbeat)
 
 
 class Command(BaseCommand):
@@ -40,7 +45,7 @@ class Command(BaseCommand):
             signal.signal(number, lambda *_: stop.set())
         relays = [
             threading.Thread(
-                target=Relay(context, broker=current_app.connection_for_write, stop=stop).run,
+                target=Relay(context, broker=_broker, stop=stop).run,
                 name=f"relay-{context}",
                 daemon=True,
             )

@@ -114,14 +114,18 @@ def running_node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     """Yield a RabbitMQ node that nobody else uses."""
     try:
         node = Node(tmp_path_factory.mktemp("node"))
+    except servers.MissingServerError as error:
+        go_without(error, request.config)
+    try:
         node.start()
         with probing.declared():
             Broker(node.url).declare()
         pause(2)  # RabbitMQ keeps a new quorum queue in memory for a moment: not even a restart knows it yet
+        yield node
     except servers.MissingServerError as error:
         go_without(error, request.config)
-    yield node
-    node.kill()
+    finally:
+        node.kill()
 
 
 @pytest.fixture

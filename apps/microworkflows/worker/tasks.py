@@ -14,16 +14,17 @@ from microworkflows.worker.serializer import TASK
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 10.0
+_NEVER_ACKED: Any = {"acks_on_failure": False, "acks_on_timeout": False}
+"""Celery's own settings would win over ``acks_on_failure_or_timeout``; the stubs do not know these two yet."""
 
 
 @shared_task(
     name=TASK,
     acks_late=True,
     reject_on_worker_lost=True,
-    acks_on_failure=False,
-    acks_on_timeout=False,
     acks_on_failure_or_timeout=False,
     ignore_result=True,
+    **_NEVER_ACKED,
 )
 def receive(event: dict[str, Any], *, context: str, attempt: int | None = None) -> None:
     """Receive a CloudEvent into the inbox of a context; acked when that is done.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 from django.conf import settings
@@ -41,9 +42,13 @@ class Settings:
                     raise ImproperlyConfigured(
                         f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be a name."
                     )
-            elif isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
                 raise ImproperlyConfigured(
                     f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be a number above 0."
+                )
+            elif field.type is int and not isinstance(value, int):
+                raise ImproperlyConfigured(
+                    f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be a whole number."
                 )
 
 

@@ -37,9 +37,8 @@ def test_attempt_that_failed_before_the_lease_was_noted_keeps_its_own_next_time(
     settings.MICROWORKFLOWS = {"RETRY_DELAY": 2.0, "REDELIVERY_LEASE": 600.0}
     found = timezone.now()
     (message,) = store.due_retries("probe", limit=10, now=found)
-    inbox.receive(
-        failing, context="probe", attempt=message.attempt
-    )  # the worker has it, and fails, before the relay notes that it was relayed
+    # The worker has it, and fails, before the relay notes that it was relayed.
+    inbox.receive(failing, context="probe", attempt=message.attempt)
 
     store.mark_retries(Outcome(confirmed=[message.id]), now=found)
 

@@ -29,6 +29,9 @@ def test_unknown_setting_is_refused_with_the_known_ones(settings: Settings) -> N
         {"RELAY_BATCH": "9"},
         {"EXCHANGE": ""},
         {"MAX_ATTEMPTS": True},
+        {"RELAY_BATCH": 0.5},
+        {"RETRY_DELAY": float("nan")},
+        {"RETRY_DELAY": float("inf")},
     ],
 )
 def test_value_out_of_range_is_refused_by_name(settings: Settings, wrong: dict[str, object]) -> None:

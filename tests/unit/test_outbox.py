@@ -155,3 +155,11 @@ def _plan(rows: "object") -> str:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
     return str(rows.explain())  # type: ignore[attr-defined]
+
+
+@pytest.mark.django_db
+def test_reading_of_another_contexts_event_cannot_be_recorded(post: SimpleNamespace) -> None:
+    with pytest.raises(TypeError, match="WrittenAtDesk is a reading"):
+        outbox.record(post.WrittenAtDesk(letter_id=uuid4()))
+
+    assert not OutboxEvent.objects.exists()

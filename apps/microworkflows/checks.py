@@ -14,13 +14,16 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections, router
+from django.utils.version import get_version_tuple
 
 from microworkflows import conf, registry, schemas
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
+from microworkflows.stamps import MONOLITH
 
 TAG = "microworkflows"
 _LONGEST_LABEL = 100 - len(message_id("", OutboxEvent._meta.pk.default()))
 _DATABASES = ("postgresql", "sqlite")
+_PSYCOPG = (3, 2, 4)
 _BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
 
 
@@ -55,6 +58,25 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
         )
         for alias in aliases
         if connections[alias].vendor not in _DATABASES
+    ]
+
+
+@register(TAG)
+def check_driver(**kwargs: Any) -> list[CheckMessage]:
+    """E003: PostgreSQL is reached through psycopg2, or through a psycopg that loses notifications."""
+    connection: Any = connections[router.db_for_write(OutboxEvent)]
+    if connection.vendor != "postgresql":
+        return []
+    name, version = connection.Database.__name__, connection.Database.__version__.split()[0]
+    if name == "psycopg" and get_version_tuple(version) >= _PSYCOPG:
+        return []
+    return [
+        Error(
+            f"PostgreSQL is reached through {name} {version}; the relay is woken by notifications, which it misses.",
+            hint=f"Install psycopg {'.'.join(map(str, _PSYCOPG))} or newer, say by the extra "
+            "django-microworkflows[postgres]; Django prefers it to psycopg2.",
+            id="microworkflows.E003",
+        )
     ]
 
 
@@ -202,8 +224,8 @@ def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_celery(**kwargs: Any) -> list[CheckMessage]:
-    """E030 to E032: Celery is set up so that events would be lost or never consumed."""
-    return list(itertools.chain(_check_worker(), _check_broker(), _check_eager()))
+    """E030 to W033: Celery is set up so that events would be lost, never consumed, or kill their workers."""
+    return list(itertools.chain(_check_worker(), _check_broker(), _check_eager(), _check_time_limit()))
 
 
 def _check_worker() -> Iterator[CheckMessage]:
@@ -233,12 +255,48 @@ def _check_eager() -> Iterator[CheckMessage]:
             hint="Turn it off.",
             id="microworkflows.E032",
         )
+
+
+def _check_time_limit() -> Iterator[CheckMessage]:
     if current_app.conf.task_time_limit:
         yield Warning(
             "task_time_limit is set: a microworkflow killed by it is redelivered, and dies, until it is a dead letter.",
             hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
             id="microworkflows.W033",
         )
+
+
+@register(TAG)
+def check_cutover(**kwargs: Any) -> list[CheckMessage]:
+    """E040: contexts are to be cut over, but the app that does it is not installed."""
+    try:
+        contexts = conf.current().cutover
+    except ImproperlyConfigured:  # which is E001
+        return []
+    if not contexts or apps.is_installed("microworkflows.cutover"):
+        return []
+    return [
+        Error(
+            f"MICROWORKFLOWS['CUTOVER'] names {', '.join(contexts)}, but the app that hands them over is not installed.",
+            hint="Add 'microworkflows.cutover' to INSTALLED_APPS, or take CUTOVER out where nothing is handed over.",
+            id="microworkflows.E040",
+        )
+    ]
+
+
+@register(TAG)
+def check_reserved_names(**kwargs: Any) -> list[CheckMessage]:
+    """E042: a context is called as the queue from which a monolith's own worker is fed."""
+    return [
+        Error(
+            f"The context {context!r} has the name of the queue that feeds a monolith's own worker during a cut-over: "
+            "its events would be taken for the monolith's.",
+            hint="Give its app another label.",
+            id="microworkflows.E042",
+        )
+        for context in registry.contexts()
+        if context == MONOLITH
+    ]
 
 
 def _named(event_type: str) -> list[str]:

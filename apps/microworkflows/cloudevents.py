@@ -1,19 +1,29 @@
 """The wire: CloudEvents 1.0 in JSON, with correlation, causation and W3C trace context as extension attributes."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from microworkflows import tracing
+from microworkflows import stamps, tracing
 from microworkflows.errors import InvalidCloudEventError
+from microworkflows.stamps import UNSTAMPED, Stamp
 
 CONTENT_TYPE = "application/cloudevents+json"
 """Media type of one event in the structured content mode (CloudEvents 1.0, JSON Event Format, section 3)."""
 
 ATTEMPT_HEADER = "microworkflows-attempt"
 """Header of a redelivered message: how many attempts had failed when it was sent."""
+
+
+_KNOWN = frozenset(
+    {
+        *("specversion", "id", "source", "type", "time", "datacontenttype", "data"),
+        *("correlationid", "causationid", "traceparent", stamps.ATTRIBUTE),
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +44,8 @@ class Metadata:
     """Id of the event that caused this one; None where a flow begins."""
     traceparent: str
     """W3C Trace Context."""
+    stamp: Stamp = UNSTAMPED
+    """Which contexts' steps a monolith does in this flow, while it is being broken apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +54,13 @@ class CloudEvent:
 
     meta: Metadata
     data: dict[str, Any]
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """Attributes that this kit does not know, kept as they came."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of the structured content mode."""
         attributes = {
+            **self.extensions,
             "specversion": "1.0",
             "id": str(self.meta.id),
             "source": self.meta.source,
@@ -58,6 +73,8 @@ class CloudEvent:
         }
         if self.meta.causation_id is not None:
             attributes["causationid"] = self.meta.causation_id
+        if self.meta.stamp:
+            attributes[stamps.ATTRIBUTE] = str(self.meta.stamp)
         return attributes
 
     @classmethod
@@ -94,8 +111,10 @@ class CloudEvent:
                 correlation_id=_optional_text(body, "correlationid") or str(event_id),
                 causation_id=_optional_text(body, "causationid"),
                 traceparent=traceparent if tracing.is_traceparent(traceparent) else tracing.new_traceparent(),
+                stamp=_stamp(body),
             ),
             data=data,
+            extensions={name: value for name, value in body.items() if name not in _KNOWN},
         )
 
     @classmethod
@@ -136,3 +155,10 @@ def _time(value: object) -> datetime:
     if time.tzinfo is None:
         raise InvalidCloudEventError(f"time is {value!r}; RFC 3339 requires an offset, such as Z.")
     return time.astimezone(UTC)
+
+
+def _stamp(body: dict[str, Any]) -> Stamp:
+    try:
+        return Stamp.parse(_optional_text(body, stamps.ATTRIBUTE))
+    except ValueError as error:
+        raise InvalidCloudEventError(str(error)) from error

@@ -1,7 +1,7 @@
 """The kit's settings: the dictionary ``MICROWORKFLOWS`` of the Django settings, with defaults, read at call time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from functools import lru_cache
 from math import inf
 from typing import Any
 
@@ -33,22 +33,26 @@ class Settings:
     """Seconds after which a redelivered message that is still waiting is redelivered once more."""
     retention_days: int = 30
     """Age in days at which `purge_events` deletes what is done."""
+    cutover: Sequence[str] = ()
+    """Labels of the contexts that a monolith is handing over; empty where there is none (any more)."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type is str:
-                if not isinstance(value, str) or not value:
-                    raise ImproperlyConfigured(
-                        f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be a name."
-                    )
-            elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-                raise ImproperlyConfigured(
-                    f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be a number above 0."
+            if field.name == "cutover":
+                good = isinstance(value, list | tuple) and all(
+                    isinstance(name, str) and name for name in value
                 )
-            elif field.type is int and not isinstance(value, int):
+                kind = "a list of labels of contexts"
+            elif field.type is str:
+                good, kind = isinstance(value, str) and value != "", "a name"
+            elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
+                good, kind = False, "a number above 0"
+            else:
+                good, kind = isinstance(value, int) or field.type is float, "a whole number"
+            if not good:
                 raise ImproperlyConfigured(
-                    f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be a whole number."
+                    f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be {kind}."
                 )
 
 
@@ -58,15 +62,23 @@ def current() -> Settings:
     Raises:
         ImproperlyConfigured: ``MICROWORKFLOWS`` has a name that the kit does not know, or a value out of range.
     """
-    return _parse(tuple(getattr(settings, "MICROWORKFLOWS", {}).items()))
+    given = getattr(settings, "MICROWORKFLOWS", {})
+    if not isinstance(given, dict):
+        raise ImproperlyConfigured(f"MICROWORKFLOWS is {given!r}; it must be a dictionary.")
+    global _read
+    if given != _read[0]:
+        _read = dict(given), _parse(given)
+    return _read[1]
 
 
-@lru_cache(maxsize=8)
-def _parse(items: tuple[tuple[str, Any], ...]) -> Settings:
+def _parse(given: dict[Any, Any]) -> Settings:
     known = {field.name.upper(): field.name for field in fields(Settings)}
-    unknown = sorted(name for name, _ in items if name not in known)
-    if unknown:
+    if unknown := sorted(str(name) for name in given if name not in known):
         raise ImproperlyConfigured(
             f"MICROWORKFLOWS has unknown settings: {', '.join(unknown)}. Known are: {', '.join(known)}."
         )
-    return Settings(**{known[name]: value for name, value in items})
+    return Settings(**{known[name]: value for name, value in given.items()})
+
+
+_read: tuple[dict[Any, Any], Settings] = {}, Settings()
+"""What was last read, and what it means: this is asked for at every event."""

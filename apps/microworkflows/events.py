@@ -53,11 +53,14 @@ class Event(BaseModel):
     def from_cloud_event(cls, event: CloudEvent) -> Self:
         """Read a delivered event.
 
+        Fields that it does not name are ignored, in a domain event too: a newer version of its context may have
+        recorded them.
+
         Raises:
             InvalidPayloadError: its data does not have the fields that this class declares.
         """
         try:
-            reading = cls.model_validate(event.data)
+            reading = cls.model_validate(event.data, extra="ignore")
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(map(str, problem['loc'])) or 'data'}: {problem['msg']}"

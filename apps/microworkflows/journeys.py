@@ -2,7 +2,7 @@
 
 import heapq
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +12,12 @@ from uuid import UUID
 from microworkflows import registry
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
+from microworkflows.stamps import Mode
+
+MOST_EVENTS = 200
+"""So many events of a flow are looked at, the first ones: a page, and the query behind it, must have an end."""
+
+_MOST_DELIVERIES = 10 * MOST_EVENTS
 
 
 class RelayStatus(StrEnum):
@@ -57,6 +63,8 @@ class Delivery:
     label: str
     """The microworkflow, or the context where none of its microworkflows listens to the type."""
     status: DeliveryStatus
+    mode: Mode
+    """Who does it, or did: the context's own worker (live), or a monolith that is being cut over."""
     received_at: datetime | None
     wait: timedelta | None
     """From recording the event to receiving it; None until received."""
@@ -104,6 +112,8 @@ class Step:
     relay: Relay
     payload: dict[str, Any]
     deliveries: tuple[Delivery, ...]
+    done: bool = False
+    """Whether the code that recorded it did what follows from it, so that no delivery is expected."""
 
     @property
     def open(self) -> bool:
@@ -123,10 +133,12 @@ class Journey:
     correlation_id: str
     steps: tuple[Step, ...]
     """In the order in which they were recorded, and none before its cause."""
+    cut: bool = False
+    """Whether the flow has more events than :data:`MOST_EVENTS`, which are not among the steps."""
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more happens by itself: nothing is pending, expected or waiting."""
+        """Whether nothing more happens to the steps by itself: nothing is pending, expected or waiting."""
         return not any(step.open for step in self.steps)
 
     @property
@@ -162,11 +174,15 @@ class Journey:
 def journey(correlation_id: str) -> Journey:
     """Return the journey of a flow, from this database's outbox and inbox, in two queries.
 
-    Events of other services are part of it as far as they were received here and caused something. A flow that
-    is not known has no steps.
+    Events of other services are part of it as far as they were received here. A flow that is not known has no
+    steps; one that is very long has its first :data:`MOST_EVENTS`, and of others' those alone that caused them.
     """
-    outbox = list(OutboxEvent.objects.of_flow(correlation_id))
-    inbox = list(InboxEvent.objects.of_deliveries(_possible_deliveries(outbox)))
+    outbox = list(OutboxEvent.objects.of_flow(correlation_id)[: MOST_EVENTS + 1])
+    cut = len(outbox) > MOST_EVENTS
+    outbox = outbox[:MOST_EVENTS]
+    deliveries = possible_deliveries(_with_causes(outbox))
+    received_here = InboxEvent.objects.of_flow(correlation_id, deliveries=deliveries)
+    inbox = list(InboxEvent.objects.of_deliveries(deliveries) if cut else received_here[:_MOST_DELIVERIES])
     received: dict[UUID, list[InboxEvent]] = defaultdict(list)
     for message in inbox:
         received[message.event_id].append(message)
@@ -195,8 +211,9 @@ def journey(correlation_id: str) -> Journey:
             relay=_relay(recorded),
             payload=event.data,
             deliveries=_deliveries(event.meta, recorded, received[event_id], caused),
+            done=event.meta.stamp.done,
         )
-    return Journey(correlation_id=correlation_id, steps=tuple(steps.values()))
+    return Journey(correlation_id=correlation_id, steps=tuple(steps.values()), cut=cut)
 
 
 def event_name(event_type: str) -> str:
@@ -221,16 +238,20 @@ def human_duration(duration: timedelta) -> str:
     return f"{hours} h {minutes} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
 
 
-def _possible_deliveries(outbox: Sequence[OutboxEvent]) -> set[tuple[str, UUID]]:
-    """Return the keys under which the flow's events may have been received: the inbox is indexed by nothing else."""
+def possible_deliveries(event_ids: Collection[UUID]) -> set[tuple[str, UUID]]:
+    """Return the keys under which events may have been received here: the inbox is indexed by nothing else."""
     consumers = {workflow.label for workflow in registry.workflows()} | set(registry.contexts())
+    return {(consumer, event_id) for event_id in event_ids for consumer in consumers}
+
+
+def _with_causes(outbox: Sequence[OutboxEvent]) -> set[UUID]:
     event_ids = {event.pk for event in outbox}
     for event in outbox:
         try:
             event_ids.add(UUID(event.causation_id or ""))
         except ValueError:
             continue  # a flow's first event, or a foreign cause whose id is no UUID and was never received here
-    return {(consumer, event_id) for event_id in event_ids for consumer in consumers}
+    return event_ids
 
 
 def _in_causal_order(events: Iterable[Metadata]) -> list[UUID]:
@@ -273,7 +294,8 @@ def _deliveries(
     caused: dict[tuple[str, str], list[UUID]],
 ) -> tuple[Delivery, ...]:
     messages = {message.label: message for message in received}
-    labels = messages.keys() | {workflow.label for workflow in registry.listeners(event.type)}
+    listeners = () if event.stamp.done else registry.listeners(event.type)
+    labels = messages.keys() | {workflow.label for workflow in listeners}
     unheard = row is not None and row.status == OutboxEvent.Status.UNHEARD
     deliveries = []
     for label in sorted(labels):
@@ -290,6 +312,7 @@ def _deliveries(
             Delivery(
                 label=label,
                 status=status,
+                mode=_mode(label, event, message),
                 received_at=message.added if message else None,
                 wait=message.added - event.time if message else None,
                 handled_at=_handled_at(message) if message and handled else None,
@@ -301,6 +324,13 @@ def _deliveries(
             )
         )
     return tuple(deliveries)
+
+
+def _mode(label: str, event: Metadata, message: InboxEvent | None) -> Mode:
+    """Return how a message was received, or how the flow's stamp says that it will be."""
+    if message is None:
+        return event.stamp.mode(label.partition(".")[0])
+    return Mode((message.headers or {}).get("mode", Mode.LIVE))
 
 
 def _handled_at(message: InboxEvent) -> datetime:

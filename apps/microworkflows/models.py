@@ -2,6 +2,9 @@
 
 Its columns keep their names; two mean something else here. ``expires_at`` is when the row is due (an outbox row is
 not relayed, an inbox row not retried before), never an expiry. ``retry`` counts attempts that failed.
+
+The tables may also hold rows that the library wrote itself, say before the kit was installed. The managers leave
+those out, so that nobody relays, counts, shows or purges what is not a message of this kit.
 """
 
 from collections.abc import Collection
@@ -15,6 +18,9 @@ from django_outbox_pattern.models import Published, Received
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """Due whatever the clocks say: those of the machines that record and relay need not agree."""
+
+_MESSAGE_ID = "^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+"""What :func:`message_id` makes, as a regular expression of PostgreSQL and Python alike."""
 
 
 class ContextOf(Func):
@@ -45,21 +51,45 @@ class CorrelationOf(Func):
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
-    """Questions that are asked of the outbox."""
+    """Questions that are asked of the outbox, and what is done with the unheard."""
 
     def pending(self, *, context: str | None = None) -> "OutboxQuerySet":
         """Return what is still to be relayed, oldest first; of one context or of all."""
         rows = self.filter(status=OutboxEvent.Status.PENDING).order_by("pk")
-        return rows if context is None else rows.alias(of=ContextOf("destination")).filter(of=context)
+        return rows if context is None else rows.of_context(context)
 
     def unheard(self) -> "OutboxQuerySet":
         """Return what the broker took back because no queue was bound to its type, oldest first."""
         return self.filter(status=OutboxEvent.Status.UNHEARD).order_by("pk")
 
+    def of_context(self, context: str) -> "OutboxQuerySet":
+        """Return what one context announced."""
+        rows: OutboxQuerySet = self.alias(of=ContextOf("destination")).filter(of=context)
+        return rows
+
+    def of_type(self, event_type: str) -> "OutboxQuerySet":
+        """Return the events of one type."""
+        return self.filter(destination=event_type)
+
     def of_flow(self, correlation_id: str) -> "OutboxQuerySet":
         """Return the events of one flow, in the order in which they were recorded."""
         rows: OutboxQuerySet = self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id)
         return rows.order_by("pk")
+
+    def relay_again(self) -> int:
+        """Make those that are unheard pending again; return how many there were."""
+        return self.unheard().update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+
+
+_OutboxManager = models.Manager.from_queryset(OutboxQuerySet)
+
+
+class OutboxManager(_OutboxManager["OutboxEvent"]):
+    """The rows that the kit recorded: it alone writes this header."""
+
+    def get_queryset(self) -> OutboxQuerySet:
+        """Leave out what the library published itself."""
+        return OutboxQuerySet(self.model, using=self._db).filter(headers__has_key="microworkflow")
 
 
 class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
@@ -72,7 +102,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         RELAYED = 2, "relayed"
         UNHEARD = 3, "unheard"
 
-    objects = OutboxQuerySet.as_manager()
+    objects = OutboxManager()
 
     class Meta:
         proxy = True
@@ -124,7 +154,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
 
 
 class InboxQuerySet(models.QuerySet["InboxEvent"]):
-    """Questions that are asked of the inbox."""
+    """Questions that are asked of the inbox, and what is done with what failed."""
 
     def waiting(self) -> "InboxQuerySet":
         """Return what failed and is to be tried again, first due first."""
@@ -140,9 +170,38 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
             models.Q(msg_id__startswith=f"{context}.") | models.Q(msg_id__startswith=f"{context}:")
         )
 
+    def of_type(self, event_type: str) -> "InboxQuerySet":
+        """Return what was received of one type."""
+        return self.filter(headers__type=event_type)
+
     def of_deliveries(self, deliveries: Collection[tuple[str, UUID]]) -> "InboxQuerySet":
         """Return the rows of these pairs of a microworkflow's label and an event's id."""
         return self.filter(msg_id__in=[message_id(label, event_id) for label, event_id in deliveries])
+
+    def of_flow(self, correlation_id: str, *, deliveries: Collection[tuple[str, UUID]]) -> "InboxQuerySet":
+        """Return what was received of one flow, and the rows of these pairs of a label and an event's id."""
+        ids = [message_id(label, event_id) for label, event_id in deliveries]
+        rows: InboxQuerySet = self.alias(flow=CorrelationOf("body"))
+        return rows.filter(models.Q(msg_id__in=ids) | models.Q(flow=correlation_id)).order_by("added")
+
+    def replay(self) -> int:
+        """Let those that are parked or waiting be tried again now, with all their attempts; return how many there were."""
+        return self.exclude(status=InboxEvent.Status.HANDLED).update(
+            status=InboxEvent.Status.WAITING, expires_at=DUE_AT_ONCE, retry=0
+        )
+
+
+_InboxManager = models.Manager.from_queryset(InboxQuerySet)
+
+
+class InboxManager(_InboxManager["InboxEvent"]):
+    """The rows that the kit received: by their key, ``<label>:<event id>``, and the headers that it writes."""
+
+    def get_queryset(self) -> InboxQuerySet:
+        """Leave out what the library received itself."""
+        return InboxQuerySet(self.model, using=self._db).filter(
+            msg_id__regex=_MESSAGE_ID, headers__has_keys=["type", "correlation_id"]
+        )
 
 
 class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
@@ -155,7 +214,7 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         WAITING = 1, "waiting"
         PARKED = -1, "parked"
 
-    objects = InboxQuerySet.as_manager()
+    objects = InboxManager()
 
     class Meta:
         proxy = True

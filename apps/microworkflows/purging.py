@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from django.apps import apps
 from django.db import models
 
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -15,10 +16,12 @@ class Purged(NamedTuple):
 
     outbox: int
     inbox: int
+    comparisons: int = 0
+    """Of shadow runs, where a monolith is being cut over."""
 
 
 def purge(*, before: datetime) -> Purged:
-    """Delete relayed events and handled messages that were recorded or received before a time.
+    """Delete relayed events, handled messages and shadow comparisons from before a time.
 
     In batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message is
     what makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
@@ -30,11 +33,20 @@ def purge(*, before: datetime) -> Purged:
                 status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
             )
         ),
+        comparisons=_purge_comparisons(before),
     )
 
 
-def _delete(rows: "models.QuerySet[Any]") -> int:
+def _purge_comparisons(before: datetime) -> int:
+    if not apps.is_installed("microworkflows.cutover"):
+        return 0
+    from microworkflows.cutover.models import ShadowComparison
+
+    return _delete(ShadowComparison.objects.filter(compared_at__lt=before), by="compared_at")
+
+
+def _delete(rows: "models.QuerySet[Any]", *, by: str = "added") -> int:
     deleted = 0
-    while ids := list(rows.order_by("added").values_list("pk", flat=True)[:_BATCH]):
+    while ids := list(rows.order_by(by).values_list("pk", flat=True)[:_BATCH]):
         deleted += rows.filter(pk__in=ids).delete()[0]
     return deleted

@@ -11,56 +11,78 @@ Schema = dict[str, Any]
 def misfits(*, reading: type[IncomingEvent], announced: type[DomainEvent]) -> list[str]:
     """Return what the reading asks for and the announced schema does not promise; empty where they fit.
 
-    Compared are presence and JSON type of each field that the reading names, down through objects and arrays.
-    A field that the announcer may leave out or set to null must be optional, or nullable, in the reading.
+    Compared are presence and JSON type of each field that the reading names, down through objects, arrays and
+    unions, and the values where both sides list them. A field that the announcer may leave out or set to null must be
+    optional, or nullable, in the reading.
     """
-    promised = announced.model_json_schema(mode="serialization")
     wanted = reading.model_json_schema(mode="validation")
-    return list(_object_misfits(wanted, promised, wanted, promised, ""))
+    promised = announced.model_json_schema(mode="serialization")
+    problems = _Comparison(wanted, promised).of_values(wanted, promised)
+    return [problem.removeprefix(".") for problem in problems]
 
 
-def _object_misfits(
-    wanted: Schema, promised: Schema, wanted_root: Schema, promised_root: Schema, at: str
-) -> Iterator[str]:
-    for name, want in wanted.get("properties", {}).items():
-        path = f"{at}{name}"
-        if name not in promised.get("properties", {}):
-            if name in wanted.get("required", []):
-                yield f"{path} is required but not announced"
-            continue
-        if name in wanted.get("required", []) and name not in promised.get("required", []):
-            yield f"{path} is required but may be left out"
-        yield from _value_misfits(want, promised["properties"][name], wanted_root, promised_root, path)
+class _Comparison:
+    """Compares two schemas; each problem begins with the path from the schemas compared to what does not fit."""
+
+    def __init__(self, wanted: Schema, promised: Schema) -> None:
+        self._wanted_root = wanted
+        self._promised_root = promised
+        self._known: dict[tuple[int, int], list[str]] = {}
+
+    def of_values(self, wanted: Schema, promised: Schema) -> list[str]:
+        """Compare two schemas of any kind: whatever is promised must fit one of those that are wanted."""
+        wants = list(_options(wanted, self._wanted_root))
+        problems: list[str] = []
+        for promise in _options(promised, self._promised_root):
+            fitting = [self._inside(want, promise) for want in wants if _same_kind(want, promise)]
+            if fitting:
+                closest = min(fitting, key=len)
+                problems += closest
+            else:
+                kinds = " or ".join(sorted({_kind(want) for want in wants}))
+                problems.append(f" may be {_kind(promise)} but is read as {kinds}")
+        return problems
+
+    def _inside(self, want: Schema, promise: Schema) -> list[str]:
+        if promise.get("type") == "object":
+            pair = id(want), id(promise)
+            if pair not in self._known:
+                # Met again inside itself, it fits unless the rest shows otherwise.
+                self._known[pair] = []
+                self._known[pair] = list(self._of_fields(want, promise))
+            return self._known[pair]
+        if promise.get("type") == "array" and "items" in want and "items" in promise:
+            return [f"[]{problem}" for problem in self.of_values(want["items"], promise["items"])]
+        return []
+
+    def _of_fields(self, want: Schema, promise: Schema) -> Iterator[str]:
+        for name, field in want.get("properties", {}).items():
+            required = name in want.get("required", [])
+            if name not in promise.get("properties", {}):
+                if required:
+                    yield f".{name} is required but not announced"
+                continue
+            if required and name not in promise.get("required", []):
+                yield f".{name} is required but may be left out"
+            for problem in self.of_values(field, promise["properties"][name]):
+                yield f".{name}{problem}"
 
 
-def _value_misfits(
-    want: Schema, promise: Schema, wanted_root: Schema, promised_root: Schema, path: str
-) -> Iterator[str]:
-    wants = [_resolved(option, wanted_root) for option in _options(_resolved(want, wanted_root))]
-    promises = [_resolved(option, promised_root) for option in _options(_resolved(promise, promised_root))]
-    for promised in promises:
-        fitting = [want for want in wants if _same_kind(want, promised)]
-        if not fitting:
-            kinds = " or ".join(sorted({_kind(want) for want in wants}))
-            yield f"{path} may be {_kind(promised)} but is read as {kinds}"
-        elif promised.get("type") == "object":
-            yield from _object_misfits(fitting[0], promised, wanted_root, promised_root, f"{path}.")
-        elif promised.get("type") == "array" and "items" in fitting[0] and "items" in promised:
-            yield from _value_misfits(
-                fitting[0]["items"], promised["items"], wanted_root, promised_root, f"{path}[]"
-            )
-
-
-def _options(schema: Schema) -> list[Schema]:
-    return list(schema.get("anyOf", [schema]))
-
-
-def _resolved(schema: Schema, root: Schema) -> Schema:
-    reference = schema.get("$ref")
-    return root["$defs"][reference.rpartition("/")[2]] if reference else schema
+def _options(schema: Schema, root: Schema) -> Iterator[Schema]:
+    """Yield the schemas of which a value satisfies one: those of a union, or the one schema, without references."""
+    if "$ref" in schema:
+        yield from _options(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    elif union := schema.get("anyOf") or schema.get("oneOf"):
+        for option in union:
+            yield from _options(option, root)
+    else:
+        yield schema
 
 
 def _same_kind(want: Schema, promise: Schema) -> bool:
+    wanted, promised = _values(want), _values(promise)
+    if wanted and promised and not all(value in wanted for value in promised):
+        return False
     if "type" not in want or want.get("type") == promise.get("type") == "object":
         return True
     if want.get("type") == "number" and promise.get("type") == "integer":
@@ -70,6 +92,12 @@ def _same_kind(want: Schema, promise: Schema) -> bool:
     return "format" not in want or want["format"] == promise.get("format")
 
 
+def _values(schema: Schema) -> list[Any]:
+    return [schema["const"]] if "const" in schema else schema.get("enum", [])
+
+
 def _kind(schema: Schema) -> str:
     kind = str(schema.get("type", "anything"))
+    if values := _values(schema):
+        return f"{kind} ({', '.join(map(repr, values))})"
     return f"{kind} ({schema['format']})" if "format" in schema else kind

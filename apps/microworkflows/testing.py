@@ -22,7 +22,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import inbox, outbox, registry, tracing
+from microworkflows import inbox, outbox, registry, topology, tracing
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
@@ -88,7 +88,7 @@ class Flow:
         """Deliver everything recorded, and what that brings about, until all is quiet.
 
         Args:
-            contexts: Only these receive; by default all do.
+            contexts: Only these receive (``monolith`` for the monolith's own worker); by default all do.
             times: How often each event is delivered to each context.
             shuffle: Delivers what is pending in an order drawn from here, instead of in the order of recording.
             keep_failures: Leave what fails waiting in the inbox, as in production, instead of failing the test.
@@ -115,7 +115,8 @@ class Flow:
     def retry(self) -> None:
         """Try everything that waits in the inbox once more, now; failures stay there as in production."""
         for row in InboxEvent.objects.waiting():
-            inbox.receive(row.body, context=row.context, attempt=row.attempts)
+            feed = topology.feed(row.context, CloudEvent.from_dict(row.body).meta.stamp)
+            inbox.receive(row.body, context=feed, attempt=row.attempts)
 
     def deliver(
         self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None
@@ -144,10 +145,11 @@ class Flow:
         return list(InboxEvent.objects.parked())
 
     def _deliver(self, row: OutboxEvent, *, contexts: Sequence[str] | None, times: int) -> bool:
-        heard = {workflow.context for workflow in registry.listeners(row.type, contexts=contexts)}
+        feeds = [feed for feed in topology.feeds() if contexts is None or feed in contexts]
+        heard = [feed for feed in feeds if registry.listeners(row.type, contexts=topology.contexts_of(feed))]
         for _ in range(times):
-            for context in sorted(heard):
-                inbox.receive(row.body, context=context)
+            for feed in heard:
+                inbox.receive(row.body, context=feed)
         return bool(heard)
 
     def _raise_failures(self) -> None:

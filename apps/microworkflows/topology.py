@@ -4,6 +4,7 @@ from kombu import Exchange, Queue, binding
 from kombu.transport.base import StdChannel
 
 from microworkflows import conf, registry
+from microworkflows.stamps import BY_MONOLITH, MONOLITH, Stamp
 
 DELIVERY_LIMIT = 20
 """How often RabbitMQ delivers a message whose worker dies on it before it becomes a dead letter.
@@ -11,10 +12,31 @@ DELIVERY_LIMIT = 20
 RabbitMQ 4 has this default and then *drops* the message; here it always has somewhere to go.
 """
 
+DELIVERY_COUNT = "x-delivery-count"
+"""The header in which the broker says how often it delivered a message before, in vain."""
+
 
 def exchange() -> Exchange:
     """Return the exchange that every event is published to, with its type as the routing key."""
     return Exchange(conf.current().exchange, type="topic", durable=True)
+
+
+def feeds() -> list[str]:
+    """Return the names of the queues that events are consumed from: each context's own, sorted.
+
+    While a monolith is being cut over, its own worker has one too.
+    """
+    return [*registry.contexts(), *([MONOLITH] if conf.current().cutover else [])]
+
+
+def contexts_of(feed: str) -> list[str]:
+    """Return the contexts whose steps are done from a queue: one, or all that a monolith is handing over."""
+    return list(conf.current().cutover) if feed == MONOLITH else [feed]
+
+
+def feed(context: str, stamp: Stamp) -> str:
+    """Return the queue from which a context's steps are done in a flow that bears this stamp."""
+    return MONOLITH if stamp.mode(context) in BY_MONOLITH else context
 
 
 def queue(context: str) -> Queue:
@@ -22,11 +44,10 @@ def queue(context: str) -> Queue:
 
     It is bound to its own name as well: that is how a message to be retried comes back to this context alone.
     """
+    types = {key for listening in contexts_of(context) for key in registry.subscriptions(listening)}
     bound = Queue(
         context,
-        bindings=[
-            binding(exchange(), routing_key=key) for key in (context, *registry.subscriptions(context))
-        ],
+        bindings=[binding(exchange(), routing_key=key) for key in (context, *sorted(types))],
         durable=True,
         queue_arguments={
             "x-queue-type": "quorum",
@@ -66,6 +87,6 @@ def declare(channel: StdChannel) -> None:
     that has not started yet.
     """
     exchange()(channel).declare()
-    for context in registry.contexts():
+    for context in feeds():
         dead_letters(context)(channel).declare()
         queue(context)(channel).declare()

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
+
+from microworkflows.stamps import BY_MONOLITH, UNSTAMPED, Mode, Stamp
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -22,6 +24,17 @@ class Cause:
     """Label of the microworkflow, such as ``payments.take_payment``."""
     emits: frozenset[str]
     """Types that it declared; no other may be recorded."""
+    stamp: Stamp = UNSTAMPED
+    """Of the flow, which what is recorded meanwhile belongs to."""
+    mode: Mode = Mode.LIVE
+    """How the microworkflow runs."""
+    rehearsal: list[Any] | None = None
+    """In a shadow run: takes the events that are recorded, which nobody else ever sees."""
+
+    @property
+    def by_monolith(self) -> bool:
+        """Whether the monolith runs it, so that what follows inline happens in this very transaction."""
+        return self.mode in BY_MONOLITH
 
 
 _cause: ContextVar[Cause | None] = ContextVar("microworkflows_cause", default=None)

@@ -15,6 +15,13 @@ _TONES = {
     "unheard": IDLE,
     "missed": BAD,
     "parked": BAD,
+    "inline": IDLE,
+    "shadow": BUSY,
+    "live": GOOD,
+    "agreed": GOOD,
+    "differs": BAD,
+    "failed": BAD,
+    "refused": BUSY,
 }
 
 

@@ -1,9 +1,9 @@
 """How many messages need attention: one number per status, each a link to the rows it counts."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count as CountOf
-from django.db.models import QuerySet
 
 from microworkflows.models import InboxEvent, OutboxEvent
 
@@ -19,41 +19,33 @@ class Count:
     meaning: str
 
 
+_COUNTED: tuple[tuple[type[OutboxEvent] | type[InboxEvent], dict[Any, str]], ...] = (
+    (
+        OutboxEvent,
+        {
+            OutboxEvent.Status.PENDING: "recorded, not yet relayed to the broker",
+            OutboxEvent.Status.UNHEARD: "relayed, but no queue was bound to their type",
+        },
+    ),
+    (
+        InboxEvent,
+        {
+            InboxEvent.Status.WAITING: "failed, will be tried again",
+            InboxEvent.Status.PARKED: "failed for good, until somebody replays them",
+        },
+    ),
+)
+
+
 def counts() -> list[Count]:
     """Count what is not done, in two queries that the partial indexes on the statuses answer."""
-    outbox = _by_status(OutboxEvent.objects.filter(status__in=[_PENDING, _UNHEARD]))
-    inbox = _by_status(InboxEvent.objects.filter(status__in=[_WAITING, _PARKED]))
-    return [
-        Count(
-            status=_PENDING.label,
-            number=outbox.get(_PENDING, 0),
-            model="outboxevent",
-            meaning="recorded, not yet relayed to the broker",
-        ),
-        Count(
-            status=_UNHEARD.label,
-            number=outbox.get(_UNHEARD, 0),
-            model="outboxevent",
-            meaning="relayed, but no queue was bound to their type",
-        ),
-        Count(
-            status=_WAITING.label,
-            number=inbox.get(_WAITING, 0),
-            model="inboxevent",
-            meaning="failed, will be tried again",
-        ),
-        Count(
-            status=_PARKED.label,
-            number=inbox.get(_PARKED, 0),
-            model="inboxevent",
-            meaning="failed for good, until somebody replays them",
-        ),
-    ]
-
-
-_PENDING, _UNHEARD = OutboxEvent.Status.PENDING, OutboxEvent.Status.UNHEARD
-_WAITING, _PARKED = InboxEvent.Status.WAITING, InboxEvent.Status.PARKED
-
-
-def _by_status(rows: "QuerySet[OutboxEvent] | QuerySet[InboxEvent]") -> dict[int, int]:
-    return dict(rows.order_by().values_list("status").annotate(number=CountOf("pk")))
+    found = []
+    for model, meanings in _COUNTED:
+        rows = model.objects.filter(status__in=meanings).order_by().values_list("status")
+        numbers = dict(rows.annotate(number=CountOf("pk")))
+        for status, meaning in meanings.items():
+            number = numbers.get(status, 0)
+            found.append(
+                Count(status=status.label, number=number, model=model._meta.model_name, meaning=meaning)
+            )
+    return found

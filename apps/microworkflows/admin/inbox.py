@@ -1,6 +1,5 @@
 """The inbox in the admin: what each microworkflow received, what failed and when it is tried again."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -13,31 +12,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import inbox, journeys, registry
+from microworkflows import journeys
 from microworkflows.admin import texts
-from microworkflows.admin.journeys import journey_link
+from microworkflows.admin.journeys import flow_link, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
-from microworkflows.models import InboxEvent, OutboxEvent
-
-
-class InboxContextFilter(ContextFilter):
-    """By the context that received the event."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what the chosen context received."""
-        value = self.value()
-        if value is None:
-            return queryset
-        return queryset.filter(pk__in=InboxEvent.objects.of_context(value).values("pk"))
-
-
-class InboxTypeFilter(TypeFilter):
-    """By the event's type."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the events of the chosen type."""
-        value = self.value()
-        return queryset if value is None else queryset.filter(headers__type=value)
+from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent
 
 
 @admin.register(InboxEvent)
@@ -53,7 +32,7 @@ class InboxEventAdmin(MessageAdmin):
 
     ordering = ["-added", "-pk"]
     list_display = ["microworkflow_and_event", "status_badge", "received_at", "what_failed", "links"]
-    list_filter = [StatusFilter, InboxContextFilter, InboxTypeFilter]
+    list_filter = [StatusFilter, ContextFilter, TypeFilter]
     search_fields = ["msg_id"]
     search_help_text = (
         "Id of an event, correlation id of a flow, or part of a type or of a microworkflow's label"
@@ -78,26 +57,29 @@ class InboxEventAdmin(MessageAdmin):
         """Return the microworkflow and the event's name."""
         return f"{row.label}: {journeys.event_name(row.type)}"
 
-    def send_again(self, rows: Sequence[InboxEvent]) -> int:
+    def send_again(self, rows: InboxQuerySet) -> int:
         """Give parked and waiting messages all their attempts again, beginning now."""
-        return inbox.replay(rows)
+        return rows.replay()
 
     def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Search by what the indexes answer, event id and flow; the whole inbox is read when that finds nothing."""
+        self, request: HttpRequest, queryset: Any, search_term: str
+    ) -> tuple[QuerySet[InboxEvent], bool]:
+        """Search by what the indexes answer, event id and flow; the whole inbox is read when that finds nothing.
+
+        It is read for a long flow as well, of which the indexes would have to be asked too often.
+        """
         term = search_term.strip()
         if not term:
             return queryset, False
-        event_ids = set(OutboxEvent.objects.of_flow(term).values_list("pk", flat=True))
+        event_ids = set(
+            OutboxEvent.objects.of_flow(term).values_list("pk", flat=True)[: journeys.MOST_EVENTS + 1]
+        )
         with suppress(ValueError):  # then it is no event's id
             event_ids.add(UUID(term))
-        consumers = {workflow.label for workflow in registry.workflows()} | set(registry.contexts())
-        indexed = queryset.filter(
-            msg_id__in=[f"{consumer}:{event_id}" for event_id in event_ids for consumer in consumers]
-        )
-        if indexed.exists():
-            return indexed, False
+        if len(event_ids) <= journeys.MOST_EVENTS:
+            indexed = queryset.of_deliveries(journeys.possible_deliveries(event_ids))
+            if indexed.exists():
+                return indexed, False
         return queryset.filter(
             Q(msg_id__icontains=term) | Q(headers__correlation_id=term) | Q(headers__type__icontains=term)
         ), False
@@ -171,11 +153,7 @@ class InboxEventAdmin(MessageAdmin):
     @admin.display(description="flow")
     def flow(self, obj: InboxEvent) -> SafeString:
         """Correlation id, with a link to the journey."""
-        return format_html(
-            '<code class="mw-id">{}</code> {}',
-            obj.correlation_id,
-            journey_link(obj.correlation_id, text="its journey", site=self.admin_site.name),
-        )
+        return flow_link(obj.correlation_id, site=self.admin_site.name)
 
     @admin.display(description="CloudEvent")
     def cloud_event(self, obj: InboxEvent) -> SafeString:

@@ -33,7 +33,7 @@ class JourneyMedia:
 class JourneyAdminMixin(_ModelAdmin):
     """Shows the journey of a model's flow on its change page, live.
 
-    ::
+    Payloads and errors are shown to those who may see the outbox and the inbox. ::
 
         @admin.register(Order)
         class OrderAdmin(JourneyAdminMixin, admin.ModelAdmin):
@@ -113,13 +113,17 @@ class JourneyAdminMixin(_ModelAdmin):
 def journey_context(
     request: HttpRequest, journey: journeys.Journey | None, *, headline: SafeString
 ) -> dict[str, Any]:
-    """Return what the templates of the journey take."""
+    """Return what the templates of the journey take.
+
+    Whoever may see what the flow is about sees its steps and their states. Payloads and what the broker said are for
+    those who may see the outbox, errors of microworkflows for those who may see the inbox.
+    """
     user = request.user
     return {
         "mw_journey": journey or journeys.Journey(correlation_id="", steps=()),
         "mw_headline": headline,
-        "mw_link_outbox": user.has_perm("microworkflows.view_outboxevent"),
-        "mw_link_inbox": user.has_perm("microworkflows.view_inboxevent"),
+        "mw_see_outbox": user.has_perm("microworkflows.view_outboxevent"),
+        "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),
     }
 
 
@@ -133,6 +137,12 @@ def fragment(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
     assert response is not None  # it is given a response, so it returns one
     response.headers["ETag"] = etag
     return response
+
+
+def flow_link(correlation_id: str, *, site: str) -> SafeString:
+    """Return the correlation id of a flow, with a link to its journey."""
+    link = journey_link(correlation_id, text="its journey", site=site)
+    return format_html('<code class="mw-id">{}</code> {}', correlation_id, link)
 
 
 def journey_link(correlation_id: str, *, text: str = "journey", site: str = "admin") -> SafeString:

@@ -57,8 +57,8 @@ class MessageAdmin(_ModelAdmin):
         """Return what stands above a message's page."""
         raise NotImplementedError
 
-    def send_again(self, rows: Sequence[Any]) -> int:
-        """Send these rows again; return how many there were."""
+    def send_again(self, rows: Any) -> int:
+        """Send the rows of a queryset again; return how many there were."""
         raise NotImplementedError
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -84,10 +84,12 @@ class MessageAdmin(_ModelAdmin):
             selected = set(queryset.values_list("pk", flat=True))
             # Rows that a worker holds are being handled this moment: they are left to it.
             rows = list(
-                self.model._default_manager.select_for_update(skip_locked=True).filter(pk__in=selected)
+                self.model._default_manager.select_for_update(skip_locked=True)
+                .filter(pk__in=selected)
+                .defer("body")
             )
             stuck = [row for row in rows if row.status in self.stuck]
-            done = self.send_again(stuck)
+            done = self.send_again(self.model._default_manager.filter(pk__in=[row.pk for row in stuck]))
             if stuck:
                 assert request.user.pk is not None  # the admin lets nobody in who is not logged in
                 LogEntry.objects.log_actions(
@@ -184,7 +186,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 class ContextFilter(admin.SimpleListFilter):
-    """By bounded context."""
+    """By the context that announced the event, or received it."""
 
     title = "context"
     parameter_name = "context"
@@ -192,6 +194,11 @@ class ContextFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer each context that announces or listens."""
         return [(context, context) for context in registry.contexts()]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep what is the chosen context's."""
+        value = self.value()
+        return queryset if value is None else queryset.of_context(value)
 
 
 class TypeFilter(admin.SimpleListFilter):
@@ -204,3 +211,8 @@ class TypeFilter(admin.SimpleListFilter):
         """Offer each type that is announced or heard."""
         heard = {workflow.on.event_type for workflow in registry.workflows()}
         return [(event_type, event_type) for event_type in sorted(heard | set(registry.announced()))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the events of the chosen type."""
+        value = self.value()
+        return queryset if value is None else queryset.of_type(value)

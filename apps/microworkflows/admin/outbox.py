@@ -1,6 +1,5 @@
 """The outbox in the admin: what was recorded, and how far it has come on its way to the broker."""
 
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -8,36 +7,18 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, outbox
+from microworkflows import journeys
 from microworkflows.admin import texts
-from microworkflows.admin.journeys import fragment, journey_context, journey_link
+from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
-from microworkflows.models import OutboxEvent
-
-
-class OutboxContextFilter(ContextFilter):
-    """By the context that announced the event."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the events of the chosen context."""
-        value = self.value()
-        return queryset if value is None else queryset.filter(destination__startswith=f"{value}.")
-
-
-class OutboxTypeFilter(TypeFilter):
-    """By the event's type."""
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the events of the chosen type."""
-        value = self.value()
-        return queryset if value is None else queryset.filter(destination=value)
+from microworkflows.models import OutboxEvent, OutboxQuerySet
 
 
 @admin.register(OutboxEvent)
@@ -53,7 +34,7 @@ class OutboxEventAdmin(MessageAdmin):
 
     ordering = ["-pk"]
     list_display = ["event_and_type", "status_badge", "emitted_by", "recorded_at", "attempts", "links"]
-    list_filter = [StatusFilter, OutboxContextFilter, OutboxTypeFilter]
+    list_filter = [StatusFilter, ContextFilter, TypeFilter]
     search_fields = ["pk"]
     search_help_text = "Id of an event, correlation id of a flow, or part of a type"
     readonly_fields = [
@@ -76,9 +57,9 @@ class OutboxEventAdmin(MessageAdmin):
         """Return the event's name."""
         return journeys.event_name(row.type)
 
-    def send_again(self, rows: Sequence[OutboxEvent]) -> int:
+    def send_again(self, rows: OutboxQuerySet) -> int:
         """Make unheard events pending again."""
-        return outbox.relay_again(rows)
+        return rows.relay_again()
 
     def get_urls(self) -> list[URLPattern]:
         """Add the page of any flow's journey, and the fragment that it polls."""
@@ -134,10 +115,10 @@ class OutboxEventAdmin(MessageAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        ids = set(OutboxEvent.objects.of_flow(term).values_list("pk", flat=True))
+        found = Q(pk__in=OutboxEvent.objects.of_flow(term).order_by().values("pk"))
         with suppress(ValueError):  # then it is no event's id
-            ids.add(UUID(term))
-        indexed = queryset.filter(pk__in=ids)
+            found |= Q(pk=UUID(term))
+        indexed = queryset.filter(found)
         return (indexed if indexed.exists() else queryset.filter(destination__icontains=term)), False
 
     @admin.display(description="event")
@@ -193,11 +174,7 @@ class OutboxEventAdmin(MessageAdmin):
     @admin.display(description="flow")
     def flow(self, obj: OutboxEvent) -> SafeString:
         """Correlation id, with a link to the journey."""
-        return format_html(
-            '<code class="mw-id">{}</code> {}',
-            obj.correlation_id,
-            journey_link(obj.correlation_id, text="its journey", site=self.admin_site.name),
-        )
+        return flow_link(obj.correlation_id, site=self.admin_site.name)
 
     @admin.display(description="caused by")
     def caused_by(self, obj: OutboxEvent) -> SafeString | str:

@@ -39,7 +39,7 @@ class QoS(virtual.QoS):
     def _settle(self, delivery_tag: str, how: Callable[[Taken], None]) -> None:
         self.channel.settle(delivery_tag, how)
         super().ack(delivery_tag)
-        self.channel.transport.room.set()
+        self.channel.transport.make_room()
 
 
 class Channel(virtual.Channel):
@@ -197,6 +197,8 @@ class Channel(virtual.Channel):
                 # A tag of its own: the copies of one message in several queues must not share one.
                 tag = message["properties"]["delivery_tag"] = uuid()
                 message["properties"]["delivery_info"].update(queue=queue, redelivered=taken.deliveries > 0)
+                if taken.deliveries:
+                    message["headers"]["x-delivery-count"] = taken.deliveries
                 self.transport.taken[tag] = taken
                 return message
         raise Empty

@@ -3,6 +3,7 @@
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from kombu.transport import virtual
 
 from microworkflows.embedded import files
-from microworkflows.embedded.channel import Channel
+from microworkflows.embedded.channel import MOST_HELD, Channel
 from microworkflows.embedded.queues import Taken
 
 
@@ -23,9 +24,10 @@ class Transport(virtual.Transport):
     can_parse_url = True
     polling_interval: float = 0.05
     driver_type = driver_name = "embedded"
-    # No fanout: Celery then leaves out what rests on it (remote control, gossip, mingle).
+    # No fanout: Celery then leaves out what rests on it (remote control, gossip, mingle). Asynchronous: each process
+    # of Celery's pool then has a pipe of its own; else they share one, whose lock a killed process never gives back.
     implements = virtual.Transport.implements.extend(
-        asynchronous=False, exchange_type=frozenset(["direct", "topic"]), heartbeats=False
+        asynchronous=True, exchange_type=frozenset(["direct", "topic"]), heartbeats=False
     )
     # As with a broker behind a socket, OSError means: reconnect and go on.
     connection_errors: Any = (*virtual.Transport.connection_errors, OSError)
@@ -35,7 +37,9 @@ class Transport(virtual.Transport):
         super().__init__(client, **options)
         self.folder = Path()
         self.taken: dict[str, Taken] = {}  # by delivery tag
-        self.room = threading.Event()  # set when a message was settled, perhaps by another thread
+        self._room = threading.Event()  # set when a message was settled, perhaps by another thread
+        self._loop: Any = None
+        self._looks: Any = None
 
     def establish_connection(self) -> "Transport":
         self.folder = _usable_folder(self.client)
@@ -43,6 +47,9 @@ class Transport(virtual.Transport):
         return self
 
     def close_connection(self, connection: Any) -> None:
+        if self._looks is not None:
+            self._looks.cancel()
+        self._loop = None
         super().close_connection(connection)
         while self.taken:
             self.taken.popitem()[1].release()
@@ -54,16 +61,31 @@ class Transport(virtual.Transport):
         """
         ends_at = None if timeout is None else time.monotonic() + timeout
         while True:
-            self.room.clear()
+            self._room.clear()
             try:
                 self.cycle.get(self._deliver, timeout=timeout)
             except Empty:
                 left = self.polling_interval if ends_at is None else ends_at - time.monotonic()
                 if left <= 0:
                     raise TimeoutError from None
-                self.room.wait(min(self.polling_interval, left))
+                self._room.wait(min(self.polling_interval, left))
             else:
                 return
+
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        """Deliver from Celery's event loop: each polling interval, and as soon as there is room."""
+        self._loop, self._looks = loop, loop.call_repeatedly(self.polling_interval, self._look)
+
+    def make_room(self) -> None:
+        """Look for the next message without a pause: one was settled."""
+        self._room.set()
+        if self._loop is not None:
+            self._loop.call_later(0, self._look)
+
+    def _look(self) -> None:
+        with suppress(Empty):
+            for _ in range(MOST_HELD):
+                self.cycle.get(self._deliver)
 
     def driver_version(self) -> str:
         return "1"

@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 _STANDBY_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
+_DRAIN_SECONDS = 10.0
+"""So long at most a relay that is told to stop still relays what its worker's last handlers recorded."""
 _RENEW_SECONDS = 5.0
 """A connection on which the broker nacks is given up at this age: RabbitMQ may go on nacking there for ever, though
 the limit of the queue was lifted meanwhile."""
@@ -35,12 +37,16 @@ class Relay:
         context: Label of the context whose events leave, and whose retries come back.
         broker: Makes a new, unconnected Kombu connection.
         stop: Ends the loop once the batch under way is confirmed and marked.
+        drain: Relay what was recorded until then, too: nobody else may be there to do it.
     """
 
-    def __init__(self, context: str, *, broker: Callable[[], Connection], stop: threading.Event) -> None:
+    def __init__(
+        self, context: str, *, broker: Callable[[], Connection], stop: threading.Event, drain: bool = False
+    ) -> None:
         self.context = context
         self._broker = broker
         self._stop = stop
+        self._drain_seconds = _DRAIN_SECONDS if drain else 0.0
         self._publisher: Publisher | None = None
         self._connected_at = 0.0
         self._failures = 0
@@ -48,20 +54,23 @@ class Relay:
         self._retries_checked = 0.0
 
     def run(self) -> None:
-        """Relay until stopped. While broker or database are away: keep everything, wait, try again."""
+        """Relay until stopped. While broker or database are away: keep everything, wait, try again.
+
+        The same after any other error: it must neither end this relay nor those of other contexts beside it.
+        """
         while not self._stop.is_set():
             try:
                 self._lead()
-            except (BrokerUnavailableError, DatabaseError) as error:
+            except Exception as error:
                 self._failures += 1
                 longest = min(0.1 * 2 ** min(self._failures, 10), _LONGEST_BACKOFF_SECONDS)
                 delay = longest * random.uniform(0.5, 1)  # noqa: S311  (no secret)
-                logger.warning(
+                expected = isinstance(error, BrokerUnavailableError | DatabaseError)
+                logger.log(
+                    logging.WARNING if expected else logging.ERROR,
                     "relay %s: waits %.1f s, nothing is lost: %s: %s",
-                    self.context,
-                    delay,
-                    type(error).__name__,
-                    error,
+                    *(self.context, delay, type(error).__name__, error),
+                    exc_info=not expected,
                 )
                 self._stop.wait(delay)
         logger.info("relay %s: stopped", self.context)
@@ -82,6 +91,9 @@ class Relay:
                 self._failures = 0
                 if not relayed and not redelivered:
                     self._wait(connection)
+            ends_at = time.monotonic() + self._drain_seconds
+            while time.monotonic() < ends_at and lock.acquire() and self._relay_events():
+                pass
         finally:
             self._disconnect()
             try:

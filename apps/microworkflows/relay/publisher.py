@@ -207,9 +207,6 @@ class _FilePublisher:
         outcome = Outcome()
         try:
             for message in messages:
-                if not self._channel.route(self._exchange, message.routing_key):
-                    outcome.unheard.append(message.id)
-                    continue
                 prepared = self._channel.prepare_message(
                     message.body,
                     content_type=CONTENT_TYPE,
@@ -217,8 +214,8 @@ class _FilePublisher:
                     headers=message.headers,
                     properties={"message_id": str(message.id), "delivery_mode": 2},
                 )
-                self._channel.basic_publish(prepared, self._exchange, message.routing_key)
-                outcome.confirmed.append(message.id)
+                reached = self._channel.basic_publish(prepared, self._exchange, message.routing_key)
+                (outcome.confirmed if reached else outcome.unheard).append(message.id)
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
             outcome.error = error
         return outcome

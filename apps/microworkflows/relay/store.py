@@ -1,17 +1,22 @@
 """The relay's view of the database: which messages are due, and what became of those that were published."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import router
-from django.db.models import TextField
+from django.db.models import Q, TextField
 from django.db.models.functions import Cast
 
-from microworkflows import conf
+from microworkflows import conf, registry, topology
+from microworkflows.cloudevents import CloudEvent
 from microworkflows.inbox import retry_delay
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
+from microworkflows.stamps import ATTRIBUTE
+
+logger = logging.getLogger(__name__)
 
 
 def due_events(context: str, *, limit: int, now: datetime) -> list[Message]:
@@ -40,7 +45,7 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
 
 
 def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
-    """Return the messages in the context's inbox that are to be handled again, addressed to its queue."""
+    """Return the messages in the context's inbox that are to be handled again, addressed to who does its steps."""
     rows = (
         InboxEvent.objects.using(router.db_for_write(InboxEvent))
         .waiting()
@@ -49,23 +54,49 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
         .annotate(text=Cast("body", TextField()))
         .values_list("pk", "text", "retry")
     )
-    return [Message(pk, context, text, attempt) for pk, text, attempt in rows[:limit]]
+    return [Message(pk, _feed(context, text), text, attempt) for pk, text, attempt in rows[:limit]]
 
 
 def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     """Lease what was redelivered: unless it is handled meanwhile, it is due again afterwards.
 
     ``now`` is the time at which it was found due: what has failed once more since then has its next attempt set
-    already. A message that was received when nobody listened to it leaves the inbox: it is received anew.
+    already. A message that was received when nobody listened to it leaves the inbox: it is received anew. One whose
+    microworkflow is no more is parked.
     """
     due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
     redelivered = due.filter(pk__in=outcome.confirmed)
     redelivered.exclude(msg_id__contains=".").delete()
+    _park_orphans(redelivered, now=now)
     redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
     failed = [*outcome.refused, *outcome.unheard]
     InboxEvent.objects.filter(pk__in=failed, status=InboxEvent.Status.WAITING).update(
         expires_at=now + retry_delay(1)
     )
+
+
+def _feed(context: str, text: str) -> str:
+    """Return the queue from which the context's step is done in this flow."""
+    if not conf.current().cutover or f'"{ATTRIBUTE}"' not in text:
+        return context
+    return topology.feed(context, CloudEvent.from_json(text).meta.stamp)
+
+
+def _park_orphans(redelivered: InboxQuerySet, *, now: datetime) -> None:
+    """Park what no microworkflow of this name will ever take; one that was renamed has just got the event."""
+    of_a_microworkflow = Q()
+    for workflow in registry.workflows():
+        of_a_microworkflow |= Q(msg_id__startswith=f"{workflow.label}:")
+    for row in redelivered.exclude(of_a_microworkflow):
+        error = (
+            f"LookupError: There is no microworkflow {row.label} any more. The event was delivered once again, to "
+            "those that listen to it now; a replay does the same."
+        )
+        headers = {**(row.headers or {}), "error": error, "traceback": None, "failed_at": now.isoformat()}
+        redelivered.filter(pk=row.pk).update(
+            status=InboxEvent.Status.PARKED, expires_at=now, headers={**headers, "permanent": True}
+        )
+        logger.error("parked %s %s: %s", row.type, row.event_id, error)
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

@@ -7,7 +7,7 @@ from celery.signals import celeryd_init
 from click import Option
 from kombu import Exchange, Queue
 
-from microworkflows import embedded, registry, topology
+from microworkflows import embedded, topology
 from microworkflows.worker import serializer
 from microworkflows.worker.relay_process import RelayProcess
 
@@ -19,6 +19,7 @@ def setup(app: Celery) -> None:
     and runs their relay beside it unless it is started with ``--no-relay``. Tasks of your own, on queues of their
     own, run as they did.
     """
+    app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
     serializer.register()
     app.on_after_configure.connect(_configure, weak=False)
@@ -44,11 +45,9 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
     """Name the contexts' queues to the worker that starts, beside the project's own; Django is set up by now."""
     app = instance.app
     own = [
-        queue
-        for queue in app.conf.task_queues or [_default_queue(app)]
-        if queue.name not in registry.contexts()
+        queue for queue in app.conf.task_queues or [_default_queue(app)] if queue.name not in topology.feeds()
     ]
-    app.conf.task_queues = [*own, *map(topology.queue, registry.contexts())]
+    app.conf.task_queues = [*own, *map(topology.queue, topology.feeds())]
 
 
 def _default_queue(app: Celery) -> Queue:

@@ -6,16 +6,29 @@ from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
 from celery.worker.consumer import Consumer
+from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection, Message
 from vine import promise
 
-from microworkflows import registry, topology
+from microworkflows import topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
 
 logger = logging.getLogger(__name__)
+
+
+class OwnDelayedDelivery(DelayedDelivery):
+    """Celery's delayed delivery, where it serves a queue of the project's own; it declares 28 queues.
+
+    As the contexts' queues are quorum queues, a worker sends each task with a countdown that way, unless the
+    exchange of the task's queue is a direct one: those wait in the worker.
+    """
+
+    def include_if(self, c: Consumer) -> bool:
+        own = (queue for queue in c.app.amqp.queues.values() if queue.name not in topology.feeds())
+        return super().include_if(c) and any(queue.exchange.type != "direct" for queue in own)
 
 
 class EventConsumer(Consumer):
@@ -25,10 +38,11 @@ class EventConsumer(Consumer):
     connection_errors: tuple[type[BaseException], ...]
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a class, but the stubs say variable
-        """Celery's steps without delayed delivery, which declares 28 queues that nothing here uses."""
+        """Celery's steps, with delayed delivery for the project's own tasks alone."""
 
-        default_steps: ClassVar[list[str]] = [
-            step for step in Consumer.Blueprint.default_steps if not str(step).endswith(":DelayedDelivery")
+        default_steps: ClassVar[list[Any]] = [
+            OwnDelayedDelivery if str(step).endswith(":DelayedDelivery") else step
+            for step in Consumer.Blueprint.default_steps
         ]
 
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
@@ -48,7 +62,7 @@ class EventConsumer(Consumer):
     def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
         """Return Celery's handler of messages, with a door in front of it for event queues."""
         handle = super().create_task_handler(promise)
-        contexts = frozenset(registry.contexts())
+        contexts = frozenset(topology.feeds())
         self._warn_of_unknown_queues(contexts)
 
         def on_message(message: Message) -> None:
@@ -79,7 +93,7 @@ class EventConsumer(Consumer):
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep what Celery would ack: a body that Kombu could not even decompress."""
         queue = self._queue_of(message)
-        if queue is None or queue in registry.contexts():
+        if queue is None or queue in topology.feeds():
             self._dead_letter(message, queue or "its context", exc)
             return
         super().on_decode_error(message, exc)
@@ -125,4 +139,7 @@ def _admit(message: Message, *, context: str) -> None:
     except Exception as error:
         raise InvalidCloudEventError(str(error)) from error
     call["id"] = message_id(context, call["id"])
-    call["kwargs"] = {"context": context, "attempt": (message.headers or {}).get(ATTEMPT_HEADER)}
+    headers: dict[str, Any] = message.headers or {}
+    call["kwargs"] = {"context": context, "attempt": headers.get(ATTEMPT_HEADER)}
+    if headers.get(topology.DELIVERY_COUNT, 0) >= topology.DELIVERY_LIMIT:
+        call["kwargs"]["last_delivery"] = True

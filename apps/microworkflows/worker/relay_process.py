@@ -1,20 +1,22 @@
-"""The worker's relay: a process of its own beside the pool, started, watched and ended with the worker."""
+"""The worker's relay: a process of its own beside the pool, started and watched with it, ended after it."""
 
 import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
-from celery import bootsteps
+from celery import bootsteps, signals
 
-from microworkflows import registry
+from microworkflows import topology
 
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 20
 _WATCH_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 60.0
 
 
 class RelayProcess(bootsteps.StartStopStep):
@@ -30,43 +32,56 @@ class RelayProcess(bootsteps.StartStopStep):
         super().__init__(worker, **kwargs)
         self.enabled = not no_relay
         self._process: subprocess.Popen[bytes] | None = None
-        self._stopping = False
+        self._started_at = 0.0
+        self._early_ends = 0
 
     def start(self, worker: Any) -> None:
         """Start the relay and look each second whether it still runs."""
-        self._contexts = sorted(set(worker.app.amqp.queues.consume_from) & set(registry.contexts()))
+        self._contexts = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.feeds()))
+        self._timer = worker.timer
         if self._contexts:
             self._spawn()
-            worker.timer.call_repeatedly(_WATCH_SECONDS, self._watch)
+            self._timer.call_repeatedly(_WATCH_SECONDS, self._watch)
+            # Celery stops its steps before the pool that they needed; this comes after the pool.
+            signals.worker_shutdown.connect(self._end, sender=worker, weak=False)
 
-    def stop(self, worker: Any) -> None:
-        """Let the relay finish its batch, then end it."""
-        self._stopping = True
-        if self._process is None or self._process.poll() is not None:
+    def terminate(self, worker: Any) -> None:
+        """End it the same way when the worker is told to hurry: it takes no long time."""
+        self._end()
+
+    def _end(self, **_: Any) -> None:
+        """Let the relay bring away what the last handlers recorded, then end it."""
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
             return
-        self._process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(_STOP_SECONDS)
+            process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             logger.error(
                 "relay %d did not stop in %d s and is killed; the outbox keeps the rest",
-                self._process.pid,
+                process.pid,
                 _STOP_SECONDS,
             )
-            self._process.kill()
-            self._process.wait()
-
-    def terminate(self, worker: Any) -> None:
-        """End it the same way when the worker is told to hurry: its batch takes no time."""
-        self.stop(worker)
+            process.kill()
+            process.wait()
 
     def _spawn(self) -> None:
         command = [sys.executable, "-m", "django", "relay", "--parent", str(os.getpid()), *self._contexts]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, ["", *sys.path]))}
         self._process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603  (own command)
+        self._started_at = time.monotonic()
         logger.info("relay of %s runs as process %d", ", ".join(self._contexts), self._process.pid)
 
     def _watch(self) -> None:
-        if not self._stopping and self._process is not None and (status := self._process.poll()) is not None:
-            logger.error("relay %d ended with status %d and is started again", self._process.pid, status)
-            self._spawn()
+        """Start a relay that ended again: at once, or after ever longer waits if it ends soon each time."""
+        if self._process is None or (status := self._process.poll()) is None:
+            return
+        if time.monotonic() > self._started_at + _LONGEST_WAIT_SECONDS:
+            self._early_ends = 0
+        wait = min(2.0**self._early_ends - 1, _LONGEST_WAIT_SECONDS)
+        logger.error(
+            "relay %d ended with status %d and is started again in %d s", self._process.pid, status, wait
+        )
+        self._process, self._early_ends = None, self._early_ends + 1
+        self._timer.call_after(wait, self._spawn)

@@ -1,11 +1,13 @@
 """The one task that every event comes in by."""
 
 import logging
+import mmap
 import time
 from typing import Any
 
 from celery import shared_task
-from celery.exceptions import SoftTimeLimitExceeded
+from celery.exceptions import Reject, SoftTimeLimitExceeded
+from celery.signals import worker_shutting_down
 from django.db import close_old_connections
 
 from microworkflows import inbox
@@ -13,9 +15,17 @@ from microworkflows.worker.serializer import TASK
 
 logger = logging.getLogger(__name__)
 
-_LONGEST_WAIT_SECONDS = 10.0
+_LONGEST_WAIT_SECONDS = 5.0
 _NEVER_ACKED: Any = {"acks_on_failure": False, "acks_on_timeout": False}
 """Celery's own settings would win over ``acks_on_failure_or_timeout``; the stubs do not know these two yet."""
+
+_stopping: Any = mmap.mmap(-1, 1)
+"""A byte that the worker shares with the processes of its pool, as they are forked: 1 once it is told to stop."""
+
+
+@worker_shutting_down.connect
+def _tell_the_pool(**_: Any) -> None:
+    _stopping[0] = 1
 
 
 @shared_task(
@@ -26,19 +36,25 @@ _NEVER_ACKED: Any = {"acks_on_failure": False, "acks_on_timeout": False}
     ignore_result=True,
     **_NEVER_ACKED,
 )
-def receive(event: dict[str, Any], *, context: str, attempt: int | None = None) -> None:
+def receive(
+    event: dict[str, Any], *, context: str, attempt: int | None = None, last_delivery: bool = False
+) -> None:
     """Receive a CloudEvent into the inbox of a context; acked when that is done.
 
-    While the database is out of reach nothing is acked: the message waits here, and with it the queue. What fails
-    otherwise than in a microworkflow goes to the context's dead letters.
+    While the database is out of reach nothing is acked: the message waits here, and with it the queue; a worker that
+    is told to stop gives it back. What fails otherwise than in a microworkflow goes to the context's dead letters.
     """
     wait = 0.5
     while True:
         try:
             try:
                 close_old_connections()
-                return inbox.receive(event, context=context, attempt=attempt)
+                return inbox.receive(event, context=context, attempt=attempt, last_delivery=last_delivery)
             except inbox.DATABASE_DOWN as error:
+                if _stopping[0]:
+                    raise Reject(
+                        f"The worker stops and the database is away: {error}", requeue=True
+                    ) from None
                 logger.warning(
                     "database out of reach, waits %.1f s with %s %s: %s",
                     wait,

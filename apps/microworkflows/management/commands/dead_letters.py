@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from amqp.exceptions import MessageNacked
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from kombu import Message, Producer
+from kombu import Message
 
-from microworkflows import registry, topology
+from microworkflows import topology
 
 _LONGEST_BODY = 500
 
@@ -26,25 +27,29 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, contexts: list[str], show: bool, requeue: bool, drop: bool, **options: Any
     ) -> None:
-        unknown = sorted(set(contexts) - set(registry.contexts()))
+        unknown = sorted(set(contexts) - set(topology.feeds()))
         if unknown:
             raise CommandError(
-                f"No such context: {', '.join(unknown)}. Installed are: {registry.contexts()}."
+                f"No such context: {', '.join(unknown)}. Installed are: {', '.join(topology.feeds())}."
             )
         with current_app.connection_for_write() as connection:
             connection.transport_options = {**(connection.transport_options or {}), "confirm_publish": True}
             channel: Any = connection.channel()
             topology.declare(channel)
-            for context in contexts or registry.contexts():
-                queue = topology.dead_letters(context)(channel)
-                count: int = channel.queue_declare(queue.name, passive=True).message_count
-                self.stdout.write(f"{count:>8}  {queue.name}")
-                messages = [queue.get() for _ in range(count)] if show or requeue or drop else []
-                for message in filter(None, messages):
+            for context in contexts or topology.feeds():
+                queue = topology.dead_letter_name(context)
+                count: int = channel.queue_declare(queue, passive=True).message_count
+                self.stdout.write(f"{count:>8}  {queue}")
+                # All at once: what is given back, or is dead again, must not be met again. Not by Queue.get(), which
+                # raises for a body that it cannot decompress.
+                taken = [channel.basic_get(queue) for _ in range(count)] if show or requeue or drop else []
+                for message in map(channel.message_to_python, filter(None, taken)):
                     if show:
                         self._print(message)
-                    else:
-                        self._settle(message, channel, context, requeue=requeue)
+                        continue
+                    if requeue:
+                        self._bring_back(message, channel, context)
+                    message.ack()
 
     def _print(self, message: Message) -> None:
         raw: Any = message.body
@@ -52,15 +57,26 @@ class Command(BaseCommand):
         self.stdout.write(f"          {message.content_type}: {body[:_LONGEST_BODY]}")
         message.requeue()
 
-    def _settle(self, message: Message, channel: Any, context: str, *, requeue: bool) -> None:
-        if requeue:
-            Producer(channel, exchange=topology.exchange()).publish(
-                message.body,
+    def _bring_back(self, message: Message, channel: Any, context: str) -> None:
+        """Publish it as it came, whatever it is, and wait for the broker's confirm."""
+        headers = {name: value for name, value in message.headers.items() if name != topology.DELIVERY_COUNT}
+        if not message.errors:
+            headers.pop("compression", None)  # Kombu has decompressed it
+        try:
+            channel.basic_publish(
+                channel.prepare_message(
+                    message.body,
+                    content_type=message.content_type,
+                    content_encoding=message.content_encoding,
+                    headers=headers,
+                    properties={"delivery_mode": 2},
+                ),
+                exchange=topology.exchange().name,
                 routing_key=context,
-                content_type=message.content_type,
-                content_encoding=message.content_encoding or "utf-8",
-                headers=message.headers,
                 mandatory=True,
-                delivery_mode=2,
             )
-        message.ack()
+        except MessageNacked:
+            raise CommandError(
+                f"The queue {context!r} does not take the message back (is it full?). It stays in "
+                f"{topology.dead_letter_name(context)!r}; try again later."
+            ) from None

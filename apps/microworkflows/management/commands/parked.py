@@ -1,5 +1,6 @@
 """``manage.py parked``: the dead letters of the inbox, and what waits for another attempt."""
 
+from itertools import chain
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -17,11 +18,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, contexts: list[str], waiting: bool, **options: Any) -> None:
-        rows = list(InboxEvent.objects.parked())
+        wanted = [InboxEvent.objects.parked()]
         if waiting:
-            rows += InboxEvent.objects.waiting()
-        rows = [row for row in rows if not contexts or row.context in contexts]
-        for row in rows:
-            status = InboxEvent.Status(row.status).label
-            self.stdout.write(f"{row.pk}  {status}  {row.label}  {row.type} {row.event_id}  {row.error}")
-        self.stdout.write(f"{len(rows)} messages. `manage.py replay ID …` tries them again.")
+            wanted.append(InboxEvent.objects.waiting())
+        listed = 0
+        for row in chain.from_iterable(rows.defer("body").iterator() for rows in wanted):
+            if not contexts or row.context in contexts:
+                status = InboxEvent.Status(row.status).label
+                self.stdout.write(f"{row.pk}  {status}  {row.label}  {row.type} {row.event_id}  {row.error}")
+                listed += 1
+        self.stdout.write(f"{listed} messages. `manage.py replay ID …` tries them again.")

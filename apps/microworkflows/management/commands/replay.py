@@ -5,7 +5,6 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from microworkflows import inbox
 from microworkflows.models import InboxEvent
 
 
@@ -30,5 +29,5 @@ class Command(BaseCommand):
         elif context is not None:
             rows = rows.of_context(context)
         self.stdout.write(
-            f"{inbox.replay(rows)} messages are due now; the relay of their context redelivers them."
+            f"{rows.replay()} messages are due now; the relay of their context redelivers them."
         )

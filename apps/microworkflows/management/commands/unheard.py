@@ -5,7 +5,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Count
 
-from microworkflows import outbox
 from microworkflows.models import OutboxEvent
 
 
@@ -25,4 +24,4 @@ class Command(BaseCommand):
         for row in rows.order_by("destination").values("destination").annotate(number=Count("pk")):
             self.stdout.write(f"{row['number']:>8}  {row['destination']}")
         if relay:
-            self.stdout.write(f"{outbox.relay_again(rows)} events are pending again.")
+            self.stdout.write(f"{rows.relay_again()} events are pending again.")

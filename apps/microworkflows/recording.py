@@ -1,0 +1,111 @@
+"""Recording: events become rows of the outbox, in the transaction of the change they tell of."""
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+
+from django.db import router, transaction
+from django.utils import timezone
+
+from microworkflows import tracing, wakeup
+from microworkflows.cloudevents import CloudEvent, Metadata
+from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
+from microworkflows.events import DomainEvent
+from microworkflows.ids import uuid7
+from microworkflows.models import DUE_AT_ONCE, OutboxEvent
+from microworkflows.stamps import UNSTAMPED, Stamp
+
+logger = logging.getLogger(__name__)
+
+
+def unstamped(correlation_id: str) -> Stamp:
+    """Return the stamp of a flow where no monolith is being cut over."""
+    return UNSTAMPED
+
+
+def record(
+    events: Sequence[DomainEvent],
+    *,
+    correlation_id: str | None = None,
+    stamp: Callable[[str], Stamp] = unstamped,
+) -> list[CloudEvent]:
+    """Record events in one statement, in this order.
+
+    Args:
+        events: What happened.
+        correlation_id: Of the flow that begins; where a microworkflow runs, its flow goes on.
+        stamp: Given the correlation id, returns the stamp of the flow that begins.
+
+    Returns:
+        The events as they will travel.
+
+    Raises:
+        TransactionRequiredError: there is no transaction.
+        UndeclaredEventError: a microworkflow is running that does not declare one of them.
+    """
+    if not events:
+        return []
+    connection = transaction.get_connection(router.db_for_write(OutboxEvent))
+    if not connection.in_atomic_block:
+        names = ", ".join(type(event).__qualname__ for event in events)
+        raise TransactionRequiredError(
+            f"{names} was recorded outside a transaction. Record an event together with the change it tells of: "
+            "put both into one `with transaction.atomic():` block."
+        )
+    cause = tracing.cause()
+    stamp = functools.cache(stamp)
+    recorded = [_envelope(event, cause, correlation_id, stamp) for event in events]
+    if cause is not None and cause.rehearsal is not None:
+        cause.rehearsal.extend(events)
+        return recorded
+    OutboxEvent.objects.using(connection.alias).bulk_create(
+        OutboxEvent(
+            pk=event.meta.id,
+            version=event.meta.type.rpartition(".")[2],
+            destination=event.meta.type,
+            body=event.to_dict(),
+            expires_at=DUE_AT_ONCE,
+            status=OutboxEvent.Status.PENDING,
+            headers={"microworkflow": cause.workflow if cause else None},
+        )
+        for event in recorded
+    )
+    for context in {event.meta.type.partition(".")[0] for event in recorded}:
+        wakeup.notify_on_commit(connection, context)
+    for event in recorded:
+        logger.info(
+            "recorded %s %s correlation=%s", event.meta.type, event.meta.id, event.meta.correlation_id
+        )
+    return recorded
+
+
+def _envelope(
+    event: DomainEvent,
+    cause: tracing.Cause | None,
+    correlation_id: str | None,
+    stamp: Callable[[str], Stamp],
+) -> CloudEvent:
+    if not isinstance(event, DomainEvent):
+        raise TypeError(
+            f"{type(event).__qualname__} is a reading of another context's event; record a DomainEvent."
+        )
+    event_type, event_id = event.event_type, uuid7()
+    if cause is not None and event_type not in cause.emits:
+        raise UndeclaredEventError(
+            f"{cause.workflow} recorded {event_type} without declaring it. Return the event from the microworkflow "
+            "and name its class in emits=[...]."
+        )
+    flow = cause.correlation_id if cause else correlation_id or str(event_id)
+    return CloudEvent(
+        meta=Metadata(
+            id=event_id,
+            source=f"/{event_type.partition('.')[0]}",
+            type=event_type,
+            time=timezone.now(),
+            correlation_id=flow,
+            causation_id=cause.event_id if cause else None,
+            traceparent=tracing.next_traceparent(),
+            stamp=cause.stamp if cause else stamp(flow),
+        ),
+        data=event.model_dump(mode="json"),
+    )

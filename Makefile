@@ -1,12 +1,14 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check lock clean
+.PHONY: help venv demo guide test check lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
+# Most tests wait for processes and servers. More than two at once would make them wait for the machine.
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # Variables given on make's command line (DATABASE_URL=… and the like) reach every command by themselves.
 demo: export DEBUG := $(or $(DEBUG),1)
@@ -21,19 +23,23 @@ venv: $(VENV)/dev.stamp ## Make .venv with everything for tests and checks
 demo: $(VENV)/app.stamp ## Run the shop with a dozen orders (PORT=… EXIT=1 DATABASE_URL=… BROKER_URL=…)
 	@exec $(BIN)/python manage.py demo $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(EXIT)),--exit)
 
+guide: $(VENV)/app.stamp ## Walk from a monolith to this shop: list the stages, or run one (STAGE=… SERVE=1)
+	@exec $(BIN)/python -m migrations_guide \
+		$(if $(STAGE),verify $(STAGE) $(if $(filter-out 0,$(SERVE)),--serve),list)
+
 # Twice over: what needs no server runs on SQLite first, then everything runs on the servers that are there.
 # The coverage of both counts together; without a server the second run says what it skipped and sets no limit.
 test: $(VENV)/dev.stamp ## Run the tests on SQLite, then on PostgreSQL and RabbitMQ where they are found
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && trap 'exit 130' INT TERM && \
 	export COVERAGE_FILE="$$scratch/coverage" && \
-	TEST_DATABASE_URL=sqlite:// $(BIN)/pytest tests/unit tests/integration \
+	TEST_DATABASE_URL=sqlite:// $(BIN)/pytest $(TWO_AT_ONCE) tests/unit tests/integration \
 		-m "not postgres and not rabbitmq and not acceptance" --cov --cov-report= --cov-fail-under=0 && \
-	$(BIN)/pytest --cov --cov-append
+	$(BIN)/pytest $(TWO_AT_ONCE) --cov --cov-append
 
 check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 	$(BIN)/lint-imports --cache-dir var/import_linter
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run

@@ -1,4 +1,7 @@
-"""Settings of the shop, from the environment; with none set it runs on SQLite and the embedded broker, in ``var/``."""
+"""Settings of the shop, from the environment; with none set it runs on SQLite and the embedded broker, in ``var/``.
+
+``SERVICE=payments`` makes them the settings of that app alone: a service with its own database, admin and worker.
+"""
 
 import contextlib
 import os
@@ -7,6 +10,8 @@ from pathlib import Path
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
+
+from project import service
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -47,8 +52,12 @@ def _made_once(path: Path) -> str:
     return path.read_text()
 
 
-# Run-time state: database, broker and logs of the embedded default.
-VAR_DIR = Path(_text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
+# One app as a service of its own, or empty: the whole shop in one project.
+SERVICE = service.name()
+
+# Run-time state: database, broker and logs of the embedded default. Services on one machine share its broker alone.
+_SHARED_DIR = Path(_text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
+VAR_DIR = _SHARED_DIR / SERVICE
 
 # Off unless asked for: DEBUG shows settings and source to whoever meets an error page.
 # `make demo` and a developer's shell set DEBUG=1.
@@ -72,12 +81,14 @@ if _flag("HTTPS"):
     SESSION_COOKIE_SECURE = True
     CSRF_COOKIE_SECURE = True
 
+if SERVICE:
+    # Browsers send cookies to every port of a host: who logs in to one service must stay logged in to the others.
+    SESSION_COOKIE_NAME = f"{SERVICE}_sessionid"
+    CSRF_COOKIE_NAME = f"{SERVICE}_csrftoken"
+
 INSTALLED_APPS = [
     "project",
-    "orders",
-    "payments",
-    "inventory",
-    "shipping",
+    *([SERVICE] if SERVICE else service.CONTEXTS),
     "django_outbox_pattern",
     "microworkflows",
     "django.contrib.admin",
@@ -154,7 +165,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 
 # Celery: what is unsafe to change is set by the kit, in microworkflows.worker.
-BROKER_URL = _text("BROKER_URL", f"embedded://{VAR_DIR / 'broker'}")
+BROKER_URL = _text("BROKER_URL", f"embedded://{_SHARED_DIR / 'broker'}")
 
 CELERY_BROKER_URL = BROKER_URL
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -163,6 +174,14 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_CONCURRENCY = _number("WORKER_CONCURRENCY", 2)
 # `celery inspect` and `celery control` need a broker that can fan out a message.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not BROKER_URL.startswith("embedded:")
+
+if SERVICE:
+    # All that Celery declares by itself bears the service's name, so that its user at the broker needs nothing else,
+    # and no service can ask another's workers to stop.
+    CELERY_CONTROL_EXCHANGE = SERVICE  # payments.pidbox, reply.payments.pidbox
+    CELERY_EVENT_EXCHANGE = CELERY_EVENT_QUEUE_PREFIX = f"{SERVICE}.celeryev"
+    # Other services hear what no app here does. If none does, the broker says so: the event is counted as unheard.
+    SILENCED_SYSTEM_CHECKS = ["microworkflows.W021"]
 
 
 # Static files: from the folder of `collectstatic` where it was run (the image), else straight from the apps.

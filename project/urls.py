@@ -5,10 +5,13 @@ import logging
 from django.contrib import admin
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
+from django.templatetags.static import static
 from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
+
+from project import service
 
 logger = logging.getLogger(__name__)
 
@@ -27,11 +30,15 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-admin.site.site_header = admin.site.site_title = "The microworkflows shop"
-admin.site.index_title = "Orders, and what became of them"
+name = service.name()
+admin.site.site_header = admin.site.site_title = f"The microworkflows shop{name and f': {name}'}"
+admin.site.index_title = f"The service {name}" if name else "Orders, and what became of them"
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("healthz", healthz, name="healthz"),
+    path(
+        "favicon.ico", RedirectView.as_view(url=static("project/favicon.svg"))
+    ),  # browsers ask for it unasked
 ]

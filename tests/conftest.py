@@ -6,7 +6,7 @@ Where a server is missing, its tests skip loudly; with ``CI=true`` they fail.
 import os
 import signal
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 from urllib.parse import quote, urlsplit
 
 import django
@@ -58,20 +58,21 @@ def database_url(transactional_db: None) -> str:
 @pytest.fixture(scope="session")
 def rabbitmq_vhost(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the broker URL of a virtual host that the whole run shares."""
-    yield from _vhost(request)
+    yield from vhost(request)
 
 
 @pytest.fixture
 def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the broker URL of an empty virtual host that is this test's alone (it takes about a second)."""
-    yield from _vhost(request)
+    yield from vhost(request)
 
 
-def _vhost(request: pytest.FixtureRequest) -> Iterator[str]:
+def vhost(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the broker URL of a new virtual host, for a fixture to yield from."""
     try:
         server = servers.rabbitmq()
     except servers.MissingServerError as error:
-        _go_without(error, request.config)
+        go_without(error, request.config)
     url = server.make_vhost()
     yield url
     server.delete_vhost(url)
@@ -86,7 +87,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[webdriver.Chrome]:
     try:
         binary, driver = servers.chromium()
     except servers.MissingServerError as error:
-        _go_without(error, request.config)
+        go_without(error, request.config)
     options = webdriver.ChromeOptions()
     options.binary_location = binary
     # No sandbox, because CI runs as root. No background networking, because tests stay on this machine.
@@ -111,16 +112,35 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             try:
                 find()
             except servers.MissingServerError as error:
-                _go_without(error, item.config)
+                go_without(error, item.config)
 
 
-def _go_without(error: servers.MissingServerError, config: pytest.Config) -> NoReturn:
-    _missing.setdefault(error.server, []).append(str(error))
-    if coverage := config.pluginmanager.getplugin("_cov"):
-        coverage.options.cov_fail_under = 0  # the limit is for runs in which every test ran
+def go_without(error: servers.MissingServerError, config: pytest.Config) -> NoReturn:
+    """Skip the test that runs, for want of a server, and count it for the summary; with ``CI=true`` fail it."""
+    _note_missing(error.server, [str(error)], config)
     if IN_CI:
         pytest.fail(f"{error}, and CI=true lets no test skip", pytrace=False)
     pytest.skip(str(error))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that sums up which servers were missing, where the tests run in several."""
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output["missing"] = _missing
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take from a process of pytest-xdist which servers were missing to its tests."""
+    for server, reasons in getattr(node, "workeroutput", {}).get("missing", {}).items():
+        _note_missing(server, reasons, node.config)
+
+
+def _note_missing(server: str, reasons: list[str], config: pytest.Config) -> None:
+    _missing.setdefault(server, []).extend(reasons)
+    if coverage := config.pluginmanager.getplugin("_cov"):
+        coverage.options.cov_fail_under = 0  # the limit is for runs in which every test ran
 
 
 def pytest_report_header() -> str:

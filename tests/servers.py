@@ -52,9 +52,10 @@ def choose_environment() -> None:
         "HTTPS",
         "LOG_LEVEL",
         "WORKER_CONCURRENCY",
+        "SERVICE",
     ]:
         os.environ.pop(name, None)
-    os.environ["DJANGO_SETTINGS_MODULE"] = "project.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     os.environ["DATABASE_URL"] = database
     os.environ["BROKER_URL"] = f"embedded://{SCRATCH / 'broker'}"
     os.environ["SECRET_KEY"] = "for-tests-only"

@@ -91,7 +91,7 @@ class OrderNumber(models.Model):
 
 
 class Order(models.Model):
-    """One customer's order: editable as a draft, moved by events alone once it is placed."""
+    """One customer's order: editable as a draft; once it is placed, it follows what becomes of it."""
 
     class State(models.TextChoices):
         """How far the order is; shipped and cancelled are final."""

@@ -1,7 +1,7 @@
 """The port to the payment provider: what payments asks of it, and which one the settings choose.
 
-A gateway is called inside the transaction of a microworkflow, so it answers within a few seconds or raises
-:class:`GatewayUnavailableError`; the microworkflow is then retried with the same idempotency key, and a provider
+A gateway is called inside the transaction that keeps its answer, so it answers within a few seconds or raises
+:class:`GatewayUnavailableError`; whoever called it tries again later with the same idempotency key, and a provider
 that had taken the money after all answers with that same charge.
 """
 

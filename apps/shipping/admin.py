@@ -76,6 +76,8 @@ class DestinationAdmin(_ReadOnlyAdmin):
     @admin.display(description="state", ordering="ready")
     def state_badge(self, obj: Destination) -> SafeString:
         """What is waited for, as a badge."""
+        if obj.dropped:
+            return badge("Not shipped", tone="bad")
         if not obj.noted:
             return badge("Address awaited", tone="busy")
         if not obj.ready:

@@ -34,6 +34,18 @@ class OrderAccepted(IncomingEvent, type="orders.order_accepted.v1"):
     ship_to: ShipTo
 
 
+class PaymentDeclined(IncomingEvent, type="payments.payment_declined.v1"):
+    """The order will never be paid, so it goes nowhere."""
+
+    order_id: UUID
+
+
+class OutOfStock(IncomingEvent, type="inventory.out_of_stock.v1"):
+    """The order cannot be filled, so it goes nowhere."""
+
+    order_id: UUID
+
+
 class ItemsReserved(IncomingEvent, type="inventory.items_reserved.v1"):
     """Everything for the parcel is set aside."""
 

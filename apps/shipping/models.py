@@ -16,6 +16,9 @@ class Destination(models.Model):
     order_id = models.UUIDField("order id", unique=True, help_text="The order; orders owns the id.")
     noted = models.BooleanField(default=False, help_text="The address is known.")
     ready = models.BooleanField(default=False, help_text="Everything ordered is set aside.")
+    dropped = models.BooleanField(
+        default=False, help_text="The order goes nowhere, and its address is not kept."
+    )
     name = models.CharField(max_length=120, blank=True)
     street = models.CharField(max_length=120, blank=True)
     postcode = models.CharField(max_length=12, blank=True)
@@ -29,9 +32,16 @@ class Destination(models.Model):
             models.CheckConstraint(
                 condition=Q(noted=False) | ~Q(country=""), name="shipping_destination_noted_with_country"
             ),
+            models.CheckConstraint(
+                condition=Q(dropped=False)
+                | Q(noted=False, name="", street="", postcode="", city="", country=""),
+                name="shipping_destination_dropped_without_address",
+            ),
         ]
 
     def __str__(self) -> str:
+        if self.dropped:
+            return "(address dropped)"
         if not self.noted:
             return "(address to come)"
         return f"{self.name}, {self.street}, {self.postcode} {self.city}, {self.country}"

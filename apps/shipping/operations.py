@@ -1,4 +1,4 @@
-"""Writes of shipping: note where an order goes, and schedule its parcel once everything is set aside."""
+"""Writes of shipping: note where an order goes, and schedule its parcel once everything is set aside, or forget it."""
 
 import logging
 from datetime import datetime
@@ -21,8 +21,8 @@ def note_address(*, order_id: UUID, address: ShipTo, at: datetime) -> ShipmentSc
         What to announce; None while the items are awaited, and when this is no news.
     """
     destination = _locked_destination(order_id)
-    if destination.noted:
-        logger.info("The address of order %s is known; not noted again.", order_id)
+    if destination.noted or destination.dropped:
+        logger.info("The address of order %s is known, or was dropped; not noted again.", order_id)
         return None
     destination.noted = True
     destination.name, destination.street = address.name, address.street
@@ -40,12 +40,27 @@ def note_items(*, order_id: UUID, at: datetime) -> ShipmentScheduled | None:
         What to announce; None while the address is awaited, and when this is no news.
     """
     destination = _locked_destination(order_id)
+    if destination.dropped:
+        logger.warning("Order %s goes nowhere, yet its items are set aside.", order_id)
+        return None
     if destination.ready:
         logger.info("The items of order %s are known to be set aside; not noted again.", order_id)
         return None
     destination.ready = True
     destination.save()
     return _schedule_when_ready(destination, at=at)
+
+
+@transaction.atomic
+def forget_address(*, order_id: UUID) -> None:
+    """Drop the address of an order that goes nowhere; what remains says so, should the address come later."""
+    destination = _locked_destination(order_id)
+    if destination.ready:
+        logger.warning("The items of order %s are set aside; its address is kept.", order_id)
+        return
+    destination.noted, destination.dropped = False, True
+    destination.name = destination.street = destination.postcode = destination.city = destination.country = ""
+    destination.save()
 
 
 def _schedule_when_ready(destination: Destination, *, at: datetime) -> ShipmentScheduled | None:

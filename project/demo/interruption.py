@@ -6,6 +6,9 @@ from types import FrameType
 
 from project.demo.errors import StoppedError
 
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_SECONDS = 0.05
 

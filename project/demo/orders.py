@@ -32,10 +32,8 @@ class Wish:
     """An order to place."""
 
     customer: str
-    street: str
-    postcode: str
-    city: str
-    country: Country
+    address: tuple[str, str, str, Country]
+    """Street, postcode, city and country."""
     lines: dict[str, int]
     """Quantity by SKU."""
     pays: PaymentToken = PaymentToken.VISA
@@ -45,107 +43,71 @@ class Wish:
 WISHES = (
     Wish(
         customer="Harbour Café",
-        street="Kai 4",
-        postcode="20457",
-        city="Hamburg",
-        country=Country.DE,
+        address=("Kai 4", "20457", "Hamburg", Country.DE),
         lines={"COFFEE-HOUSE-500": 4, "FILTER-PAPER-100": 4},
     ),
     Wish(
         customer="Slow Mornings",
-        street="Prinsengracht 60",
-        postcode="1015 DX",
-        city="Amsterdam",
-        country=Country.NL,
+        address=("Prinsengracht 60", "1015 DX", "Amsterdam", Country.NL),
         lines={"KETTLE-GOOSE-900": 1, "GRINDER-HAND-30": 1},
         pays=PaymentToken.SLOW_BANK,
     ),
     Wish(
         customer="Corner Bakery",
-        street="Mill Road 12",
-        postcode="CB1 2AD",
-        city="Cambridge",
-        country=Country.GB,
+        address=("Mill Road 12", "CB1 2AD", "Cambridge", Country.GB),
         lines={"TEA-ASSAM-250": 2, "MUG-STONE-350": 6},
     ),
     Wish(
         customer="Night Shift Office",
-        street="Rue Haute 9",
-        postcode="1000",
-        city="Brussels",
-        country=Country.BE,
+        address=("Rue Haute 9", "1000", "Brussels", Country.BE),
         lines={"COFFEE-HOUSE-500": 2},
         pays=PaymentToken.DECLINED,
         ends=DECLINED,
     ),
     Wish(
         customer="Antique Row",
-        street="Getreidegasse 21",
-        postcode="5020",
-        city="Salzburg",
-        country=Country.AT,
+        address=("Getreidegasse 21", "5020", "Salzburg", Country.AT),
         lines={"TEAPOT-IRON-800": 1},
         ends=RACE,
     ),
     Wish(
         customer="Mountain Hut",
-        street="Bahnhofstrasse 3",
-        postcode="3920",
-        city="Zermatt",
-        country=Country.CH,
+        address=("Bahnhofstrasse 3", "3920", "Zermatt", Country.CH),
         lines={"TEAPOT-IRON-800": 1},
         ends=RACE,
     ),
     Wish(
         customer="Gallery Nine",
-        street="Via Roma 9",
-        postcode="50123",
-        city="Florence",
-        country=Country.IT,
+        address=("Via Roma 9", "50123", "Florence", Country.IT),
         lines={"CUP-RAKU-LTD": 1},
         ends=OUT_OF_STOCK,
     ),
     Wish(
         customer="Tea Circle",
-        street="Calle Mayor 30",
-        postcode="28013",
-        city="Madrid",
-        country=Country.ES,
+        address=("Calle Mayor 30", "28013", "Madrid", Country.ES),
         lines={"TEA-SENCHA-100": 3, "TEAPOT-GLASS-1L": 1},
     ),
     Wish(
         customer="Pop-up Kitchen",
-        street="Rue du Four 17",
-        postcode="75006",
-        city="Paris",
-        country=Country.FR,
+        address=("Rue du Four 17", "75006", "Paris", Country.FR),
         lines={"GRINDER-HAND-30": 1},
         pays=PaymentToken.INSUFFICIENT_FUNDS,
         ends=DECLINED,
     ),
     Wish(  # One of its two lines is on the shelf; all of an order is shipped, or nothing.
         customer="Design Archive",
-        street="Bredgade 68",
-        postcode="1260",
-        city="Copenhagen",
-        country=Country.DK,
+        address=("Bredgade 68", "1260", "Copenhagen", Country.DK),
         lines={"TEA-SENCHA-100": 2, "CUP-RAKU-LTD": 1},
         ends=OUT_OF_STOCK,
     ),
     Wish(
         customer="Travel Desk",
-        street="Pearse Street 5",
-        postcode="D02 YX88",
-        city="Dublin",
-        country=Country.IE,
+        address=("Pearse Street 5", "D02 YX88", "Dublin", Country.IE),
         lines={"CUP-TRAVEL-400": 10},
     ),
     Wish(
         customer="Library Café",
-        street="Congress Street 40",
-        postcode="02109",
-        city="Boston",
-        country=Country.US,
+        address=("Congress Street 40", "02109", "Boston", Country.US),
         lines={"FILTER-PAPER-100": 20, "COFFEE-HOUSE-500": 10},
     ),
 )
@@ -210,12 +172,13 @@ class Placed:
 
 def place(wish: Wish) -> Placed:
     """Place the order, as the admin would."""
+    street, postcode, city, country = wish.address
     order = operations.create_order(
         customer_name=wish.customer,
-        street=wish.street,
-        postcode=wish.postcode,
-        city=wish.city,
-        country=wish.country,
+        street=street,
+        postcode=postcode,
+        city=city,
+        country=country,
         payment_token=wish.pays,
         lines=wish.lines,
     )

@@ -1,6 +1,7 @@
 """docker-compose.yml and Dockerfile: well formed, one worker per app, and every command in them runs.
 
 No container is started: the commands run here, as they stand in the files, on this run's PostgreSQL and RabbitMQ.
+The four services of the profile `services` run in tests/acceptance/test_services.py.
 """
 
 import json
@@ -19,14 +20,21 @@ from typing import Any
 
 import pytest
 import yaml
+from kombu import Queue
 
-from microworkflows import registry
+from microworkflows import registry, topology
+from project.service import CONTEXTS
 from tests.architecture.files import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+ALL: dict[str, dict[str, Any]] = COMPOSE["services"]
+SERVICES = {name: service for name, service in ALL.items() if "profiles" not in service}
+"""What starts without a profile: the shop in one project."""
+PROFILE = {name: service for name, service in ALL.items() if service.get("profiles") == ["services"]}
+"""The shop as four services."""
 WORKERS = {name: service for name, service in SERVICES.items() if service.get("command", [""])[0] == "celery"}
-ONE_SHOT = {"migrate"}
+ONE_SHOT = {"migrate", *(f"{context}-migrate" for context in CONTEXTS)}
+BROKER: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "docker/broker.json").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 BIN = Path(sys.executable).parent
 
@@ -42,13 +50,13 @@ def test_there_is_one_worker_for_every_context() -> None:
 
 
 def test_every_lasting_service_has_a_health_check_and_a_restart_policy() -> None:
-    for name in SERVICES.keys() - ONE_SHOT:
-        assert SERVICES[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
-        assert SERVICES[name]["restart"] == "unless-stopped"
+    for name in ALL.keys() - ONE_SHOT:
+        assert ALL[name]["healthcheck"]["test"][0] in {"CMD", "CMD-SHELL"}
+        assert ALL[name]["restart"] == "unless-stopped"
 
 
 def test_services_wait_for_what_they_need() -> None:
-    for name, service in SERVICES.items():
+    for name, service in ALL.items():
         for needed, condition in service.get("depends_on", {}).items():
             expected = "service_completed_successfully" if needed in ONE_SHOT else "service_healthy"
             assert condition == {"condition": expected}, (name, needed)
@@ -59,7 +67,7 @@ def test_services_wait_for_what_they_need() -> None:
 def test_every_variable_has_a_default_and_every_volume_is_named() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     variables = re.findall(r"(?<!\$)\$\{([^}]*)\}", text)
-    mounts = [mount for service in SERVICES.values() for mount in service.get("volumes", [])]
+    mounts = [mount for service in ALL.values() for mount in service.get("volumes", [])]
 
     assert variables
     assert [variable for variable in variables if ":-" not in variable] == []
@@ -67,16 +75,165 @@ def test_every_variable_has_a_default_and_every_volume_is_named() -> None:
 
 
 def test_settings_read_every_variable_that_the_containers_get() -> None:
-    settings = (ROOT / "project/settings.py").read_text()
+    settings = "".join((ROOT / "project" / name).read_text() for name in ("settings.py", "service.py"))
 
-    for name in SERVICES["web"]["environment"]:
+    for name in {**SERVICES["web"]["environment"], **PROFILE["orders-web"]["environment"]}:
         assert f'"{name}"' in settings
+
+
+# The profile `services`
+
+
+def test_profile_has_four_services_with_a_database_each_and_one_broker() -> None:
+    parts = {f"{context}-{part}" for context in CONTEXTS for part in ("db", "migrate", "worker", "web")}
+
+    assert PROFILE.keys() == {"broker", *parts}
+    assert ALL.keys() == SERVICES.keys() | PROFILE.keys()
+
+
+def test_neither_half_needs_the_other() -> None:
+    """Compose refuses what needs something of a profile that is off, and would start all that has no profile."""
+    for half in (SERVICES, PROFILE):
+        for name, service in half.items():
+            assert service.get("depends_on", {}).keys() <= half.keys(), name
+
+    for kind in ("ports", "volumes"):
+        taken = [one for service in ALL.values() for one in service.get(kind, [])]
+        assert len(taken) == len(set(taken)), kind
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_service_has_only_its_own_database_and_its_own_user(context: str) -> None:
+    for part in ("migrate", "worker", "web"):
+        environment = PROFILE[f"{context}-{part}"]["environment"]
+        password = f"${{{context.upper()}_PASSWORD:-development}}"
+
+        assert environment["SERVICE"] == context
+        assert environment["DATABASE_URL"] == f"postgresql://{context}:{password}@{context}-db:5432/{context}"
+        assert environment["BROKER_URL"] == f"amqp://{context}:{password}@broker:5672/shop"
+        assert PROFILE[f"{context}-db"]["environment"] == {
+            "POSTGRES_USER": context,
+            "POSTGRES_PASSWORD": password,
+        }
+        assert f'{{"name": "{context}", "password": "{password}", "tags": []}}' in users_of_the_broker()
+        assert context.upper() in environment["SECRET_KEY"]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_service_runs_what_the_one_project_runs(context: str) -> None:
+    assert PROFILE[f"{context}-migrate"]["command"] == SERVICES["migrate"]["command"]
+    assert PROFILE[f"{context}-worker"]["command"] == WORKERS[context]["command"]
+    assert "command" not in PROFILE[f"{context}-web"]
+    assert PROFILE[f"{context}-web"]["healthcheck"] == SERVICES["web"]["healthcheck"]
+    assert shlex.join(PROFILE[f"{context}-worker"]["healthcheck"]["test"]).replace("$$SERVICE", context) == (
+        shlex.join(WORKERS[context]["healthcheck"]["test"])
+    )
+
+
+def test_readme_says_how_to_run_each_service_and_where_it_is() -> None:
+    readme = (ROOT / "README.md").read_text()
+
+    for context in CONTEXTS:
+        port = re.search(r":-(\d+)\}:8000", PROFILE[f"{context}-web"]["ports"][0])
+        assert port
+        command = shlex.join(WORKERS[context]["command"])
+        assert f"| `SERVICE={context}` | `{command}` | http://localhost:{port[1]} |" in readme
+
+
+def test_naming_the_web_servers_starts_all_of_the_profile() -> None:
+    started, ahead = set(), [f"{context}-web" for context in CONTEXTS]
+    while ahead:
+        started.add(name := ahead.pop())
+        ahead += PROFILE[name].get("depends_on", {}).keys() - started
+
+    command = "docker compose up --build --detach --wait " + " ".join(
+        f"{context}-web" for context in CONTEXTS
+    )
+    assert started == PROFILE.keys()
+    assert command in (ROOT / "docker-compose.yml").read_text()
+    assert command in (ROOT / "README.md").read_text()
+
+
+def test_broker_is_given_its_users_and_the_file_that_says_what_they_may_do() -> None:
+    given = {config["source"]: config["target"] for config in PROFILE["broker"]["configs"]}
+    folder = COMPOSE["configs"]["broker-conf"]["content"].removeprefix("load_definitions = ")
+
+    assert given.keys() == COMPOSE["configs"].keys()
+    assert given["broker-users"] == f"{folder}/1-users.json"
+    assert given["broker-shop"] == f"{folder}/2-shop.json"
+    assert COMPOSE["configs"]["broker-shop"] == {"file": "docker/broker.json"}
+    users = json.loads(re.sub(r"\$\{\w+:-(\w+)\}", r"\1", users_of_the_broker()))["users"]
+    assert [user["name"] for user in users] == list(CONTEXTS)
+
+
+def users_of_the_broker() -> str:
+    users: str = COMPOSE["configs"]["broker-users"]["content"]
+    return users
+
+
+# What the services may do at the broker
+
+
+def test_broker_has_the_queues_and_bindings_that_the_workers_declare() -> None:
+    exchange = topology.exchange()
+    queues = [make(context) for context in CONTEXTS for make in (topology.dead_letters, topology.queue)]
+
+    assert [(one["name"], one["type"], one["durable"]) for one in BROKER["exchanges"]] == [
+        (exchange.name, exchange.type, exchange.durable)
+    ]
+    assert {one["name"]: one["arguments"] for one in BROKER["queues"]} == {
+        queue.name: queue.queue_arguments for queue in queues
+    }
+    assert {(one["destination"], one["routing_key"]) for one in BROKER["bindings"]} == {
+        (queue.name, key) for queue in queues for key in keys(queue)
+    }
+
+
+def keys(queue: Queue) -> set[str]:
+    return {bound.routing_key for bound in queue.bindings} or {queue.routing_key}
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_user_may_touch_what_bears_its_services_name_and_the_exchange(context: str) -> None:
+    own = [
+        *(topology.exchange().name, context, f"{context}.dead"),
+        *(f"{context}.celeryev", f"{context}.celeryev.4cbd2a22-5a5c-4b6a-a3a5-7a3c05f2a2ee"),
+        *(f"{context}.pidbox", f"reply.{context}.pidbox", f"{context}@host.example.{context}.pidbox"),
+        f"751b3cc8-4f76-3299-bb74-b00c8ad246f6.reply.{context}.pidbox",
+    ]
+    anothers = [
+        *("amq.default", "amq.topic", "celery", "celeryev", "celery.pidbox", f"{context}2", f"my{context}"),
+        *(name.replace(context, other) for other in set(CONTEXTS) - {context} for name in own[1:]),
+    ]
+
+    (may,) = [one for one in BROKER["permissions"] if one["user"] == context]
+
+    for right in ("configure", "write", "read"):
+        assert [name for name in own if not re.search(may[right], name)] == []
+        assert [name for name in anothers if re.search(may[right], name)] == []
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_user_may_announce_its_own_events_and_hear_what_it_listens_to(context: str) -> None:
+    announced = {event for event in registry.announced() if event.startswith(f"{context}.")}
+    heard = {*registry.subscriptions(context), context, f"{context}.dead"}
+    every = {*registry.announced(), *CONTEXTS, *(f"{one}.dead" for one in CONTEXTS), "#", "*.*.v1"}
+
+    (may,) = [one for one in BROKER["topic_permissions"] if one["user"] == context]
+
+    assert may["exchange"] == topology.exchange().name
+    assert {key for key in every if re.search(may["write"], key)} == {*announced, context, f"{context}.dead"}
+    assert {key for key in every if re.search(may["read"], key)} == heard
+
+
+# Both
 
 
 def test_compose_itself_accepts_the_file() -> None:
     if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], check=False).returncode:
         pytest.skip("docker compose is not installed here: the tests above read the file without it")
-    subprocess.run(["docker", "compose", "config", "--quiet"], cwd=ROOT, check=True)
+    for profile in ([], ["--profile", "services"]):
+        subprocess.run(["docker", "compose", *profile, "config", "--quiet"], cwd=ROOT, check=True)
 
 
 def test_image_copies_files_that_exist_and_does_not_run_as_root() -> None:

@@ -11,21 +11,28 @@ import pytest
 from django.db import OperationalError, connection
 from django.test import Client
 
+from project.service import CONTEXTS
 from tests.architecture.files import ROOT
 
 PRINT = """
 import json
 from django.conf import settings
 names = "SECRET_KEY DEBUG ALLOWED_HOSTS BROKER_URL CELERY_WORKER_ENABLE_REMOTE_CONTROL CELERY_WORKER_CONCURRENCY".split()
-database = {key: settings.DATABASES["default"].get(key) for key in ("ENGINE", "HOST", "OPTIONS")}
+names += "SESSION_COOKIE_NAME CSRF_COOKIE_NAME".split()
+database = {key: settings.DATABASES["default"].get(key) for key in ("ENGINE", "HOST", "NAME", "OPTIONS")}
 print(json.dumps({name: getattr(settings, name) for name in names} | {"database": database}))
 """
 
 
-def read_settings(**environment: str) -> "subprocess.CompletedProcess[str]":
+def python(*command: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     environment = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "project.settings", **environment}
-    command = [sys.executable, "-c", PRINT]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def read_settings(**environment: str) -> "subprocess.CompletedProcess[str]":
+    return python("-c", PRINT, **environment)
 
 
 def settings_with(**environment: str) -> dict[str, Any]:
@@ -77,6 +84,7 @@ def test_urls_choose_the_servers_and_empty_variables_count_as_unset() -> None:
         ({"SECRET_KEY": "s", "DEBUG": "maybe"}, "DEBUG is 'maybe'; set it to 1 or 0."),
         ({"SECRET_KEY": "s", "WORKER_CONCURRENCY": "many"}, "WORKER_CONCURRENCY is 'many'"),
         ({"SECRET_KEY": "s", "LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
+        ({"SECRET_KEY": "s", "SERVICE": "ledger"}, "Set it to one of orders, payments, inventory, shipping"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused_and_say_why(
@@ -86,6 +94,66 @@ def test_settings_that_cannot_be_meant_are_refused_and_say_why(
 
     assert result.returncode != 0
     assert said in result.stderr
+
+
+# One app as a service of its own
+
+INSPECT = """
+import json
+import sys
+import django
+from django.core.management import call_command
+django.setup()
+call_command("check", fail_level="WARNING")
+call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
+from django.apps import apps
+from django.contrib.admin import site
+from microworkflows import topology
+from project.celery import app
+print(json.dumps({
+    "contexts": topology.feeds(),
+    "imported": sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[1:])),
+    "installed": [config.label for config in apps.get_app_configs()],
+    "header": site.site_header,
+    "control": app.control.mailbox.namespace,
+}))
+"""
+
+
+@pytest.mark.parametrize("service", CONTEXTS)
+def test_service_has_its_own_app_and_the_kit_and_nothing_of_the_others(service: str, tmp_path: Path) -> None:
+    result = python("-c", INSPECT, *CONTEXTS, SERVICE=service, VAR_DIR=str(tmp_path))
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found["contexts"] == found["imported"] == [service]
+    assert {*CONTEXTS} & {*found["installed"]} == {service}
+    assert {"microworkflows", "django_outbox_pattern", "admin"} <= {*found["installed"]}
+    assert service in found["header"]
+    assert found["control"] == service
+
+
+def test_services_on_one_machine_share_the_broker_and_nothing_else(tmp_path: Path) -> None:
+    found = [settings_with(VAR_DIR=str(tmp_path), SERVICE=service) for service in CONTEXTS]
+
+    assert {one["BROKER_URL"] for one in found} == {f"embedded://{tmp_path}/broker"}
+    for what in ("SECRET_KEY", "SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME"):
+        assert len({one[what] for one in found}) == len(CONTEXTS)
+    assert [one["database"]["NAME"] for one in found] == [
+        str(tmp_path / service / "db.sqlite3") for service in CONTEXTS
+    ]
+
+
+def test_demo_says_that_it_needs_the_whole_shop(tmp_path: Path) -> None:
+    result = python("manage.py", "demo", SERVICE="payments", VAR_DIR=str(tmp_path), DEBUG="1")
+
+    assert result.returncode == 2
+    assert (
+        "SERVICE is 'payments', so only that app is here, and the demo needs the whole shop" in result.stderr
+    )
+
+
+# The addresses
 
 
 @pytest.mark.django_db
@@ -108,6 +176,15 @@ def test_health_names_a_database_that_does_not_answer(
     assert response.status_code == 503
     assert b"does not answer: OperationalError" in response.content
     assert b"db.example" not in response.content  # whoever asks learns no address
+
+
+@pytest.mark.django_db  # the end of a request looks after the connections
+def test_icon_that_browsers_ask_for_is_there(client: Client) -> None:
+    response = client.get("/favicon.ico", follow=True)
+    response.close()
+
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "image/svg+xml"
 
 
 def test_root_leads_to_the_admin(client: Client) -> None:

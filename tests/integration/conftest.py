@@ -12,7 +12,7 @@ from kombu import Connection
 
 from microworkflows.relay.loop import Relay
 from tests import servers
-from tests.conftest import _go_without as go_without
+from tests.conftest import go_without, vhost
 from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
 from tests.integration.support.node import Node
@@ -63,13 +63,7 @@ def database_through_proxy(database: str, database_proxy: Proxy) -> str:
 @pytest.fixture(scope="session")
 def probe_vhost(request: pytest.FixtureRequest) -> Iterator[str]:
     """Yield the broker URL of a virtual host that the integration tests share."""
-    try:
-        server = servers.rabbitmq()
-    except servers.MissingServerError as error:
-        go_without(error, request.config)
-    url = server.make_vhost()
-    yield url
-    server.delete_vhost(url)
+    yield from vhost(request)
 
 
 @pytest.fixture

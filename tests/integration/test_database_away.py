@@ -53,6 +53,27 @@ def test_database_away_for_seconds_while_events_come(
     assert worker.status is None
 
 
+def test_worker_that_is_told_to_stop_while_the_database_is_away_gives_its_messages_back(
+    worker: Process, database_proxy: Proxy, broker: Broker, database: str, tmp_path: Path
+) -> None:
+    database_proxy.vanish()
+    for number in range(12):  # two are in hand, others prefetched
+        broker.publish(cloud_event(number=number))
+    worker.says("database out of reach", times=4)
+
+    assert worker.stop(timeout=20) == 0
+
+    assert broker.count("probe") == 12
+    (tmp_path / "successor").mkdir()
+    launcher = Launcher(tmp_path / "successor", database=database, broker=broker.url)
+    try:
+        launcher.worker()
+        eventually(lambda: handled(12), what="everything handled")
+    finally:
+        launcher.end()
+    assert broker.count("probe.dead") == 0
+
+
 @pytest.mark.parametrize("gone", [False, True], ids=["connection cut", "server gone"])
 def test_database_cut_between_handler_and_commit(
     worker: Process, database_proxy: Proxy, broker: Broker, tmp_path: Path, gone: bool

@@ -13,6 +13,7 @@ from kombu import Producer
 from microworkflows import topology
 from microworkflows.models import InboxEvent
 from tests.integration.support.brokers import Broker, Seen
+from tests.integration.support.node import Node
 from tests.integration.support.probing import ask, cloud_event, effects
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
@@ -218,3 +219,72 @@ def test_dead_letters_may_be_shown_as_often_as_one_likes(worker: Process, shared
 
     assert dead(shared_broker).body == b"no JSON"
     assert (topology.dead_letters("probe").queue_arguments or {})["x-delivery-limit"] > 1_000
+
+
+@pytest.mark.parametrize(
+    ("body", "properties"),
+    [
+        pytest.param(cloud_event(), {"content_type": None}, id="no content type"),
+        pytest.param(b"\xff\xfe\x00", {"content_type": None}, id="no text and no content type"),
+        pytest.param(cloud_event(), {"headers": {"compression": "nonsense"}}, id="an unknown compression"),
+    ],
+)
+def test_dead_letter_that_is_brought_back_is_what_it_was(
+    worker: Process,
+    shared_broker: Broker,
+    shared_launch: Launcher,
+    body: str | bytes,
+    properties: dict[str, Any],
+) -> None:
+    if isinstance(body, str):
+        body = body.encode()
+    shared_broker.publish(body, **properties)
+    eventually(lambda: shared_broker.count("probe.dead") == 1)
+    dead_before = worker.output.count("dead letter in probe.dead")
+    assert "1  probe.dead" in shared_launch.run("dead_letters", "probe", "--show")
+
+    shared_launch.run("dead_letters", "probe", "--requeue")
+
+    worker.says("dead letter in probe.dead", times=dead_before + 1)  # it met the same door again
+    seen = dead(shared_broker)
+    assert seen.body == body
+    assert seen.properties.get("content_type") == properties.get("content_type", CLOUD_EVENT)
+
+
+def test_dead_letter_that_kombu_compressed_is_brought_back_and_handled(
+    worker: Process, shared_broker: Broker, shared_launch: Launcher
+) -> None:
+    body = cloud_event()
+    shared_broker.publish(
+        zlib.compress(body.encode()),
+        queue="probe.dead",
+        headers={"compression": "application/x-gzip", topology.DELIVERY_COUNT: topology.DELIVERY_LIMIT},
+        content_encoding="utf-8",
+    )
+
+    shared_launch.run("dead_letters", "probe", "--requeue")
+
+    eventually(lambda: effects() == [json.loads(body)["id"]], what="the effect")
+    assert shared_broker.count("probe.dead") == 0
+
+
+def test_dead_letter_stays_where_it_is_until_its_queue_confirms_to_have_it(
+    database: str, node: Node, tmp_path: Path
+) -> None:
+    broker = Broker(node.url)
+    launcher = Launcher(tmp_path, database=database, broker=node.url)
+    node.ctl("set_policy", "small", "^probe$", '{"max-length": 1}', "--apply-to", "queues")
+    try:
+        for number in range(30):  # a quorum queue takes some more until it says that it is full
+            broker.publish(cloud_event(number=number), queue="probe.dead")
+        eventually(lambda: broker.count("probe.dead") == 30)
+
+        command = launcher.manage("dead_letters", "probe", "--requeue")
+
+        assert command.wait() == 1
+        assert "does not take the message back" in command.output
+        eventually(lambda: broker.count("probe") + broker.count("probe.dead") == 30, what="all of them")
+        assert broker.count("probe.dead") > 0
+    finally:
+        node.ctl("clear_policy", "small")
+        launcher.end()

@@ -68,3 +68,18 @@ def test_retries_come_due_while_events_never_end(
 
     eventually(lambda: InboxEvent.objects.get().due_at > timezone.now() + timedelta(seconds=10))
     assert OutboxEvent.objects.pending().exists()
+
+
+def test_waiting_message_whose_microworkflow_is_no_more_is_delivered_once_more_and_parked(
+    failing: dict[str, object], relay: StartRelay, broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.1, "REDELIVERY_LEASE": 0.5}
+    InboxEvent.objects.update(msg_id=f"probe.answer_long_ago:{failing['id']}")
+
+    relay(broker.url)
+
+    (row,) = eventually(lambda: list(InboxEvent.objects.parked()), what="a parked message")
+    assert "There is no microworkflow probe.answer_long_ago any more" in (row.error or "")
+    assert row.attempts == 1
+    (seen,) = broker.take("probe", 1, quiet=2)
+    assert seen.event["id"] == failing["id"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.support.probing import CREATE
-from tests.integration.support.processes import Launcher, exists, relays_of
+from tests.integration.support.processes import Launcher, exists, pool_of, relays_of
 from tests.integration.support.waiting import eventually
 
 pytestmark = pytest.mark.acceptance
@@ -92,6 +92,7 @@ def test_flow_runs_through_the_embedded_broker_whatever_is_killed(files: Files) 
     )
     eventually(lambda: len(files.effects("probe.answer")) > 10, timeout=40)
 
+    os.kill(pool_of(workers[0].pid)[0], signal.SIGKILL)
     (relay,) = relays_of(workers[0].pid)
     os.kill(relay, signal.SIGKILL)
     eventually(lambda: len(files.effects("probe.answer")) > 30, timeout=40)

@@ -11,7 +11,7 @@ from django.db import connection
 
 from microworkflows.cloudevents import Metadata
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.topology import DELIVERY_LIMIT
+from microworkflows.topology import DELIVERY_COUNT, DELIVERY_LIMIT
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import ask, cloud_event, effects
 from tests.integration.support.processes import Launcher, Process, exists, pool_of, relays_of
@@ -239,3 +239,29 @@ def test_message_that_kills_its_process_each_time_ends_in_the_dead_letters(
     assert runs(deadly) + dead_here == DELIVERY_LIMIT + 1
     (meta,) = ask()
     eventually(lambda: handled(meta))
+
+
+def test_message_that_failed_and_then_kills_its_process_each_time_is_parked(
+    worker: Process, shared_broker: Broker, tmp_path: Path
+) -> None:
+    """Its inbox row waits: as a dead letter of the broker it would be redelivered, and kill, for ever."""
+    trace = tmp_path / "trace"
+    (meta,) = ask(behaviour="fail_then_die", file=str(trace))
+    eventually(lambda: runs(trace) >= 3, timeout=40, what="a failure and two deaths")
+    celery = Celery(broker=shared_broker.url, set_as_current=False)
+    celery.control.cancel_consumer("probe", reply=True, timeout=3, limit=1)
+
+    deliveries = 0
+    while deliveries < DELIVERY_LIMIT - 1:
+        with shared_broker.channel() as channel:  # as above, it dies here
+            if message := channel.basic_get("probe"):
+                deliveries = message.headers.get(DELIVERY_COUNT, 0)
+    died = runs(trace)
+    celery.control.add_consumer("probe", reply=True, timeout=3, limit=1)
+    celery.close()
+
+    (row,) = eventually(lambda: parked(meta), what="a parked message")
+    assert row.attempts == 2
+    assert (row.error or "").startswith("ProcessDiedError: ")
+    assert runs(trace) == died
+    assert shared_broker.count("probe.dead") == 0

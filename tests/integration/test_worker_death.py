@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -94,6 +95,26 @@ def test_worker_that_is_asked_to_stop_finishes_what_it_handles(launch: Launcher,
     assert handled(1)
     eventually(lambda: not exists(relay), what="the relay gone")
     assert len(trace.read_text().splitlines()) == 1
+
+
+def test_worker_that_is_asked_to_stop_relays_what_its_last_handlers_recorded(
+    launch: Launcher, broker: Broker, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    worker = launch.worker()
+    ask(behaviour="hold_emit", file=str(trace))
+    eventually(trace.exists)
+
+    worker.send(signal.SIGTERM)
+    worker.says("Warm shutdown")
+    time.sleep(1)  # so that whatever is ended before the pool has ended
+    ask(20, start=1, behaviour="trace", file=str(tmp_path / "other"))
+    Path(f"{trace}.go").touch()
+
+    assert worker.wait() == 0
+    assert not OutboxEvent.objects.pending().exists()
+    assert broker.count("echo") == 22
+    assert broker.count("probe") == 20
 
 
 def test_two_workers_on_one_queue_and_duplicates_of_everything_have_each_effect_once(

@@ -6,6 +6,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from celery.exceptions import Reject
 from django.db import OperationalError
 from kombu import Message
 
@@ -16,7 +17,7 @@ from microworkflows.worker import consumer, serializer, tasks
 EVENT = {"specversion": "1.0", "id": "1", "source": "/tills", "type": "tills.closed.v1", "data": {"till": 7}}
 
 
-def _message(body: Any, *, content_type: str = "application/cloudevents+json", **headers: str) -> Message:
+def _message(body: Any, *, content_type: str = "application/cloudevents+json", **headers: Any) -> Message:
     return Message(
         body=json.dumps(body),
         content_type=content_type,
@@ -40,6 +41,16 @@ def test_cloudevent_becomes_a_call_of_the_receiving_task_for_this_context(conten
     assert call["args"][0]["data"] == {"till": 7}
     assert call["id"] == f"desk:{call['args'][0]['id']}"
     assert call["shadow"] == "tills.closed.v1"
+
+
+@pytest.mark.parametrize(("deliveries", "last"), [(None, False), (19, False), (20, True)])
+def test_last_delivery_is_told_to_the_task(deliveries: int | None, last: bool) -> None:
+    headers: dict[str, Any] = {} if deliveries is None else {"x-delivery-count": deliveries}
+    message = _message(EVENT, **headers)
+
+    consumer._admit(message, context="desk")
+
+    assert message.payload["kwargs"].get("last_delivery", False) is last
 
 
 @pytest.mark.parametrize(
@@ -79,6 +90,20 @@ def test_task_waits_for_the_database_and_acks_nothing_meanwhile(monkeypatch: pyt
 
     assert received.call_count == 3
     assert waits == [0.5, 1.0]
+
+
+def test_task_gives_its_message_back_when_the_worker_stops_and_the_database_is_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inbox, "receive", mock.Mock(side_effect=OperationalError("gone")))
+    monkeypatch.setattr(tasks, "close_old_connections", lambda: None)
+    monkeypatch.setattr(tasks, "_stopping", bytearray(1))
+    tasks._tell_the_pool()
+
+    with pytest.raises(Reject) as given_back:
+        tasks.receive(EVENT, context="desk")
+
+    assert vars(given_back.value)["requeue"] is True
 
 
 def _raise_or_return(answer: Exception | None) -> None:

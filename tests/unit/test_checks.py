@@ -46,6 +46,23 @@ def test_e002_outbox_and_inbox_apart() -> None:
         assert _ids(checks.check_database) == ["microworkflows.E002"]
 
 
+@pytest.mark.parametrize(
+    ("driver", "version", "expected"),
+    [
+        ("psycopg", "3.2.4", []),
+        ("psycopg", "3.10.0.dev1", []),
+        ("psycopg", "3.2.3", ["microworkflows.E003"]),
+        ("psycopg2", "2.9.10 (dt dec pq3 ext lo64)", ["microworkflows.E003"]),
+    ],
+)
+def test_e003_driver_that_loses_notifications(driver: str, version: str, expected: list[str]) -> None:
+    database = SimpleNamespace(__name__=driver, __version__=version)
+    connection = SimpleNamespace(vendor="postgresql", Database=database)
+
+    with mock.patch.object(checks, "connections", {"default": connection}):
+        assert _ids(checks.check_driver) == expected
+
+
 def test_e010_type_announced_twice(post: SimpleNamespace) -> None:
     assert _ids(checks.check_duplicate_types) == []
 

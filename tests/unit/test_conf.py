@@ -32,10 +32,18 @@ def test_unknown_setting_is_refused_with_the_known_ones(settings: Settings) -> N
         {"RELAY_BATCH": 0.5},
         {"RETRY_DELAY": float("nan")},
         {"RETRY_DELAY": float("inf")},
+        {"RETRY_DELAY": [1, 2]},
     ],
 )
 def test_value_out_of_range_is_refused_by_name(settings: Settings, wrong: dict[str, object]) -> None:
     settings.MICROWORKFLOWS = wrong
 
     with pytest.raises(ImproperlyConfigured, match=next(iter(wrong))):
+        conf.current()
+
+
+def test_settings_that_are_no_dictionary_are_refused(settings: Settings) -> None:
+    settings.MICROWORKFLOWS = ["EXCHANGE"]
+
+    with pytest.raises(ImproperlyConfigured, match="it must be a dictionary"):
         conf.current()

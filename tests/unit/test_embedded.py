@@ -435,6 +435,7 @@ def test_delivery_says_which_queue_it_comes_from_and_whether_it_came_before(
         "exchange": "events", "routing_key": ACCEPTED, "queue": "payments", "redelivered": False,
     }  # fmt: skip
     assert second.delivery_info["redelivered"] is True
+    assert second.headers["x-delivery-count"] == 1
     assert second.payload == {"n": 1}
 
 

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from microworkflows import DomainEvent, PermanentError, inbox, microworkflow
+from microworkflows import DomainEvent, PermanentError, handling, inbox, microworkflow
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import store
@@ -185,7 +185,7 @@ def test_replayed_message_has_all_its_attempts_again(post: SimpleNamespace, flow
     flow.run(keep_failures=True)
     post.fail = None
 
-    assert inbox.replay(flow.parked) == 1
+    assert InboxEvent.objects.parked().replay() == 1
 
     assert [(row.attempts, row.due_at <= timezone.now()) for row in flow.waiting] == [(0, True)]
     flow.retry()
@@ -196,7 +196,7 @@ def test_replay_leaves_handled_messages_alone(post: SimpleNamespace, flow: Flow)
     flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
 
-    assert inbox.replay(InboxEvent.objects.all()) == 0
+    assert InboxEvent.objects.all().replay() == 0
 
     assert len(post.calls) == 2
 
@@ -218,7 +218,7 @@ def test_message_parked_before_its_microworkflow_existed_is_received_anew_when_r
 ) -> None:
     flow.record(post.LetterWritten(letter_id=uuid4()))
     inbox.receive(OutboxEvent.objects.get().body, context="archive")
-    inbox.replay(flow.parked)
+    InboxEvent.objects.parked().replay()
     (message,) = store.due_retries("archive", limit=10, now=timezone.now())
 
     store.mark_retries(Outcome(confirmed=[message.id]), now=timezone.now())
@@ -234,7 +234,7 @@ def test_redelivered_message_is_leased_and_due_again_if_nothing_comes_of_it(
     post.fail = ValueError("no ink")
     flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run(keep_failures=True)
-    inbox.replay(flow.waiting)
+    InboxEvent.objects.waiting().replay()
     now = timezone.now()
     (message,) = store.due_retries("desk", limit=10, now=now)
 
@@ -258,7 +258,7 @@ def test_failure_that_cannot_be_kept_reaches_the_worker_which_must_not_ack(
     gone = OperationalError("server closed the connection unexpectedly")
 
     with (
-        mock.patch.object(inbox, "_handle", side_effect=gone),
+        mock.patch.object(handling, "handle", side_effect=gone),
         mock.patch.object(transaction, "atomic", side_effect=gone),
         pytest.raises(inbox.DATABASE_DOWN),
     ):
@@ -271,7 +271,7 @@ def test_late_failure_of_a_message_that_another_worker_handled_changes_nothing(
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
 
-    with mock.patch.object(inbox, "_handle", side_effect=ValueError("late")):
+    with mock.patch.object(handling, "handle", side_effect=ValueError("late")):
         flow.deliver(meta)
 
     assert flow.waiting == flow.parked == []
@@ -343,7 +343,7 @@ def test_database_that_takes_no_writes_is_waited_for(
     flow.record(post.LetterWritten(letter_id=uuid4()))
 
     with (
-        mock.patch.object(inbox, "_handle", side_effect=error),
+        mock.patch.object(handling, "handle", side_effect=error),
         mock.patch.object(transaction, "atomic", side_effect=error),
         pytest.raises(inbox.DATABASE_DOWN),
     ):

@@ -118,7 +118,7 @@ def test_replayed_delivery_is_due_at_once(post: SimpleNamespace, flow: Flow) -> 
     post.fail = PermanentError("torn")
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run(keep_failures=True)
-    inbox.replay(flow.parked)
+    InboxEvent.objects.parked().replay()
 
     (delivery,) = journeys.journey(meta.correlation_id).deliveries
 
@@ -209,6 +209,20 @@ def test_event_of_another_service_is_part_of_the_journey_of_what_it_caused(
     assert (stamped.cause, stamped.emitted_by) == ("Letter written", "desk.stamp_letter")
 
 
+def test_event_of_another_service_that_caused_nothing_here_is_part_of_the_journey_too(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    OutboxEvent.objects.all().delete()  # as if another service had recorded all of it
+
+    steps = journeys.journey(meta.correlation_id).steps
+
+    assert {step.relay.status for step in steps} == {RelayStatus.FOREIGN}
+    assert steps[0].id == meta.id
+    assert steps[0].deliveries
+
+
 def test_foreign_cause_whose_id_is_no_uuid_does_no_harm(post: SimpleNamespace, flow: Flow) -> None:
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     row = OutboxEvent.objects.get(pk=meta.id)
@@ -258,6 +272,22 @@ def test_journey_takes_two_queries_however_long_it_is(
 
     assert len(journey.steps) == 9
     assert journey.handled == len(journey.deliveries) == 12
+
+
+def test_long_flow_is_cut_after_its_first_events(
+    post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *_ = (
+        flow.record(post.LetterWritten(letter_id=uuid4()), correlation_id="letters") for _ in range(3)
+    )
+    assert not journeys.journey("letters").cut
+    monkeypatch.setattr(journeys, "MOST_EVENTS", 2)
+
+    journey = journeys.journey("letters")
+
+    assert journey.cut
+    assert len(journey.steps) == 2
+    assert journey.steps[0].id == first.id
 
 
 def test_unknown_flow_has_no_steps(empty_registry: None) -> None:

@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django_outbox_pattern.models import Published, Received
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError
+from microworkflows import DomainEvent, PermanentError, journeys
 from microworkflows.admin import InboxEventAdmin, JourneyAdminMixin, OutboxEventAdmin, counts
 from microworkflows.admin.badges import badge
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -244,6 +244,71 @@ def test_journey_links_to_no_page_that_the_user_may_not_see(
     assert "/microworkflows/" not in response.content.decode()
 
 
+def test_payload_and_what_the_broker_said_are_for_those_who_may_see_the_outbox(
+    login: Login, post: SimpleNamespace, flow: Flow, letter: Group
+) -> None:
+    event_id = written(post, flow)
+    headers = {"microworkflow": None, "error": "nacked by the broker"}
+    OutboxEvent.objects.filter(pk=event_id).update(
+        status=OutboxEvent.Status.PENDING, retry=2, headers=headers
+    )
+    client = login("view_group", "view_inboxevent")
+    url = reverse("admin:auth_group_journey", args=[letter.pk])
+
+    before = text_of(client.get(url))
+    User.objects.get(username="clerk").user_permissions.add(
+        Permission.objects.get(codename="view_outboxevent")
+    )
+    after = text_of(client.get(url))
+
+    for text in (before, after):
+        assert "Letter written pending" in text
+        assert "The broker refused it 2 times." in text
+    for detail in ("letter_id", "nacked by the broker"):
+        assert detail not in before
+        assert detail in after
+
+
+def test_errors_are_for_those_who_may_see_the_inbox(
+    login: Login, post: SimpleNamespace, flow: Flow, letter: Group
+) -> None:
+    written(post, flow, fail=ConnectionError("card 4711 refused"))
+    client = login("view_group", "view_outboxevent")
+    url = reverse("admin:auth_group_change", args=[letter.pk])
+
+    before = text_of(client.get(url))
+    User.objects.get(username="clerk").user_permissions.add(
+        Permission.objects.get(codename="view_inboxevent")
+    )
+    after = text_of(client.get(url))
+
+    for text in (before, after):
+        assert "desk.stamp_letter waiting" in text
+        assert "Attempt 1 failed. Next attempt at" in text
+    assert "4711" not in before
+    assert "ConnectionError: card 4711 refused" in after
+
+
+def test_journey_of_a_long_flow_says_that_it_is_cut_and_where_the_rest_is(
+    login: Login, post: SimpleNamespace, flow: Flow, letter: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journeys, "MOST_EVENTS", 1)
+    written(post, flow)
+    client = login("view_group")
+    url = reverse("admin:auth_group_change", args=[letter.pk])
+
+    text = text_of(client.get(url))
+    User.objects.get(username="clerk").user_permissions.add(
+        Permission.objects.get(codename="view_outboxevent")
+    )
+    html = client.get(url).content.decode()
+
+    assert "a long flow its first 1 event, 1 of 1 delivery handled" in text
+    assert "The events after them are not shown here; the outbox lists them all." in text
+    assert "settled" not in text
+    assert reverse("admin:microworkflows_outboxevent_changelist") + "?q=letter-1" in html
+
+
 def test_journey_of_unheard_and_refused_events_says_what_to_do(
     admin_client: Client, post: SimpleNamespace, flow: Flow, letter: Group
 ) -> None:
@@ -364,6 +429,16 @@ def test_inbox_is_filtered_and_searched(admin_client: Client, post: SimpleNamesp
     assert found(q="letter-2") == {parked}
     assert found(q="file_letter") == {filed}
     assert found(q="letter_written") == {stamped, parked}
+
+
+def test_messages_of_a_long_flow_are_all_found(
+    admin_client: Client, post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journeys, "MOST_EVENTS", 1)
+    written(post, flow)
+
+    assert len(listed(admin_client, "outboxevent", q="letter-1")) == 2
+    assert len(listed(admin_client, "inboxevent", q="letter-1")) == 2
 
 
 def test_message_of_a_flow_whose_outbox_is_elsewhere_is_found_by_its_flow(

@@ -128,7 +128,7 @@ def test_unheard_events_alone_are_relayed_again(post: SimpleNamespace) -> None:
     OutboxEvent.objects.filter(pk=relayed.pk).update(status=OutboxEvent.Status.RELAYED)
     OutboxEvent.objects.filter(pk=unheard.pk).update(status=OutboxEvent.Status.UNHEARD)
 
-    assert outbox.relay_again(OutboxEvent.objects.all()) == 1
+    assert OutboxEvent.objects.all().relay_again() == 1
 
     assert OutboxEvent.objects.pending().count() == 2
     assert OutboxEvent.objects.get(pk=relayed.pk).status == OutboxEvent.Status.RELAYED

@@ -124,3 +124,25 @@ def test_nacked_message_stays_pending_with_backoff_and_the_reason(post: SimpleNa
     assert rows[confirmed].status == OutboxEvent.Status.RELAYED
     assert rows[unheard].status == OutboxEvent.Status.UNHEARD
     assert [message.id for message in store.due_events("letters", limit=9, now=now)] == [untold]
+
+
+def test_error_that_nobody_foresaw_ends_neither_a_relay_nor_its_neighbour(
+    post: SimpleNamespace, relay: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours, _ = relay(lambda message: None)
+    monkeypatch.setattr("microworkflows.relay.loop.random.uniform", lambda low, high: 0.01)
+    rounds: Any = iter([RuntimeError("a bug"), RuntimeError("a bug"), None])
+
+    def lead() -> None:
+        if (error := next(rounds)) is not None:
+            raise error
+        ours._stop.set()
+
+    monkeypatch.setattr(ours, "_lead", lead)
+
+    ours.run()
+
+    crashes = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert len(crashes) == 2
+    assert all(record.exc_info and "a bug" in record.getMessage() for record in crashes)
+    assert not list(rounds)

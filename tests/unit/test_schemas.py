@@ -1,9 +1,9 @@
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from microworkflows import DomainEvent, IncomingEvent
 from microworkflows.schemas import misfits
@@ -22,6 +22,53 @@ class LineWithColour(Line):
     colour: str
 
 
+class Category(BaseModel):
+    """Recursive, directly and through a list."""
+
+    name: str
+    parent: "Category | None"
+    children: "list[Category]"
+
+
+class CategoryName(BaseModel):
+    name: str
+    children: "list[CategoryName]"
+
+
+class CategoryNumber(BaseModel):
+    name: int
+    parent: "CategoryNumber | None"
+
+
+class Card(BaseModel):
+    kind: Literal["card"]
+    digits: str
+
+
+class Voucher(BaseModel):
+    kind: Literal["voucher"]
+    code: str
+
+
+class CardAlone(BaseModel):
+    kind: Literal["card"]
+
+
+class CardDigits(BaseModel):
+    kind: Literal["card"]
+    digits: str
+    expiry: str | None = None
+
+
+class VoucherNumber(BaseModel):
+    kind: Literal["voucher"]
+    code: int
+
+
+Means = Annotated[Card | Voucher, Field(discriminator="kind")]
+MeansRead = Annotated[Voucher | CardDigits, Field(discriminator="kind")]
+
+
 @pytest.mark.parametrize(
     ("announced", "read"),
     [
@@ -38,6 +85,16 @@ class LineWithColour(Line):
         (Line | None, Sku | None),
         (int, Any),
         (list[Line], list[Any]),
+        (Category, Category),
+        (Category, CategoryName),
+        (Means, Means),
+        (Means, MeansRead),
+        (Means | None, MeansRead | None),
+        (list[Means], list[Card | Voucher]),
+        (Card, Means),
+        (Literal["EUR"], Literal["EUR", "USD"]),
+        (Literal["EUR"], str),
+        (str, Literal["EUR"]),
     ],
 )
 def test_reading_that_asks_for_no_more_than_is_announced_fits(
@@ -56,6 +113,14 @@ def test_reading_that_asks_for_no_more_than_is_announced_fits(
         (list[str], list[int], "value[] may be string but is read as integer"),
         (list[Line], list[LineWithColour], "value[].colour is required but not announced"),
         (Line, LineWithColour, "value.colour is required but not announced"),
+        (Category, CategoryNumber, "value.name may be string but is read as integer"),
+        (Means, CardAlone, "value.kind may be string ('voucher') but is read as string ('card')"),
+        (Means, Card | VoucherNumber, "value.code may be string but is read as integer"),
+        (
+            Literal["EUR", "GBP"],
+            Literal["EUR", "USD"],
+            "value may be string ('EUR', 'GBP') but is read as string ('EUR', 'USD')",
+        ),
     ],
 )
 def test_reading_that_asks_for_more_is_told_which_field_and_why(
@@ -73,6 +138,18 @@ def test_optional_fields_of_the_reading_need_not_be_announced(empty_registry: No
         extra: str = ""
 
     assert misfits(reading=Read, announced=Announced) == []
+
+
+def test_event_that_contains_itself_is_compared_too(empty_registry: None) -> None:
+    class Announced(DomainEvent, type="a.b.v1"):
+        name: str
+        inner: "Announced | None"
+
+    class Read(IncomingEvent, type="a.b.v1"):
+        name: int
+        inner: "Read | None"
+
+    assert misfits(reading=Read, announced=Announced) == ["name may be string but is read as integer"]
 
 
 def test_every_reading_of_the_shop_fits() -> None:

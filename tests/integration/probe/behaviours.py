@@ -55,6 +55,13 @@ def fail_at_first(event: Asked) -> None:
         raise RuntimeError(f"failed on purpose, run {run}")
 
 
+def fail_then_die(event: Asked) -> None:
+    if leave_trace(event) == 1:
+        raise RuntimeError("failed on purpose, run 1")
+    time.sleep(0.1)  # as above
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def refuse(event: Asked) -> None:
     raise PermanentError("refused on purpose")
 
@@ -90,8 +97,10 @@ BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "trace": leave_trace,
     "pause": lambda event: time.sleep(0.05),
     "hold": hold,
+    "hold_emit": hold,
     "die": die_at_first,
     "fail": fail_at_first,
+    "fail_then_die": fail_then_die,
     "refuse": refuse,
     "end": end_python,
     "swallow": swallow,

@@ -7,4 +7,4 @@ from tests.integration.probe.events import Answered, Asked
 def answer(event: Asked) -> Answered | None:
     effect("probe.answer", event)
     BEHAVIOURS[event.behaviour](event)
-    return Answered(number=event.number) if event.behaviour == "emit" else None
+    return Answered(number=event.number) if event.behaviour in {"emit", "hold_emit"} else None

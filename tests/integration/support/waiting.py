@@ -10,7 +10,7 @@ Found = TypeVar("Found")
 def eventually(
     look: Callable[[], Found],
     *,
-    timeout: float = 20,
+    timeout: float = 45,
     what: str = "",
     every: float = 0.03,
 ) -> Found:

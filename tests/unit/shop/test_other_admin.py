@@ -39,7 +39,7 @@ def sold(draft: Draft, flow: Flow) -> None:
         (Payment, ["Received", "Declined: card declined", "Refunded"]),
         (Reservation, ["Issued", "Dropped", "Out of stock"]),
         (Shipment, ["Scheduled"]),
-        (Destination, ["Shipped", "Items awaited"]),
+        (Destination, ["Shipped", "Not shipped"]),
         (StockItem, ["In stock", "Last pieces", "None available"]),
     ],
 )
@@ -59,6 +59,15 @@ def test_waiting_reservation_says_for_what(admin_client: Client, draft: Draft, f
 
     assert '<span class="mw-badge mw-badge--busy">Waiting for the payment</span>' in shown
     assert "1 × MUG-STONE-350, 2 × TEA-SENCHA-100" in shown
+
+
+def test_destination_says_that_it_waits_for_the_items(admin_client: Client, draft: Draft, flow: Flow) -> None:
+    orders.place_order(order=draft())
+    flow.run(contexts=["shipping"])
+
+    shown = admin_client.get(url(Destination, "changelist")).content.decode()
+
+    assert ">Items awaited</span>" in shown
 
 
 def test_destination_without_an_address_says_so(admin_client: Client, draft: Draft) -> None:

@@ -27,6 +27,14 @@ def reserved(order_id: UUID) -> Any:
     return workflows.schedule_shipment(events.ItemsReserved(order_id=order_id))
 
 
+def declined(order_id: UUID) -> Any:
+    return workflows.forget_declined(events.PaymentDeclined(order_id=order_id))
+
+
+def out_of_stock(order_id: UUID) -> Any:
+    return workflows.forget_out_of_stock(events.OutOfStock(order_id=order_id))
+
+
 @pytest.mark.parametrize("steps", list(itertools.permutations([accepted, reserved])))
 def test_whichever_news_comes_second_schedules(db: None, steps: tuple[Step, Step]) -> None:
     order_id = uuid4()
@@ -51,6 +59,41 @@ def test_repeated_news_schedules_once(db: None, steps: tuple[Step, ...]) -> None
 
     assert len([event for event in emitted if event is not None]) == 1
     assert Shipment.objects.count() == 1
+
+
+@pytest.mark.parametrize("end", [declined, out_of_stock])
+@pytest.mark.parametrize("order", list(dict.fromkeys(itertools.permutations([0, 0, 1, 1]))))
+def test_address_of_an_order_that_goes_nowhere_is_not_kept(
+    db: None, end: Step, order: tuple[int, ...]
+) -> None:
+    order_id = uuid4()
+
+    for step in order:
+        (accepted, end)[step](order_id)
+
+    destination = Destination.objects.get()
+    assert (destination.dropped, destination.noted) == (True, False)
+    assert (destination.name, destination.street, destination.postcode, destination.city) == ("", "", "", "")
+    assert str(destination) == "(address dropped)"
+
+
+def test_items_of_an_order_that_goes_nowhere_are_not_sent(db: None) -> None:
+    order_id = uuid4()
+
+    emitted = [step(order_id) for step in (accepted, declined, reserved)]
+
+    assert emitted == [None, None, None]
+    assert Shipment.objects.count() == 0
+
+
+def test_address_of_a_parcel_that_is_under_way_is_kept(db: None) -> None:
+    order_id = uuid4()
+    accepted(order_id)
+    reserved(order_id)
+
+    declined(order_id)
+
+    assert Shipment.objects.get().destination.name == "Sample Customer"
 
 
 def test_orders_have_shipments_of_their_own(db: None) -> None:

@@ -12,7 +12,7 @@ from microworkflows.testing import Flow
 from orders import operations
 from orders.models import Order
 from payments.models import Payment
-from shipping.models import Shipment
+from shipping.models import Destination, Shipment
 from tests.unit.shop.conftest import Draft
 
 ANNOUNCED = {
@@ -86,7 +86,7 @@ def test_shipped_order_took_its_pieces_off_the_shelf(draft: Draft, flow: Flow) -
 
 
 @pytest.mark.parametrize(("wish", "end"), WAYS[2:])
-def test_cancelled_order_leaves_stock_and_money_as_they_were(
+def test_cancelled_order_leaves_stock_and_money_as_they_were_and_no_address_in_shipping(
     draft: Draft, flow: Flow, wish: dict[str, Any], end: str
 ) -> None:
     before = stock()
@@ -97,6 +97,7 @@ def test_cancelled_order_leaves_stock_and_money_as_they_were(
     assert stock() == before
     assert Payment.objects.get().state in {Payment.State.DECLINED, Payment.State.REFUNDED}
     assert Shipment.objects.count() == 0
+    assert Destination.objects.get().name == ""
 
 
 def test_slow_bank_pays_after_some_tries(draft: Draft, flow: Flow, settings: Settings) -> None:

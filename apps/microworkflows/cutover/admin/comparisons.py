@@ -1,0 +1,137 @@
+"""Shadow comparisons in the admin: where the new microworkflow did what the legacy step did, and where it did not."""
+
+import json
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.utils import quote
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from microworkflows import conf
+from microworkflows.admin import badges, texts
+from microworkflows.admin.journeys import flow_link, journey_link
+from microworkflows.cutover import exporting
+from microworkflows.cutover.admin.reading import ReadOnlyAdmin
+from microworkflows.cutover.models import ShadowComparison
+
+
+class ContextFilter(admin.SimpleListFilter):
+    """By the context whose microworkflow ran."""
+
+    title = "context"
+    parameter_name = "context"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer each context that is being handed over."""
+        return [(context, context) for context in conf.current().cutover]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep what is the chosen context's."""
+        value = self.value()
+        return queryset if value is None else queryset.filter(workflow__startswith=f"{value}.")
+
+
+@admin.register(ShadowComparison)
+class ShadowComparisonAdmin(ReadOnlyAdmin):
+    """Every comparison, newest first; what differs is shown side by side."""
+
+    list_display = ["workflow_and_event", "outcome_badge", "time_and_date", "times", "journey"]
+    list_filter = ["outcome", ContextFilter, "workflow"]
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ["correlation_id", "event_type"]
+    search_help_text = "Correlation id of a flow, or part of a type"
+    ordering = ["-pk"]
+    actions = ["export_as_json"]
+    readonly_fields = [
+        "workflow",
+        "outcome_badge",
+        "side_by_side",
+        "event",
+        "flow",
+        "when",
+        "times",
+    ]
+    fields = [*readonly_fields]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Comparisons that were looked at may go; nothing depends on them."""
+        return request.user.has_perm("microworkflows_cutover.delete_shadowcomparison")
+
+    @admin.action(description="Export as JSON", permissions=["view"])
+    def export_as_json(self, request: HttpRequest, queryset: QuerySet[ShadowComparison]) -> HttpResponse:
+        """Download the selected comparisons."""
+        rows = [exporting.plain(comparison) for comparison in queryset]
+        return HttpResponse(
+            json.dumps(rows, indent=2, ensure_ascii=False),
+            content_type="application/json",
+            headers={"Content-Disposition": 'attachment; filename="shadow-comparisons.json"'},
+        )
+
+    @admin.display(description="outcome", ordering="outcome")
+    def outcome_badge(self, obj: ShadowComparison) -> SafeString:
+        """Outcome as a badge."""
+        return badges.badge(obj.outcome)
+
+    @admin.display(description="microworkflow", ordering="workflow")
+    def workflow_and_event(self, obj: ShadowComparison) -> SafeString:
+        """Label of the microworkflow, and below it the type of the event."""
+        return format_html('<code>{}</code><span class="mw-under">{}</span>', obj.workflow, obj.event_type)
+
+    @admin.display(description="compared", ordering="pk")
+    def time_and_date(self, obj: ShadowComparison) -> SafeString:
+        """Local time and date, for the list."""
+        return texts.time_over_date(obj.compared_at)
+
+    @admin.display(description="compared")
+    def when(self, obj: ShadowComparison) -> str:
+        """Local date and time."""
+        return texts.local_datetime(obj.compared_at)
+
+    @admin.display(description="time taken")
+    def times(self, obj: ShadowComparison) -> SafeString:
+        """How long each run took."""
+        return format_html(
+            '<span class="mw-line">legacy {}</span><br><span class="mw-line">shadow {}</span>',
+            _milliseconds(obj.legacy_microseconds),
+            _milliseconds(obj.shadow_microseconds),
+        )
+
+    @admin.display(description="see also")
+    def journey(self, obj: ShadowComparison) -> SafeString:
+        """To the journey of the flow."""
+        return journey_link(obj.correlation_id, site=self.admin_site.name)
+
+    @admin.display(description="differences")
+    def side_by_side(self, obj: ShadowComparison) -> SafeString:
+        """What the legacy step did, and what the microworkflow would have done."""
+        return render_to_string("admin/microworkflows_cutover/differences.html", {"comparison": obj})
+
+    @admin.display(description="event")
+    def event(self, obj: ShadowComparison) -> SafeString:
+        """Its type, and its id with a link to the outbox."""
+        url = reverse(
+            "admin:microworkflows_outboxevent_change",
+            args=[quote(obj.event_id)],
+            current_app=self.admin_site.name,
+        )
+        return format_html(
+            '<code class="mw-id">{}</code> <a href="{}"><code class="mw-id">{}</code></a>',
+            obj.event_type,
+            url,
+            obj.event_id,
+        )
+
+    @admin.display(description="flow")
+    def flow(self, obj: ShadowComparison) -> SafeString:
+        """Correlation id, with a link to the journey."""
+        return flow_link(obj.correlation_id, site=self.admin_site.name)
+
+
+def _milliseconds(microseconds: int) -> str:
+    return f"{microseconds / 1000:.1f} ms"

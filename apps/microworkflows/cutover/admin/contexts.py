@@ -1,0 +1,144 @@
+"""The page of the cut-over: what each context does at present, how that goes, and the buttons to go on or back."""
+
+from typing import Any
+
+from celery import current_app
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBadRequest,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from microworkflows.admin import texts
+from microworkflows.cutover import switch
+from microworkflows.cutover.admin.reading import ReadOnlyAdmin
+from microworkflows.cutover.models import ContextMode, ModeChange
+from microworkflows.cutover.overview import NEWEST, overview
+from microworkflows.cutover.switch import CutoverRefusedError, Setting
+from microworkflows.stamps import Mode
+
+_LAST_CHANGES = 20
+
+
+@admin.register(ContextMode)
+class ContextModeAdmin(ReadOnlyAdmin):
+    """All contexts on one page, those without a row too; their modes are changed by buttons."""
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether this user may press the buttons."""
+        return request.user.has_perm("microworkflows_cutover.change_contextmode")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what the buttons post to."""
+        change = path(
+            "<str:context>/switch/",
+            self.admin_site.admin_view(self.switch_view),
+            name="microworkflows_cutover_switch",
+        )
+        return [change, *super().get_urls()]
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the page."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        user = request.user
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Cut-over",
+            "opts": self.opts,
+            "media": self.media,
+            "mw_overview": overview(now=timezone.now()),
+            "mw_newest": f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}"),
+            "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
+            "mw_celery_app": current_app.main,
+            "mw_may_switch": self.has_change_permission(request),
+            "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),
+            "mw_see_changes": user.has_perm("microworkflows_cutover.view_modechange"),
+            "mw_see_comparisons": user.has_perm("microworkflows_cutover.view_shadowcomparison"),
+            **(extra_context or {}),
+        }
+        request.current_app = self.admin_site.name  # as Django's own admin views do
+        return TemplateResponse(request, "admin/microworkflows_cutover/contexts.html", context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Lead to the context's place on the page: it has none of its own."""
+        if object_id is None or not self.has_view_permission(request):
+            raise PermissionDenied
+        return HttpResponseRedirect(f"{self._page()}#{object_id}")
+
+    def switch_view(self, request: HttpRequest, context: str) -> HttpResponseBase:
+        """Change a context's mode from what the page said it was, and return to the page."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        try:
+            expected, wanted = (_setting(request.POST.get(name, "")) for name in ("expected", "wanted"))
+        except ValueError:
+            return HttpResponseBadRequest(
+                "That is no mode. Go back, load the page again, and use its buttons."
+            )
+        try:
+            switch.change(
+                context,
+                mode=wanted.mode,
+                percent=wanted.percent,
+                by=request.user.get_username(),
+                why=request.POST.get("why", ""),
+                expected=expected,
+            )
+        except CutoverRefusedError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            said = f"{context} goes from {expected} to {wanted}, for the flows that begin now; others end as they began."
+            self.message_user(request, said, messages.SUCCESS)
+        return HttpResponseRedirect(f"{self._page()}#{context}")
+
+    def _page(self) -> str:
+        return reverse(
+            "admin:microworkflows_cutover_contextmode_changelist", current_app=self.admin_site.name
+        )
+
+
+@admin.register(ModeChange)
+class ModeChangeAdmin(ReadOnlyAdmin):
+    """The whole history, newest first."""
+
+    list_display = ["when", "context", "change", "changed_by", "why"]
+    list_display_links = None
+    list_filter = ["context"]
+    ordering = ["-pk"]
+
+    @admin.display(description="when", ordering="changed_at")
+    def when(self, obj: ModeChange) -> SafeString:
+        """Local time and date."""
+        return texts.time_over_date(obj.changed_at)
+
+    @admin.display(description="change")
+    def change(self, obj: ModeChange) -> SafeString:
+        """From what to what."""
+        return format_html('<span class="mw-line">{} → {}</span>', obj.from_described, obj.to_described)
+
+
+def _setting(text: str) -> Setting:
+    """Read ``inline`` or ``live 10``, as the buttons say it."""
+    mode, _, percent = text.strip().partition(" ")
+    return Setting(Mode(mode), int(percent) if percent else None)

@@ -1,0 +1,208 @@
+"""What two runs of one step did, and where they differ: events emitted, rows written, and tables nobody looked at."""
+
+import fnmatch
+import json
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import zip_longest
+from math import isfinite
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connections, models
+
+from microworkflows import handling
+from microworkflows.cutover.legacy_steps import LegacyStep
+from microworkflows.events import DomainEvent
+from microworkflows.models import InboxEvent, OutboxEvent
+
+Difference = dict[str, Any]
+"""``what`` differs, the value in ``legacy`` and in ``shadow``; None where there is none."""
+
+Row = dict[str, Any]
+Rows = dict[tuple[type[models.Model], Any], Row]
+"""Rows by model and primary key."""
+
+_WRITE = re.compile(r'\s*(?:INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(?:ONLY\s+)?"?(\w+)"?', re.IGNORECASE)
+_OWN_TABLES = frozenset({OutboxEvent._meta.db_table, InboxEvent._meta.db_table})
+
+
+@dataclass(frozen=True)
+class Observation:
+    """The rows that a step may write, at one moment."""
+
+    rows: Rows
+    tables: frozenset[str]
+    """The tables that were looked at, rows or none."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one run did."""
+
+    events: dict[str, list[Row]]
+    """Payloads by type, in order."""
+    changes: dict[str, list[Row]]
+    """Fields of rows, by what was done to which model, such as ``payments.Payment created``."""
+    unobserved: frozenset[str]
+    """Tables that were written and that nobody looks at."""
+
+
+@contextmanager
+def written_tables() -> Iterator[set[str]]:
+    """Collect the names of the tables that statements in the block write to."""
+    tables: set[str] = set()
+
+    def note(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if (written := _WRITE.match(str(sql))) is not None:
+            tables.add(written[1])
+        return execute(sql, params, many, context)
+
+    with ExitStack() as wrapped:
+        for connection in connections.all(initialized_only=True):
+            wrapped.enter_context(connection.execute_wrapper(note))
+        yield tables
+
+
+def observe(legacy: LegacyStep, event: Any) -> Observation:
+    """Return the rows that the step's ``observe`` names, as they are now."""
+    rows: Rows = {}
+    tables = set()
+    for queryset in legacy.observe(event) if legacy.observe else ():
+        meta = queryset.model._meta
+        tables.add(meta.db_table)
+        for row in queryset.values(*(field.attname for field in meta.concrete_fields)):
+            rows[queryset.model, row[meta.pk.attname]] = row
+    return Observation(rows=rows, tables=frozenset(tables))
+
+
+def seen(
+    before: Observation, after: Observation, events: Sequence[DomainEvent], written: Collection[str]
+) -> Seen:
+    """Return what a run did: from the rows before and after it, its events and the tables that it wrote to."""
+    payloads: dict[str, list[Row]] = defaultdict(list)
+    for event in events:
+        payloads[event.event_type].append(event.model_dump(mode="json"))
+    new = after.rows.keys() - before.rows.keys()
+    changes: dict[str, list[Row]] = defaultdict(list)
+    for (model, key), row in after.rows.items():
+        if (model, key) in new:
+            changes[f"{model._meta.label} created"].append(_fields(model, row, new))
+        else:
+            old = before.rows[model, key]
+            changed = {name: value for name, value in row.items() if old[name] != value}
+            if changed:
+                changes[f"{model._meta.label} {key} updated"].append(_fields(model, changed, new))
+    for model, key in before.rows.keys() - after.rows.keys():
+        changes[f"{model._meta.label} {key} deleted"].append({})
+    return Seen(
+        events=dict(payloads),
+        changes=dict(changes),
+        unobserved=frozenset(written) - before.tables - after.tables - _OWN_TABLES,
+    )
+
+
+def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[Difference]:
+    """Return where two runs differ, but for the noise; empty where they agree."""
+    found: list[Difference] = []
+    for event_type in sorted(legacy.events.keys() | shadow.events.keys()):
+        found += _compared(
+            f"event {event_type}",
+            event_type,
+            legacy.events.get(event_type),
+            shadow.events.get(event_type),
+            noise,
+        )
+    for change in sorted(legacy.changes.keys() | shadow.changes.keys()):
+        model = change.partition(" ")[0]
+        found += _compared(
+            f"row {change}", model, legacy.changes.get(change), shadow.changes.get(change), noise
+        )
+    found += [
+        {
+            "what": f"table {table} is written and not observed",
+            "legacy": table in legacy.unobserved,
+            "shadow": table in shadow.unobserved,
+        }
+        for table in sorted(legacy.unobserved | shadow.unobserved)
+    ]
+    return found
+
+
+def _compared(
+    what: str, name: str, legacy: list[Row] | None, shadow: list[Row] | None, noise: Collection[str]
+) -> Iterator[Difference]:
+    """Compare two lists of payloads or rows, each sorted by what is no noise."""
+    ours = sorted((_leaves(row, name, noise) for row in legacy or ()), key=_text)
+    theirs = sorted((_leaves(row, name, noise) for row in shadow or ()), key=_text)
+    for one, other in zip_longest(ours, theirs):
+        if one is None or other is None:
+            yield {"what": what, "legacy": one, "shadow": other}
+            continue
+        for leaf in sorted(one.keys() | other.keys()):
+            if one.get(leaf) != other.get(leaf):
+                yield {"what": f"{what}: {leaf}", "legacy": one.get(leaf), "shadow": other.get(leaf)}
+
+
+def _leaves(row: Row, name: str, noise: Collection[str]) -> Row:
+    """Return the values of a payload or row by path, such as ``lines.0.sku``, less the noise; plain as in JSON."""
+    leaves: Row = {}
+
+    def walk(path: str, value: Any) -> None:
+        if any(fnmatch.fnmatchcase(f"{name}.{path}", pattern) for pattern in noise):
+            return
+        if isinstance(value, dict | list) and value:
+            entries = value.items() if isinstance(value, dict) else enumerate(value)
+            for key, entry in entries:
+                walk(f"{path}.{key}", entry)
+        else:
+            leaves[path] = _plain(value)
+
+    for key, value in json.loads(_text(row)).items():
+        walk(key, value)
+    return leaves
+
+
+def _fields(model: type[models.Model], row: Row, new: Collection[tuple[type[models.Model], Any]]) -> Row:
+    """Return a row without what every run makes anew; a reference to a row of the same run only says so."""
+    fields = {}
+    for field in model._meta.concrete_fields:
+        if field.attname not in row or _is_generated(field):
+            continue
+        value, target = row[field.attname], field.related_model
+        if isinstance(target, type) and (target, value) in new:
+            value = f"<new {target._meta.label}>"
+        fields[field.attname] = value
+    return fields
+
+
+def _is_generated(field: "models.Field[Any, Any]") -> bool:
+    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+        return True
+    return field.primary_key and (isinstance(field, models.AutoField) or callable(field.default))
+
+
+class _Encoder(DjangoJSONEncoder):
+    """Writes whatever a row may hold, so that it can be compared."""
+
+    def default(self, o: Any) -> Any:
+        if isinstance(o, bytes | bytearray | memoryview):
+            return bytes(o).hex()
+        try:
+            return super().default(o)
+        except TypeError:
+            return str(o)
+
+
+def _text(row: Row) -> str:
+    return json.dumps(row, cls=_Encoder, sort_keys=True)
+
+
+def _plain(value: Any) -> Any:
+    """Return a leaf as jsonb takes it."""
+    if isinstance(value, str):
+        return handling.storable(value)
+    return str(value) if isinstance(value, float) and not isfinite(value) else value

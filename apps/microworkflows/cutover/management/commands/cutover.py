@@ -1,0 +1,147 @@
+"""``manage.py cutover``: shows how far each context is, and changes its mode."""
+
+import getpass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.serializers.json import DjangoJSONEncoder
+from django.forms import model_to_dict
+from django.utils import timezone
+from django.utils.timezone import localtime
+
+from microworkflows.cutover import switch
+from microworkflows.cutover.models import ModeChange
+from microworkflows.cutover.overview import Context, Failures, Shadow, Worker, overview
+from microworkflows.cutover.switch import CutoverRefusedError
+from microworkflows.stamps import Mode
+
+_MODES = [Mode.INLINE.value, Mode.SHADOW.value, Mode.LIVE.value]
+
+
+class Command(BaseCommand):
+    help = "Show the contexts that are being handed over; with --mode, change the mode of one."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("context", nargs="?", help="label of a context; by default all")
+        parser.add_argument("--json", action="store_true", help="show it as JSON")
+        parser.add_argument("--history", action="store_true", help="show the changes instead, newest first")
+        change = parser.add_argument_group("changing a mode")
+        change.add_argument("--mode", choices=_MODES, help="for the flows that begin from now on")
+        change.add_argument("--percent", type=int, help="with live: 1 to 100; by default 100")
+        change.add_argument("--why", default="", help="the reason, for the history")
+        change.add_argument("--by", help="who changes it; by default the user who runs this")
+        change.add_argument(
+            "--unseen-worker", action="store_true", help="go live although no worker was seen"
+        )
+
+    def handle(
+        self, *args: Any, context: str | None, mode: str | None, history: bool, **options: Any
+    ) -> None:
+        if mode is not None:
+            self._change(context, Mode(mode), **options)
+        elif options["percent"] is not None:
+            raise CommandError("--percent says how many flows go live; say --mode live as well.")
+        elif history:
+            self._show_history(context, as_json=options["json"])
+        else:
+            self._show(context, as_json=options["json"])
+
+    def _change(
+        self,
+        context: str | None,
+        mode: Mode,
+        *,
+        percent: int | None,
+        why: str,
+        by: str | None,
+        **options: Any,
+    ) -> None:
+        if context is None:
+            raise CommandError("Say which context goes there.")
+        try:
+            setting = switch.change(
+                context,
+                mode=mode,
+                percent=percent,
+                by=by or getpass.getuser(),
+                why=why,
+                unseen_worker=options["unseen_worker"],
+            )
+        except CutoverRefusedError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"{context} is {setting} for the flows that begin from now on.")
+
+    def _show(self, context: str | None, *, as_json: bool) -> None:
+        now = timezone.now()
+        figures = overview(now=now)
+        known = {one.name: one for one in figures.contexts}
+        if context is not None and context not in known:
+            raise CommandError(
+                f"{context!r} is not being cut over. MICROWORKFLOWS['CUTOVER'] names: {', '.join(known) or 'nothing'}."
+            )
+        shown = list(known.values()) if context is None else [known[context]]
+        if as_json:
+            self._print_json([asdict(one) for one in shown])
+        elif not shown:
+            self.stdout.write("Nothing is being handed over: MICROWORKFLOWS['CUTOVER'] names no context.")
+        else:
+            heads = ["context", "mode", "since", "worker", "waiting flows", "shadow runs", "failures"]
+            self._print_table([heads, *(_row(one) for one in shown)])
+            if figures.monolith_is_needed:
+                self.stdout.write(f"The monolith's own worker: {_worker(figures.monolith)}.")
+
+    def _show_history(self, context: str | None, *, as_json: bool) -> None:
+        changes = ModeChange.objects.all() if context is None else ModeChange.objects.filter(context=context)
+        if as_json:
+            self._print_json([model_to_dict(change) for change in changes])
+        for change in () if as_json else changes:
+            self.stdout.write(
+                f"{localtime(change.changed_at):%Y-%m-%d %H:%M}  {change}  by {change.changed_by}: {change.why}"
+            )
+
+    def _print_table(self, rows: Sequence[Sequence[str]]) -> None:
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+            self.stdout.write("  ".join(cells).rstrip())
+
+    def _print_json(self, value: object) -> None:
+        self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
+
+
+def _row(context: Context) -> list[str]:
+    flows = context.in_flight
+    changed = context.changed
+    return [
+        context.name,
+        str(context.setting),
+        f"{localtime(changed.at):%Y-%m-%d %H:%M} by {changed.by}" if changed else "the beginning",
+        _worker(context.worker),
+        f"{flows.inline} inline, {flows.shadow} shadow, {flows.live} live"
+        if flows
+        else "in its own database",
+        _shadow(context.shadow),
+        _failures(context.failures),
+    ]
+
+
+def _failures(failures: Failures) -> str:
+    recent = ", ".join(f"{number} {status}" for status, number in failures.by_status) or "none"
+    return f"{recent}, {failures.earlier} earlier" if failures.earlier else recent
+
+
+def _worker(worker: Worker | None) -> str:
+    if worker is None:
+        return "never seen"
+    since = f"since {localtime(worker.seen_at):%Y-%m-%d %H:%M}"
+    return f"not seen on {worker.host} {since}" if worker.stale else f"running on {worker.host}"
+
+
+def _shadow(shadow: Shadow | None) -> str:
+    if shadow is None or not shadow.compared:
+        return "none"
+    means = f"{shadow.legacy_milliseconds:.0f} + {shadow.shadow_milliseconds:.0f} ms"
+    return f"{shadow.compared} compared, {shadow.not_agreed} not agreed, {means}"

@@ -1,0 +1,43 @@
+"""``manage.py shadow_differences``: what shadow runs did otherwise than the legacy steps, one JSON object a line."""
+
+import json
+from argparse import ArgumentTypeError
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
+
+from microworkflows.cutover import exporting
+from microworkflows.cutover.models import ShadowComparison
+
+
+def _time(text: str) -> datetime:
+    try:
+        day = parse_date(text)
+        time = datetime(day.year, day.month, day.day) if day else parse_datetime(text)  # noqa: DTZ001  (made aware below)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text}: {error}") from error
+    if time is None:
+        raise ArgumentTypeError(
+            f"{text} is no time in ISO 8601, such as 2026-03-01 or 2026-03-01T14:00:00+01:00."
+        )
+    return timezone.make_aware(time) if timezone.is_naive(time) else time
+
+
+class Command(BaseCommand):
+    help = "Print the shadow comparisons that did not agree, oldest first, as JSON: one object a line."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--workflow", metavar="LABEL", help="only of this microworkflow")
+        parser.add_argument("--since", type=_time, metavar="TIME", help="only from this time on, in ISO 8601")
+
+    def handle(self, *args: Any, workflow: str | None, since: datetime | None, **options: Any) -> None:
+        rows = ShadowComparison.objects.exclude(outcome=ShadowComparison.Outcome.AGREED).order_by("pk")
+        if workflow is not None:
+            rows = rows.filter(workflow=workflow)
+        if since is not None:
+            rows = rows.filter(compared_at__gte=since)
+        for row in rows.iterator():
+            self.stdout.write(json.dumps(exporting.plain(row), ensure_ascii=False))

@@ -1,0 +1,101 @@
+"""``manage.py split_database``: moves a context to a database of its own while the others go on working; and back."""
+
+import sys
+from typing import Any
+
+from celery import current_app
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, connections, router
+
+from microworkflows.errors import MicroworkflowsError
+from microworkflows.models import OutboxEvent
+
+
+class Command(BaseCommand):
+    help = (
+        "Move a context's tables, with its part of inbox and outbox, from this database to one of its own. "
+        "The context pauses meanwhile, the others do not. Run it again to go on with a move that stopped."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("context", help="label of the context")
+        parser.add_argument(
+            "--to",
+            required=True,
+            metavar="URL",
+            help="postgresql://user:password@host:port/name of an empty database",
+        )
+        parser.add_argument(
+            "--patience",
+            type=float,
+            default=120.0,
+            help="seconds for which to try to fence a table in that others use (120)",
+        )
+        instead = parser.add_mutually_exclusive_group()
+        instead.add_argument("--abort", action="store_true", help="give up a move that has not switched yet")
+        instead.add_argument(
+            "--drop-source", action="store_true", help="after a move: empty the old tables here"
+        )
+
+    def handle(
+        self,
+        *args: Any,
+        context: str,
+        to: str,
+        patience: float,
+        abort: bool,
+        drop_source: bool,
+        **options: Any,
+    ) -> None:
+        source = connections[router.db_for_write(OutboxEvent)]
+        if source.vendor != "postgresql":
+            raise CommandError(
+                f"split_database moves contexts between PostgreSQL databases; this is {source.vendor}."
+            )
+        # Imported here: they need psycopg, which other databases do without.
+        import psycopg
+
+        from microworkflows.cutover.splitting import databases
+        from microworkflows.cutover.splitting.move import Move
+        from microworkflows.cutover.splitting.progress import Progress
+        from microworkflows.cutover.splitting.steps import AGAIN
+
+        try:
+            with databases.target_at(to, source=source) as target:
+                move = Move(
+                    context=context,
+                    source=source,
+                    target=target,
+                    say=self._say,
+                    progress=Progress(sys.stderr),
+                    patience=patience,
+                )
+                if abort:
+                    move.abort()
+                elif drop_source:
+                    move.drop_source()
+                else:
+                    move.run()
+                    self._say_what_to_do(context, databases.described(target, hidden_password=True))
+        except MicroworkflowsError as error:
+            raise CommandError(str(error)) from error
+        except (DatabaseError, psycopg.Error) as error:
+            hint = "" if abort or drop_source else f"\n{AGAIN}"
+            raise CommandError(f"Stopped by the database: {str(error).strip()}{hint}") from error
+        except KeyboardInterrupt:
+            raise CommandError(f"Interrupted. {AGAIN}", returncode=130) from None
+
+    def _say(self, text: str) -> None:
+        self.stdout.write(text)
+        self.stdout.flush()
+
+    def _say_what_to_do(self, context: str, target: str) -> None:
+        self._say(
+            f"""
+{context} works in {target} from now on. Nothing is lost: what comes for it waits until you
+1. stop its worker, which still runs on the old database (SIGTERM; it gives back what it holds), and
+2. start it on the new one:
+   DATABASE_URL={target} celery -A {current_app.main} worker -Q {context} -n {context}@%h
+Later, `manage.py split_database {context} --to … --drop-source` empties the old tables, which are still here.
+To go back, run split_database with DATABASE_URL={target} and --to this database."""
+        )

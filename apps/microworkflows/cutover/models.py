@@ -1,0 +1,157 @@
+"""What the cut-over keeps: the mode of each context, who changed it, what shadow runs showed, and which moves are on."""
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+
+from microworkflows import ids
+from microworkflows.stamps import Mode
+
+_MODES = [(mode.value, mode.value) for mode in (Mode.INLINE, Mode.SHADOW, Mode.LIVE)]
+
+
+def described(mode: str, percent: int | None) -> str:
+    """Return a mode for people, such as ``live 10 %``."""
+    return f"{mode} {percent} %" if percent else str(mode)
+
+
+class ContextMode(models.Model):
+    """The mode of one context for the flows that begin now; a context without a row is inline."""
+
+    context = models.CharField(max_length=100, primary_key=True)
+    mode = models.CharField(max_length=6, choices=_MODES, default=Mode.INLINE.value)
+    percent = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100)],
+        help_text="Of a live context: how many of a hundred flows it does; the others are done inline.",
+    )
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["context"]
+        verbose_name = "context"
+        verbose_name_plural = "contexts"
+        default_permissions = ("view", "change")
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(mode="live", percent__gte=1, percent__lte=100)
+                | Q(mode__in=["inline", "shadow"], percent__isnull=True),
+                name="microworkflows_cutover_percent_when_live",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.context} {self.described}"
+
+    @property
+    def described(self) -> str:
+        """The mode for people, such as ``live 10 %``."""
+        return described(self.mode, self.percent)
+
+
+class ModeChange(models.Model):
+    """One change of a context's mode: who, when, from, to and why."""
+
+    context = models.CharField(max_length=100)
+    from_mode = models.CharField(max_length=6, choices=_MODES)
+    from_percent = models.PositiveSmallIntegerField(null=True)
+    to_mode = models.CharField(max_length=6, choices=_MODES)
+    to_percent = models.PositiveSmallIntegerField(null=True)
+    why = models.CharField(max_length=500)
+    changed_by = models.CharField(max_length=150)
+    changed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ("view",)
+        indexes = [models.Index(fields=["context", "-id"], name="microworkflows_cutover_changes")]
+
+    def __str__(self) -> str:
+        return f"{self.context}: {self.from_described} → {self.to_described}"
+
+    @property
+    def from_described(self) -> str:
+        """What it was, for people."""
+        return described(self.from_mode, self.from_percent)
+
+    @property
+    def to_described(self) -> str:
+        """What it became, for people."""
+        return described(self.to_mode, self.to_percent)
+
+
+class ShadowComparison(models.Model):
+    """What one shadow run of a microworkflow did, beside what the legacy step did."""
+
+    class Outcome(models.TextChoices):
+        """What came of it."""
+
+        AGREED = "agreed", "agreed"
+        DIFFERS = "differs", "differs"
+        FAILED = "failed", "failed"
+        REFUSED = "refused", "refused"
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    workflow = models.CharField(max_length=200, help_text="Label of the microworkflow.")
+    event_id = models.UUIDField()
+    event_type = models.CharField(max_length=200)
+    correlation_id = models.TextField()
+    outcome = models.CharField(max_length=7, choices=Outcome)
+    differences = models.JSONField(
+        default=list,
+        encoder=DjangoJSONEncoder,
+        help_text="A list of objects with what, legacy and shadow; empty when they agreed.",
+    )
+    legacy_microseconds = models.PositiveBigIntegerField()
+    shadow_microseconds = models.PositiveBigIntegerField()
+    compared_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ("view", "delete")
+        indexes = [
+            models.Index(fields=["workflow", "outcome"], name="microworkflows_cutover_agreed"),
+            models.Index(fields=["correlation_id"], name="microworkflows_cutover_flow"),
+            models.Index(fields=["compared_at"], name="microworkflows_cutover_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow} {self.outcome}"
+
+    @property
+    def context(self) -> str:
+        """Label of the context whose microworkflow ran."""
+        return self.workflow.partition(".")[0]
+
+
+class WorkerPresence(models.Model):
+    """When a worker that consumes a queue was last seen: kept up by the relay beside it."""
+
+    queue = models.CharField(max_length=100, primary_key=True)
+    host = models.CharField(max_length=200)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.queue} on {self.host}"
+
+
+class ContextMove(models.Model):
+    """How far the move of a context's tables to a database of their own is, so that it can be resumed."""
+
+    context = models.CharField(max_length=100, primary_key=True)
+    target = models.CharField(max_length=500, help_text="URL of the database, without the password.")
+    step = models.CharField(max_length=20)
+    started_at = models.DateTimeField()
+    changed_at = models.DateTimeField()
+    counts = models.JSONField(default=dict, help_text="Rows by table, as they were copied.")
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.context} → {self.target}: {self.step}"

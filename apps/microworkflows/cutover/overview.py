@@ -1,0 +1,190 @@
+"""The figures of a cut-over, for page and command: who does what, how shadow runs compare, and what fails."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Avg, Count
+
+from microworkflows import registry
+from microworkflows.cutover import legacy_steps, queries, switch
+from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison, WorkerPresence
+from microworkflows.cutover.queries import Flows
+from microworkflows.cutover.splitting.steps import AWAY
+from microworkflows.cutover.switch import Setting
+from microworkflows.models import InboxEvent
+from microworkflows.stamps import MONOLITH, Mode
+
+NEWEST = 10_000
+"""So many events are searched for flows in flight: this is looked at in a hurry, so it must be quick."""
+
+_PERCENTAGES = (1, 10, 50, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """When a queue's worker was last seen."""
+
+    seen_at: datetime
+    host: str
+    stale: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """How a context came to its mode."""
+
+    at: datetime
+    by: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """What the shadow runs showed since the context last went to shadow, and what they cost."""
+
+    since: datetime
+    agreed: int
+    differs: int
+    failed: int
+    refused: int
+    legacy_milliseconds: float | None
+    """Mean time of the legacy step; None while nothing was compared."""
+    shadow_milliseconds: float | None
+    """Mean time of the new microworkflow and of looking at what it did."""
+
+    @property
+    def compared(self) -> int:
+        """How many runs were compared."""
+        return self.agreed + self.not_agreed
+
+    @property
+    def not_agreed(self) -> int:
+        """How many of them somebody should look at."""
+        return self.differs + self.failed + self.refused
+
+    @property
+    def by_outcome(self) -> list[tuple[str, int]]:
+        """The numbers of those that did not agree, but for 0, each with its word."""
+        numbers = (("differ", self.differs), ("failed", self.failed), ("refused", self.refused))
+        return [(outcome, number) for outcome, number in numbers if number]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """How many of a context's messages fail that were received since its mode was changed."""
+
+    since: datetime | None
+    """None where it never was."""
+    waiting: int
+    parked: int
+    earlier: int
+    """How many more fail that were received before."""
+
+    @property
+    def by_status(self) -> list[tuple[str, int]]:
+        """The numbers that are not 0, each with its status, the worse first."""
+        return [
+            (status, number)
+            for status, number in (("parked", self.parked), ("waiting", self.waiting))
+            if number
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """One context that is being handed over."""
+
+    name: str
+    setting: Setting
+    changed: Change | None
+    """None while it is as it was at first."""
+    worker: Worker | None
+    """None where none was ever seen."""
+    in_flight: Flows | None
+    """Among the :data:`NEWEST` events; None where the context has moved to a database of its own."""
+    shadow: Shadow | None
+    """None where it never was in shadow."""
+    failures: Failures
+    ways_on: tuple[Setting, ...]
+    """What it may become next, on its way to live."""
+
+    @property
+    def reason_to_go_back(self) -> str:
+        """What probably is the reason, for the history, so that nobody has to think of words first."""
+        failing = ", ".join(f"{number} {status}" for status, number in self.failures.by_status)
+        return f"{self.setting} fails: {failing}" if failing else f"back from {self.setting}, to be safe"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """All contexts, and the worker that does for the monolith what follows from live steps."""
+
+    contexts: tuple[Context, ...]
+    monolith: Worker | None
+    monolith_is_needed: bool
+    """Whether some context is live while another is not, or not for all flows."""
+
+
+def overview(*, now: datetime) -> Overview:
+    """Return the figures of every context that ``MICROWORKFLOWS["CUTOVER"]`` names, as they are now."""
+    workers = {
+        row.queue: Worker(seen_at=row.seen_at, host=row.host, stale=now - row.seen_at > switch.STALE_AFTER)
+        for row in WorkerPresence.objects.all()
+    }
+    settings = switch.settings()
+    moved = set(ContextMove.objects.filter(step__in=AWAY).values_list("context", flat=True))
+    live = [setting.percent for setting in settings.values() if setting.mode is Mode.LIVE]
+    return Overview(
+        contexts=tuple(
+            _context(name, setting, workers.get(name), moved=name in moved)
+            for name, setting in settings.items()
+        ),
+        monolith=workers.get(MONOLITH),
+        monolith_is_needed=bool(live) and live != [100] * len(settings),
+    )
+
+
+def _context(name: str, setting: Setting, worker: Worker | None, *, moved: bool) -> Context:
+    changes = ModeChange.objects.filter(context=name)
+    last, to_shadow = changes.first(), changes.filter(to_mode=Mode.SHADOW).first()
+    return Context(
+        name=name,
+        setting=setting,
+        changed=Change(at=last.changed_at, by=last.changed_by, why=last.why) if last else None,
+        worker=worker,
+        in_flight=None if moved else queries.in_flight(name, newest=NEWEST),
+        shadow=_shadow(name, since=to_shadow.changed_at) if to_shadow else None,
+        failures=_failures(name, since=last.changed_at if last else None),
+        ways_on=_ways_on(name, setting),
+    )
+
+
+def _shadow(context: str, *, since: datetime) -> Shadow:
+    comparisons = ShadowComparison.objects.filter(workflow__startswith=f"{context}.", compared_at__gte=since)
+    counts = dict(comparisons.order_by().values_list("outcome").annotate(Count("pk")))
+    means = comparisons.aggregate(legacy=Avg("legacy_microseconds"), shadow=Avg("shadow_microseconds"))
+    return Shadow(
+        since=since,
+        **{outcome.value: counts.get(outcome, 0) for outcome in ShadowComparison.Outcome},
+        **{f"{who}_milliseconds": mean and round(mean / 1000, 3) for who, mean in means.items()},
+    )
+
+
+def _failures(context: str, *, since: datetime | None) -> Failures:
+    numbers: dict[str, int] = {}
+    earlier = 0
+    for status in (InboxEvent.Status.WAITING, InboxEvent.Status.PARKED):
+        # One status at a time, because each has a partial index of its own.
+        rows = InboxEvent.objects.of_context(context).filter(status=status)
+        recent = rows if since is None else rows.filter(added__gte=since)
+        numbers[str(status.label)] = recent.count()
+        earlier += rows.count() - numbers[str(status.label)]
+    return Failures(since=since, earlier=earlier, **numbers)
+
+
+def _ways_on(context: str, setting: Setting) -> tuple[Setting, ...]:
+    if not registry.subscriptions(context):
+        return ()
+    if setting.mode is Mode.INLINE and legacy_steps.of_context(context):
+        return (Setting(Mode.SHADOW),)
+    return tuple(Setting(Mode.LIVE, percent) for percent in _PERCENTAGES if percent > (setting.percent or 0))

@@ -1,0 +1,248 @@
+"""Shadow: the new microworkflow runs beside the legacy step, is rolled back, and every difference is kept.
+
+It runs first, in a savepoint, on what the legacy step is about to find. Nothing of it remains but the comparison:
+the savepoint is rolled back, its events are noted instead of recorded, and what would reach outside the database is
+refused. However it fails, the legacy step does not notice.
+"""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import DatabaseError, connections, router, transaction
+from django.utils import timezone
+
+from microworkflows import handling, tracing
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.cutover import comparing
+from microworkflows.cutover.comparing import Difference, Observation, Seen
+from microworkflows.cutover.legacy_steps import LegacyStep
+from microworkflows.errors import PermanentError
+from microworkflows.models import InboxEvent
+from microworkflows.stamps import Mode
+from microworkflows.workflows import Emitted
+
+logger = logging.getLogger(__name__)
+
+_OUTSIDE = frozenset(
+    {"socket.connect", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork"}
+)
+"""Python's audit events of what leaves the process."""
+
+_HARMLESS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "SHOW")
+"""How statements begin that another database may get in a shadow run."""
+
+
+class ShadowRefusedError(PermanentError):
+    """A shadow run was about to do something that cannot be rolled back."""
+
+
+class _Rehearsal(list[Any]):
+    """The events of a shadow run, and what it was refused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: list[str] = []
+
+
+def refuse_in_shadow(what: str) -> None:
+    """Refuse a side effect outside the database, if a shadow run is about to cause it; to be called by each port.
+
+    Args:
+        what: The effect, for those who read the comparison, such as ``payment gateway: charge 12.00 EUR``.
+
+    Raises:
+        ShadowRefusedError: a shadow run asked for it.
+    """
+    rehearsal = _rehearsal()
+    if rehearsal is not None:
+        rehearsal.refused.append(what)
+        raise ShadowRefusedError(
+            f"A shadow run is rolled back, so it causes nothing that cannot be: refused {what}. "
+            "To compare beyond this point, let the port answer without effect while microworkflows.cutover.shadow.in_shadow()."
+        )
+
+
+def in_shadow() -> bool:
+    """Tell whether a shadow run is under way, so that a port can answer without an effect."""
+    return _rehearsal() is not None
+
+
+def compared(legacy: LegacyStep, event: CloudEvent) -> Callable[[Any], Emitted]:
+    """Return the legacy function with a shadow run of the microworkflow before it and a comparison after it."""
+
+    def run(reading: Any) -> Emitted:
+        before = _observed(legacy, event)
+        shadow = _rehearse(legacy, event, before)
+        with comparing.written_tables() as tables:
+            started = time.perf_counter_ns()
+            result = legacy.function(reading)
+            microseconds = _since(started)
+        emitted = legacy.workflow.emitted(result)
+        try:
+            seen = _look(legacy, event, before, emitted, tables)
+            outcome, differences = _judged(legacy, seen, shadow)
+            _keep(legacy, event, outcome, differences, legacy=microseconds, shadow=shadow.microseconds)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:
+            logger.exception(
+                "%s on %s could not be compared", legacy.workflow.label, handling.described(event)
+            )
+            with contextlib.suppress(DatabaseError):
+                failed = [{"what": "comparing", "legacy": None, "shadow": _text(error)}]
+                _keep(legacy, event, "failed", failed, legacy=microseconds, shadow=shadow.microseconds)
+        return result
+
+    return run
+
+
+@dataclass(frozen=True)
+class _Shadow:
+    """What came of a shadow run."""
+
+    seen: Seen | Exception
+    refused: list[str]
+    microseconds: int
+
+
+def _rehearse(legacy: LegacyStep, event: CloudEvent, before: Observation | Exception) -> _Shadow:
+    """Run the microworkflow, on a reading of its own, and roll it back."""
+    _guard_against_side_effects()
+    alias = router.db_for_write(InboxEvent)
+    rehearsal = _Rehearsal()
+    started = time.perf_counter_ns()
+    seen: Seen | Exception
+    try:
+        with transaction.atomic(using=alias), comparing.written_tables() as tables, _other_databases(alias):
+            with tracing.caused_by(
+                handling.cause(legacy.workflow, event, mode=Mode.SHADOW, rehearsal=rehearsal)
+            ):
+                reading = legacy.workflow.on.from_cloud_event(event)
+                rehearsal.extend(legacy.workflow.emitted(legacy.workflow(reading)))
+            connection = transaction.get_connection(alias)
+            if connection.vendor == "postgresql":
+                connection.check_constraints()  # else they are deferred to a commit that never comes
+            seen = _look(legacy, event, before, rehearsal, tables)
+            transaction.set_rollback(True, using=alias)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        seen = error
+    return _Shadow(seen, rehearsal.refused, _since(started))
+
+
+@contextlib.contextmanager
+def _other_databases(alias: str) -> Iterator[None]:
+    """Refuse to write to databases that the savepoint is not in."""
+
+    def read_only(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        if not str(sql).lstrip().upper().startswith(_HARMLESS):
+            refuse_in_shadow(f"database {context['connection'].alias}: {str(sql)[:200]}")
+        return execute(sql, params, many, context)
+
+    with contextlib.ExitStack() as wrapped:
+        for connection in connections.all():
+            if connection.alias != alias:
+                wrapped.enter_context(connection.execute_wrapper(read_only))
+        yield
+
+
+def _keep(
+    step: LegacyStep,
+    event: CloudEvent,
+    outcome: str,
+    differences: list[Difference],
+    *,
+    legacy: int,
+    shadow: int,
+) -> None:
+    # Imported here: the app with its table is installed where a monolith is being cut over, and there alone.
+    from microworkflows.cutover.models import ShadowComparison
+
+    with transaction.atomic(using=router.db_for_write(ShadowComparison)):
+        ShadowComparison.objects.create(
+            workflow=step.workflow.label,
+            event_id=event.meta.id,
+            event_type=event.meta.type,
+            correlation_id=event.meta.correlation_id,
+            outcome=outcome,
+            differences=differences,
+            legacy_microseconds=legacy,
+            shadow_microseconds=shadow,
+            compared_at=timezone.now(),
+        )
+    logger.info("compared %s on %s: %s", step.workflow.label, handling.described(event), outcome)
+
+
+def _observed(legacy: LegacyStep, event: CloudEvent) -> Observation | Exception:
+    """Return the observed rows, or what went wrong in looking at them: that must not fail the legacy step."""
+    try:
+        with transaction.atomic(using=router.db_for_write(InboxEvent)):
+            return comparing.observe(legacy, legacy.workflow.on.from_cloud_event(event))
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:
+        return error
+
+
+def _look(
+    legacy: LegacyStep,
+    event: CloudEvent,
+    before: Observation | Exception,
+    emitted: list[Any],
+    tables: set[str],
+) -> Seen | Exception:
+    after = _observed(legacy, event)
+    if isinstance(before, Exception):
+        return before
+    return after if isinstance(after, Exception) else comparing.seen(before, after, emitted, tables)
+
+
+def _judged(legacy: LegacyStep, seen: Seen | Exception, shadow: _Shadow) -> tuple[str, list[Difference]]:
+    """Return the outcome, one of ``ShadowComparison.Outcome``, and the differences."""
+    if shadow.refused:
+        return "refused", [
+            {"what": "side effect", "legacy": None, "shadow": handling.storable(text)}
+            for text in shadow.refused
+        ]
+    if isinstance(seen, Exception) or isinstance(shadow.seen, Exception):
+        return "failed", [{"what": "error", "legacy": _error(seen), "shadow": _error(shadow.seen)}]
+    differences = comparing.differences(seen, shadow.seen, noise=legacy.noise)
+    return ("differs" if differences else "agreed"), differences
+
+
+def _error(seen: Seen | Exception) -> str | None:
+    return _text(seen) if isinstance(seen, Exception) else None
+
+
+def _text(error: Exception) -> str:
+    return handling.storable(f"{type(error).__name__}: {error}")
+
+
+def _since(started: int) -> int:
+    return (time.perf_counter_ns() - started) // 1000
+
+
+def _rehearsal() -> _Rehearsal | None:
+    cause = tracing.cause()
+    rehearsal = cause.rehearsal if cause else None
+    assert rehearsal is None or isinstance(rehearsal, _Rehearsal)
+    return rehearsal
+
+
+@cache
+def _guard_against_side_effects() -> None:
+    """Refuse connections and processes in shadow runs, whoever forgets to ask; once for each process."""
+
+    def guard(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _OUTSIDE and in_shadow():
+            refuse_in_shadow(f"{event}: {arguments[1:] if event == 'socket.connect' else arguments}"[:500])
+
+    sys.addaudithook(guard)

@@ -1,0 +1,81 @@
+"""Copying: what a context has goes from one database to the other, in one transaction, verified before it commits."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.sql import SQL, Identifier
+
+from microworkflows.cutover.splitting import fence, verifying
+from microworkflows.cutover.splitting.databases import execute, rows
+from microworkflows.cutover.splitting.progress import Progress
+from microworkflows.cutover.splitting.tables import Table, count, each
+
+
+def copy(
+    source: BaseDatabaseWrapper,
+    target: BaseDatabaseWrapper,
+    context: str,
+    tables: Sequence[Table],
+    *,
+    progress: Progress,
+) -> dict[str, int]:
+    """Replace what the target has of a context by what the source has; return the number of rows by table.
+
+    Raises:
+        SplitError: what arrived is not what was sent; the target is as it was.
+    """
+    with _snapshot(source), fence.passing(target, context):
+        for connection in (source, target):
+            verifying.write_values_alike(connection)
+        for table in reversed(tables):
+            execute(target, table.delete())
+        progress.begin(sum(count(source, table) for table in tables))
+        for table in tables:
+            _copy(source, target, table, progress)
+            _set_sequences(source, target, table)
+        progress.end()
+        return {table.name: verifying.verify(source, target, table) for table in tables}
+
+
+@contextmanager
+def _snapshot(source: BaseDatabaseWrapper) -> Iterator[None]:
+    """See the source, in this block, as it is at its beginning, whatever commits meanwhile."""
+    with transaction.atomic(using=source.alias):
+        execute(source, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield
+
+
+def _copy(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, table: Table, progress: Progress) -> None:
+    columns = each(table.columns)
+    send = SQL("COPY ({}) TO STDOUT").format(table.select(columns))
+    take = SQL("COPY {} ({}) FROM STDIN").format(Identifier(table.name), columns)
+    progress.name(table.name)
+    with (
+        source.cursor() as sending,
+        target.cursor() as taking,
+        sending.copy(send) as sent,
+        taking.copy(take) as taken,
+    ):
+        for row in sent:  # one at a time: so PostgreSQL sends them
+            taken.write(row)
+            progress.add()
+
+
+def _set_sequences(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, table: Table) -> None:
+    """Let the target go on counting where the source stopped: a number that was given out is never given out again."""
+    theirs = dict(_sequences(target, table))
+    for column, sequence in _sequences(source, table):
+        ((last, is_called),) = rows(source, SQL("SELECT last_value, is_called FROM {}").format(SQL(sequence)))
+        execute(target, "SELECT setval(%s::regclass, %s, %s)", [theirs[column], last, is_called])
+
+
+def _sequences(connection: BaseDatabaseWrapper, table: Table) -> list[tuple[str, str]]:
+    """Return each column that a sequence fills, and the sequence, quoted as SQL wants it."""
+    return rows(
+        connection,
+        "SELECT name, pg_get_serial_sequence(quote_ident(%s), name) FROM unnest(%s::text[]) AS name"
+        " WHERE pg_get_serial_sequence(quote_ident(%s), name) IS NOT NULL",
+        [table.name, list(table.columns), table.name],
+    )

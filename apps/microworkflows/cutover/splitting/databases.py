@@ -1,0 +1,145 @@
+"""The two databases of a move: the source, which this process runs on, and the target, given as a URL."""
+
+import secrets
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psycopg
+from django.core.management import call_command
+from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.conninfo import conninfo_to_dict
+
+from microworkflows.cutover.splitting.steps import SplitError
+
+TARGET = "microworkflows_target"
+"""Alias under which the target is known to Django, in this thread and while the move runs."""
+
+_PREDECESSOR_SECONDS = 10.0
+"""So long a session of a mover that was killed may take to end on the server."""
+
+
+@contextmanager
+def target_at(url: str, *, source: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    """Make the database at ``url`` known as :data:`TARGET`, with the source's engine. It is not connected yet.
+
+    Raises:
+        SplitError: it is no URL of a PostgreSQL database.
+    """
+    given = _read(url)
+    target = source.copy(alias=TARGET)
+    target.settings_dict.update(
+        NAME=given.pop("dbname"),
+        USER=given.pop("user", ""),
+        PASSWORD=given.pop("password", ""),
+        HOST=given.pop("host", ""),
+        PORT=given.pop("port", ""),
+        OPTIONS=given,
+    )
+    connections[TARGET] = target
+    try:
+        yield target
+    finally:
+        target.close()
+        del connections[TARGET]
+
+
+def described(connection: BaseDatabaseWrapper, *, hidden_password: bool = False) -> str:
+    """Return a database's URL without its password, or with ``***`` in its place."""
+    database = connection.settings_dict
+    login = database["USER"] + (":***" if hidden_password and database["PASSWORD"] else "")
+    port = f":{database['PORT']}" if database["PORT"] else ""
+    return f"postgresql://{login and f'{login}@'}{database['HOST']}{port}/{database['NAME']}"
+
+
+def rows(connection: BaseDatabaseWrapper, query: Any, params: Any = None) -> list[tuple[Any, ...]]:
+    """Return what a query finds."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, params)
+        return list(cursor.fetchall())
+
+
+def execute(connection: BaseDatabaseWrapper, statement: Any, params: Any = None) -> None:
+    """Execute a statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement, params)
+
+
+def are_the_same(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper) -> bool:
+    """Tell whether both lead to one database, by whatever names: a lock taken here is then taken there too."""
+    key = secrets.randbits(62)
+    with _lock(source, "%s::bigint", (key,)) as held:
+        assert held
+        with _lock(target, "%s::bigint", (key,)) as free:
+            return not free
+
+
+@contextmanager
+def only_mover(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
+    """Hold the lock of whoever moves this context out of or into this database; it ends with the session.
+
+    Raises:
+        SplitError: another one holds it.
+    """
+    key = tuple(zlib.crc32(text.encode()) - 2**31 for text in ("microworkflows.split", context))
+    deadline = time.monotonic() + _PREDECESSOR_SECONDS
+    while True:
+        with _lock(connection, "%s, %s", key) as held:
+            if held:
+                yield
+                return
+        if time.monotonic() > deadline:
+            raise SplitError(
+                f"Another split_database is moving {context} from or to {described(connection)}. Let it end, or end it."
+            )
+        time.sleep(0.1)
+
+
+def migrate(target: BaseDatabaseWrapper, *, alias: str) -> None:
+    """Bring the target's tables up to date.
+
+    Under the alias of the source: a data migration that does not say which database it means must not write there.
+    """
+    source, swapped = connections[alias], target.copy(alias=alias)
+    connections[alias] = swapped
+    try:
+        call_command("migrate", database=alias, interactive=False, verbosity=0)
+    finally:
+        swapped.close()
+        connections[alias] = source
+        _forget_content_types()
+
+
+def _forget_content_types() -> None:
+    """What Django remembers of them by the alias is the target's."""
+    from django.apps import apps
+
+    if apps.is_installed("django.contrib.contenttypes"):
+        from django.contrib.contenttypes.models import ContentType
+
+        ContentType.objects.clear_cache()
+
+
+def _read(url: str) -> dict[str, Any]:
+    with suppress(psycopg.Error):  # its text would quote the URL, password and all
+        given = dict(conninfo_to_dict(url))
+        if url.startswith(("postgresql://", "postgres://")) and given.get("dbname"):
+            return given
+    raise SplitError(
+        "--to is no URL of a PostgreSQL database. Write postgresql://user:password@host:5432/name."
+    )
+
+
+@contextmanager
+def _lock(connection: BaseDatabaseWrapper, key: str, values: tuple[int, ...]) -> Iterator[bool]:
+    """Try to take an advisory lock of this session, and tell whether it was free."""
+    ((held,),) = rows(connection, f"SELECT pg_try_advisory_lock({key})", values)
+    try:
+        yield held
+    finally:
+        if held:
+            with suppress(DatabaseError):  # a session that is gone holds nothing
+                execute(connection, f"SELECT pg_advisory_unlock({key})", values)

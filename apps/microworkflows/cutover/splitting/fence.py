@@ -1,0 +1,191 @@
+"""The fence: triggers that let nobody write what a context has in a database that it does not work in (now).
+
+They raise SQLSTATE 57P03, which Django makes an OperationalError. To a worker that is a database out of reach: it
+acks nothing and waits with the message in hand. So the fence is what makes a context pause. Everybody else learns
+from the text what happens and what to do.
+"""
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import OperationalError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.sql import SQL, Composable, Identifier, Literal
+
+from microworkflows.cutover.splitting.databases import execute, rows
+from microworkflows.cutover.splitting.steps import SplitError
+from microworkflows.cutover.splitting.tables import INBOX, OUTBOX, Table, inbox_of, outbox_of
+
+SQLSTATE = "57P03"
+"""cannot_connect_now: of PostgreSQL's conditions the one that tells best what holds for the context."""
+
+_LOCK_NOT_AVAILABLE = "55P03"
+_LONGEST_NAME = 63
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.25, 5.0
+"""So long a lock is waited for at a time: whoever wants to write to the table meanwhile waits behind it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sign:
+    """What the fence says to whoever wants to write."""
+
+    text: str
+    hint: str
+
+
+def put_up(
+    connection: BaseDatabaseWrapper, context: str, tables: Sequence[Table], sign: Sign, *, patience: float
+) -> None:
+    """Fence a context in, once the transactions that write its rows now have ended; it may stand already.
+
+    One table after the other, each in a transaction of its own: who holds one lock and waits for no other can be
+    part of no deadlock. The inbox comes first, so that no event is begun that could not be finished.
+
+    Raises:
+        SplitError: a table is in use for longer than ``patience`` seconds.
+    """
+    write_on(connection, context, sign)
+    for table in sorted(tables, key=lambda table: (table.name != INBOX, table.name == OUTBOX)):
+        for statement in _triggers(table, context):
+            _patiently(connection, table.name, statement, patience=patience)
+
+
+def write_on(connection: BaseDatabaseWrapper, context: str, sign: Sign) -> None:
+    """Change what a fence says, or close an open one; at once, and without a lock."""
+    body = SQL("BEGIN RAISE EXCEPTION USING ERRCODE = {}, MESSAGE = {}, HINT = {}; END").format(
+        Literal(SQLSTATE), Literal(sign.text), Literal(sign.hint)
+    )
+    _define(connection, context, body)
+
+
+def open_gate(connection: BaseDatabaseWrapper, context: str) -> None:
+    """Let everybody through a fence, if there is one; at once, and without a lock."""
+    if _function(connection, context) is not None:
+        _define(connection, context, SQL("BEGIN RETURN NEW; END"))
+
+
+def take_down(
+    connection: BaseDatabaseWrapper, context: str, tables: Sequence[Table], *, patience: float
+) -> None:
+    """Remove an open fence.
+
+    Raises:
+        SplitError: a table is in use for longer than ``patience`` seconds.
+    """
+    for table in tables:
+        for name in _names(table, context):
+            statement = SQL("DROP TRIGGER IF EXISTS {} ON {}").format(name, Identifier(table.name))
+            _patiently(connection, table.name, statement, patience=patience)
+    execute(connection, SQL("DROP FUNCTION IF EXISTS {}()").format(_name(context)))
+
+
+def is_closed(connection: BaseDatabaseWrapper, context: str) -> bool:
+    """Tell whether a fence stands and lets nobody through."""
+    return "RAISE" in (_function(connection, context) or "")
+
+
+@contextmanager
+def passing(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
+    """Open a transaction that passes the context's fence."""
+    with transaction.atomic(using=connection.alias):
+        execute(connection, "SELECT set_config('microworkflows.moving', %s, true)", [context])
+        yield
+
+
+def _triggers(table: Table, context: str) -> list[Composable]:
+    """Return what fences a table in.
+
+    Of inbox and outbox, which all contexts share, the context's rows alone, and not what the relay notes in them:
+    it goes on while the fence stands.
+    """
+    outsider = SQL("current_setting('microworkflows.moving', true) IS DISTINCT FROM {}").format(
+        Literal(context)
+    )
+    if not table.of_events:
+        when = [(SQL("INSERT OR UPDATE OR DELETE OR TRUNCATE"), SQL("STATEMENT"), outsider)]
+    elif table.name == INBOX:
+        handled = SQL("(NEW.status, NEW.retry) IS DISTINCT FROM (OLD.status, OLD.retry)")
+        of_context = SQL("{} AND {}").format(inbox_of(context, "new"), outsider)
+        when = [
+            (SQL("INSERT"), SQL("ROW"), of_context),
+            (SQL("UPDATE"), SQL("ROW"), SQL("{} AND {}").format(handled, of_context)),
+        ]
+    else:
+        pending_again = SQL("NEW.status = 1 AND OLD.status <> 1")
+        of_context = SQL("{} AND {}").format(outbox_of(context, "new"), outsider)
+        when = [
+            (SQL("INSERT"), SQL("ROW"), of_context),
+            (SQL("UPDATE"), SQL("ROW"), SQL("{} AND {}").format(pending_again, of_context)),
+        ]
+    return [
+        SQL(
+            "CREATE OR REPLACE TRIGGER {} BEFORE {} ON {} FOR EACH {} WHEN ({}) EXECUTE FUNCTION {}()"
+        ).format(name, operation, Identifier(table.name), each, condition, _name(context))
+        for name, (operation, each, condition) in zip(_names(table, context), when, strict=True)
+    ]
+
+
+def _names(table: Table, context: str) -> list[Identifier]:
+    parts = ["insert", "update"] if table.of_events else ["write"]
+    return [Identifier(f"microworkflows_fence_{part}_{context}"[:_LONGEST_NAME]) for part in parts]
+
+
+def _name(context: str) -> Identifier:
+    return Identifier(f"microworkflows_fence_{context}"[:_LONGEST_NAME])
+
+
+def _define(connection: BaseDatabaseWrapper, context: str, body: Composable) -> None:
+    connection.ensure_connection()
+    text = Literal(body.as_string(connection.connection))
+    execute(
+        connection,
+        SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}").format(
+            _name(context), text
+        ),
+    )
+
+
+def _function(connection: BaseDatabaseWrapper, context: str) -> str | None:
+    found = rows(
+        connection,
+        "SELECT prosrc FROM pg_proc WHERE proname = %s AND pg_function_is_visible(oid)",
+        [_name(context).as_string()[1:-1]],
+    )
+    return found[0][0] if found else None
+
+
+def _patiently(
+    connection: BaseDatabaseWrapper, table: str, statement: Composable, *, patience: float
+) -> None:
+    """Execute a statement that needs a table for itself, without making those who use it wait for long."""
+    ends_at, wait = time.monotonic() + patience, _SHORTEST_SECONDS
+    while True:
+        try:
+            with transaction.atomic(using=connection.alias):
+                execute(connection, "SELECT set_config('lock_timeout', %s, true)", [f"{wait * 1000:.0f}ms"])
+                execute(connection, statement)
+            return
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+                raise
+            if time.monotonic() > ends_at:
+                raise SplitError(
+                    f"Others write to {table} without a pause of theirs for {patience:.0f} s: {_users(connection, table)}. "
+                    "Let them end, or end them, and try again."
+                ) from error
+        time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  (no secret)
+        wait = min(wait * 2, _LONGEST_SECONDS)
+
+
+def _users(connection: BaseDatabaseWrapper, table: str) -> str:
+    found = rows(
+        connection,
+        "SELECT DISTINCT format('pid %%s (in a transaction for %%s s)', pid,"
+        " round(extract(epoch FROM clock_timestamp() - xact_start))) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE relation = to_regclass(quote_ident(%s)) AND granted AND mode <> 'AccessShareLock' AND pid <> pg_backend_pid()",
+        [table],
+    )
+    return ", ".join(text for (text,) in found) or "they have just ended"

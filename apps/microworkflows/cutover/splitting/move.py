@@ -1,0 +1,256 @@
+"""The whole move: prepare the target, pause the context, drain, copy, switch, open. And the ways back.
+
+Each step is noted in ``ContextMove`` before it begins and may be done twice, so a move that was killed goes on where
+it stood. From the first step to the last one of the two databases has its fence closed: nobody works in both.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from django.db import DatabaseError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+from psycopg.sql import SQL, Identifier
+
+from microworkflows.cutover.models import ContextMode, ContextMove
+from microworkflows.cutover.splitting import copying, databases, fence, preflight, tables
+from microworkflows.cutover.splitting.databases import described, execute
+from microworkflows.cutover.splitting.fence import Sign
+from microworkflows.cutover.splitting.progress import Progress
+from microworkflows.cutover.splitting.steps import AGAIN, AWAY, SplitError, Step
+from microworkflows.cutover.splitting.tables import Table
+from microworkflows.models import OutboxEvent
+
+_LOOK_SECONDS = 0.2
+_HINT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """One context on its way from one database to another."""
+
+    context: str
+    source: BaseDatabaseWrapper
+    target: BaseDatabaseWrapper
+    say: Callable[[str], None]
+    progress: Progress
+    patience: float
+    """Seconds for which to try to fence a table in that others use."""
+
+    def run(self) -> None:
+        """Move the context, or go on with a move that stopped.
+
+        Raises:
+            SplitError: it cannot be moved like this, or the move stopped; run it again, or abort it.
+        """
+        with databases.only_mover(self.source, self.context):
+            preflight.refuse(self.context, preflight.of_context(self.context))
+            preflight.refuse(self.context, preflight.of_migrations(self.source))
+            noted = self._noted()
+            if noted is not None and noted.step in AWAY - {Step.OPEN}:
+                self.say(
+                    f"{self.context} was moved on {noted.changed_at:%d %B %Y, %H:%M %Z}; nothing is to be done."
+                )
+                return
+            if noted is None:
+                preflight.refuse(self.context, preflight.of_source(self.source, self.context))
+            refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
+            preflight.refuse(self.context, refused)
+            with databases.only_mover(self.target, self.context):
+                self._go_on(Step.PREPARE if noted is None else Step(noted.step))
+
+    def abort(self) -> None:
+        """Give up a move before the switch: the context works in the source again, and the target is emptied.
+
+        Raises:
+            SplitError: no move is under way, or it is too late.
+        """
+        with databases.only_mover(self.source, self.context):
+            noted = self._noted()
+            if noted is None:
+                raise SplitError(f"No move of {self.context} is under way in {described(self.source)}.")
+            if noted.step in AWAY:
+                raise SplitError(
+                    f"{self.context} works in {noted.target} already, so there is nothing to abort. To go back, move it "
+                    f"back: run split_database {self.context} there, with --to this database."
+                )
+            own = self._own(self.source)
+            with transaction.atomic(using=self.source.alias):
+                fence.open_gate(self.source, self.context)
+                noted.delete(using=self.source.alias)
+            self.say(f"The move of {self.context} is given up; it works in {described(self.source)} again.")
+            self._take_down(self.source, own)
+            try:
+                self._empty_target()
+            except DatabaseError as error:
+                self.say(
+                    f"{described(self.target)} could not be emptied, create it anew: {str(error).strip()}"
+                )
+
+    def drop_source(self) -> None:
+        """Empty the context's old tables in the source.
+
+        Raises:
+            SplitError: it has not moved.
+        """
+        with databases.only_mover(self.source, self.context):
+            noted = self._noted()
+            if noted is None or noted.step not in {Step.MOVED, Step.DROPPED}:
+                raise SplitError(
+                    f"{self.context} has not moved, so its tables here are the ones it works with."
+                )
+            if fence.is_closed(self.target, self.context) and not preflight.was_left(
+                self.target, self.context
+            ):
+                raise SplitError(
+                    f"{self.context} does not work in {described(self.target)}. Nothing was dropped."
+                )
+            preflight.refuse(self.context, preflight.of_only_copy(self.target, self._own(self.target), noted))
+            own = [Identifier(table.name) for table in self._own(self.source) if not table.of_events]
+            if own:
+                with fence.passing(self.source, self.context):
+                    execute(self.source, "SELECT set_config('lock_timeout', '5s', true)")
+                    execute(self.source, SQL("TRUNCATE {}").format(SQL(", ").join(own)))
+            self._note(Step.DROPPED)
+            self.say(f"The old tables of {self.context} are empty; the fence around them stays.")
+
+    # The steps
+
+    def _go_on(self, step: Step) -> None:
+        steps = {
+            Step.PREPARE: self._prepare,
+            Step.PAUSE: self._pause,
+            Step.DRAIN: self._drain,
+            Step.COPY: self._copy,
+            Step.SWITCH: self._switch,
+            Step.OPEN: self._open,
+        }
+        paused_at = None
+        for following in list(steps)[list(steps).index(step) :]:
+            if following is Step.PAUSE:
+                paused_at = time.monotonic()
+            self._note(following)
+            self.say(f"{following}: {' '.join((steps[following].__doc__ or '').split())}")
+            try:
+                steps[following]()
+            except SplitError as error:
+                raise SplitError(f"{error}\n{AGAIN}") from error
+        if paused_at is not None:
+            self.say(
+                f"{self.context} paused for {time.monotonic() - paused_at:.1f} s, and until its worker is back."
+            )
+
+    def _prepare(self) -> None:
+        """The target gets its tables."""
+        databases.migrate(self.target, alias=self.source.alias)
+        own = self._own(self.source)
+        if not preflight.was_left(self.target, self.context):
+            here, there = described(self.target), described(self.source)
+            sign = Sign(
+                text=f"{self.context} does not work in {here} yet: it is being moved here from {there}.",
+                hint="Wait and try again, as the kit's workers do.",
+            )
+            fence.put_up(self.target, self.context, own, sign, patience=self.patience)
+        preflight.refuse(self.context, preflight.of_prepared_target(self.target, self.context, own))
+
+    def _pause(self) -> None:
+        """From here on events for it wait, at the broker and in its worker."""
+        sign = Sign(
+            text=f"{self.context} is being moved to {described(self.target)}; until it is there, nobody can write its "
+            "rows.",
+            hint="Wait and try again, as the kit's workers do. To give the move up, run split_database with --abort.",
+        )
+        try:
+            fence.put_up(self.source, self.context, self._own(self.source), sign, patience=self.patience)
+            preflight.refuse(self.context, preflight.of_steps_by_monolith(self.source, self.context))
+        except SplitError:
+            fence.open_gate(self.source, self.context)
+            self._note(Step.PREPARE)
+            raise
+
+    def _drain(self) -> None:
+        """What it announced goes to the broker."""
+        pending = OutboxEvent.objects.using(self.source.alias).pending(context=self.context)
+        hint_at = time.monotonic() + _HINT_SECONDS
+        while number := pending.count():
+            if time.monotonic() > hint_at:
+                self.say(
+                    f"{number} events of {self.context} are still to be relayed. Does its worker, or "
+                    f"`manage.py relay {self.context}`, run on this database?"
+                )
+                hint_at = time.monotonic() + _HINT_SECONDS
+            time.sleep(_LOOK_SECONDS)
+
+    def _copy(self) -> None:
+        """Its rows go over and are verified."""
+        own = self._own(self.source)
+        counts = copying.copy(self.source, self.target, self.context, own, progress=self.progress)
+        self._note(Step.SWITCH, counts=counts)
+        for name, count in counts.items():
+            self.say(f"{count:>12}  {name}")
+
+    def _switch(self) -> None:
+        """The source gives it up, in one transaction."""
+        sign = Sign(
+            text=f"{self.context} was moved to {described(self.target)}; its rows here are old.",
+            hint="Start this process with the DATABASE_URL of that database.",
+        )
+        with transaction.atomic(using=self.source.alias):
+            for table in self._own(self.source):
+                if table.of_events:
+                    execute(self.source, table.delete())
+            fence.write_on(self.source, self.context, sign)
+            self._note(Step.OPEN)
+
+    def _open(self) -> None:
+        """The target's fence comes down."""
+        with transaction.atomic(using=self.target.alias):
+            if not preflight.was_left(self.target, self.context):
+                modes = list(ContextMode.objects.using(self.source.alias).all())
+                ContextMode.objects.using(self.target.alias).bulk_create(modes, ignore_conflicts=True)
+            ContextMove.objects.using(self.target.alias).filter(pk=self.context).delete()
+            fence.open_gate(self.target, self.context)
+        self._note(Step.MOVED)
+        self._take_down(self.target, self._own(self.target))
+
+    # What they share
+
+    def _own(self, connection: BaseDatabaseWrapper) -> list[Table]:
+        return tables.of_context(connection, self.context)
+
+    def _noted(self) -> ContextMove | None:
+        """Return what is noted in the source.
+
+        Raises:
+            SplitError: it is a move to another database.
+        """
+        noted = ContextMove.objects.using(self.source.alias).filter(pk=self.context).first()
+        if noted is not None and noted.target != described(self.target):
+            what = "was moved" if noted.step in AWAY else "is being moved"
+            raise SplitError(
+                f"{self.context} {what} to {noted.target}, not to {described(self.target)}. Say --to {noted.target}, "
+                "with its password."
+            )
+        return noted
+
+    def _note(self, step: Step, **more: object) -> None:
+        now = timezone.now()
+        begun = {"target": described(self.target), "started_at": now}
+        present = {"step": step.value, "changed_at": now, **more}
+        ContextMove.objects.using(self.source.alias).update_or_create(
+            pk=self.context, defaults=present, create_defaults={**begun, **present}
+        )
+
+    def _take_down(self, connection: BaseDatabaseWrapper, own: list[Table]) -> None:
+        """Remove an open fence; where others use a table without a pause it stays, and lets everybody through."""
+        with suppress(SplitError):
+            fence.take_down(connection, self.context, own, patience=self.patience)
+
+    def _empty_target(self) -> None:
+        moves_back = preflight.was_left(self.target, self.context)
+        with fence.passing(self.target, self.context):
+            for table in reversed(self._own(self.target)):
+                if table.columns and (table.of_events or not moves_back):
+                    execute(self.target, table.delete())

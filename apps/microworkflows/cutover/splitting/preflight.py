@@ -1,0 +1,196 @@
+"""Preflight: what stands in the way of moving a context is said before anything is changed."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from django.apps import apps
+from django.db import DatabaseError, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+from psycopg.sql import SQL, Identifier
+
+from microworkflows import conf, registry
+from microworkflows.cutover import queries, switch
+from microworkflows.cutover.models import ContextMode, ContextMove
+from microworkflows.cutover.splitting import databases, fence
+from microworkflows.cutover.splitting.databases import described, rows
+from microworkflows.cutover.splitting.steps import AWAY, SplitError
+from microworkflows.cutover.splitting.tables import (
+    Table,
+    columns_of,
+    count,
+    models_of,
+    references,
+    unmanaged,
+)
+from microworkflows.stamps import Mode
+
+_FILLED_BY_DJANGO = {"django_migrations", "django_content_type", "auth_permission", "django_site"}
+
+
+def refuse(context: str, problems: Iterable[str]) -> None:
+    """Raise if there are problems.
+
+    Raises:
+        SplitError: it names them all.
+    """
+    if found := list(problems):
+        listed = "".join(f"\n- {problem}" for problem in found)
+        raise SplitError(f"{context} cannot be moved as it is:{listed}")
+
+
+def of_context(context: str) -> Iterator[str]:
+    """Yield why what is no context cannot be moved."""
+    if context not in registry.contexts():
+        yield (
+            f"There is no context {context!r}. Installed are: {', '.join(registry.contexts()) or 'none'}. "
+            "Is its app in INSTALLED_APPS?"
+        )
+
+
+def of_migrations(source: BaseDatabaseWrapper) -> Iterator[str]:
+    """Yield which migrations are to be applied first."""
+    executor = MigrationExecutor(source)
+    if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in plan)
+        yield f"Migrations are not applied in {described(source)}: {names}. Run manage.py migrate."
+
+
+def of_source(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
+    """Yield why the context cannot leave this database as it is."""
+    if fence.is_closed(source, context):
+        yield (
+            f"{described(source)} is not the database that {context} works in: it was moved away, or is just being "
+            "moved here. Set DATABASE_URL to the one that it works in."
+        )
+    yield from of_steps_by_monolith(source, context)
+    yield from _of_models(context)
+    yield from _of_references(source, context)
+    yield from _of_generic_keys(context)
+    if tables := unmanaged(source, context):
+        yield (
+            f"{context} has models that it does not manage, so no migration makes their tables: {', '.join(tables)}. "
+            "Manage them (managed = True), or move them to another app."
+        )
+
+
+def of_steps_by_monolith(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
+    """Yield why the monolith, which stays here, may still have steps of the context to do."""
+    yield from _of_mode(source, context)
+    flows = queries.unsettled(context)
+    if number := flows.inline + flows.shadow:
+        yield (
+            f"{number} flows began when {context} was not live for them, and are still under way: the monolith is to do "
+            f"{context}'s steps in them, in this database. Let them end; replay or settle what is parked."
+        )
+
+
+def of_target(
+    source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: str, *, resumed: bool
+) -> Iterator[str]:
+    """Yield why the context cannot go to this database."""
+    try:
+        target.ensure_connection()
+    except DatabaseError as error:
+        yield f"{described(target)} cannot be reached: {str(error).strip()}"
+        return
+    if databases.are_the_same(source, target):
+        yield f"{described(target)} is the database that {context} is in. Name another one with --to."
+    elif not resumed and not was_left(target, context) and (tables := _filled(target)):
+        yield (
+            f"{described(target)} is not empty: {', '.join(tables)} hold rows. Create a new database for {context}; "
+            "its tables are made by this command."
+        )
+
+
+def of_prepared_target(target: BaseDatabaseWrapper, context: str, tables: Sequence[Table]) -> Iterator[str]:
+    """Yield why the context cannot go there though it has its tables now."""
+    for table in tables:
+        if columns_of(target, table.name) != table.columns:
+            yield (
+                f"{table.name} has other columns in {described(target)}. Does one of the two databases have changes "
+                "that no migration made?"
+            )
+        elif table.of_events and not was_left(target, context) and count(target, table):
+            yield f"{context} has worked in {described(target)} already. End its worker there, and create it anew."
+    yield from _of_references(target, context)
+
+
+def of_only_copy(target: BaseDatabaseWrapper, tables: Sequence[Table], move: ContextMove) -> Iterator[str]:
+    """Yield why the old rows may be the only ones left."""
+    there = {table.name: table for table in tables if table.columns}
+    for name, number in move.counts.items():
+        if number and (name not in there or not count(target, there[name])):
+            yield (
+                f"{name} is empty in {described(target)}, though {number} rows were moved there. Is it the database "
+                "that the context works in? Nothing was dropped."
+            )
+
+
+def was_left(target: BaseDatabaseWrapper, context: str) -> bool:
+    """Tell whether the context moved away from there: then it moves back, and its old rows are replaced."""
+    table = ContextMove._meta.db_table
+    if table not in target.introspection.table_names():
+        return False
+    return ContextMove.objects.using(target.alias).filter(pk=context, step__in=AWAY).exists()
+
+
+def _of_mode(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
+    if context not in conf.current().cutover:
+        return
+    setting = switch.settings()[context]
+    if setting != switch.Setting(Mode.LIVE, 100):
+        yield (
+            f"{context} is {setting}: the monolith still does steps of it, in this database. Let it go live for all "
+            "flows first."
+        )
+        return
+    since = ContextMode.objects.get(pk=context).changed_at
+    older = rows(
+        source,
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND xact_start < %s"
+        " AND backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        [since],
+    )
+    if older:
+        pids = ", ".join(str(pid) for (pid,) in older)
+        yield f"Transactions that began before {context} went live are still open (pid {pids}). Let them end."
+
+
+def _of_models(context: str) -> Iterator[str]:
+    own = set(models_of(context))
+    for model in apps.get_models(include_auto_created=True):
+        for field in model._meta.get_fields():
+            if not (isinstance(field, models.ForeignKey) and field.model is model):
+                continue
+            if (model in own) != (field.remote_field.model in own):
+                yield (
+                    f"{field} is a foreign key to {field.remote_field.model._meta.label}, across the border of "
+                    f"{context}. Make it a plain id."
+                )
+
+
+def _of_references(connection: BaseDatabaseWrapper, context: str) -> Iterator[str]:
+    own = {model._meta.db_table for model in models_of(context)}
+    for name, referring, referred in references(connection):
+        if (referring in own) != (referred in own):
+            yield (
+                f"{described(connection)} has the foreign key {name} from {referring} to {referred}, across the border "
+                f"of {context}. Drop it by a migration."
+            )
+
+
+def _of_generic_keys(context: str) -> Iterator[str]:
+    for model in models_of(context):
+        for field in model._meta.private_fields:
+            if hasattr(field, "ct_field"):
+                yield (
+                    f"{model._meta.label}.{field.name} is a GenericForeignKey; the ids of content types differ between "
+                    "databases. Make it a plain id beside a name."
+                )
+
+
+def _filled(connection: BaseDatabaseWrapper) -> list[str]:
+    names = set(connection.introspection.table_names()) - _FILLED_BY_DJANGO
+    return sorted(
+        name for name in names if rows(connection, SQL("SELECT 1 FROM {} LIMIT 1").format(Identifier(name)))
+    )

@@ -1,0 +1,137 @@
+"""What belongs to a context in a database: the tables of its models, and its rows of inbox and outbox."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from django.apps import apps
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from psycopg.sql import SQL, Composable, Identifier, Literal
+
+from microworkflows.cutover.splitting.databases import rows
+from microworkflows.models import InboxEvent, OutboxEvent
+
+INBOX = InboxEvent._meta.db_table
+OUTBOX = OutboxEvent._meta.db_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table, and which of its rows are meant."""
+
+    name: str
+    columns: tuple[str, ...]
+    """All but those that the database computes."""
+    condition: Composable
+
+    @property
+    def of_events(self) -> bool:
+        """Whether it is the inbox or the outbox, which the contexts of a database share."""
+        return self.name in {INBOX, OUTBOX}
+
+    def select(self, what: Composable) -> Composable:
+        """Return a query of the rows that are meant."""
+        return SQL("SELECT {} FROM {} WHERE {}").format(what, Identifier(self.name), self.condition)
+
+    def delete(self) -> Composable:
+        """Return the statement that deletes them."""
+        return SQL("DELETE FROM {} WHERE {}").format(Identifier(self.name), self.condition)
+
+
+def of_context(connection: BaseDatabaseWrapper, context: str) -> list[Table]:
+    """Return what a context has, tables that are referred to before those that refer to them."""
+    names = _in_order(connection, [model._meta.db_table for model in models_of(context)])
+    own = [_table(connection, name, SQL("TRUE")) for name in names]
+    return [
+        *own,
+        _table(connection, INBOX, inbox_of(context)),
+        _table(connection, OUTBOX, outbox_of(context)),
+    ]
+
+
+def count(connection: BaseDatabaseWrapper, table: Table) -> int:
+    """Return how many rows there are."""
+    ((number,),) = rows(connection, table.select(SQL("count(*)")))
+    return int(number)
+
+
+def inbox_of(context: str, row: str = "") -> Composable:
+    """Return the condition that a row of the inbox belongs to a context."""
+    return SQL("{} ~ {}").format(_column(row, "msg_id"), Literal(f"^{context}[.:]"))
+
+
+def outbox_of(context: str, row: str = "") -> Composable:
+    """Return the condition that a row of the outbox belongs to a context."""
+    return SQL("split_part({}, '.', 1) = {} AND {} ? 'microworkflow'").format(
+        _column(row, "destination"), Literal(context), _column(row, "headers")
+    )
+
+
+def models_of(context: str) -> "list[type[models.Model]]":
+    """Return a context's models that have a table of their own, those between many and many included."""
+    if context not in apps.app_configs:
+        return []
+    return [model for model in _models(context) if model._meta.managed and not model._meta.proxy]
+
+
+def unmanaged(connection: BaseDatabaseWrapper, context: str) -> list[str]:
+    """Return the tables (not views) of a context that its migrations do not make."""
+    names = [model._meta.db_table for model in _models(context) if not model._meta.managed]
+    found = rows(
+        connection,
+        "SELECT relname FROM pg_class WHERE relname = ANY(%s) AND relkind IN ('r', 'p') AND pg_table_is_visible(oid)",
+        [names],
+    )
+    return sorted(name for (name,) in found)
+
+
+def columns_of(connection: BaseDatabaseWrapper, table: str) -> tuple[str, ...]:
+    """Return the columns of a table, by name, but not those that the database computes; none if there is no table."""
+    found = rows(
+        connection,
+        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s))"
+        " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attname",
+        [table],
+    )
+    return tuple(column for (column,) in found)
+
+
+def each(columns: Sequence[str]) -> Composable:
+    """Return column names as a list in SQL."""
+    return SQL(", ").join(map(Identifier, columns))
+
+
+def references(connection: BaseDatabaseWrapper) -> "list[tuple[str, str, str]]":
+    """Return each foreign key of the database: its name, the table that refers, the table referred to."""
+    return rows(
+        connection,
+        "SELECT conname, referring.relname, referred.relname FROM pg_constraint"
+        " JOIN pg_class AS referring ON referring.oid = conrelid"
+        " JOIN pg_class AS referred ON referred.oid = confrelid"
+        " WHERE contype = 'f' AND pg_table_is_visible(conrelid) ORDER BY conname",
+    )
+
+
+def _models(context: str) -> "Iterator[type[models.Model]]":
+    if context in apps.app_configs:
+        yield from apps.get_app_config(context).get_models(include_auto_created=True)
+
+
+def _in_order(connection: BaseDatabaseWrapper, names: Sequence[str]) -> list[str]:
+    graph: TopologicalSorter[str] = TopologicalSorter({name: set() for name in sorted(names)})
+    for _, referring, referred in references(connection):
+        if referring in names and referred in names and referring != referred:
+            graph.add(referring, referred)
+    try:
+        return list(graph.static_order())
+    except CycleError:  # Django's constraints wait for the end of the transaction, so any order will do
+        return sorted(names)
+
+
+def _table(connection: BaseDatabaseWrapper, name: str, condition: Composable) -> Table:
+    return Table(name=name, columns=columns_of(connection, name), condition=condition)
+
+
+def _column(row: str, name: str) -> Composable:
+    return Identifier(row, name) if row else Identifier(name)

@@ -1,0 +1,196 @@
+"""The switch: which mode each context has, how it is changed, and how a flow that begins is stamped."""
+
+import logging
+import zlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from microworkflows import conf, registry
+from microworkflows.cutover import legacy_steps
+from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, WorkerPresence, described
+from microworkflows.cutover.splitting.steps import AWAY
+from microworkflows.errors import MicroworkflowsError
+from microworkflows.models import OutboxEvent
+from microworkflows.stamps import ATTRIBUTE, Mode, Stamp
+
+logger = logging.getLogger(__name__)
+
+STALE_AFTER = timedelta(seconds=90)
+"""A worker is noted every half minute; one that was not for so long is probably gone."""
+
+_LONGEST_REASON = 500
+
+
+class CutoverRefusedError(MicroworkflowsError):
+    """The mode cannot be changed like this; nothing was changed."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Mode of a context for the flows that begin now."""
+
+    mode: Mode = Mode.INLINE
+    percent: int | None = None
+    """Of a live context: how many of a hundred flows it does, 1 to 100. The others are inline."""
+
+    def __str__(self) -> str:
+        return described(self.mode, self.percent)
+
+
+_LIVE_FOR_ALL = Setting(Mode.LIVE, 100)
+
+
+def settings() -> dict[str, Setting]:
+    """Return the setting of each context that is being cut over, in the order of ``MICROWORKFLOWS["CUTOVER"]``."""
+    kept = {row.context: Setting(Mode(row.mode), row.percent) for row in ContextMode.objects.all()}
+    return {context: kept.get(context, Setting()) for context in conf.current().cutover}
+
+
+def stamp(correlation_id: str) -> Stamp:
+    """Return the stamp of a flow in which an event is about to be recorded that no other event caused.
+
+    Where the flow has events already, it goes on as it began; but what is live for all flows by now is live for it
+    too, since the monolith's path may be gone. Else a context that is live for some flows takes those whose
+    :func:`position` is below its percentage, so that a higher percentage only adds flows.
+    """
+    begun, present = _begun(correlation_id), settings()
+    if begun is not None:
+        return Stamp.of(
+            {context: mode for context, mode in begun.entries if present.get(context) != _LIVE_FOR_ALL}
+        )
+    modes = {}
+    for context, setting in present.items():
+        if setting.mode is not Mode.LIVE:
+            modes[context] = setting.mode
+        elif position(correlation_id) >= (setting.percent or 0):
+            modes[context] = Mode.INLINE
+    return Stamp.of(modes)
+
+
+def _begun(correlation_id: str) -> Stamp | None:
+    """Return the stamp of the flow's first event; what was recorded beside direct calls says nothing of the flow."""
+    bodies = OutboxEvent.objects.of_flow(correlation_id).values_list("body", flat=True)
+    stamps = (Stamp.parse(body.get(ATTRIBUTE)) for body in bodies.iterator(chunk_size=20))
+    return next((stamp for stamp in stamps if not stamp.done), None)
+
+
+def moved() -> dict[str, str]:
+    """Return the contexts that work in a database of their own, each with its URL without the password."""
+    return dict(ContextMove.objects.filter(step__in=AWAY).values_list("context", "target"))
+
+
+def position(correlation_id: str) -> int:
+    """Return where a flow stands among all flows, 0 to 99: the same in every process and for ever."""
+    return zlib.crc32(correlation_id.encode()) % 100
+
+
+def change(
+    context: str,
+    *,
+    mode: Mode,
+    percent: int | None = None,
+    by: str,
+    why: str,
+    expected: Setting | None = None,
+    unseen_worker: bool = False,
+) -> Setting:
+    """Change the mode of a context for the flows that begin from now on; those under way end as they began.
+
+    Args:
+        context: Its label.
+        mode: inline, shadow or live.
+        percent: For live, 1 to 100; 100 where nothing is said.
+        by: Who changes it.
+        why: The reason, for those who read the history.
+        expected: What it is changed from; refused where somebody else has changed it meanwhile.
+        unseen_worker: Go live although no worker of the context was ever seen beside its relay.
+
+    Returns:
+        What it is now.
+
+    Raises:
+        CutoverRefusedError: it cannot be changed like this; the text says why and what to do.
+    """
+    wanted = Setting(mode, 100 if mode is Mode.LIVE and percent is None else percent)
+    with transaction.atomic():
+        row = _locked(context)
+        present = Setting(Mode(row.mode), row.percent)
+        if expected is not None and present != expected:
+            raise CutoverRefusedError(
+                f"{context} is {present} by now, not {expected}: somebody changed it meanwhile. Look again, then decide."
+            )
+        if wanted == present:
+            return present
+        _refuse(context, wanted, unseen_worker=unseen_worker)
+        if not why.strip() or len(why) > _LONGEST_REASON or "\x00" in why:
+            raise CutoverRefusedError(
+                f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: those who read the history "
+                "want to know."
+            )
+        row.mode, row.percent, row.changed_at = wanted.mode.value, wanted.percent, timezone.now()
+        row.save()
+        ModeChange.objects.create(
+            context=context,
+            from_mode=present.mode.value,
+            from_percent=present.percent,
+            to_mode=wanted.mode.value,
+            to_percent=wanted.percent,
+            why=why.strip(),
+            changed_by=by,
+            changed_at=row.changed_at,
+        )
+    logger.warning("cut-over: %s goes from %s to %s, by %s: %s", context, present, wanted, by, why)
+    return wanted
+
+
+def _locked(context: str) -> ContextMode:
+    known = conf.current().cutover
+    if context not in known:
+        raise CutoverRefusedError(
+            f"{context!r} is not being cut over. MICROWORKFLOWS['CUTOVER'] names: {', '.join(known) or 'nothing'}."
+        )
+    ContextMode.objects.get_or_create(context=context, defaults={"changed_at": timezone.now()})
+    return ContextMode.objects.select_for_update().get(pk=context)
+
+
+def _refuse(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
+    move = ContextMove.objects.filter(pk=context).first()
+    if move is not None:
+        raise CutoverRefusedError(
+            f"{context} works in a database of its own, {move.target}, or is just being moved there: the monolith could "
+            "not do its steps. Move it back first: split_database, run there, or with --abort before the switch."
+        )
+    if wanted.mode is Mode.LIVE:
+        _refuse_live(context, wanted, unseen_worker=unseen_worker)
+    elif wanted.mode is Mode.DONE:
+        raise CutoverRefusedError(f"A context is inline, shadow or live; {wanted.mode} is no mode of it.")
+    elif wanted.percent is not None:
+        raise CutoverRefusedError(f"A percentage goes with live only; {wanted.mode} concerns all flows.")
+    if not registry.subscriptions(context):
+        raise CutoverRefusedError(
+            f"{context} has no microworkflow, so its mode would mean nothing. Is its app in INSTALLED_APPS?"
+        )
+    if wanted.mode is Mode.SHADOW and not legacy_steps.of_context(context):
+        raise CutoverRefusedError(
+            f"{context} has no legacy step to compare its microworkflows with. Register one with "
+            f"@microworkflows.cutover.legacy in {context}/legacy.py, or go from inline straight to live."
+        )
+
+
+def _refuse_live(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
+    if wanted.percent is None or not 1 <= wanted.percent <= 100:
+        raise CutoverRefusedError(
+            f"Live takes a percentage from 1 to 100, not {wanted.percent}. To take all flows back, go inline."
+        )
+    worker = WorkerPresence.objects.filter(queue=context).first()
+    if unseen_worker or (worker is not None and timezone.now() - worker.seen_at <= STALE_AFTER):
+        return
+    seen = "was ever seen" if worker is None else f"was seen since {worker.seen_at:%d %B %Y, %H:%M:%S %Z}"
+    raise CutoverRefusedError(
+        f"No worker of {context} {seen}, so nobody would do its steps. Start one: "
+        f"celery -A project worker -Q {context} -n {context}@%h. It is seen within half a minute, unless it "
+        "was started with --no-relay: then say --unseen-worker to manage.py cutover."
+    )

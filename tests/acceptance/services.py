@@ -1,0 +1,198 @@
+"""The shop as four services: a database each, one virtual host at the broker, and there a user each with few rights.
+
+What the users may do, and the queues, are taken from ``docker/broker.json``, as the containers take them.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from migrations_guide.shop import PASSWORD
+from project.service import CONTEXTS
+from tests import servers
+from tests.acceptance.running import PROJECT, free_port, processes_of, wait_until
+from tests.integration.support.processes import Process
+
+BIN = Path(sys.executable).parent
+_BLOCK = re.search(r"```sh\nexport SERVICE=.*?\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+assert _BLOCK
+MIGRATE, WORKER, WEB = _BLOCK[1].splitlines()
+"""The README's commands, which it shows for payments."""
+
+
+class Services:
+    """Four services, each with its environment and, once started, its processes."""
+
+    def __init__(self, folder: Path, *, databases: dict[str, str], brokers: dict[str, str]) -> None:
+        self.folder = folder
+        self.databases = databases
+        self._environments = {
+            name: {
+                "SERVICE": name,
+                "DATABASE_URL": databases[name],
+                "BROKER_URL": brokers[name],
+                "SECRET_KEY": f"for-this-test-and-{name}-only",
+                "WORKER_CONCURRENCY": "1",
+                "VAR_DIR": str(folder),
+                "DJANGO_SETTINGS_MODULE": "project.settings",
+                "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+                "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            }
+            for name in CONTEXTS
+        }
+        self._started: dict[str, Process] = {}
+
+    def prepare(self) -> None:
+        """Migrate each database, by its own service and no other's help; fill the catalogue and the shelves."""
+        with ThreadPoolExecutor() as at_once:
+            list(at_once.map(lambda name: self.run(name, MIGRATE), CONTEXTS))
+            list(
+                at_once.map(
+                    lambda task: self.run(*task),
+                    [
+                        ("orders", "python manage.py seed_catalogue"),
+                        ("inventory", "python manage.py seed_stock"),
+                    ],
+                )
+            )
+
+    def run(self, name: str, command: str) -> None:
+        """Run a command of a service to its end."""
+        ended = subprocess.run(
+            shlex.split(command),
+            cwd=PROJECT,
+            env={**os.environ, **self._environments[name]},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert ended.returncode == 0, f"{name}: {command}: {ended.stdout}{ended.stderr}"
+
+    def start_workers(self) -> None:
+        """Start one worker for each service, and wait until all and their relays are ready."""
+        for name in CONTEXTS:
+            self._start(name, f"{name}-worker", WORKER.replace("payments", name))
+        for name in CONTEXTS:
+            worker = self._started[f"{name}-worker"]
+            worker.says(" ready.")
+            worker.says(f"relay {name}: leads")
+
+    def start_web(self, name: str) -> str:
+        """Start the web server of a service; return its address."""
+        port = free_port()
+        web = self._start(name, f"{name}-web", re.sub(r":\d+", f":{port}", WEB))
+        web.says(f"Listening at: http://127.0.0.1:{port}")
+        return f"http://127.0.0.1:{port}"
+
+    def said(self) -> str:
+        """Return what all processes wrote."""
+        return "".join(process.output for process in self._started.values())
+
+    def stop(self) -> None:
+        """Ask every process to end, as a supervisor does; nothing may be left of any."""
+        running = list(self._started.values())
+        for process in running:
+            process.send(signal.SIGTERM)
+        assert [process.wait() for process in running] == [0] * len(running)
+        wait_until("every process has ended", lambda: not processes_of(self.folder), seconds=10)
+
+    def end(self) -> None:
+        """Leave nothing running, whatever the test did."""
+        for process in self._started.values():
+            process.end()
+
+    def ask(self, name: str, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Return the rows that a service's database has for this query."""
+        with psycopg.connect(self.databases[name]) as connection:
+            return connection.execute(query.encode(), parameters).fetchall()
+
+    def _start(self, name: str, process: str, command: str) -> Process:
+        self._started[process] = Process(
+            *shlex.split(command),
+            environment=self._environments[name],
+            log=self.folder / f"{process}.log",
+        )
+        return self._started[process]
+
+
+@contextmanager
+def databases() -> Iterator[dict[str, str]]:
+    """Yield the URL of a new database for each service."""
+    server = servers.postgres_url()
+    names = {context: f"{servers.RUN}_{context}" for context in CONTEXTS}
+    with psycopg.connect(server, autocommit=True) as connection:
+        for name in names.values():
+            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    try:
+        yield {
+            context: urlsplit(server)._replace(path=f"/{name}").geturl() for context, name in names.items()
+        }
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            for name in names.values():
+                connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@contextmanager
+def broker_users() -> Iterator[dict[str, str]]:
+    """Yield, by service, the URL with which its own user comes into one virtual host."""
+    server = servers.rabbitmq()
+    vhost, password = f"{servers.RUN}_{uuid4().hex[:6]}", "for-this-test-only"
+    users = {context: f"{vhost}_{context}" for context in CONTEXTS}
+    definitions: dict[str, list[dict[str, Any]]] = json.loads((PROJECT / "docker/broker.json").read_text())
+    definitions["vhosts"] = [{"name": vhost}]
+    definitions["users"] = [{"name": user, "password": password, "tags": []} for user in users.values()]
+    for kind in definitions.keys() - {"vhosts", "users"}:
+        for one in definitions[kind]:
+            one["vhost"] = vhost
+    for one in definitions["permissions"] + definitions["topic_permissions"]:
+        one["user"] = users[one["user"]]
+    try:
+        _import(server, definitions)
+        yield {
+            context: urlsplit(server.url)
+            ._replace(
+                netloc=f"{user}:{password}@{urlsplit(server.url).netloc.rpartition('@')[2]}", path=f"/{vhost}"
+            )
+            .geturl()
+            for context, user in users.items()
+        }
+    finally:
+        _remove(server, vhost, list(users.values()))
+
+
+def _import(server: servers.RabbitMQ, definitions: dict[str, Any]) -> None:
+    if not server.by_command:
+        servers._management_api(server.url, "POST", "definitions", json.dumps(definitions).encode())
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".json", dir="/tmp") as file:
+        json.dump(definitions, file)
+        file.flush()
+        Path(file.name).chmod(0o644)  # rabbitmqctl may read it as another user
+        servers._rabbitmqctl("import_definitions", file.name)
+
+
+def _remove(server: servers.RabbitMQ, vhost: str, users: list[str]) -> None:
+    if server.by_command:
+        servers._rabbitmqctl("delete_vhost", vhost)
+        for user in users:
+            servers._rabbitmqctl("delete_user", user)
+        return
+    for what in [f"vhosts/{vhost}", *(f"users/{user}" for user in users)]:
+        servers._management_api(server.url, "DELETE", what)

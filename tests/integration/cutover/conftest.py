@@ -1,0 +1,86 @@
+"""Fixtures of the moves: a source in which the shop has worked for a while, and an empty target."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from psycopg.sql import SQL, Identifier
+from pytest_django import DjangoDbBlocker, Settings
+
+from tests import servers
+from tests.integration.cutover import shop
+
+_numbers = itertools.count()
+
+On = Callable[[str], AbstractContextManager[None]]
+
+
+@pytest.fixture(autouse=True)
+def monolith(settings: Settings) -> None:
+    """Make this the process of a monolith that hands all contexts over."""
+    settings.MICROWORKFLOWS = {"CUTOVER": shop.CONTEXTS}
+
+
+@pytest.fixture(scope="session")
+def filled(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Yield the URL of a database to make sources from."""
+    with django_db_blocker.unblock(), _database() as url:
+        with _on(url):
+            call_command("migrate", verbosity=0)
+            shop.fill()
+        yield url
+
+
+@pytest.fixture
+def source(filled: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Yield the URL of the database that this process runs on."""
+    with django_db_blocker.unblock(), _database(template=filled) as url, _on(url):
+        yield url
+
+
+@pytest.fixture
+def target(source: str) -> Iterator[str]:
+    """Yield the URL of an empty database."""
+    with _database() as url:
+        yield url
+
+
+@pytest.fixture
+def on(source: str) -> On:
+    """Return what makes this process run on another database in a block, given its URL."""
+    return _on
+
+
+@contextmanager
+def _database(*, template: str = "/template1") -> Iterator[str]:
+    name, like = f"{servers.RUN}_split_{next(_numbers)}", urlsplit(template).path.removeprefix("/")
+    with psycopg.connect(servers.postgres_url(), autocommit=True) as server:
+        server.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(like)))
+        try:
+            yield urlsplit(servers.postgres_url())._replace(path=f"/{name}").geturl()
+        finally:
+            server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+
+
+@contextmanager
+def _on(url: str) -> Iterator[None]:
+    before, parts = connections["default"], urlsplit(url)
+    connection = before.copy()
+    connection.settings_dict.update(
+        NAME=parts.path.removeprefix("/"),
+        USER=parts.username or "",
+        PASSWORD=parts.password or "",
+        HOST=parts.hostname or "",
+        PORT=str(parts.port or ""),
+    )
+    connections["default"] = connection
+    try:
+        yield
+    finally:
+        connection.close()
+        connections["default"] = before

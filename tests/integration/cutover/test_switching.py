@@ -1,0 +1,110 @@
+"""Modes change at random while orders come in and workers are killed: each order comes to one end, and all adds up."""
+
+import itertools
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.db.models import Count
+
+from inventory.models import StockItem
+from microworkflows import registry
+from microworkflows.cutover import switch
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.stamps import MONOLITH, Mode
+from orders.models import Order, PaymentToken
+from payments.models import Payment
+from shipping.models import Shipment
+from tests.integration.cutover import shop
+from tests.integration.cutover.test_under_load import SETTINGS, open_messages, shipped, travelling
+from tests.integration.support.processes import Launcher
+from tests.integration.support.waiting import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance, pytest.mark.timeout(300)]
+
+_SWITCHES = 25
+
+
+@pytest.fixture
+def launcher(source: str, broker_url: str, tmp_path: Path) -> Iterator[Launcher]:
+    launcher = Launcher(tmp_path, database=source, broker=broker_url)
+    yield launcher
+    launcher.end()
+
+
+def place(end: str) -> None:
+    """Place orders until there is such a file; without the slow bank, which fails a placing that is inline."""
+    wishes = [
+        ("MUG-STONE-350", PaymentToken.VISA),
+        ("MUG-STONE-350", PaymentToken.DECLINED),
+        ("CUP-RAKU-LTD", PaymentToken.VISA),
+    ]
+    for sku, pays in itertools.cycle(wishes):
+        if Path(end).exists():
+            return
+        shop.place(sku, pays=pays)
+        time.sleep(0.03)
+
+
+def test_orders_come_to_one_end_whatever_is_switched_and_killed(launcher: Launcher, tmp_path: Path) -> None:
+    chance = random.Random(20)
+    StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000)
+    on_hand, before = StockItem.objects.get(sku="MUG-STONE-350").on_hand, shipped()
+    queues = [*shop.CONTEXTS, MONOLITH]
+    workers = {queue: launcher.worker(queue, environment=SETTINGS) for queue in queues}
+    end = tmp_path / "end"
+    code = f"import django; django.setup(); from tests.integration.cutover import test_switching as test; test.place({str(end)!r})"
+    generator = launcher.start(sys.executable, "-c", code, environment=SETTINGS)
+    eventually(lambda: shipped() > 5, timeout=60)
+
+    for number in range(_SWITCHES):
+        context = chance.choice(shop.CONTEXTS)
+        mode, percent = chance.choice([(Mode.INLINE, None), (Mode.LIVE, 50), (Mode.LIVE, 100)])
+        switch.change(context, mode=mode, percent=percent, by="chance", why="a test")
+        if number % 8 == 5:
+            victim = chance.choice(queues)
+            workers[victim].kill()
+            workers[victim] = launcher.worker(victim, environment=SETTINGS, wait=False)
+        time.sleep(0.3)
+    end.touch()
+
+    assert generator.wait() == 0, generator.output
+    eventually(lambda: travelling() == 0, timeout=90, what="no order on its way")
+    eventually(lambda: not any(open_messages().values()), timeout=30, what="nothing to be done")
+    _every_step_was_done_once()
+    stamps = {
+        row.body.get("cutover", "all live") for row in OutboxEvent.objects.of_type("orders.order_accepted.v1")
+    }
+    assert len(stamps) > 5, "the flows did begin under different modes"
+    ends = Counter(Order.objects.values_list("state", "cancel_reason"))
+    assert Counter(Payment.objects.values_list("state", flat=True)) == {
+        "received": ends["shipped", ""],
+        "declined": ends["cancelled", "payment_declined"],
+        "refunded": ends["cancelled", "out_of_stock"],
+    }
+    assert Shipment.objects.count() == ends["shipped", ""]
+    mugs = StockItem.objects.get(sku="MUG-STONE-350")
+    assert (on_hand - mugs.on_hand, mugs.reserved) == (shipped() - before, 0)
+
+
+def _every_step_was_done_once() -> None:
+    """Each event has one handled inbox row of each microworkflow that listens to its type, and no type comes twice in a flow."""
+    twice = (
+        OutboxEvent.objects.values("destination", "body__correlationid")
+        .annotate(times=Count("pk"))
+        .filter(times__gt=1)
+    )
+    assert list(twice) == []
+    done = Counter(
+        (row.label, str(row.event_id)) for row in InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED)
+    )
+    expected = Counter(
+        (workflow.label, str(event.pk))
+        for event in OutboxEvent.objects.all()
+        for workflow in registry.listeners(event.type)
+    )
+    assert done == expected

@@ -1,0 +1,88 @@
+"""The checks of a cut-over, by their stable ids."""
+
+from io import StringIO
+
+import pytest
+from django.core.checks import CheckMessage
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+from pytest_django import Settings
+
+from microworkflows import checks as checks_of_the_kit
+from microworkflows import microworkflow
+from microworkflows.cutover import checks, legacy_steps
+from payments.events import OrderAccepted
+from payments.workflows import take_payment
+
+
+def _ids(messages: list[CheckMessage]) -> list[str | None]:
+    return [message.id for message in messages]
+
+
+@pytest.mark.django_db
+def test_shop_that_hands_its_contexts_over_passes_every_check(monolith: None) -> None:
+    legacy_steps.legacy(take_payment)(lambda event: None)
+
+    call_command("check", fail_level="WARNING", stderr=StringIO())
+
+
+def test_manage_py_check_runs_the_checks(settings: Settings) -> None:
+    settings.MICROWORKFLOWS = {"CUTOVER": ["billing"]}
+
+    with pytest.raises(SystemCheckError, match=r"microworkflows\.W041"):
+        call_command("check", fail_level="WARNING")
+
+
+def test_e040_contexts_to_be_handed_over_without_the_app_that_does_it(settings: Settings) -> None:
+    assert checks_of_the_kit.check_cutover() == []
+    settings.MICROWORKFLOWS = {"CUTOVER": ["payments"]}
+    assert checks_of_the_kit.check_cutover() == []
+
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "microworkflows.cutover"]
+
+    (problem,) = checks_of_the_kit.check_cutover()
+    assert problem.id == "microworkflows.E040"
+    assert problem.hint is not None
+    assert "'microworkflows.cutover'" in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("context", "problem"),
+    [("billing", "is no label of an installed app"), ("sessions", "has no microworkflow")],
+)
+def test_w041_context_that_is_none(settings: Settings, context: str, problem: str) -> None:
+    settings.MICROWORKFLOWS = {"CUTOVER": ["payments", context]}
+
+    (warning,) = checks.check_contexts()
+
+    assert warning.id == "microworkflows.W041"
+    assert context in warning.msg
+    assert problem in warning.msg
+
+
+def test_e042_context_called_as_the_monoliths_queue(empty_registry: None) -> None:
+    assert checks_of_the_kit.check_reserved_names() == []
+    microworkflow(on=OrderAccepted, context="monolith")(lambda event: None)
+
+    assert _ids(checks_of_the_kit.check_reserved_names()) == ["microworkflows.E042"]
+
+
+def test_w043_legacy_step_that_never_runs(monolith: None, settings: Settings) -> None:
+    legacy_steps.legacy(take_payment)(lambda event: None)
+    assert checks.check_legacy_steps() == []
+
+    settings.MICROWORKFLOWS = {"CUTOVER": ["orders"]}
+
+    (warning,) = checks.check_legacy_steps()
+    assert warning.id == "microworkflows.W043"
+    assert "payments.take_payment" in warning.msg
+
+
+def test_unreadable_settings_are_left_to_their_own_check(monolith: None, settings: Settings) -> None:
+    legacy_steps.legacy(take_payment)(lambda event: None)
+    settings.MICROWORKFLOWS = {"CUTOVER": "payments"}
+
+    found = [*checks.check_contexts(), *checks.check_legacy_steps(), *checks_of_the_kit.check_cutover()]
+
+    assert found == []
+    assert _ids(checks_of_the_kit.check_settings()) == ["microworkflows.E001"]

@@ -1,0 +1,299 @@
+"""Inline: the monolith does the steps where and when it did the direct calls, and each one once."""
+
+import contextlib
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from inventory.models import Reservation
+from microworkflows import inbox, outbox
+from microworkflows.cutover import direct_calls, legacy_steps
+from microworkflows.cutover.models import ContextMove
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.stamps import MONOLITH
+from microworkflows.testing import Flow
+from orders import operations
+from orders.events import OrderAccepted
+from orders.models import Order
+from payments.events import PaymentDeclined, PaymentReceived
+from payments.gateway import GatewayUnavailableError
+from payments.models import Payment
+from payments.workflows import take_payment
+from shipping.models import Shipment
+from tests.unit.cutover.conftest import CONTEXTS, Switch
+from tests.unit.shop.conftest import Draft
+from tests.unit.shop.test_ways import ANNOUNCED, WAYS, ending
+
+
+@pytest.mark.parametrize(("wish", "end"), WAYS)
+def test_order_ends_in_the_transaction_that_places_it(
+    monolith: None, draft: Draft, wish: dict[str, object], end: str
+) -> None:
+    order = operations.place_order(order=draft(**wish))
+
+    assert ending(order) == end
+    assert sorted(OutboxEvent.objects.values_list("destination", flat=True)) == sorted(ANNOUNCED[end])
+
+
+def test_copies_that_are_delivered_later_change_nothing(monolith: None, draft: Draft, flow: Flow) -> None:
+    order = operations.place_order(order=draft())
+    handled = InboxEvent.objects.count()
+
+    flow.run(times=2)
+
+    assert InboxEvent.objects.count() == handled
+    assert (ending(order), Payment.objects.count(), Shipment.objects.count()) == ("shipped", 1, 1)
+    assert flow.types() == ANNOUNCED["shipped"]
+
+
+def test_exception_rolls_all_of_it_back(monolith: None, draft: Draft) -> None:
+    order = draft(payment_token="tok_slow_bank")
+
+    with pytest.raises(GatewayUnavailableError):
+        operations.place_order(order=order)
+
+    order.refresh_from_db()
+    assert order.state == Order.State.DRAFT
+    assert not OutboxEvent.objects.exists()
+    assert not InboxEvent.objects.exists()
+    assert not Reservation.objects.exists()
+
+
+def test_legacy_step_runs_in_the_place_of_the_microworkflow(monolith: None, draft: Draft) -> None:
+    asked = []
+
+    @legacy_steps.legacy(take_payment)
+    def charge_as_before(event: OrderAccepted) -> PaymentReceived:
+        asked.append(event.order_id)
+        return PaymentReceived(
+            order_id=event.order_id, amount=event.total, currency=event.currency, payment_reference="old"
+        )
+
+    order = operations.place_order(order=draft())
+
+    assert asked == [order.pk]
+    assert not Payment.objects.exists()
+    assert ending(order) == "shipped"
+    (event,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
+    assert event.body["data"]["payment_reference"] == "old"
+    assert event.workflow == "payments.take_payment"
+
+
+def test_second_legacy_step_is_refused(monolith: None) -> None:
+    legacy_steps.legacy(take_payment)(lambda event: None)
+
+    with pytest.raises(ValueError, match=r"payments.take_payment has the legacy step .* already"):
+        legacy_steps.legacy(take_payment)(lambda event: None)
+
+
+def test_live_context_is_left_to_its_worker(go: Switch, draft: Draft, flow: Flow) -> None:
+    go("payments", "live")
+
+    order = operations.place_order(order=draft())
+
+    assert ending(order) == "accepted"
+    assert not Payment.objects.exists()
+    flow.run()
+    assert ending(order) == "shipped"
+    assert flow.types() == ANNOUNCED["shipped"]
+
+
+def test_what_follows_a_live_context_is_done_by_the_worker_of_the_monolith(
+    go: Switch, draft: Draft, flow: Flow
+) -> None:
+    go("payments", "live")
+    order = operations.place_order(order=draft())
+
+    flow.run(contexts=["payments", "inventory", "orders", "shipping"])
+
+    assert ending(order) == "accepted"
+    (paid,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
+    flow.deliver(paid, contexts=[MONOLITH])
+    assert ending(order) == "shipped"
+    assert Payment.objects.count() == 1
+
+
+def test_what_fails_in_the_worker_of_the_monolith_is_retried_there(
+    go: Switch, draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go("payments", "live")
+    order = operations.place_order(order=draft())
+    flow.run(contexts=["payments"])
+    (paid,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("inventory.operations.note_payment", _fail)
+        flow.deliver(paid, contexts=[MONOLITH])
+    assert [row.label for row in flow.waiting] == ["inventory.reserve_items"]
+    assert flow.waiting[0].headers["mode"] == "inline"
+    flow.retry()
+
+    assert ending(order) == "shipped"
+    assert flow.waiting == []
+
+
+def test_failure_of_what_follows_fails_the_step_that_it_follows(
+    go: Switch, draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go("payments", "live")
+    order = operations.place_order(order=draft())
+    flow.run(contexts=["payments"])
+    (paid,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("shipping.operations.note_items", _fail)
+        flow.deliver(paid, contexts=[MONOLITH])
+
+    assert [row.label for row in flow.waiting] == ["inventory.reserve_items"]
+    assert Reservation.objects.get(order_id=order.pk).state == "waiting"
+    flow.retry()
+    assert ending(order) == "shipped"
+
+
+@pytest.mark.parametrize("live", [["inventory"], ["orders"], ["shipping", "orders"], CONTEXTS])
+def test_any_mixture_comes_to_the_same_end(go: Switch, draft: Draft, flow: Flow, live: list[str]) -> None:
+    for context in live:
+        go(context, "live")
+
+    order = operations.place_order(order=draft())
+    flow.run(times=2)
+
+    assert ending(order) == "shipped"
+    assert sorted(flow.types()) == sorted(ANNOUNCED["shipped"])
+
+
+def test_switch_concerns_the_flows_that_begin_afterwards(go: Switch, draft: Draft, flow: Flow) -> None:
+    go("payments", "live")
+    before = operations.place_order(order=draft())
+    go("payments", "inline")
+    after = operations.place_order(order=draft())
+
+    assert (ending(before), ending(after)) == ("accepted", "shipped")
+    flow.run()
+    assert (ending(before), ending(after)) == ("shipped", "shipped")
+    assert Payment.objects.count() == 2
+
+
+def test_event_recorded_beside_direct_calls_is_never_acted_on(
+    monolith: None, draft: Draft, flow: Flow
+) -> None:
+    order = draft()
+    event = _accepted(order)
+
+    with transaction.atomic():
+        meta = direct_calls.record_done(event, correlation_id=str(order.pk))
+    flow.deliver(meta)
+
+    assert not InboxEvent.objects.exists()
+    assert not Payment.objects.exists()
+    assert OutboxEvent.objects.get().body["cutover"] == "done"
+
+
+def _accepted(order: Order) -> OrderAccepted:
+    return OrderAccepted.model_validate(
+        {
+            "order_id": order.pk,
+            "number": order.number,
+            "total": "12.00",
+            "currency": "EUR",
+            "payment_token": "tok_visa",
+            "lines": [{"sku": "TEA-SENCHA-100", "quantity": 1}],
+            "ship_to": {"name": "n", "street": "s", "postcode": "p", "city": "c", "country": "DE"},
+        }
+    )
+
+
+def _fail(**_: object) -> None:
+    raise ValueError("not today")
+
+
+def test_recording_as_done_what_a_step_announces_is_refused(monolith: None, draft: Draft) -> None:
+    order = draft()
+
+    @legacy_steps.legacy(take_payment)
+    def still_records(event: OrderAccepted) -> None:
+        direct_calls.record_done(_accepted(order))
+
+    with pytest.raises(direct_calls.RecordedInStepError, match=r"payments.take_payment calls"):
+        operations.place_order(order=order)
+
+
+def test_flow_that_began_beside_direct_calls_is_acted_on_later(monolith: None, draft: Draft) -> None:
+    order = draft()
+    with transaction.atomic():
+        direct_calls.record_done(_accepted(order), correlation_id=str(order.pk))
+
+    operations.place_order(order=order)
+
+    assert ending(order) == "shipped"
+
+
+def test_step_of_an_event_that_is_rolled_back_is_rolled_back_with_it(monolith: None, draft: Draft) -> None:
+    order = draft()
+
+    @legacy_steps.legacy(take_payment)
+    def changes_its_mind(event: OrderAccepted) -> PaymentDeclined:
+        with contextlib.suppress(ConnectionError), transaction.atomic():
+            outbox.record(_received(event))
+            raise ConnectionError("the bank took it back")
+        return PaymentDeclined(order_id=event.order_id, reason="taken back")
+
+    operations.place_order(order=order)
+
+    assert ending(order) == "payment_declined"
+    assert not Reservation.objects.exclude(state="dropped").exists()
+
+
+def test_late_copy_of_what_the_monolith_recorded_is_not_acted_on_though_the_inbox_forgot_it(
+    monolith: None, draft: Draft, flow: Flow
+) -> None:
+    operations.place_order(order=draft())
+    InboxEvent.objects.all().delete()
+
+    flow.run(contexts=[MONOLITH])
+
+    assert not InboxEvent.objects.exists()
+    assert Payment.objects.count() == 1
+
+
+def test_event_that_the_code_of_the_monolith_does_not_know_is_parked(
+    monolith: None, db: None, flow: Flow
+) -> None:
+    body = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": "/payments",
+        "data": {},
+        "type": "payments.payment_split.v1",
+        "cutover": "inventory=inline",
+        "causationid": "1",
+    }
+
+    inbox.receive(body, context=MONOLITH)
+
+    assert [(row.label, row.type) for row in flow.parked] == [("monolith", "payments.payment_split.v1")]
+    assert "No microworkflow of the monolith listens" in str(flow.parked[0].error)
+
+
+def test_step_of_a_context_that_has_moved_is_parked(go: Switch, draft: Draft, flow: Flow) -> None:
+    go("payments", "live")
+    operations.place_order(order=draft())
+    flow.run(contexts=["payments"])
+    now = timezone.now()
+    ContextMove.objects.create(
+        context="inventory", target="postgres://there/it", step="moved", started_at=now, changed_at=now
+    )
+
+    (paid,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
+    flow.deliver(paid, contexts=[MONOLITH])
+
+    assert [row.label for row in flow.parked] == ["monolith"]
+    assert "inventory works in postgres://there/it by now" in str(flow.parked[0].error)
+
+
+def _received(event: OrderAccepted) -> PaymentReceived:
+    return PaymentReceived(
+        order_id=event.order_id, amount=event.total, currency=event.currency, payment_reference="old"
+    )

@@ -1,0 +1,67 @@
+"""Journeys of flows that a monolith takes part in: who did a step, who will do it, and what nobody will."""
+
+from uuid import uuid4
+
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+
+from microworkflows import journeys
+from microworkflows.cutover import direct_calls, legacy_steps
+from microworkflows.journeys import DeliveryStatus, Journey
+from microworkflows.stamps import Mode
+from microworkflows.testing import Flow
+from orders import operations
+from payments.events import PaymentDeclined
+from payments.workflows import take_payment
+from tests.unit.cutover.conftest import Switch
+from tests.unit.shop.conftest import Draft, admin_user  # noqa: F401  (a fixture)
+
+
+def modes(journey: Journey) -> dict[str, Mode]:
+    return {delivery.label: delivery.mode for delivery in journey.deliveries}
+
+
+def test_journey_tells_who_did_each_step_and_who_will(go: Switch, draft: Draft, flow: Flow) -> None:
+    legacy_steps.legacy(take_payment)(take_payment.function)
+    go("payments", "shadow")
+    go("shipping", "live")
+
+    order = operations.place_order(order=draft())
+    before = journeys.journey(str(order.pk))
+    flow.run()
+    after = journeys.journey(str(order.pk))
+
+    expected = {d.label for d in before.deliveries if d.status is DeliveryStatus.EXPECTED}
+    assert {label.partition(".")[0] for label in expected} == {"shipping"}
+    assert modes(after) | modes(before) == modes(after)
+    assert {label.partition(".")[0]: mode for label, mode in modes(after).items()} == {
+        "orders": Mode.INLINE,
+        "payments": Mode.SHADOW,
+        "inventory": Mode.INLINE,
+        "shipping": Mode.LIVE,
+    }
+    assert after.settled
+
+
+def test_page_marks_what_is_not_live(admin_client: Client, go: Switch, draft: Draft) -> None:
+    go("shipping", "live")
+    order = operations.place_order(order=draft())
+
+    html = admin_client.get(reverse("admin:microworkflows_journey", args=[str(order.pk)])).content.decode()
+
+    assert '<span class="mw-badge mw-badge--idle">inline</span>' in html
+    assert ">live</span>" not in html
+
+
+def test_nothing_is_expected_of_what_was_done_by_direct_calls(admin_client: Client, monolith: None) -> None:
+    event = PaymentDeclined(order_id=uuid4(), reason="card declined")
+    with transaction.atomic():
+        meta = direct_calls.record_done(event, correlation_id="done")
+
+    journey = journeys.journey("done")
+    html = admin_client.get(reverse("admin:microworkflows_journey", args=["done"])).content.decode()
+
+    assert [(step.id, step.done, step.deliveries) for step in journey.steps] == [(meta.id, True, ())]
+    assert not journey.failed
+    assert "What follows from it was done by direct calls" in html

@@ -1,0 +1,236 @@
+"""The shop's front: the catalogue, and orders that are drafted and placed."""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Field, Model, QuerySet
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+
+from orders import operations
+from orders.models import Order, OrderLine, Product
+
+
+@admin.register(Product)
+class ProductAdmin(admin.ModelAdmin):
+    """The catalogue."""
+
+    list_display = ["sku", "name", "price", "currency", "active"]
+    list_filter = ["active", "currency"]
+    search_fields = ["sku", "name"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Product | None = None) -> list[str]:
+        """A SKU is what other contexts know the product by, so it never changes."""
+        return [] if obj is None else ["sku"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Product], search_term: str
+    ) -> tuple[QuerySet[Product], bool]:
+        """Offer active products alone where an order line is filled in."""
+        queryset, may_have_duplicates = super().get_search_results(request, queryset, search_term)
+        if request.resolver_match and request.resolver_match.url_name == "autocomplete":
+            queryset = queryset.filter(active=True)
+        return queryset, may_have_duplicates
+
+
+class OrderLineInline(admin.TabularInline):
+    """The lines of an order, on its page."""
+
+    model = OrderLine
+    fields = ["product", "quantity", "price", "amount"]
+    readonly_fields = ["price", "amount"]
+    autocomplete_fields = ["product"]
+    extra = 1
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[OrderLine]:
+        """Return the lines with their products."""
+        return super().get_queryset(request).select_related("product")
+
+    def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
+        """Choose products here; the catalogue is where they are added, changed and deleted."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget.can_add_related = False
+            field.widget.can_change_related = False
+            field.widget.can_delete_related = False
+        return field
+
+    def has_add_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        """Lines are added to drafts only."""
+        return _is_open(obj) and super().has_add_permission(request, obj)
+
+    def has_change_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        """Lines are changed in drafts only."""
+        return _is_open(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        """Lines are removed from drafts only."""
+        return _is_open(obj) and super().has_delete_permission(request, obj)
+
+    @admin.display(description="price")
+    def price(self, obj: OrderLine) -> str:
+        """Price of one piece."""
+        return f"{obj.price} {obj.product.currency}" if obj.product_id else "–"
+
+    @admin.display(description="amount")
+    def amount(self, obj: OrderLine) -> str:
+        """Price of the line."""
+        return f"{obj.amount} {obj.product.currency}" if obj.product_id else "–"
+
+
+@admin.register(Order)
+class OrderAdmin(admin.ModelAdmin):
+    """Orders: editable as drafts; placing one settles it, so everything is read-only afterwards."""
+
+    list_display = ["number", "customer_name", "outcome", "total_with_currency", "placed_at"]
+    list_filter = ["state", "cancel_reason", "payment_token"]
+    search_fields = ["number", "customer_name", "id"]
+    date_hierarchy = "created_at"
+    list_per_page = 50
+    readonly_fields = ["number", "order_id", "outcome", "cancel_note", "total_with_currency", "placed_at"]
+    inlines = [OrderLineInline]
+    actions = ["place_selected"]
+
+    class Media:
+        """The button that places an order."""
+
+        css = {"all": ["orders/admin.css"]}
+
+    # What is shown.
+
+    def get_fieldsets(self, request: HttpRequest, obj: Order | None = None) -> list[Any]:
+        """Return what the customer said and, once the order is saved, how it stands."""
+        standing = (
+            None,
+            {"fields": ["number", "outcome", "cancel_note", "total_with_currency", "placed_at", "order_id"]},
+        )
+        wishes = [
+            ("Customer", {"fields": ["customer_name", "street", ("postcode", "city"), "country"]}),
+            ("Payment", {"fields": ["payment_token"]}),
+        ]
+        return wishes if obj is None else [standing, *wishes]
+
+    @admin.display(description="state", ordering="state")
+    def outcome(self, obj: Order) -> str:
+        """The state, and the reason where it was cancelled."""
+        text: str = obj.get_state_display()
+        return f"{text}: {obj.get_cancel_reason_display().lower()}" if obj.cancel_reason else text
+
+    @admin.display(description="order id")
+    def order_id(self, obj: Order) -> str:
+        """What payments, inventory and shipping know the order by."""
+        return str(obj.pk)
+
+    @admin.display(description="total", ordering="total")
+    def total_with_currency(self, obj: Order) -> str:
+        """The total, which is known once the order is placed."""
+        return "–" if obj.total is None else f"{obj.total} {obj.currency}"
+
+    # What may be done.
+
+    def has_change_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        """Only drafts can be edited: what was placed has been paid, picked or shipped as it was."""
+        return _is_open(obj) and super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
+        """Only drafts can be deleted."""
+        return _is_open(obj) and super().has_delete_permission(request, obj)
+
+    def has_place_order_permission(self, request: HttpRequest) -> bool:
+        """Tell whether the user may place orders."""
+        return request.user.has_perm("orders.place_order")
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Order | None:
+        """Return the order, locked while it is edited: nobody can place it between the look at it and the save."""
+        order: Order | None = super().get_object(request, object_id, from_field)
+        if order is not None and request.method == "POST" and transaction.get_connection().in_atomic_block:
+            return Order.objects.select_for_update().filter(pk=order.pk).first()
+        return order
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        """Delete the selected drafts; what was placed meanwhile stays."""
+        with transaction.atomic():
+            drafts = queryset.select_for_update().filter(state=Order.State.DRAFT)
+            super().delete_queryset(request, Order.objects.filter(pk__in=[draft.pk for draft in drafts]))
+
+    # Placing: the button on the page, the same for who may not edit, and the action on the list.
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the address that places a saved order."""
+        place = path(
+            "<uuid:order_id>/place/", self.admin_site.admin_view(self.place_view), name="orders_order_place"
+        )
+        return [place, *super().get_urls()]
+
+    def render_change_form(  # noqa: PLR0917  (Django's signature)
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Model | None = None,
+    ) -> HttpResponse:
+        """Show the button where there is a draft and the permission."""
+        if isinstance(obj, Order) and obj.is_draft and self.has_place_order_permission(request):
+            context["place_order_url"] = reverse(
+                "admin:orders_order_place", args=[obj.pk], current_app=self.admin_site.name
+            )
+        return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def response_change(self, request: HttpRequest, obj: Order) -> HttpResponse:
+        """After a save by the button *Place order*: place what was saved."""
+        if "_place" not in request.POST:
+            return super().response_change(request, obj)
+        return self._place(request, obj)
+
+    def place_view(self, request: HttpRequest, order_id: UUID) -> HttpResponseBase:
+        """Place a saved order and return to its page."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return self._place(request, get_object_or_404(Order, pk=order_id))
+
+    @admin.action(description="Place selected orders", permissions=["place_order"])
+    def place_selected(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        """Place each selected order for itself: one that cannot be placed holds up no other."""
+        for order in queryset.order_by("created_at"):
+            self._try_to_place(request, order)
+
+    def _place(self, request: HttpRequest, order: Order) -> HttpResponse:
+        if not self.has_place_order_permission(request):
+            raise PermissionDenied
+        self._try_to_place(request, order)
+        return HttpResponseRedirect(
+            reverse("admin:orders_order_change", args=[order.pk], current_app=self.admin_site.name)
+        )
+
+    def _try_to_place(self, request: HttpRequest, order: Order) -> None:
+        try:
+            with transaction.atomic():
+                operations.place_order(order=order)
+                self.log_change(request, order, "Placed.")
+        except operations.PlaceOrderError as error:
+            for problem in error.messages:
+                self.message_user(request, problem, messages.ERROR)
+        else:
+            self.message_user(
+                request, f"{order} was placed: {self.total_with_currency(order)}.", messages.SUCCESS
+            )
+
+
+def _is_open(order: Order | None) -> bool:
+    """Tell whether an order can still be edited; where no certain one is asked about, some can."""
+    return order is None or order.is_draft

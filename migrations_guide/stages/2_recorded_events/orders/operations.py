@@ -1,0 +1,270 @@
+"""Writes of orders: the catalogue, drafts, and placing an order, which charges, reserves and ships it on the way.
+
+What happens on the way is recorded as events, beside the calls that bring it about.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.utils import timezone
+
+from inventory import stock
+from inventory.events import ItemsReserved, MissingLine, OutOfStock, ReservedLine
+from inventory.models import Reservation
+from microworkflows import DomainEvent
+from microworkflows.cutover.direct_calls import record_done
+from orders.events import Address, Line, OrderAccepted
+from orders.models import Order, OrderLine, Product
+from payments import billing
+from payments.events import PaymentDeclined, PaymentReceived, PaymentRefunded
+from payments.gateway import GatewayUnavailableError
+from payments.models import Payment
+from shipping import dispatch
+from shipping.events import ShipmentScheduled
+from shipping.models import Shipment
+
+
+class PlaceOrderError(ValidationError):
+    """The order cannot be placed; ``messages`` says everything that stands in the way and what to do about it."""
+
+
+@transaction.atomic
+def offer_product(*, sku: str, name: str, price: Decimal, currency: str) -> Product:
+    """Put a product into the catalogue, or bring the one with this SKU up to date; it is active afterwards.
+
+    Raises:
+        ValidationError: a value is not acceptable, such as a price of zero.
+    """
+    product = Product.objects.select_for_update().filter(sku=sku).first() or Product(sku=sku)
+    product.name, product.price, product.currency, product.active = name, price, currency, True
+    product.full_clean()
+    product.save()
+    return product
+
+
+@transaction.atomic
+def create_order(
+    *,
+    customer_name: str,
+    street: str,
+    postcode: str,
+    city: str,
+    country: str,
+    payment_token: str,
+    lines: Mapping[str, int],
+) -> Order:
+    """Create a draft order.
+
+    Args:
+        country: ISO 3166-1 alpha-2, one of ``orders.models.Country``.
+        payment_token: One of ``orders.models.PaymentToken``.
+        lines: Quantity by SKU.
+
+    Raises:
+        ValidationError: a value is not acceptable, or the catalogue has no such SKU.
+    """
+    products = Product.objects.in_bulk(list(lines), field_name="sku")
+    if unknown := sorted(set(lines) - set(products)):
+        raise ValidationError(
+            f"The catalogue has no {', '.join(unknown)}. Add the product, or correct the SKU.",
+            code="unknown_product",
+        )
+    order = Order(
+        customer_name=customer_name,
+        street=street,
+        postcode=postcode,
+        city=city,
+        country=country,
+        payment_token=payment_token,
+    )
+    order.full_clean()
+    order.save()
+    for sku, quantity in lines.items():
+        line = OrderLine(order=order, product=products[sku], quantity=quantity)
+        line.full_clean()
+        line.save()
+    return order
+
+
+@transaction.atomic
+def place_order(*, order: Order, at: datetime | None = None) -> Order:
+    """Place a draft: fix its prices, take the money, set the goods aside and send them, all in one transaction.
+
+    Args:
+        order: A saved draft. It is read anew under a lock, so unsaved changes of the instance are lost.
+        at: When it was placed; now, where nothing else is said.
+
+    Returns:
+        The same instance, shipped or cancelled.
+
+    Raises:
+        PlaceOrderError: it is no draft any more, cannot be placed as it is, or the payment provider does not answer;
+            nothing was changed.
+    """
+    order.refresh_from_db(from_queryset=Order.objects.select_for_update())
+    if not order.is_draft:
+        raise PlaceOrderError(
+            f"{order} is {order.get_state_display().lower()}: it was placed before, and an order is placed once. "
+            "Create a new order to buy the same again.",
+            code="not_draft",
+        )
+    lines = list(order.lines.select_related("product"))
+    _refuse_unplaceable(order, lines)
+
+    for line in lines:
+        line.unit_price = line.product.price
+    OrderLine.objects.bulk_update(lines, ["unit_price"])
+    order.total = sum((line.amount for line in lines), Decimal("0.00"))
+    order.currency = lines[0].product.currency
+    order.placed_at = at or timezone.now()
+    order.state = Order.State.ACCEPTED
+    order.save()
+    _record(order, _order_accepted(order, lines))
+
+    payment = _charge(order)
+    if payment.state == Payment.State.DECLINED:
+        _record(order, PaymentDeclined(order_id=order.pk, reason=payment.decline_reason))
+        return _cancel(order, Order.CancelReason.PAYMENT_DECLINED, note=payment.decline_reason)
+    _record(order, _payment_received(payment))
+    _advance(order, to=Order.State.PAID)
+
+    reservation = stock.reserve(order)
+    if reservation.state == Reservation.State.REFUSED:
+        _record(order, _out_of_stock(reservation))
+        _record(order, _payment_refunded(billing.refund(order)))
+        return _cancel(order, Order.CancelReason.OUT_OF_STOCK)
+    _record(order, _items_reserved(reservation))
+    _advance(order, to=Order.State.RESERVED)
+
+    _record(order, _shipment_scheduled(dispatch.ship(order)))
+    stock.issue(order)
+    return _advance(order, to=Order.State.SHIPPED)
+
+
+def _record(order: Order, event: DomainEvent) -> None:
+    """Record what has just happened to an order; nobody is to act on it, as all of that is done right here."""
+    record_done(event, correlation_id=str(order.pk))
+
+
+def _charge(order: Order) -> Payment:
+    try:
+        return billing.charge(order)
+    except GatewayUnavailableError as error:
+        raise PlaceOrderError(
+            f"The payment provider does not answer, so {order} is still a draft. Place it again in a minute: "
+            "should the money have been taken after all, it will not be taken twice.",
+            code="gateway_unavailable",
+        ) from error
+
+
+def _advance(order: Order, *, to: Order.State) -> Order:
+    order.state = to
+    order.save()
+    return order
+
+
+def _cancel(order: Order, reason: Order.CancelReason, *, note: str = "") -> Order:
+    order.cancel_reason, order.cancel_note = reason, note
+    return _advance(order, to=Order.State.CANCELLED)
+
+
+def _refuse_unplaceable(order: Order, lines: list[OrderLine]) -> None:
+    # Quantities need no look here: the database itself holds them between 1 and MAX_QUANTITY.
+    problems = []
+    if not lines:
+        problems.append(
+            ValidationError(f"{order} has no lines. Add at least one product to it.", code="no_lines")
+        )
+    problems.extend(
+        ValidationError(
+            f"{line.product} is no longer sold. Remove its line, or make the product active again.",
+            code="inactive_product",
+        )
+        for line in lines
+        if not line.product.active
+    )
+    currencies = sorted({line.product.currency for line in lines})
+    if len(currencies) > 1:
+        problems.append(
+            ValidationError(
+                f"{order} mixes prices in {' and '.join(currencies)}. Place one order per currency.",
+                code="mixed_currencies",
+            )
+        )
+    if problems:
+        raise PlaceOrderError(problems)
+
+
+# The events that the old calls stand for.
+
+
+def _order_accepted(order: Order, lines: list[OrderLine]) -> OrderAccepted:
+    assert order.total is not None
+    return OrderAccepted(
+        order_id=order.pk,
+        number=order.number,
+        total=order.total,
+        currency=order.currency,
+        payment_token=order.payment_token,
+        lines=[Line(sku=line.product.sku, quantity=line.quantity) for line in lines],
+        ship_to=Address(
+            name=order.customer_name,
+            street=order.street,
+            postcode=order.postcode,
+            city=order.city,
+            country=order.country,
+        ),
+    )
+
+
+def _payment_received(payment: Payment) -> PaymentReceived:
+    return PaymentReceived(
+        order_id=payment.order_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        payment_reference=payment.reference,
+    )
+
+
+def _payment_refunded(payment: Payment) -> PaymentRefunded:
+    return PaymentRefunded(
+        order_id=payment.order_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        refund_reference=payment.refund_reference,
+    )
+
+
+def _items_reserved(reservation: Reservation) -> ItemsReserved:
+    return ItemsReserved(
+        order_id=reservation.order_id,
+        reservation_id=reservation.pk,
+        lines=[ReservedLine(sku=line.product_id, quantity=line.quantity) for line in reservation.lines.all()],
+    )
+
+
+def _out_of_stock(reservation: Reservation) -> OutOfStock:
+    return OutOfStock(
+        order_id=reservation.order_id,
+        missing=[
+            MissingLine(sku=line.product_id, wanted=line.quantity, available=available)
+            for line in reservation.lines.select_related("product__stock")
+            if (available := _available(line.product)) < line.quantity
+        ],
+    )
+
+
+def _available(product: Product) -> int:
+    # A product that was never on a shelf has no stock at all.
+    return product.stock.available if hasattr(product, "stock") else 0
+
+
+def _shipment_scheduled(shipment: Shipment) -> ShipmentScheduled:
+    return ShipmentScheduled(
+        order_id=shipment.order_id,
+        carrier=shipment.get_carrier_display(),
+        tracking_number=shipment.tracking_number,
+    )

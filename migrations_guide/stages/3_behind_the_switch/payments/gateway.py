@@ -1,0 +1,1 @@
+../../../../apps/payments/gateway.py

@@ -1,0 +1,97 @@
+"""The port to the payment provider: what payments asks of it, and which one the settings choose.
+
+A gateway is called inside the transaction that keeps its answer, so it answers within a few seconds or raises
+:class:`GatewayUnavailableError`; whoever called it tries again later with the same idempotency key, and a provider
+that had taken the money after all answers with that same charge.
+
+A shadow run is rolled back, and a charge cannot be: it gets a gateway of its own.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NoReturn, Protocol
+from uuid import UUID
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from microworkflows.cutover.shadow import in_shadow, refuse_in_shadow
+
+DEFAULT_GATEWAY = "payments.sandbox.SandboxGateway"
+
+
+class GatewayUnavailableError(Exception):
+    """The provider did not answer in time, so nothing is known yet: ask again with the same idempotency key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approved:
+    """The money was moved."""
+
+    reference: str
+    """The provider's name for it, at most 60 characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declined:
+    """The money will not be moved, and asking again does not change that."""
+
+    reason: str
+    """For the customer to read, at most 200 characters."""
+
+
+class PaymentGateway(Protocol):
+    """A payment provider. The same idempotency key always gets the same answer, and moves money once."""
+
+    def charge(
+        self, *, idempotency_key: UUID, amount: Decimal, currency: str, token: str
+    ) -> Approved | Declined:
+        """Collect ``amount`` from what ``token`` stands for.
+
+        Raises:
+            GatewayUnavailableError: no answer yet.
+        """
+        ...
+
+    def refund(self, *, idempotency_key: UUID, reference: str, amount: Decimal, currency: str) -> Approved:
+        """Give ``amount`` of the charge ``reference`` back.
+
+        Raises:
+            GatewayUnavailableError: no answer yet.
+        """
+        ...
+
+
+class RefusingGateway:
+    """What a shadow run gets where no rehearsal is set up: each call ends its comparison as *refused*."""
+
+    def charge(
+        self, *, idempotency_key: UUID, amount: Decimal, currency: str, token: str
+    ) -> Approved | Declined:
+        """Refuse."""
+        return self._refuse(f"charge {amount} {currency}")
+
+    def refund(self, *, idempotency_key: UUID, reference: str, amount: Decimal, currency: str) -> Approved:
+        """Refuse."""
+        return self._refuse(f"refund {amount} {currency}")
+
+    def _refuse(self, what: str) -> NoReturn:
+        refuse_in_shadow(f"payment gateway: {what}")
+        raise AssertionError("only a shadow run gets this gateway")
+
+
+def configured() -> PaymentGateway:
+    """Return the gateway that the setting ``PAYMENT_GATEWAY`` names (dotted path; the sandbox by default).
+
+    In a shadow run it is the one that ``PAYMENT_GATEWAY_IN_SHADOW`` names, which must move no money; by default one
+    that refuses.
+
+    Raises:
+        ImportError: there is nothing at that path.
+    """
+    if in_shadow():
+        path = getattr(settings, "PAYMENT_GATEWAY_IN_SHADOW", "payments.gateway.RefusingGateway")
+    else:
+        path = getattr(settings, "PAYMENT_GATEWAY", DEFAULT_GATEWAY)
+    gateway: PaymentGateway = import_string(path)()
+    return gateway

@@ -1,0 +1,64 @@
+"""The steps of payments as the monolith does them: by its old functions, and the events that they stand for."""
+
+from django.db.models import QuerySet
+
+from microworkflows.cutover.legacy_steps import legacy
+from orders.models import Order
+from orders.operations import PlaceOrderError
+from payments import billing
+from payments.events import OrderAccepted, OutOfStock, PaymentDeclined, PaymentReceived, PaymentRefunded
+from payments.gateway import GatewayUnavailableError
+from payments.models import Payment
+from payments.workflows import refund_payment, take_payment
+
+NOISE = [
+    # The old function has the gateway know a payment by its order's id, the new one by the event's.
+    "payments.Payment.idempotency_key",
+    # The gateway's references follow from that.
+    "payments.Payment.reference",
+    "payments.Payment.refund_reference",
+    "payments.payment_received.v1.payment_reference",
+    "payments.payment_refunded.v1.refund_reference",
+    # The two runs look at the clock one after the other.
+    "payments.Payment.taken_at",
+    "payments.Payment.refunded_at",
+]
+
+
+def payment_of(event: OrderAccepted | OutOfStock) -> list[QuerySet[Payment]]:
+    """Return what a shadow run compares."""
+    return [Payment.objects.filter(order=event.order_id)]
+
+
+@legacy(take_payment, observe=payment_of, noise=NOISE)
+def charge(event: OrderAccepted) -> PaymentReceived | PaymentDeclined:
+    """Charge the order as before; with no answer from the provider it stays a draft, as before."""
+    order = Order.objects.get(pk=event.order_id)
+    try:
+        payment = billing.charge(order)
+    except GatewayUnavailableError as error:
+        raise PlaceOrderError(
+            f"The payment provider does not answer, so {order} is still a draft. Place it again in a minute: "
+            "should the money have been taken after all, it will not be taken twice.",
+            code="gateway_unavailable",
+        ) from error
+    if payment.state == Payment.State.DECLINED:
+        return PaymentDeclined(order_id=order.pk, reason=payment.decline_reason)
+    return PaymentReceived(
+        order_id=order.pk,
+        amount=payment.amount,
+        currency=payment.currency,
+        payment_reference=payment.reference,
+    )
+
+
+@legacy(refund_payment, observe=payment_of, noise=NOISE)
+def refund(event: OutOfStock) -> PaymentRefunded:
+    """Give the order's money back as before."""
+    payment = billing.refund(Order.objects.get(pk=event.order_id))
+    return PaymentRefunded(
+        order_id=event.order_id,
+        amount=payment.amount,
+        currency=payment.currency,
+        refund_reference=payment.refund_reference,
+    )

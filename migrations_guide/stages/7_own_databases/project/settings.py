@@ -1,0 +1,204 @@
+"""Settings of the shop, from the environment; with none set it runs on SQLite and the embedded broker, in ``var/``."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _text(name: str, default: str = "") -> str:
+    # Compose files and Makefiles pass an unset variable on as an empty one.
+    return os.environ.get(name, "").strip() or default
+
+
+def _flag(name: str) -> bool:
+    value = _text(name, "0").lower()
+    if value not in {"0", "1", "false", "true", "no", "yes", "off", "on"}:
+        raise ImproperlyConfigured(f"{name} is {value!r}; set it to 1 or 0.")
+    return value in {"1", "true", "yes", "on"}
+
+
+def _number(name: str, default: int) -> int:
+    value = _text(name, str(default))
+    if not value.isdecimal() or int(value) < 1:
+        raise ImproperlyConfigured(f"{name} is {value!r}; set it to a whole number above 0.")
+    return int(value)
+
+
+def _names(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in _text(name, default).split(",") if part.strip()]
+
+
+def _made_once(path: Path) -> str:
+    """Return a secret of this machine; of several processes that make it at once, one wins."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made = path.with_name(f".{path.name}-{os.getpid()}")
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_urlsafe(50))
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+        made.unlink()
+    return path.read_text()
+
+
+# Run-time state: database, broker and logs of the embedded default.
+VAR_DIR = Path(_text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
+
+# Off unless asked for: DEBUG shows settings and source to whoever meets an error page.
+# `make demo` and a developer's shell set DEBUG=1.
+DEBUG = _flag("DEBUG")
+
+SECRET_KEY = _text("SECRET_KEY")
+if not SECRET_KEY:
+    if _text("DATABASE_URL") and not DEBUG:
+        raise ImproperlyConfigured(
+            "SECRET_KEY is not set. It signs sessions, so in production it must be a long random text that only"
+            " the servers know: set SECRET_KEY. On a developer's machine set DEBUG=1 instead."
+        )
+    SECRET_KEY = _made_once(VAR_DIR / "secret_key")
+
+ALLOWED_HOSTS = _names("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
+CSRF_TRUSTED_ORIGINS = _names("CSRF_TRUSTED_ORIGINS")
+
+# HTTPS=1: a proxy in front ends TLS and sets X-Forwarded-Proto itself.
+if _flag("HTTPS"):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = True
+    CSRF_COOKIE_SECURE = True
+
+INSTALLED_APPS = [
+    "project",
+    "orders",
+    "payments",
+    "inventory",
+    "shipping",
+    "django_outbox_pattern",
+    "microworkflows",
+    "microworkflows.cutover",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "microworkflows.middleware.trace_context",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+ROOT_URLCONF = "project.urls"
+WSGI_APPLICATION = "project.wsgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+
+# Database: connections are kept, and one that the server closed meanwhile is replaced.
+DATABASES = {
+    "default": dj_database_url.parse(
+        _text("DATABASE_URL", f"sqlite:///{VAR_DIR / 'db.sqlite3'}"),
+        conn_max_age=600,
+        conn_health_checks=True,
+    )
+}
+if not _text("DATABASE_URL"):
+    VAR_DIR.mkdir(parents=True, exist_ok=True)
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # Web and workers share the file. IMMEDIATE takes the write lock at the start of a transaction, where waiting
+    # for it works; a transaction that first reads and then writes would fail at once with "database is locked".
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,  # seconds
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # what is committed survives a power cut
+    }
+
+
+# What the monolith hands over. OWN_DATABASE=1 goes with the DATABASE_URL of one context: the modes are not kept there.
+MICROWORKFLOWS = {
+    "CUTOVER": [] if _flag("OWN_DATABASE") else ["orders", "payments", "inventory", "shipping"],
+}
+
+
+# Celery: what is unsafe to change is set by the kit, in microworkflows.worker.
+BROKER_URL = _text("BROKER_URL", f"embedded://{VAR_DIR / 'broker'}")
+
+CELERY_BROKER_URL = BROKER_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_WORKER_CONCURRENCY = _number("WORKER_CONCURRENCY", 2)
+# `celery inspect` and `celery control` need a broker that can fan out a message.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = not BROKER_URL.startswith("embedded:")
+
+
+# Static files: from the folder of `collectstatic` where it was run (the image), else straight from the apps.
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = not STATIC_ROOT.is_dir()
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+
+
+LOG_LEVEL = _text("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    raise ImproperlyConfigured(
+        f"LOG_LEVEL is {LOG_LEVEL!r}; set it to DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    )
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {"format": "{asctime} {levelname:<7} {processName} {name}: {message}", "style": "{"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # Django's own handlers would print a record twice, or only with DEBUG on.
+    "loggers": {
+        "django": {"handlers": [], "level": "NOTSET", "propagate": True},
+        "django.server": {"handlers": [], "level": "NOTSET", "propagate": True},
+    },
+}

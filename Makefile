@@ -1,6 +1,6 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo guide test check lock clean
+.PHONY: help venv demo guide test check bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,9 +44,12 @@ check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Dja
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
 
+bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers (QUICK=1: five minutes; ONLY=relay,hop)
+	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
+
 lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
 	@rm -rf var/lock && $(PYTHON) -m venv var/lock && var/lock/bin/pip install -qq uv==$(UV_VERSION)
-	@cd requirements && for name in app dev; do \
+	@cd requirements && for name in app dev bench; do \
 		../var/lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 			$(if $(UPGRADE),--upgrade) $$name.in --output-file $$name.lock || exit; done
@@ -73,3 +76,8 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --require-hashes -r requirements/dev.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $(VENV)/app.stamp $@
+
+$(VENV)/bench.stamp: requirements/bench.lock | $(VENV)/dev.stamp
+	@echo "Installing what the benchmarks need into $(VENV) …"
+	@$(PIP) install --require-hashes -r requirements/bench.lock
+	@touch $@

@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django.db import router, transaction
 from django.utils import timezone
 
-from microworkflows import recording, tracing
+from microworkflows import recording, rows, tracing
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError
 from microworkflows.ids import uuid7
@@ -20,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 _LONGEST_ERROR = 20_000
+_IN_ERROR = 3
+"""What libpq calls PQTRANS_INERROR; the connection knows it without asking the server."""
 
 
 class ProcessDiedError(PermanentError):
@@ -55,7 +56,8 @@ def handle(
         Exception: whatever the function raises; nothing was kept.
     """
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=mode is Mode.LIVE):
-        retried = None if _insert(workflow, event, mode) else locked(workflow.label, event)
+        claimed = insert(workflow.label, event, status=InboxEvent.Status.HANDLED, mode=mode)
+        retried = None if claimed else locked(workflow.label, event)
         if retried is not None and (retried.status != InboxEvent.Status.WAITING or retried.retry != attempt):
             logger.info("skipped %s: %s is a duplicate", described(event), workflow.label)
             return []
@@ -96,18 +98,25 @@ def cause(
     )
 
 
-def row(label: str, event: CloudEvent, *, status: int, now: datetime, mode: Mode = Mode.LIVE) -> InboxEvent:
-    """Return a new, unsaved inbox row."""
+def insert(label: str, event: CloudEvent, *, status: InboxEvent.Status, mode: Mode = Mode.LIVE) -> bool:
+    """Insert an inbox row; False if this consumer has received the event before.
+
+    One statement dedupes: who comes second waits here until the first commits, then inserts nothing.
+    """
+    now = timezone.now()
     headers = {"type": event.meta.type, "correlation_id": event.meta.correlation_id}
-    return InboxEvent(
-        pk=uuid7(),
-        msg_id=message_id(label, event.meta.id),
-        body=event.to_dict(),
-        headers=headers if mode is Mode.LIVE else {**headers, "mode": str(mode)},
-        expires_at=now,
-        retry=0,
-        status=status,
-    )
+    row = {
+        "id": uuid7(),
+        "msg_id": message_id(label, event.meta.id),
+        "body": event.to_dict(),
+        "headers": headers if mode is Mode.LIVE else {**headers, "mode": str(mode)},
+        "added": now,
+        "expires_at": now,
+        "retry": 0,
+        "status": int(status),
+    }
+    connection = transaction.get_connection(router.db_for_write(InboxEvent))
+    return rows.insert(connection, InboxEvent._meta.db_table, [row], unless="msg_id") == 1
 
 
 def locked(label: str, event: CloudEvent) -> InboxEvent:
@@ -125,31 +134,18 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[-_LONGEST_ERROR:]
 
 
-def _insert(workflow: Microworkflow[Any], event: CloudEvent, mode: Mode) -> bool:
-    """Claim the event for this microworkflow; False if it had received it before.
-
-    One statement dedupes: who comes second waits here until the first commits, then inserts nothing.
-    """
-    connection = transaction.get_connection(router.db_for_write(InboxEvent))
-    claim = row(workflow.label, event, status=InboxEvent.Status.HANDLED, now=timezone.now(), mode=mode)
-    fields = claim._meta.concrete_fields
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in fields)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {connection.ops.quote_name(claim._meta.db_table)} ({columns}) "  # noqa: S608  (own names)
-            f"VALUES ({', '.join(['%s'] * len(fields))}) ON CONFLICT (msg_id) DO NOTHING",
-            [
-                field.get_db_prep_save(field.pre_save(claim, add=True), connection=connection)
-                for field in fields
-            ],
-        )
-        return bool(cursor.rowcount == 1)
-
-
 def _insist_on_whole_transaction() -> None:
     """Raise if the microworkflow caught a database error, but not with a savepoint around what failed.
 
     Such a transaction can only be rolled back, and COMMIT does that without a word: the event would count as handled.
+
+    Raises:
+        TransactionManagementError: it did.
     """
-    with transaction.get_connection(router.db_for_write(InboxEvent)).cursor() as cursor:
-        cursor.execute("SELECT 1")
+    connection = transaction.get_connection(router.db_for_write(InboxEvent))
+    connection.validate_no_broken_transaction()
+    if connection.vendor == "postgresql" and connection.connection.info.transaction_status == _IN_ERROR:
+        raise transaction.TransactionManagementError(
+            "The microworkflow caught a database error without a savepoint of its own, so nothing that it wrote can "
+            "be kept. Put `with transaction.atomic():` around the statement that may fail."
+        )

@@ -136,8 +136,7 @@ def _keep_failure(label: str, event: CloudEvent, error: Exception, *, mode: Mode
         connection.close_if_unusable_or_obsolete()
     now = timezone.now()
     with transaction.atomic(using=connection.alias):
-        new = handling.row(label, event, status=InboxEvent.Status.WAITING, now=now, mode=mode)
-        InboxEvent.objects.bulk_create([new], ignore_conflicts=True)
+        handling.insert(label, event, status=InboxEvent.Status.WAITING, mode=mode)
         row = handling.locked(label, event)
         if row.status == InboxEvent.Status.HANDLED:
             logger.error(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from django.db import router, transaction
 from django.utils import timezone
 
-from microworkflows import tracing, wakeup
+from microworkflows import rows, tracing, wakeup
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
 from microworkflows.events import DomainEvent
@@ -16,6 +16,9 @@ from microworkflows.models import DUE_AT_ONCE, OutboxEvent
 from microworkflows.stamps import UNSTAMPED, Stamp
 
 logger = logging.getLogger(__name__)
+
+_INSERTED_AT_ONCE = 2_000
+"""Of nine values each; a statement may hold 32,766 in SQLite, and 65,535 in PostgreSQL."""
 
 
 def unstamped(correlation_id: str) -> Stamp:
@@ -29,7 +32,7 @@ def record(
     correlation_id: str | None = None,
     stamp: Callable[[str], Stamp] = unstamped,
 ) -> list[CloudEvent]:
-    """Record events in one statement, in this order.
+    """Record events in one statement, in this order (in several where there are very many).
 
     Args:
         events: What happened.
@@ -53,23 +56,28 @@ def record(
             "put both into one `with transaction.atomic():` block."
         )
     cause = tracing.cause()
-    stamp = functools.cache(stamp)
+    stamp = functools.cache(stamp)  # events of one flow bear one stamp
     recorded = [_envelope(event, cause, correlation_id, stamp) for event in events]
     if cause is not None and cause.rehearsal is not None:
         cause.rehearsal.extend(events)
         return recorded
-    OutboxEvent.objects.using(connection.alias).bulk_create(
-        OutboxEvent(
-            pk=event.meta.id,
-            version=event.meta.type.rpartition(".")[2],
-            destination=event.meta.type,
-            body=event.to_dict(),
-            expires_at=DUE_AT_ONCE,
-            status=OutboxEvent.Status.PENDING,
-            headers={"microworkflow": cause.workflow if cause else None},
-        )
+    now = timezone.now()
+    outbox = [
+        {
+            "id": event.meta.id,
+            "version": event.meta.type.rpartition(".")[2],
+            "destination": event.meta.type,
+            "body": event.to_dict(),
+            "added": now,
+            "expires_at": DUE_AT_ONCE,
+            "retry": 0,
+            "status": int(OutboxEvent.Status.PENDING),
+            "headers": {"microworkflow": cause.workflow if cause else None},
+        }
         for event in recorded
-    )
+    ]
+    for start in range(0, len(outbox), _INSERTED_AT_ONCE):
+        rows.insert(connection, OutboxEvent._meta.db_table, outbox[start : start + _INSERTED_AT_ONCE])
     for context in {event.meta.type.partition(".")[0] for event in recorded}:
         wakeup.notify_on_commit(connection, context)
     for event in recorded:

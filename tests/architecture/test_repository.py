@@ -32,7 +32,7 @@ def test_no_file_names_what_only_one_machine_knows(pattern: re.Pattern[str], wha
 
 
 def test_lock_files_name_a_hash_for_every_package() -> None:
-    for name in ("app.lock", "dev.lock"):
+    for name in ("app.lock", "dev.lock", "bench.lock"):
         entries = re.split(r"\n(?=\S)", (ROOT / "requirements" / name).read_text())
         packages = [entry for entry in entries if "==" in entry.splitlines()[0]]
 
@@ -40,10 +40,11 @@ def test_lock_files_name_a_hash_for_every_package() -> None:
         assert not [entry.splitlines()[0] for entry in packages if "--hash=sha256:" not in entry]
 
 
-def test_dev_lock_has_the_versions_of_the_app_lock() -> None:
-    app, dev = (
+def test_other_locks_have_the_versions_of_the_app_lock() -> None:
+    app, *others = (
         dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
-        for name in ("app.lock", "dev.lock")
+        for name in ("app.lock", "dev.lock", "bench.lock")
     )
 
-    assert app == {name: dev.get(name) for name in app}
+    for other in others:
+        assert app == {name: other.get(name) for name in app}

@@ -1,6 +1,7 @@
 """What is no event ends where somebody finds it: nothing of it runs, nothing of it vanishes, the worker lives on."""
 
 import json
+import signal
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Producer
 
 from microworkflows import topology
 from microworkflows.models import InboxEvent
@@ -140,15 +140,9 @@ def test_events_that_come_while_their_queue_is_cancelled_are_kept(
 ) -> None:
     celery = Celery(broker=shared_broker.url, set_as_current=False)
     bodies = [cloud_event(number=number) for number in range(300)]
-    with shared_broker.channel() as channel:
-        producer = Producer(channel)
+    with shared_broker.publishing() as publish:
         for number, body in enumerate(bodies):
-            producer.publish(
-                body,
-                routing_key="probe",
-                content_type=f"{CLOUD_EVENT}; charset=utf-8",
-                content_encoding="utf-8",
-            )
+            publish(body, content_type=f"{CLOUD_EVENT}; charset=utf-8")
             if number % 100 == 50:
                 celery.control.cancel_consumer("probe", reply=True, timeout=3, limit=1)
             if number % 100 == 90:
@@ -156,6 +150,23 @@ def test_events_that_come_while_their_queue_is_cancelled_are_kept(
 
     eventually(lambda: len(effects()) == 300, what="the effects")
     assert shared_broker.count("probe.dead") == 0
+    celery.close()
+
+
+def test_commands_that_come_together_are_obeyed_in_their_order(
+    worker: Process, shared_broker: Broker
+) -> None:
+    """Else a queue that was cancelled and added again stays cancelled."""
+    celery = Celery(broker=shared_broker.url, set_as_current=False)
+    added_before = worker.output.count("Started consuming from probe")
+
+    worker.send(signal.SIGSTOP)
+    for _ in range(20):
+        celery.control.cancel_consumer("probe")
+        celery.control.add_consumer("probe")
+    worker.send(signal.SIGCONT)
+
+    worker.says("Started consuming from probe", times=added_before + 20)
     celery.close()
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from django.db import connection
-from kombu import Producer
 
 from microworkflows.models import InboxEvent, OutboxEvent
 from tests.integration.support.brokers import Broker
@@ -125,11 +124,10 @@ def test_two_workers_on_one_queue_and_duplicates_of_everything_have_each_effect_
     for worker in workers:
         worker.says(" ready.")
 
-    with broker.channel() as channel:
-        producer = Producer(channel)
+    with broker.publishing() as publish:
         for body in bodies:
             for _ in range(4):  # four processes take the same event at the same moment
-                producer.publish(body, routing_key="probe", content_type="application/cloudevents+json")
+                publish(body)
 
     eventually(lambda: handled(60) and broker.count("probe") == 0)
     eventually(lambda: sum(worker.output.count("is a duplicate") for worker in workers) == 180)

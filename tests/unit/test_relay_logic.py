@@ -15,7 +15,7 @@ from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import loop, store
 from microworkflows.relay.loop import Relay
-from microworkflows.relay.publisher import Message, Outcome
+from microworkflows.relay.publisher import Batch, Message, Outcome
 from microworkflows.testing import Flow
 
 pytestmark = pytest.mark.django_db
@@ -29,16 +29,19 @@ class StandIn:
         self.batches: list[int] = []
         self._refuses = refuses
 
-    def publish(self, messages: Sequence[Message]) -> Outcome:
+    def send(self, messages: Sequence[Message]) -> Batch:
         self.batches.append(len(messages))
-        outcome = Outcome()
+        batch = Batch(messages=messages)
         for message in messages:
             if error := self._refuses(message):
-                outcome.error = error
+                batch.outcome.error = error
                 break
             self.taken.append(message.id)
-            outcome.confirmed.append(message.id)
-        return outcome
+            batch.outcome.confirmed.append(message.id)
+        return batch
+
+    def settle(self, batch: Batch) -> Outcome:
+        return batch.outcome
 
     def close(self) -> None: ...
 
@@ -103,7 +106,7 @@ def test_broker_that_goes_away_costs_no_attempt_and_loses_nothing(
     ours, broker = relay(lambda message: ConnectionResetError("gone") if message.id == recorded[4] else None)
 
     with pytest.raises(BrokerUnavailableError, match="ConnectionResetError: gone"):
-        ours._relay_events()
+        _relay_all(ours)
 
     assert broker.taken == recorded[:4]
     assert [row.pk for row in OutboxEvent.objects.pending()] == recorded[4:]

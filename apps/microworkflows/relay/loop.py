@@ -4,7 +4,10 @@ import logging
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 
 from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,7 +19,7 @@ from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import store
 from microworkflows.relay.leadership import leadership
-from microworkflows.relay.publisher import Message, Outcome, Publisher, connect
+from microworkflows.relay.publisher import Batch, Message, Publisher, connect
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class Relay:
         self._stop = stop
         self._drain_seconds = _DRAIN_SECONDS if drain else 0.0
         self._publisher: Publisher | None = None
+        self._under_way: deque[tuple[Batch, Callable[[Batch], None]]] = deque()
         self._connected_at = 0.0
         self._failures = 0
         self._batch = conf.current().relay_batch
@@ -94,6 +98,7 @@ class Relay:
             ends_at = time.monotonic() + self._drain_seconds
             while time.monotonic() < ends_at and lock.acquire() and self._relay_events():
                 pass
+            self._settle()
         finally:
             self._disconnect()
             try:
@@ -101,71 +106,98 @@ class Relay:
             finally:
                 connection.close()
 
-    def _relay_events(self) -> int:
-        """Publish and mark one batch; return how many events it held."""
-        messages = store.due_events(self.context, limit=self._batch, now=timezone.now())
-        if messages:
-            outcome = self._publish(messages)
-            store.mark_events(outcome, now=timezone.now())
-            logger.info(
-                "relayed %d of %d events of %s; %d unheard, %d refused",
-                *(
-                    len(outcome.confirmed),
-                    len(messages),
-                    self.context,
-                    len(outcome.unheard),
-                    len(outcome.refused),
-                ),
-            )
-            self._raise(outcome)
-        return len(messages)
+    def _relay_events(self) -> bool:
+        """Publish and mark the next batch; False when there is none, and none under way.
 
-    def _redeliver(self) -> int:
-        """Bring inbox messages that are due for another attempt back to the context's queue."""
+        One batch of several is marked while the broker takes the next one in.
+        """
+        under_way = [message for batch, _ in self._under_way for message in batch.messages]
+        messages = store.due_events(self.context, limit=self._batch, now=timezone.now(), besides=under_way)
+        if messages:
+            self._send(messages, mark=self._mark_events)
+        # A batch that is not full is the last for now, or a refused message is looked for: nothing to do meanwhile.
+        self._settle(keep=1 if len(messages) >= conf.current().relay_batch else 0)
+        return bool(messages or under_way)
+
+    def _redeliver(self) -> bool:
+        """Bring inbox messages that are due for another attempt back to the context's queue; tell if there were any."""
         if time.monotonic() < self._retries_checked + conf.current().relay_poll:
-            return 0
+            return False
         self._retries_checked, now = time.monotonic(), timezone.now()
         messages = store.due_retries(self.context, limit=self._batch, now=now)
         if messages:
-            outcome = self._publish(messages)
-            store.mark_retries(outcome, now=now)
-            logger.info("redelivered %d messages to %s", len(outcome.confirmed), self.context)
-            self._raise(outcome)
-        return len(messages)
+            self._send(messages, mark=partial(self._mark_retries, found_at=now))
+            self._settle()
+        return bool(messages)
 
-    def _publish(self, messages: list[Message]) -> Outcome:
+    def _mark_events(self, batch: Batch) -> None:
+        outcome = batch.outcome
+        store.mark_events(outcome, now=timezone.now())
+        logger.info(
+            "relayed %d of %d events of %s; %d unheard, %d refused",
+            *(
+                len(outcome.confirmed),
+                len(batch.messages),
+                self.context,
+                len(outcome.unheard),
+                len(outcome.refused),
+            ),
+        )
+
+    def _mark_retries(self, batch: Batch, *, found_at: datetime) -> None:
+        store.mark_retries(batch.outcome, now=found_at)
+        logger.info("redelivered %d messages to %s", len(batch.outcome.confirmed), self.context)
+
+    def _send(self, messages: list[Message], *, mark: Callable[[Batch], None]) -> None:
+        """Publish a batch; what became of it is marked once it is settled."""
         if self._publisher is None:
             self._publisher, self._connected_at = connect(self._broker()), time.monotonic()
-        outcome = self._publisher.publish(messages)
-        if outcome.error is None:
+        self._under_way.append((self._publisher.send(messages), mark))
+
+    def _settle(self, *, keep: int = 0) -> None:
+        """Wait for the confirms of what is under way and mark it, until so many batches are left.
+
+        Raises:
+            BrokerUnavailableError: the broker went away. What it had confirmed of any batch is marked.
+        """
+        settled: list[tuple[Batch, Callable[[Batch], None]]] = []
+        error: BaseException | None = None
+        while self._publisher is not None and len(self._under_way) > (keep if error is None else 0):
+            batch, mark = self._under_way.popleft()
+            error = self._publisher.settle(batch).error
+            settled.append((batch, mark))
+        if error is not None:
+            self._disconnect()
+            if self._is_refusal(error):
+                self._set_refused_aside([batch for batch, _ in settled], error)
+                error = None
+        elif settled:
             self._batch = min(self._batch * 2, conf.current().relay_batch)
-            if outcome.refused and time.monotonic() > self._connected_at + _RENEW_SECONDS:
-                self._disconnect()
-            return outcome
-        self._disconnect()
-        told = len(outcome.confirmed) + len(outcome.unheard) + len(outcome.refused)
-        if not self._is_refusal(outcome.error):
-            return outcome
-        if len(messages) == 1:
-            outcome.refused[messages[0].id] = f"{type(outcome.error).__name__}: {outcome.error}"
-            outcome.error = None
-        elif told < len(messages):
-            logger.warning(
-                "relay %s: one of %d messages was refused; finding it", self.context, len(messages)
-            )
-            self._batch, outcome.error = 1, None
-        return outcome
+        for batch, mark in settled:
+            mark(batch)
+        if error is not None:
+            raise BrokerUnavailableError(f"{type(error).__name__}: {error}") from error
+        if any(batch.outcome.refused for batch, _ in settled) and self._is_old():
+            self._settle()
+            self._disconnect()
+
+    def _set_refused_aside(self, batches: list[Batch], error: BaseException) -> None:
+        """One of the messages that the broker did not tell of made it close the channel: set it aside, or look for it."""
+        untold = [(batch, message) for batch in batches for message in batch.untold]
+        if len(untold) == 1:
+            ((batch, message),) = untold
+            batch.outcome.refused[message.id] = f"{type(error).__name__}: {error}"
+        elif untold:
+            logger.warning("relay %s: one of %d messages was refused; finding it", self.context, len(untold))
+            self._batch = 1
+
+    def _is_old(self) -> bool:
+        return time.monotonic() > self._connected_at + _RENEW_SECONDS
 
     def _is_refusal(self, error: BaseException) -> bool:
         """Tell whether the broker refused a message (a channel error) rather than went away."""
         broker = self._broker()
         return isinstance(error, broker.channel_errors) and not isinstance(error, broker.connection_errors)
-
-    def _raise(self, outcome: Outcome) -> None:
-        if outcome.error is not None:
-            raise BrokerUnavailableError(
-                f"{type(outcome.error).__name__}: {outcome.error}"
-            ) from outcome.error
 
     def _wait(self, connection: BaseDatabaseWrapper) -> None:
         """Wait until woken or until the next poll, and look often whether to stop and whether the broker is there."""
@@ -184,6 +216,8 @@ class Relay:
                 return
 
     def _disconnect(self) -> None:
+        """Close the connection. What is under way still, because the database went away, is published again."""
+        self._under_way.clear()
         if self._publisher is not None:
             self._publisher.close()
             self._publisher = None

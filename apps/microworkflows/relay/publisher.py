@@ -1,10 +1,11 @@
-"""The relay's way to the broker: publish a batch, and learn of each message whether the broker has it."""
+"""The relay's way to the broker: send a batch, and learn of each message whether the broker has it."""
 
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
@@ -14,9 +15,10 @@ from kombu import Connection
 from microworkflows import conf, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import BrokerUnavailableError
+from microworkflows.relay import frames
 
-_DRAIN_EVERY = 64
-"""So many publishes at most between two looks at what the broker sent back: it must never wait for us to read."""
+_SENT_AT_ONCE = 64
+"""So many messages at most between two looks at what the broker sent back: it must never wait for us to read."""
 
 
 class Message(NamedTuple):
@@ -47,11 +49,31 @@ class Outcome:
     """What ended the batch early; the publisher must be opened anew."""
 
 
+@dataclass(kw_only=True)
+class Batch:
+    """Messages on their way: sent, and not all of them confirmed."""
+
+    messages: Sequence[Message]
+    outcome: Outcome = field(default_factory=Outcome)
+    """What the broker has told of so far."""
+    unconfirmed: dict[int, UUID] = field(default_factory=dict)
+    """What it has not told of, by delivery tag, in the order in which it was sent."""
+
+    @property
+    def untold(self) -> list[Message]:
+        """The messages of which the broker said nothing."""
+        told = {*self.outcome.confirmed, *self.outcome.unheard, *self.outcome.refused}
+        return [message for message in self.messages if message.id not in told]
+
+
 class Publisher(Protocol):
     """Publishes batches over one connection; not shared between threads."""
 
-    def publish(self, messages: Sequence[Message]) -> Outcome:
-        """Publish in this order, persistent, and wait until the broker has told of each one."""
+    def send(self, messages: Sequence[Message]) -> Batch:
+        """Publish in this order, persistent and mandatory, without waiting for the confirms."""
+
+    def settle(self, batch: Batch) -> Outcome:
+        """Wait until the broker has told of each message of a batch, or has gone away."""
 
     def keep_alive(self) -> bool:
         """Do what the connection needs while there is nothing to publish; False if it is lost."""
@@ -105,26 +127,50 @@ class _AmqpPublisher:
     def __init__(self, connection: Connection, channel: Any) -> None:
         self._connection = connection
         self._channel = channel
-        self._exchange = conf.current().exchange
+        self._frames = frames.publish(
+            channel=channel.channel_id,
+            exchange=conf.current().exchange,
+            content_type=CONTENT_TYPE,
+            frame_max=channel.connection.frame_max,
+        )
         self._tag = 0
-        self._unconfirmed: dict[int, UUID] = {}
+        self._under_way: list[Batch] = []
         self._returned: set[UUID] = set()
-        self._outcome = Outcome()
+        self._error: BaseException | None = None
+        self._errors = (*connection.connection_errors, *connection.channel_errors)
         channel.confirm_select()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
         channel.events["basic_return"].add(self._on_return)
 
-    def publish(self, messages: Sequence[Message]) -> Outcome:
-        self._outcome = Outcome()
+    def send(self, messages: Sequence[Message]) -> Batch:
+        batch = Batch(messages=messages)
+        self._under_way.append(batch)
         try:
-            for message in messages:
-                self._publish(message)
-            self._await_confirms()
-        except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
-            self._outcome.error = error
-            self._connection.collect()  # release() would wait for the answer of a broker that may be silent
-        return self._outcome
+            for start in range(0, len(messages), _SENT_AT_ONCE):
+                if self._error is None:
+                    self._write(batch, messages[start : start + _SENT_AT_ONCE])
+                    self._read()
+        except self._errors as error:
+            self._fail(error)
+        return batch
+
+    def settle(self, batch: Batch) -> Outcome:
+        timeout = conf.current().confirm_timeout
+        deadline = time.monotonic() + timeout
+        try:
+            while batch.unconfirmed and self._error is None:
+                if (remaining := deadline - time.monotonic()) <= 0:
+                    raise TimeoutError(
+                        f"{len(batch.unconfirmed)} messages were not confirmed in {timeout} s; "
+                        "is the broker out of memory or disk, or has a quorum queue lost its majority?"
+                    )
+                self._connection.drain_events(timeout=remaining)
+        except self._errors as error:
+            self._fail(error)
+        self._under_way.remove(batch)
+        batch.outcome.error = self._error
+        return batch.outcome
 
     def keep_alive(self) -> bool:
         """Send the heartbeats that the broker expects, and read what it says by itself: its own, or a goodbye."""
@@ -132,57 +178,52 @@ class _AmqpPublisher:
             with suppress(TimeoutError):
                 self._connection.drain_events(timeout=0)
             self._connection.heartbeat_check()
-        except (*self._connection.connection_errors, *self._connection.channel_errors):
-            self._connection.collect()
-            return False
-        return True
+        except self._errors as error:
+            self._fail(error)
+        return self._error is None
 
     def close(self) -> None:
         self._connection.release()
 
-    def _publish(self, message: Message) -> None:
-        self._tag += 1
-        self._unconfirmed[self._tag] = message.id
-        self._channel.basic_publish(
-            amqp.Message(
-                message.body,
-                content_type=CONTENT_TYPE,
-                content_encoding="utf-8",
-                delivery_mode=2,
-                message_id=str(message.id),
-                application_headers=message.headers,
-            ),
-            exchange=self._exchange,
-            routing_key=message.routing_key,
-            mandatory=True,
-        )
-        if self._tag % _DRAIN_EVERY == 0:
-            while select.select([self._channel.connection.sock], [], [], 0)[0]:
-                self._connection.drain_events(timeout=conf.current().confirm_timeout)
+    def _fail(self, error: BaseException) -> None:
+        """Keep the error for all batches under way: nothing is sent or read after it."""
+        self._error = error
+        self._connection.collect()  # release() would wait for the answer of a broker that may be silent
 
-    def _await_confirms(self) -> None:
-        deadline = time.monotonic() + conf.current().confirm_timeout
-        while self._unconfirmed:
-            remaining = deadline - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError(
-                    f"{len(self._unconfirmed)} messages were not confirmed in {conf.current().confirm_timeout} s; "
-                    "is the broker out of memory or disk, or has a quorum queue lost its majority?"
+    def _write(self, batch: Batch, messages: Sequence[Message]) -> None:
+        pieces = []
+        for message in messages:
+            self._tag += 1
+            batch.unconfirmed[self._tag] = message.id
+            pieces.append(
+                self._frames(
+                    body=message.body,
+                    routing_key=message.routing_key,
+                    message_id=message.id,
+                    headers=message.headers,
                 )
-            self._connection.drain_events(timeout=remaining)
+            )
+        connection = self._channel.connection
+        connection.transport.write(b"".join(pieces))
+        connection.bytes_sent += 1  # py-amqp counts writes to know when a heartbeat is due
+
+    def _read(self) -> None:
+        """Read what the broker has sent so far."""
+        while select.select([self._channel.connection.sock], [], [], 0)[0]:
+            self._connection.drain_events(timeout=conf.current().confirm_timeout)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
-        for message_id in self._settled(tag, multiple):
+        for batch, message_id in self._settled(tag, multiple):
             if message_id in self._returned:
                 self._returned.discard(message_id)
-                self._outcome.unheard.append(message_id)
+                batch.outcome.unheard.append(message_id)
             else:
-                self._outcome.confirmed.append(message_id)
+                batch.outcome.confirmed.append(message_id)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
-        for message_id in self._settled(tag, multiple):
+        for batch, message_id in self._settled(tag, multiple):
             self._returned.discard(message_id)
-            self._outcome.refused[message_id] = (
+            batch.outcome.refused[message_id] = (
                 "the broker nacked it (a full queue, or a queue without its majority)"
             )
 
@@ -190,9 +231,12 @@ class _AmqpPublisher:
         """RabbitMQ returns an unroutable message before it acks it."""
         self._returned.add(UUID(message.properties["message_id"]))
 
-    def _settled(self, tag: int, multiple: bool) -> list[UUID]:
-        tags = [known for known in self._unconfirmed if known <= tag] if multiple else [tag]
-        return [self._unconfirmed.pop(known) for known in tags if known in self._unconfirmed]
+    def _settled(self, tag: int, multiple: bool) -> Iterator[tuple[Batch, UUID]]:
+        for batch in self._under_way:
+            told = list(takewhile(lambda sent: sent <= tag, batch.unconfirmed)) if multiple else [tag]
+            for each in told:
+                if (message_id := batch.unconfirmed.pop(each, None)) is not None:
+                    yield batch, message_id
 
 
 class _FilePublisher:
@@ -203,8 +247,9 @@ class _FilePublisher:
         self._channel = channel
         self._exchange = conf.current().exchange
 
-    def publish(self, messages: Sequence[Message]) -> Outcome:
-        outcome = Outcome()
+    def send(self, messages: Sequence[Message]) -> Batch:
+        batch = Batch(messages=messages)
+        outcome = batch.outcome
         try:
             for message in messages:
                 prepared = self._channel.prepare_message(
@@ -218,7 +263,11 @@ class _FilePublisher:
                 (outcome.confirmed if reached else outcome.unheard).append(message.id)
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
             outcome.error = error
-        return outcome
+        return batch
+
+    def settle(self, batch: Batch) -> Outcome:
+        """Return what is known since it was sent."""
+        return batch.outcome
 
     def keep_alive(self) -> bool:
         """Nobody waits for a heartbeat."""

@@ -1,7 +1,9 @@
 """Celery's consumer, taught about event queues: what is no event there becomes a dead letter, never nothing."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
@@ -44,6 +46,23 @@ class EventConsumer(Consumer):
             OwnDelayedDelivery if str(step).endswith(":DelayedDelivery") else step
             for step in Consumer.Blueprint.default_steps
         ]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._commands: deque[Callable[[], object]] = deque()
+        super().__init__(*args, **kwargs)
+
+    def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
+        """Obey ``celery control`` in the order in which its commands came.
+
+        Kombu's event loop keeps what it is to call soon in a set. Of commands that come while another is obeyed, or
+        all at once, the last might run first: a queue cancelled and added again would stay cancelled, unnoticed.
+        """
+        self._commands.append(partial(p, *args, **kwargs))
+        super().call_soon(self._obey)
+
+    def _obey(self) -> None:
+        while self._commands:
+            self._commands.popleft()()
 
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
         """Connect, and declare the topology before anything is consumed; Celery calls it at each reconnect too."""

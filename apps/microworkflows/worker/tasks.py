@@ -8,7 +8,7 @@ from typing import Any
 from celery import shared_task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 from microworkflows import inbox
 from microworkflows.worker.serializer import TASK
@@ -16,6 +16,8 @@ from microworkflows.worker.serializer import TASK
 logger = logging.getLogger(__name__)
 
 _LONGEST_WAIT_SECONDS = 5.0
+_ALIVE_SECONDS = 1.0
+_asked_at = 0.0
 _NEVER_ACKED: Any = {"acks_on_failure": False, "acks_on_timeout": False}
 """Celery's own settings would win over ``acks_on_failure_or_timeout``; the stubs do not know these two yet."""
 
@@ -26,6 +28,20 @@ _stopping: Any = mmap.mmap(-1, 1)
 @worker_shutting_down.connect
 def _tell_the_pool(**_: Any) -> None:
     _stopping[0] = 1
+
+
+def _renew_connections() -> None:
+    """Close connections that are broken or too old, as Django does at each request.
+
+    Where CONN_HEALTH_CHECKS is on, one that answered a moment ago is not asked again whether it is alive.
+    """
+    global _asked_at
+    close_old_connections()
+    if (now := time.monotonic()) < _asked_at + _ALIVE_SECONDS:
+        for connection in connections.all(initialized_only=True):
+            connection.health_check_done = True
+    else:
+        _asked_at = now
 
 
 @shared_task(
@@ -48,7 +64,7 @@ def receive(
     while True:
         try:
             try:
-                close_old_connections()
+                _renew_connections()
                 return inbox.receive(event, context=context, attempt=attempt, last_delivery=last_delivery)
             except inbox.DATABASE_DOWN as error:
                 if _stopping[0]:

@@ -2,8 +2,9 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
 from typing import Any, NamedTuple, cast
 
 import amqp
@@ -94,6 +95,37 @@ class Broker:
             for _ in range(times):
                 message = amqp.Message(body, application_headers=headers or {}, delivery_mode=2, **properties)
                 channel.basic_publish_confirm(message, exchange=exchange, routing_key=queue, mandatory=True)
+
+    @contextmanager
+    def publishing(self, *, queue: str = "probe", timeout: float = 20) -> Iterator[Callable[..., None]]:
+        """Yield what publishes straight into a queue and does not wait; the broker's confirms are waited for at the end.
+
+        They must be: a quorum queue loses what it has not written yet when the publisher's channel is closed.
+        """
+        tags = count(1)
+        unconfirmed: set[int] = set()
+
+        def settle(tag: int, multiple: bool) -> None:
+            unconfirmed.difference_update(range(1, tag + 1) if multiple else [tag])
+
+        with self.channel() as channel:
+            channel.confirm_select()
+            channel.events["basic_ack"].add(settle)
+
+            def publish(body: str, *, content_type: str = CONTENT_TYPE) -> None:
+                unconfirmed.add(next(tags))
+                message = amqp.Message(body, content_type=content_type, delivery_mode=2)
+                channel.basic_publish(message, routing_key=queue, mandatory=True)
+
+            yield publish
+            deadline = time.monotonic() + timeout
+            while unconfirmed:
+                if time.monotonic() > deadline:
+                    raise AssertionError(
+                        f"{queue} confirmed all but {len(unconfirmed)} messages in {timeout} s"
+                    )
+                with suppress(TimeoutError):
+                    channel.connection.drain_events(timeout=1)
 
 
 def first_seen(messages: Iterable[Seen]) -> list[int]:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.integration.support.waiting import eventually
@@ -18,15 +19,16 @@ _SCRIPTS = [Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin")]
 class Node:
     """One node with its own name, ports and data, as far from the machine's other nodes as can be."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, plugins: Sequence[str] = (), configuration: str = "") -> None:
         self._scripts = _find_scripts()
         self._folder = folder
         self._name = f"{RUN}@localhost"
-        self.port, distribution_port = _free_ports(2)
+        self.port, distribution_port = free_ports(2)
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.default = 127.0.0.1:{self.port}\nmax_message_size = 100000\nlog.console = false\n"
+            + configuration
         )
-        (folder / "plugins").write_text("[].")
+        (folder / "plugins").write_text(f"[{','.join(plugins)}].")
         (folder / "env").touch()  # in place of the machine's own, which may name another node
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")},
@@ -43,6 +45,11 @@ class Node:
             "ERL_FLAGS": "-kernel inet_dist_use_interface {127,0,0,1}",
         }
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -78,6 +85,13 @@ class Node:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             eventually(self._is_gone, timeout=10)
+
+    def stop(self) -> None:
+        """Stop the node as an administrator does."""
+        assert self._process is not None
+        self.ctl("stop")
+        self._process.wait(60)
+        eventually(self._is_gone, timeout=10)
 
     def restart(self) -> None:
         """Kill -9 the node and start it again."""
@@ -121,7 +135,8 @@ def _find_scripts() -> Path:
     )
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [int(each.getsockname()[1]) for each in sockets]
     for each in sockets:

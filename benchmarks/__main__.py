@@ -1,0 +1,65 @@
+"""``python -m benchmarks``: measures the kit beside its peers, prints progress, and writes tables, pictures and JSON."""
+
+import argparse
+import importlib
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks import machine, report
+from benchmarks.bench import Bench
+from benchmarks.results import Results
+from benchmarks.servers import Servers
+from tests.servers import MissingServerError
+
+MEASUREMENTS = ("relay", "latency", "hop", "orders", "recording", "growth", "scale", "faults")
+_PARTIAL = Path("var/bench")
+"""Where the report of a run goes that did not measure everything at full length."""
+
+
+def main() -> int:
+    """Run the measurements that were asked for, and report."""
+    options = _options()
+    whole = not options.quick and options.only == list(MEASUREMENTS)
+    folder = Path(tempfile.mkdtemp(prefix="microworkflows_bench_"))
+    try:
+        with Servers(folder) as servers:
+            facts = {
+                "run": "full" if whole else "quick" if options.quick else "partial",
+                **machine.facts(database_url=servers.postgres, broker_url=servers.broker),
+                "load before": machine.load(),
+            }
+            bench = Bench(servers=servers, results=Results(), quick=options.quick, folder=folder)
+            for name in options.only:
+                bench.say(f"{name} …")
+                measurement = importlib.import_module(f"benchmarks.measurements.{name}")
+                bench.attempt(name, "everything", lambda measurement=measurement: measurement.measure(bench))
+            facts["load after"] = machine.load()
+    except MissingServerError as error:
+        print(f"{error}. The benchmarks need PostgreSQL and an installed RabbitMQ.", file=sys.stderr)
+        return 2
+    report.show(bench.results)
+    report.write(bench.results, facts=facts, into=report.DOCS if whole else _PARTIAL)
+    if options.keep:
+        print(f"logs: {folder}")
+    else:
+        bench.close()
+    return 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about five minutes instead of forty")
+    parser.add_argument(
+        "--only", default=",".join(MEASUREMENTS), help=f"some of {','.join(MEASUREMENTS)}"
+    )
+    parser.add_argument("--keep", action="store_true", help="keep the logs")
+    options = parser.parse_args()
+    options.only = options.only.split(",")
+    if unknown := sorted(set(options.only) - set(MEASUREMENTS)):
+        parser.error(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

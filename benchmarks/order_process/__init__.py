@@ -1,0 +1,1 @@
+"""The order process of the shop, and of its rivals."""

@@ -1,0 +1,22 @@
+"""The project's settings with one context for measuring, ``probe``, in place of the shop's four."""
+
+import json
+import os
+
+from kombu import Queue
+
+from project.settings import *  # noqa: F403
+from project.settings import INSTALLED_APPS as PROJECT_APPS
+
+SHOP = {"orders", "payments", "inventory", "shipping"}
+INSTALLED_APPS = ["benchmarks.probe", *(app for app in PROJECT_APPS if app not in SHOP)]
+ROOT_URLCONF = "benchmarks.settings"
+urlpatterns: list[object] = []
+
+CELERY_WORKER_CONCURRENCY = int(os.environ.get("WORKER_CONCURRENCY", "1"))
+# For the bare task, which is to have no cheaper queue than the events have.
+CELERY_TASK_QUEUES = [Queue("bare", queue_arguments={"x-queue-type": "quorum"})]
+
+# Four contexts in one app, so that several relays can be measured.
+SILENCED_SYSTEM_CHECKS = ["microworkflows.E011"]
+MICROWORKFLOWS = json.loads(os.environ.get("BENCH_MICROWORKFLOWS", "{}"))

@@ -1,0 +1,155 @@
+"""What is done costs nothing more: relay, retries, hops and journeys touch as many pages however many rows are finished.
+
+PostgreSQL itself counts, for each index and table, the scans and the pages of a transaction. So what is judged is the
+query that the kit sends, not one that looks like it. With more finished rows the plans that are not wanted only become
+dearer; the benchmark looks at the same plans with five million.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from pytest_django import DjangoDbBlocker
+
+from benchmarks import filling
+from microworkflows import inbox, journeys, outbox
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.relay import store
+from microworkflows.relay.publisher import Outcome
+from tests.integration.conftest import _database_url
+from tests.integration.support import probing
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
+
+FEW, MANY = 1_000, 40_000
+BACKLOG, BATCH = 3_000, 100
+DEEPER = 1.5
+"""An index of forty times the size may be a level deeper, so that each search of it touches one page more."""
+FEW_PAGES = 10
+MESSAGE_ID = "received_msg_id"
+"""Django makes two indexes whose names begin so, and PostgreSQL takes either."""
+FLOW = "the flow that waits"
+
+_TOUCHED = """
+    SELECT relname, relkind = 'i', pg_stat_get_xact_numscans(oid), pg_stat_get_xact_blocks_fetched(oid)
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'i')
+"""
+
+
+class Touched(NamedTuple):
+    """What a transaction touched of outbox and inbox."""
+
+    indexes: set[str]
+    """Those that were searched."""
+    whole: set[str]
+    """Tables that were read from end to end."""
+    pages: int
+
+
+def touched(work: Callable[[], Any]) -> Touched:
+    """Do the work, tell what it touched, and undo it."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_TOUCHED)
+        before = {name: (scans, pages) for name, _, scans, pages in cursor.fetchall()}
+        work()
+        cursor.execute(_TOUCHED)
+        transaction.set_rollback(True)
+        rows = [
+            (name, is_index, scans - before[name][0], pages - before[name][1])
+            for name, is_index, scans, pages in cursor.fetchall()
+        ]
+    return Touched(
+        indexes={
+            MESSAGE_ID if name.startswith(MESSAGE_ID) else name
+            for name, is_index, scans, _ in rows
+            if is_index and scans
+        },
+        whole={name for name, is_index, scans, _ in rows if not is_index and scans},
+        pages=sum(pages for *_, pages in rows),
+    )
+
+
+def claim() -> None:
+    assert len(store.due_events("probe", limit=BATCH, now=timezone.now())) == BATCH
+
+
+def claim_and_mark() -> None:
+    messages = store.due_events("probe", limit=BATCH, now=timezone.now())
+    store.mark_events(Outcome(confirmed=[message.id for message in messages]), now=timezone.now())
+
+
+def look_for_retries() -> None:
+    assert len(store.due_retries("probe", limit=BATCH, now=timezone.now() + timedelta(minutes=1))) == 1
+
+
+def handle() -> None:
+    inbox.receive(json.loads(probing.cloud_event(behaviour="emit")), context="probe")
+
+
+def read_journey() -> None:
+    assert journeys.journey(FLOW).steps
+
+
+SEARCHES: dict[Callable[[], None], set[str]] = {
+    claim: {"microworkflows_pending"},
+    claim_and_mark: {"microworkflows_pending", "published_pkey"},
+    look_for_retries: {"microworkflows_waiting"},
+    handle: {MESSAGE_ID},
+    read_journey: {
+        *("microworkflows_flow", "microworkflows_received_flow"),
+        MESSAGE_ID,
+    },
+}
+EACH = pytest.mark.parametrize("work", SEARCHES)
+
+Seen = dict[tuple[str, Callable[[], None]], Touched]
+
+
+@pytest.fixture(scope="module")
+def seen(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Seen]:
+    """Yield what each kind of work touches with few finished rows, with many, and once statistics know the backlog.
+
+    Until then they are of a time when nothing was pending, as they are on any system whose broker goes away.
+    """
+    database = _database_url()
+    with django_db_blocker.unblock(), probing.declared():
+        probing.empty_tables()
+        seen: Seen = {}
+        for state, first, last in [("few", 0, FEW), ("many", FEW, MANY)]:
+            filling.finished(database, last - first, first=first)
+            filling.pending(database, BACKLOG, first=first)
+            fail()
+            seen |= {(state, work): touched(work) for work in SEARCHES}
+            if state == "few":
+                OutboxEvent.objects.pending().delete()
+                InboxEvent.objects.waiting().delete()
+        filling.tidy(database)
+        seen |= {("many, known", work): touched(work) for work in SEARCHES}
+        yield seen
+        with connection.cursor() as cursor:
+            cursor.execute("TRUNCATE published, received, probe_effect")
+
+
+def fail() -> None:
+    """Let an event wait for its next attempt."""
+    with transaction.atomic():
+        meta = outbox.record(probing.Asked(number=0, behaviour="fail"), correlation_id=FLOW)
+    inbox.receive(OutboxEvent.objects.get(pk=meta.id).body, context="probe")
+
+
+@pytest.mark.parametrize("state", ["few", "many", "many, known"])
+@EACH
+def test_work_searches_the_index_that_was_made_for_it(
+    seen: Seen, work: Callable[[], None], state: str
+) -> None:
+    assert seen[state, work].indexes == SEARCHES[work]
+    assert seen[state, work].whole == set()
+
+
+@EACH
+def test_work_touches_as_many_pages_however_much_is_finished(seen: Seen, work: Callable[[], None]) -> None:
+    assert seen["many", work].pages <= DEEPER * seen["few", work].pages + FEW_PAGES

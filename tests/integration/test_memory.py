@@ -1,0 +1,49 @@
+"""Relay and worker are as large after thousands of events as they were when they were warm."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from microworkflows.models import InboxEvent, OutboxEvent
+from tests.integration.support.brokers import Broker
+from tests.integration.support.probing import Asked, ask
+from tests.integration.support.processes import Launcher, pool_of
+from tests.integration.support.waiting import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+WARM, MORE = 1_000, 3_000
+LEAK = 500 * MORE
+"""Bytes: an event that is kept, or anything of it worth mentioning, takes more than 500 of them."""
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_of_relay_and_worker_does_not_grow_with_events(launch: Launcher, broker: Broker) -> None:
+    relay, worker = launch.relay(), launch.worker("probe", "--no-relay")
+    (pool,) = pool_of(worker.pid)
+    processes = {"relay": relay.pid, "worker": worker.pid, "pool process": pool}
+    work(WARM)
+    before = {name: resident(pid) for name, pid in processes.items()}
+
+    work(MORE)
+
+    grown = {name: resident(pid) - before[name] for name, pid in processes.items()}
+    assert {name: size for name, size in grown.items() if size > LEAK} == {}
+
+
+def work(count: int) -> None:
+    """Have so many events recorded, relayed and handled; each emits another, which is relayed too."""
+    ask(count, behaviour="emit", per_transaction=500)
+    eventually(_idle, timeout=100, every=0.1, what="all relayed and handled")
+
+
+def _idle() -> bool:
+    asked = OutboxEvent.objects.of_type(Asked.event_type).count()
+    return InboxEvent.objects.count() == asked and not OutboxEvent.objects.pending().exists()
+
+
+def resident(pid: int) -> int:
+    """Return the resident memory of a process in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE

@@ -1,0 +1,133 @@
+"""How many statements a hop, a batch of the relay and a recorded event cost: stable where seconds are not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import transaction
+from pytest_django import Settings
+
+from microworkflows import outbox
+from microworkflows.models import OutboxEvent
+from microworkflows.worker import tasks
+from tests.integration.conftest import StartRelay
+from tests.integration.support.brokers import Broker
+from tests.integration.support.probing import Asked, ask, cloud_event
+from tests.integration.support.statements import overheard, short
+from tests.integration.support.waiting import eventually
+
+pytestmark = pytest.mark.postgres
+with_probe = pytest.mark.usefixtures("database", "probe")
+
+IS_IT_THERE = "SELECT 1"
+"""Django's health check of a connection that was kept, because the project's settings ask for it."""
+IS_IT_WHOLE = "SELECT 1"
+"""Whether the handler left a transaction that can be committed."""
+
+RECORDING = ["BEGIN", "INSERT published", "COMMIT", "SELECT pg_notify"]
+HOP = [IS_IT_THERE, "BEGIN", "INSERT received", "INSERT probe_effect", IS_IT_WHOLE, "COMMIT"]
+EMITTING_HOP = [
+    *(IS_IT_THERE, "BEGIN", "INSERT received", "INSERT probe_effect", "INSERT published", "COMMIT"),
+    "SELECT pg_notify",
+]
+DUPLICATE = [IS_IT_THERE, "BEGIN", "INSERT received", "SELECT received", "COMMIT"]
+FIRST_ROUND = ["SELECT published", "UPDATE published", "SELECT received"]
+ROUND = ["SELECT published", "UPDATE published"]
+LAST_ROUND = ["SELECT published"]
+
+
+def deliver(body: str) -> None:
+    """Do what a pool process does with a message that the worker let in."""
+    receive: Any = tasks.receive
+    receive(json.loads(body), context="probe")
+
+
+@with_probe
+def test_recording_one_event_or_fifty_takes_the_same_statements(tmp_path: Path) -> None:
+    ask()
+
+    with overheard(tmp_path) as one, transaction.atomic():
+        outbox.record(Asked(number=0))
+    with overheard(tmp_path) as fifty, transaction.atomic():
+        outbox.record_all([Asked(number=number) for number in range(50)])
+
+    assert one.statements == RECORDING
+    assert fifty.statements == RECORDING
+    assert one.round_trips == fifty.round_trips == len(RECORDING)
+
+
+@with_probe
+def test_event_adds_one_statement_to_the_transaction_and_one_after_it(tmp_path: Path) -> None:
+    ask()
+
+    with overheard(tmp_path) as heard, transaction.atomic():
+        OutboxEvent.objects.exists()
+        for number in range(2):
+            outbox.record(Asked(number=number))
+
+    assert heard.statements == [
+        *("BEGIN", "SELECT published", "INSERT published", "INSERT published", "COMMIT"),
+        "SELECT pg_notify",
+    ]
+
+
+@with_probe
+@pytest.mark.parametrize(("behaviour", "expected"), [("ok", HOP), ("emit", EMITTING_HOP)])
+def test_hop_takes_the_handlers_statements_and_these(
+    tmp_path: Path, behaviour: str, expected: list[str]
+) -> None:
+    deliver(cloud_event())
+
+    with overheard(tmp_path) as heard:
+        deliver(cloud_event(behaviour=behaviour))
+
+    assert heard.statements == expected
+    assert heard.round_trips == len(expected)
+
+
+@with_probe
+def test_duplicate_takes_these_statements_and_none_of_the_handler(tmp_path: Path) -> None:
+    body = cloud_event()
+    deliver(body)
+
+    with overheard(tmp_path) as heard:
+        deliver(body)
+
+    assert heard.statements == DUPLICATE
+
+
+@pytest.mark.rabbitmq
+def test_relay_takes_two_statements_a_batch_whatever_it_holds(
+    tmp_path: Path, broker: Broker, relay: StartRelay, settings: Settings
+) -> None:
+    without_polls = 60.0
+    settings.MICROWORKFLOWS = {"RELAY_BATCH": 20, "RELAY_POLL": without_polls}
+    ask(60)
+
+    with overheard(tmp_path, opened=True) as heard:
+        running = relay(broker.url)
+        eventually(lambda: heard.statements[-1:] == LAST_ROUND and not OutboxEvent.objects.pending().exists())
+        running.stop()
+
+    assert heard.statements == [
+        *("SELECT pg_try_advisory_lock", "LISTEN microworkflows_probe"),
+        *(*FIRST_ROUND, *ROUND, *ROUND, *LAST_ROUND),
+        "SELECT pg_advisory_unlock",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT 1", "SELECT 1"),
+        ("SELECT pg_notify($1, '')", "SELECT pg_notify"),
+        ('SELECT "a" FROM "t" WHERE x FOR UPDATE SKIP LOCKED', "SELECT t"),
+        ("INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 1", "INSERT t"),
+        ("WITH d AS (UPDATE t SET a = 1 RETURNING a) SELECT a FROM d", "UPDATE t + SELECT d"),
+        ("INSERT INTO t (a) SELECT * FROM UNNEST(($1)::uuid[])", "INSERT t"),
+        ("COPY t (a) FROM STDIN", "COPY t"),
+    ],
+)
+def test_statement_is_told_in_short(sql: str, expected: str) -> None:
+    assert short(sql) == expected

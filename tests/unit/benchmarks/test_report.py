@@ -1,0 +1,81 @@
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from benchmarks import plots, report
+from benchmarks.results import Results
+
+Add = Callable[..., None]
+
+
+def test_figures_replace_what_is_between_the_markers_and_nothing_else() -> None:
+    page = f"prose\n\n{report.BEGIN}\n\nold\n\n{report.END}\n\nmore prose\n"
+
+    assert report.replaced(page, "new") == page.replace("old", "new")
+    with pytest.raises(report.ReportError, match="lacks them"):
+        report.replaced("prose alone", "new")
+
+
+def test_figures_name_targets_medians_and_the_machine(results: Results, add: Add) -> None:
+    for rate in (900, 1000, 1100):
+        add("hop", "microworkflows", "events/s", rate, processes=1)
+        add("hop", "bare Celery task", "events/s", 2 * rate, processes=1)
+
+    told = report.figures(results, {"cores": 2})
+
+    assert (
+        "| Hop | events/s with 1 process, over a bare Celery task that writes the same | 0.50 × | ≥ 0.8 | **missed** |"
+        in told
+    )
+    assert "| **microworkflows** | 1 | 1,000 (900–1,100) |  |" in told
+    assert "| bare Celery task | 1 | 2,000 (1,800–2,200) | 0.50 × |" in told
+    assert "(images/bench/hop.png)" in told
+    assert "| cores | 2 |" in told
+
+
+def test_who_would_not_run_is_shown_with_the_reason_and_no_folder_of_this_machine(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "write", lambda results, folder: [])
+    results.fail("relay", "a peer", 'ended:\n  File "/tmp/venv/lib/peer.py"\nValueError: a | b')
+
+    report.write(results, facts={}, into=tmp_path)
+
+    page, data = ((tmp_path / name).read_text() for name in (report.PAGE, report.DATA))
+    assert '| relay | a peer | ended: File "…/peer.py" ValueError: a \\| b |' in page
+    assert "/tmp" not in data
+    console = Console(file=StringIO(), width=200)
+    report.show(results, console=console)
+    assert "relay: a peer would not run: ended:" in console.file.getvalue()  # type: ignore[attr-defined]  # StringIO
+
+
+def test_second_machine_is_computed_from_where_the_time_goes(results: Results, add: Add) -> None:
+    assert "second machine" not in report.figures(results, {"cores": 2})
+    for process, cost in (("worker", 1000), ("PostgreSQL", 700), ("RabbitMQ", 300)):
+        add("scale", "microworkflows", f"{process} CPU, µs/event", cost)
+
+    told = report.figures(results, {"cores": 2})
+
+    assert "at most 1,000 events/s" in told
+    assert "it would be 2,000, 2 times as many" in told
+
+
+def test_only_pictures_for_which_there_are_figures_are_drawn(results: Results, add: Add) -> None:
+    assert plots.pictures(results) == []
+
+    add("relay", "microworkflows", "events/s", 1000)
+    add("growth", "backlog", "last/first", 1)
+
+    assert [picture.name for picture in plots.pictures(results)] == ["relay"]
+
+
+@pytest.mark.skipif(not (report.DOCS / report.DATA).exists(), reason="no full run has been written yet")
+def test_page_tells_what_its_data_says() -> None:
+    results, facts = report.read(report.DOCS / report.DATA)
+    page = (report.DOCS / report.PAGE).read_text()
+
+    assert report.replaced(page, report.figures(results, facts)) == page
+    assert facts["run"] == "full"

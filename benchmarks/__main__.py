@@ -4,6 +4,7 @@ import argparse
 import importlib
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks import machine, report
@@ -32,8 +33,8 @@ def main() -> int:
             bench = Bench(servers=servers, results=Results(), quick=options.quick, folder=folder)
             for name in options.only:
                 bench.say(f"{name} …")
-                measurement = importlib.import_module(f"benchmarks.measurements.{name}")
-                bench.attempt(name, "everything", lambda measurement=measurement: measurement.measure(bench))
+                measure = importlib.import_module(f"benchmarks.measurements.{name}").measure
+                bench.attempt(name, "everything", partial(measure, bench))
             facts["load after"] = machine.load()
     except MissingServerError as error:
         print(f"{error}. The benchmarks need PostgreSQL and an installed RabbitMQ.", file=sys.stderr)
@@ -50,9 +51,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about five minutes instead of forty")
-    parser.add_argument(
-        "--only", default=",".join(MEASUREMENTS), help=f"some of {','.join(MEASUREMENTS)}"
-    )
+    parser.add_argument("--only", default=",".join(MEASUREMENTS), help=f"some of {','.join(MEASUREMENTS)}")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     options = parser.parse_args()
     options.only = options.only.split(",")

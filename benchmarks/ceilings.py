@@ -106,9 +106,7 @@ def claim_and_mark(count: int) -> None:
 
 
 def _message(number: int) -> amqp.Message:
-    return amqp.Message(
-        _BODY % number, content_type="application/json", delivery_mode=2, message_id=str(_ID)
-    )
+    return amqp.Message(_BODY % number, content_type="application/json", delivery_mode=2, message_id=str(_ID))
 
 
 KINDS: dict[str, str] = {

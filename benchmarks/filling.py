@@ -3,6 +3,7 @@
 The rows are those of the measured event: ids that grow with time, and bodies as long as those that the kit writes.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -51,9 +52,9 @@ _LONG_AGO = sql.SQL("(current_date - 40)::timestamptz")
 _PENDING, _RELAYED = 1, 2
 
 
-def finished(database: str, count: int, *, first: int = 0, context: str = "probe") -> None:
-    """Add so many events that were relayed and handled 40 days ago, numbered from ``first``, and tidy up after them."""
-    numbers = range(first, first + count)
+def finished(database: str, count: int, *, first: int = 0) -> None:
+    """Add so many events of ``probe`` that were relayed and handled 40 days ago, numbered from ``first``; tidy up."""
+    numbers, context = range(first, first + count), sql.Literal("probe")
     with ThreadPoolExecutor(2) as both:
         for table in [
             both.submit(_fill, database, _INTO_OUTBOX, numbers, context, status=_RELAYED, began=_LONG_AGO),
@@ -63,11 +64,28 @@ def finished(database: str, count: int, *, first: int = 0, context: str = "probe
     tidy(database)
 
 
-def pending(database: str, count: int, *, first: int = 0, context: str = "probe") -> None:
-    """Add so many events that wait to be relayed, the last one recorded just now; PostgreSQL is not told what changed."""
+def pending(database: str, count: int, *, first: int = 0, contexts: Sequence[str] = ("probe",)) -> None:
+    """Add so many events that wait to be relayed, the last one recorded just now, and wake the contexts' relays.
+
+    PostgreSQL's statistics are left as they were. Up to 250,000 are committed at once.
+    """
     numbers = range(first, first + count)
-    began = sql.SQL("now() - {} * interval '1 millisecond'").format(sql.Literal(first + count))
-    _fill(database, _INTO_OUTBOX, numbers, context, status=_PENDING, began=began)
+    began = sql.SQL("now() - {} * interval '1 millisecond'").format(sql.Literal(numbers.stop))
+    taking_turns = sql.SQL("({}::text[])[1 + number % {}]").format(
+        sql.Literal(list(contexts)), sql.Literal(len(contexts))
+    )
+    _fill(database, _INTO_OUTBOX, numbers, taking_turns, status=_PENDING, began=began)
+    with psycopg.connect(database, autocommit=True) as connection:
+        for context in contexts:
+            connection.execute("SELECT pg_notify(%s, '')", [f"microworkflows_{context}"])
+
+
+def remove_the_rest(database: str) -> None:
+    """Leave nothing in outbox and inbox but what was finished 40 days ago, and no trace of the rest."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        for table in ("published", "received"):
+            connection.execute(f"DELETE FROM {table} WHERE added > current_date - 39".encode())  # noqa: S608
+        connection.execute("VACUUM (INDEX_CLEANUP ON) published, received")
 
 
 def tidy(database: str) -> None:
@@ -77,20 +95,24 @@ def tidy(database: str) -> None:
 
 
 def _fill(
-    database: str, into: sql.SQL, numbers: range, context: str, *, began: sql.Composable, status: int = 0
+    database: str,
+    into: sql.SQL,
+    numbers: range,
+    context: sql.Composable,
+    *,
+    began: sql.Composable,
+    status: int = 0,
 ) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         ((began_at,),) = connection.execute(sql.SQL("SELECT {}").format(began))
         for first in range(numbers.start, numbers.stop, _PART):
             events = _EVENTS.format(
-                context=sql.Literal(context),
+                context=context,
                 filler=sql.Literal(_FILLER),
-                salt=sql.Literal(f"{began_at}"),
+                salt=sql.Literal(str(began_at)),
                 began=sql.Literal(began_at),
                 first=sql.Literal(first),
                 last=sql.Literal(min(first + _PART, numbers.stop) - 1),
             )
-            connection.execute(
-                into.format(context=sql.Literal(context), status=sql.Literal(status), events=events)
-            )
+            connection.execute(into.format(context=context, status=sql.Literal(status), events=events))

@@ -114,8 +114,8 @@ class Arrivals:
     def __init__(self, url: str, name: str) -> None:
         self.seen: dict[str, int] = {}
         self._connection = Connection(url)
-        self._channel: Any = self._connection.channel()
-        self._channel.basic_consume(name, callback=self._note, no_ack=True)
+        channel: Any = self._connection.channel()
+        channel.basic_consume(name, callback=self._note, no_ack=True)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._consume, daemon=True)
 

@@ -14,6 +14,8 @@ ROOT_URLCONF = "benchmarks.settings"
 urlpatterns: list[object] = []
 
 CELERY_WORKER_CONCURRENCY = int(os.environ.get("WORKER_CONCURRENCY", "1"))
+# As the kit sets it for its own workers: Celery would make a new connection to the database for each bare task.
+CELERY_DB_REUSE_MAX = 1_000_000
 # For the bare task, which is to have no cheaper queue than the events have.
 CELERY_TASK_QUEUES = [Queue("bare", queue_arguments={"x-queue-type": "quorum"})]
 

@@ -80,5 +80,3 @@ def _half_way(kit: Kit, count: int) -> None:
 def _all_relayed(kit: Kit) -> None:
     statement = "SELECT count(*) FROM published WHERE status = 1"
     eventually(lambda: kit.query(statement) == [0], timeout=120, every=0.2, what="everything relayed")
-
-

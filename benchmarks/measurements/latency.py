@@ -61,9 +61,7 @@ def _peer(bench: Bench, peer: Peer, number: int) -> None:
         database_url=database, broker_url=broker, stomp_port=bench.servers.stomp_port, queue=_QUEUE
     )
     run(*peer.command("migrate", say=bench.say), env=environment, log=bench.log(f"{peer.name} migrate"))
-    relay = Child(
-        *peer.command("relay", say=bench.say), env=environment, log=bench.log(f"{peer.name} relay")
-    )
+    relay = Child(*peer.command("relay", say=bench.say), env=environment, log=bench.log(f"{peer.name} relay"))
     with relay, queues.Arrivals(broker, _QUEUE) as arrivals:
         relay.says("relaying")
         command = peer.command("latency", _count(bench), _PAUSE, say=bench.say)
@@ -98,9 +96,7 @@ def _wait(arrived: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def _add(
-    bench: Bench, subject: str, committed: dict[str, int], arrived: dict[str, int], number: int
-) -> None:
+def _add(bench: Bench, subject: str, committed: dict[str, int], arrived: dict[str, int], number: int) -> None:
     """Keep the percentiles. The first tenth, in which processes warm up, is left out, of everybody alike."""
     warm = sorted(committed)[len(committed) // 10 :]
     lags = sorted((arrived[each] - committed[each]) / 1e6 for each in warm if each in arrived)

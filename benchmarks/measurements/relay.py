@@ -22,9 +22,7 @@ def measure(bench: Bench) -> None:
     """Measure the kit, its peers and the ceilings, taking turns."""
     subjects: dict[str, Callable[[int], None]] = {
         SUBJECT: partial(_ours, bench, SUBJECT, ["probe"]),
-        f"{SUBJECT}, two contexts": partial(
-            _ours, bench, f"{SUBJECT}, two contexts", ["probe", "probe2"]
-        ),
+        f"{SUBJECT}, two contexts": partial(_ours, bench, f"{SUBJECT}, two contexts", ["probe", "probe2"]),
         f"{SUBJECT}, while recording": partial(_while_recording, bench),
     }
     for peer in PEERS:

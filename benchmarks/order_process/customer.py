@@ -121,7 +121,7 @@ def _alone(order: Any, *, complete: int) -> float:
     took = time.monotonic() - began
     _wait_until_complete(complete)
     # Of random length, so that no order is placed just before, or just after, somebody who polls each second looks.
-    time.sleep(_PAUSE_SECONDS + random.uniform(0, min(took, 1.0)))  # noqa: S311  (no secret)
+    time.sleep(_PAUSE_SECONDS + random.uniform(0, min(took, 1.0)))
     return took
 
 

@@ -46,7 +46,7 @@ def python(peer: str, *, say: Callable[[str], None]) -> Path:
 
 def _run(peer: str, *command: str) -> None:
     try:
-        subprocess.run(  # noqa: S603  (commands of this file)
+        subprocess.run(
             command,
             check=True,
             stdin=subprocess.DEVNULL,

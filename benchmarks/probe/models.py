@@ -10,6 +10,8 @@ class Item(models.Model):
     state = models.CharField(max_length=20, default="new")
     changed_at = models.DateTimeField(null=True)
 
+    objects: "models.Manager[Item]" = models.Manager()
+
     def __str__(self) -> str:
         return f"{self.number} {self.state}"
 
@@ -21,6 +23,8 @@ class Effect(models.Model):
     marker = models.CharField(max_length=20)
     started_ns = models.BigIntegerField()
     """When the step began: nanoseconds of the machine's monotonic clock, which all its processes share."""
+
+    objects: "models.Manager[Effect]" = models.Manager()
 
     def __str__(self) -> str:
         return f"{self.number} {self.marker}"

@@ -11,11 +11,11 @@ from tests.integration.support.probing import Asked, ask
 from tests.integration.support.processes import Launcher, pool_of
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.timeout(240)]
 
-WARM, MORE = 1_000, 3_000
-LEAK = 500 * MORE
-"""Bytes: an event that is kept, or anything of it worth mentioning, takes more than 500 of them."""
+WARM, MORE = 500, 2_000
+LEAK = 1_500_000
+"""Bytes, two in a hundred of what a process has: an event that is kept with its body takes more than 750 of them."""
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

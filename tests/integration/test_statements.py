@@ -20,21 +20,21 @@ from tests.integration.support.waiting import eventually
 pytestmark = pytest.mark.postgres
 with_probe = pytest.mark.usefixtures("database", "probe")
 
-IS_IT_THERE = "SELECT 1"
-"""Django's health check of a connection that was kept, because the project's settings ask for it."""
-IS_IT_WHOLE = "SELECT 1"
-"""Whether the handler left a transaction that can be committed."""
-
 RECORDING = ["BEGIN", "INSERT published", "COMMIT", "SELECT pg_notify"]
-HOP = [IS_IT_THERE, "BEGIN", "INSERT received", "INSERT probe_effect", IS_IT_WHOLE, "COMMIT"]
+HOP = ["BEGIN", "INSERT received", "INSERT probe_effect", "COMMIT"]
 EMITTING_HOP = [
-    *(IS_IT_THERE, "BEGIN", "INSERT received", "INSERT probe_effect", "INSERT published", "COMMIT"),
+    *("BEGIN", "INSERT received", "INSERT probe_effect", "INSERT published", "COMMIT"),
     "SELECT pg_notify",
 ]
-DUPLICATE = [IS_IT_THERE, "BEGIN", "INSERT received", "SELECT received", "COMMIT"]
-FIRST_ROUND = ["SELECT published", "UPDATE published", "SELECT received"]
-ROUND = ["SELECT published", "UPDATE published"]
-LAST_ROUND = ["SELECT published"]
+DUPLICATE = ["BEGIN", "INSERT received", "SELECT received", "COMMIT"]
+CLAIM, MARK, LOOK_FOR_RETRIES = "SELECT published", "UPDATE published", "SELECT received"
+
+
+@pytest.fixture
+def healthy(database: str, probe: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a connection that answered once be alive: else it is asked now and then, before a hop."""
+    monkeypatch.setattr(tasks, "_ALIVE_SECONDS", 60.0)
+    deliver(cloud_event())
 
 
 def deliver(body: str) -> None:
@@ -75,10 +75,8 @@ def test_event_adds_one_statement_to_the_transaction_and_one_after_it(tmp_path: 
 @with_probe
 @pytest.mark.parametrize(("behaviour", "expected"), [("ok", HOP), ("emit", EMITTING_HOP)])
 def test_hop_takes_the_handlers_statements_and_these(
-    tmp_path: Path, behaviour: str, expected: list[str]
+    tmp_path: Path, healthy: None, behaviour: str, expected: list[str]
 ) -> None:
-    deliver(cloud_event())
-
     with overheard(tmp_path) as heard:
         deliver(cloud_event(behaviour=behaviour))
 
@@ -87,7 +85,7 @@ def test_hop_takes_the_handlers_statements_and_these(
 
 
 @with_probe
-def test_duplicate_takes_these_statements_and_none_of_the_handler(tmp_path: Path) -> None:
+def test_duplicate_takes_these_statements_and_none_of_the_handler(tmp_path: Path, healthy: None) -> None:
     body = cloud_event()
     deliver(body)
 
@@ -107,13 +105,14 @@ def test_relay_takes_two_statements_a_batch_whatever_it_holds(
 
     with overheard(tmp_path, opened=True) as heard:
         running = relay(broker.url)
-        eventually(lambda: heard.statements[-1:] == LAST_ROUND and not OutboxEvent.objects.pending().exists())
+        eventually(lambda: not OutboxEvent.objects.pending().exists() and heard.statements[-1] == CLAIM)
         running.stop()
 
     assert heard.statements == [
-        *("SELECT pg_try_advisory_lock", "LISTEN microworkflows_probe"),
-        *(*FIRST_ROUND, *ROUND, *ROUND, *LAST_ROUND),
-        "SELECT pg_advisory_unlock",
+        *("SELECT pg_try_advisory_lock", "SET", "LISTEN microworkflows_probe"),
+        *(CLAIM, LOOK_FOR_RETRIES),
+        *(CLAIM, MARK, CLAIM, MARK, CLAIM, MARK),  # while one batch is marked, the next is under way
+        *(CLAIM, "SELECT pg_advisory_unlock"),
     ]
 
 

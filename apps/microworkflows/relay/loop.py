@@ -88,6 +88,7 @@ class Relay:
                 if self._stop.wait(_STANDBY_SECONDS):
                     return
             logger.info("relay %s: leads", self.context)
+            store.open_session(connection)
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
                 # Both in each round: a context that records without pause must not starve its retries.

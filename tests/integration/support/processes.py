@@ -21,9 +21,7 @@ SETTINGS = "tests.integration.settings"
 class Process:
     """A command in a process group of its own; its output goes to a file."""
 
-    def __init__(
-        self, *command: str, environment: Mapping[str, str], log: Path, cwd: Path = ROOT
-    ) -> None:
+    def __init__(self, *command: str, environment: Mapping[str, str], log: Path, cwd: Path = ROOT) -> None:
         self.log = log
         with log.open("ab") as output:
             self._popen = subprocess.Popen(

@@ -84,7 +84,7 @@ def test_task_waits_for_the_database_and_acks_nothing_meanwhile(monkeypatch: pyt
     received = mock.Mock(side_effect=lambda *args, **kwargs: _raise_or_return(next(answers)))
     monkeypatch.setattr(inbox, "receive", received)
     monkeypatch.setattr(tasks, "time", SimpleNamespace(sleep=waits.append))
-    monkeypatch.setattr(tasks, "close_old_connections", lambda: None)
+    monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
 
     tasks.receive(EVENT, context="desk")
 
@@ -96,7 +96,7 @@ def test_task_gives_its_message_back_when_the_worker_stops_and_the_database_is_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(inbox, "receive", mock.Mock(side_effect=OperationalError("gone")))
-    monkeypatch.setattr(tasks, "close_old_connections", lambda: None)
+    monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
     monkeypatch.setattr(tasks, "_stopping", bytearray(1))
     tasks._tell_the_pool()
 

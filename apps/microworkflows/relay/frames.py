@@ -56,7 +56,7 @@ def publish(*, channel: int, exchange: str, content_type: str, frame_max: int) -
         head = method(routing_key) + _frame(
             _HEADER, channel, _CONTENT.pack(_BASIC, 0, len(content), _FLAGS) + properties
         )
-        if len(content) <= longest:
+        if 0 < len(content) <= longest:
             return head + _frame(_BODY, channel, content)
         parts = (content[at : at + longest] for at in range(0, len(content), longest))
         return head + b"".join(_frame(_BODY, channel, part) for part in parts)

@@ -45,7 +45,9 @@ def test_frames_are_those_of_py_amqp(body: str) -> None:
 def test_headers_can_be_read_again() -> None:
     with_header, without = ours("{}", headers={"microworkflows-attempt": 7}), ours("{}")
 
-    at = without.index(struct.pack(">I", 0) + b"\x02$")  # the empty table, delivery mode 2, an id of 36 letters
+    at = without.index(
+        struct.pack(">I", 0) + b"\x02$"
+    )  # the empty table, delivery mode 2, an id of 36 letters
     (length,) = struct.unpack_from(">I", with_header, at)
     (table,), _ = serialization.loads("F", with_header[at : at + 4 + length], 0)
     assert table == {"microworkflows-attempt": 7}

@@ -4,11 +4,13 @@ import argparse
 import importlib
 import sys
 import tempfile
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from benchmarks import machine, report
 from benchmarks.bench import Bench
+from benchmarks.machine import Fact
 from benchmarks.results import Results
 from benchmarks.servers import Servers
 from tests.servers import MissingServerError
@@ -21,6 +23,10 @@ _PARTIAL = Path("var/bench")
 def main() -> int:
     """Run the measurements that were asked for, and report."""
     options = _options()
+    if options.redraw:
+        results, facts = report.read(report.DOCS / report.DATA)
+        _write(results, facts, whole=True)
+        return 0
     whole = not options.quick and options.only == list(MEASUREMENTS)
     folder = Path(tempfile.mkdtemp(prefix="microworkflows_bench_"))
     try:
@@ -40,7 +46,7 @@ def main() -> int:
         print(f"{error}. The benchmarks need PostgreSQL and an installed RabbitMQ.", file=sys.stderr)
         return 2
     report.show(bench.results)
-    report.write(bench.results, facts=facts, into=report.DOCS if whole else _PARTIAL)
+    _write(bench.results, facts, whole=whole)
     if options.keep:
         print(f"logs: {folder}")
     else:
@@ -48,11 +54,22 @@ def main() -> int:
     return 0
 
 
+def _write(results: Results, facts: Mapping[str, Fact], *, whole: bool) -> None:
+    report.write(results, facts=facts, into=report.DOCS if whole else _PARTIAL)
+    if whole:
+        report.write_headlines(results)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about five minutes instead of forty")
     parser.add_argument("--only", default=",".join(MEASUREMENTS), help=f"some of {','.join(MEASUREMENTS)}")
     parser.add_argument("--keep", action="store_true", help="keep the logs")
+    parser.add_argument(
+        "--redraw",
+        action="store_true",
+        help="write page and pictures anew from the figures of the last full run",
+    )
     options = parser.parse_args()
     options.only = options.only.split(",")
     if unknown := sorted(set(options.only) - set(MEASUREMENTS)):

@@ -62,6 +62,14 @@ class Meter:
         began, ended = bisect_left(self.totals, first), bisect_left(self.totals, last or self.total)
         return (self.totals[ended] - self.totals[began]) / (self.times[ended] - self.times[began])
 
+    def for_seconds(self, seconds: float) -> float:
+        """Wait so long, or until nothing comes any more; return messages a second meanwhile."""
+        began, total = time.monotonic(), -1
+        while time.monotonic() < began + seconds and total < self.total:
+            total = self.total
+            time.sleep(10 * self._every)
+        return self.rate_between(began, time.monotonic())
+
     def rate_between(self, began_at: float, ended_at: float) -> float:
         """Return messages a second between two times of the monotonic clock."""
         began, ended = (min(bisect_left(self.times, at), len(self.times) - 1) for at in (began_at, ended_at))

@@ -71,7 +71,7 @@ def _peer(bench: Bench, peer: Peer, number: int) -> None:
 
 
 def _count(bench: Bench) -> int:
-    return bench.sized(full=200, quick=100)
+    return bench.sized(full=150, quick=60)
 
 
 def _committed(recorder: Child) -> dict[str, int]:

@@ -70,7 +70,7 @@ def _peer(bench: Bench, peer: Peer, number: int) -> None:
     environment = peer.environment(
         database_url=database, broker_url=broker, stomp_port=bench.servers.stomp_port, queue=_QUEUE
     )
-    count = bench.sized(full=10_000, quick=5_000)
+    count = bench.sized(full=6_000, quick=3_000)
     run(*peer.command("migrate", say=bench.say), env=environment, log=bench.log(f"{peer.name} migrate"))
     run(*peer.command("record", count, say=bench.say), env=environment, log=bench.log(f"{peer.name} record"))
     with Child(

@@ -163,3 +163,13 @@ def test_reading_of_another_contexts_event_cannot_be_recorded(post: SimpleNamesp
         outbox.record(post.WrittenAtDesk(letter_id=uuid4()))
 
     assert not OutboxEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_very_many_events_are_recorded_in_their_order(post: SimpleNamespace) -> None:
+    events = [post.LetterWritten(letter_id=UUID(int=number)) for number in range(4_001)]
+
+    outbox.record_all(events)
+
+    rows = OutboxEvent.objects.order_by("pk").values_list("body", flat=True)
+    assert [UUID(body["data"]["letter_id"]).int for body in rows] == list(range(4_001))

@@ -15,7 +15,7 @@ from benchmarks.results import Results
 from benchmarks.servers import Servers
 from tests.servers import MissingServerError
 
-MEASUREMENTS = ("relay", "latency", "hop", "orders", "recording", "growth", "scale", "faults")
+MEASUREMENTS = ("relay", "latency", "hop", "orders", "recording", "faults", "scale", "growth")
 _PARTIAL = Path("var/bench")
 """Where the report of a run goes that did not measure everything at full length."""
 
@@ -41,6 +41,7 @@ def main() -> int:
                 bench.say(f"{name} …")
                 measure = importlib.import_module(f"benchmarks.measurements.{name}").measure
                 bench.attempt(name, "everything", partial(measure, bench))
+                report.keep(bench.results, facts=facts, into=_PARTIAL)
             facts["load after"] = machine.load()
     except MissingServerError as error:
         print(f"{error}. The benchmarks need PostgreSQL and an installed RabbitMQ.", file=sys.stderr)

@@ -96,7 +96,7 @@ def claim_and_mark(count: int) -> None:
         for _ in range(0, count, _BATCH):
             rows = connection.execute(
                 "SELECT id, destination, body::text FROM published WHERE split_part(destination, '.', 1) = 'probe'"
-                " AND status = 1 ORDER BY id LIMIT %s",
+                " AND status + 0 = 1 ORDER BY id LIMIT %s",
                 [_BATCH],
             ).fetchall()
             connection.execute(

@@ -109,6 +109,12 @@ def write(results: Results, *, facts: Mapping[str, Fact], into: Path = DOCS) -> 
     return [data, page, *plots.write(told, into / PICTURES)]
 
 
+def keep(results: Results, *, facts: Mapping[str, Fact], into: Path) -> None:
+    """Write the figures so far: a run that is ended early has not measured in vain."""
+    into.mkdir(parents=True, exist_ok=True)
+    (into / DATA).write_text(_without_paths(results).to_json(facts=dict(facts)))
+
+
 def write_headlines(results: Results, *, into: Path = README) -> None:
     """Write the figures that matter most into the README.
 

@@ -71,7 +71,7 @@ def _peer(bench: Bench, peer: Peer, number: int) -> None:
 
 
 def _count(bench: Bench) -> int:
-    return bench.sized(full=150, quick=60)
+    return bench.sized(full=100, quick=60)
 
 
 def _committed(recorder: Child) -> dict[str, int]:

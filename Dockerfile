@@ -8,7 +8,7 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /shop
 
 COPY requirements/app.lock requirements/app.lock
-RUN pip install --no-cache-dir --require-hashes --requirement requirements/app.lock
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements/app.lock
 
 COPY manage.py ./
 COPY project project

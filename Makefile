@@ -37,6 +37,7 @@ test: $(VENV)/dev.stamp ## Run the tests on SQLite, then on PostgreSQL and Rabbi
 	$(BIN)/pytest $(TWO_AT_ONCE) --cov --cov-append
 
 check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks and migrations
+	@$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
@@ -65,19 +66,21 @@ $(BIN)/python:
 		{ echo "This Python cannot make virtual environments. On Debian: apt-get install python3-venv" >&2; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV)
 
+# A lock names everything, so pip need not resolve anything; where it does, a release newer than a pinned one with an
+# extra (such as coverage[toml]) makes it refuse the lock.
 $(VENV)/app.stamp: requirements/app.lock pyproject.toml | $(BIN)/python
 	@echo "Installing what the shop needs into $(VENV) …"
-	@$(PIP) install --require-hashes -r requirements/app.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements/app.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
 	@echo "Installing what the tests and checks need into $(VENV) …"
-	@$(PIP) install --require-hashes -r requirements/dev.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $(VENV)/app.stamp $@
 
 $(VENV)/bench.stamp: requirements/bench.lock | $(VENV)/dev.stamp
 	@echo "Installing what the benchmarks need into $(VENV) …"
-	@$(PIP) install --require-hashes -r requirements/bench.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements/bench.lock
 	@touch $@

@@ -246,7 +246,7 @@ def test_image_copies_files_that_exist_and_does_not_run_as_root() -> None:
         assert (ROOT / name).exists()
         assert f"!{name}\n" in ignored
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE)[-1] not in {"root", "0"}
-    assert "--require-hashes --requirement requirements/app.lock" in DOCKERFILE
+    assert "--no-deps --require-hashes --requirement requirements/app.lock" in DOCKERFILE
 
 
 def test_image_collects_static_files_without_a_real_secret_and_database() -> None:

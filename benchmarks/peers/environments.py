@@ -38,7 +38,15 @@ def python(peer: str, *, say: Callable[[str], None]) -> Path:
     for old in VENVS.glob(f"{peer}-*"):
         shutil.rmtree(old, ignore_errors=True)
     _run(peer, sys.executable, "-m", "venv", str(venv))
-    install = ["-m", "pip", "--quiet", "--disable-pip-version-check", "install", "--no-deps", "--require-hashes"]
+    install = [
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+        "--no-deps",
+        "--require-hashes",
+    ]
     _run(peer, str(interpreter), *install, "--requirement", str(lock))
     made.touch()
     return interpreter

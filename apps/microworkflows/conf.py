@@ -21,6 +21,8 @@ class Settings:
     """Seconds before the second attempt; each further delay is twice as long, less a random part (jitter)."""
     retry_max_delay: float = 3600.0
     """Longest delay between two attempts, in seconds."""
+    bundle: int = 16
+    """How many waiting messages a worker's process takes at once, to be handled in one transaction while they are quick; 1: each alone."""
     relay_batch: int = 500
     """How many events the relay publishes before it waits for the broker's confirms."""
     relay_poll: float = 0.5

@@ -1,8 +1,8 @@
 """Handling: one microworkflow, one event, once; inbox row, writes and what it emits in one transaction."""
 
 import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from django.db import router, transaction
 from django.utils import timezone
@@ -56,7 +56,7 @@ def handle(
         Exception: whatever the function raises; nothing was kept.
     """
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=mode is Mode.LIVE):
-        claimed = insert(workflow.label, event, status=InboxEvent.Status.HANDLED, mode=mode)
+        claimed = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, mode=mode)
         retried = None if claimed else locked(workflow.label, event)
         if retried is not None and (retried.status != InboxEvent.Status.WAITING or retried.retry != attempt):
             logger.info("skipped %s: %s is a duplicate", described(event), workflow.label)
@@ -67,19 +67,37 @@ def handle(
                 f"({workflow.label}, or what {workflow.context} does with it besides). Look for the reason in the "
                 "worker's log (memory, a native library, a time limit); then replay the message."
             )
-        with tracing.caused_by(cause(workflow, event, mode=mode)):
-            result = (function or workflow)(workflow.on.from_cloud_event(event))
-            emitted = recording.record(workflow.emitted(result))
-        if not emitted:  # else recording has shown it
-            _insist_on_whole_transaction()
+        emitted = run(workflow, event, mode=mode, function=function)
+        if emitted:
+            recording.store([(each, workflow.label) for each in emitted])
+        else:  # else storing has shown it
+            insist_on_whole_transaction()
         if retried is not None:
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, timezone.now()
             retried.headers = {**(retried.headers or {}), "handled_at": timezone.now().isoformat()}
             retried.save(update_fields=["status", "expires_at", "headers"])
+    log_handled(workflow, event, mode=mode)
+    return emitted
+
+
+def run(
+    workflow: Microworkflow[Any],
+    event: CloudEvent,
+    *,
+    mode: Mode = Mode.LIVE,
+    function: Callable[[Any], Emitted] | None = None,
+) -> list[CloudEvent]:
+    """Run a microworkflow, or what runs in its place; return what it emits, to be stored in this transaction."""
+    with tracing.caused_by(cause(workflow, event, mode=mode)):
+        result = (function or workflow)(workflow.on.from_cloud_event(event))
+        return recording.prepare(workflow.emitted(result))
+
+
+def log_handled(workflow: Microworkflow[Any], event: CloudEvent, *, mode: Mode = Mode.LIVE) -> None:
+    """Log that it was."""
     logger.info(
         "handled %s by %s%s", described(event), workflow.label, "" if mode is Mode.LIVE else f" {mode}"
     )
-    return emitted
 
 
 def cause(
@@ -98,25 +116,35 @@ def cause(
     )
 
 
-def insert(label: str, event: CloudEvent, *, status: InboxEvent.Status, mode: Mode = Mode.LIVE) -> bool:
-    """Insert an inbox row; False if this consumer has received the event before.
+def insert(
+    deliveries: Sequence[tuple[str, CloudEvent]], *, status: InboxEvent.Status, mode: Mode = Mode.LIVE
+) -> set[str]:
+    """Insert an inbox row for each consumer's label and event; return the keys of those not received before.
 
-    One statement dedupes: who comes second waits here until the first commits, then inserts nothing.
+    One statement dedupes: who comes second waits here until the first commits, then inserts nothing. In the order of
+    their keys, so that two who insert the same rows do not wait for each other.
     """
     now = timezone.now()
-    headers = {"type": event.meta.type, "correlation_id": event.meta.correlation_id}
-    row = {
-        "id": uuid7(),
-        "msg_id": message_id(label, event.meta.id),
-        "body": event.to_dict(),
-        "headers": headers if mode is Mode.LIVE else {**headers, "mode": str(mode)},
-        "added": now,
-        "expires_at": now,
-        "retry": 0,
-        "status": int(status),
-    }
+    inbox = [
+        {
+            "id": uuid7(),
+            "msg_id": message_id(label, event.meta.id),
+            "body": event.to_dict(),
+            "headers": {
+                "type": event.meta.type,
+                "correlation_id": event.meta.correlation_id,
+                **({} if mode is Mode.LIVE else {"mode": str(mode)}),
+            },
+            "added": now,
+            "expires_at": now,
+            "retry": 0,
+            "status": int(status),
+        }
+        for label, event in deliveries
+    ]
+    inbox.sort(key=lambda row: cast("str", row["msg_id"]))
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
-    return rows.insert(connection, InboxEvent._meta.db_table, [row], unless="msg_id") == 1
+    return rows.insert_new(connection, InboxEvent._meta.db_table, inbox, key="msg_id")
 
 
 def locked(label: str, event: CloudEvent) -> InboxEvent:
@@ -134,7 +162,7 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[-_LONGEST_ERROR:]
 
 
-def _insist_on_whole_transaction() -> None:
+def insist_on_whole_transaction() -> None:
     """Raise if the microworkflow caught a database error, but not with a savepoint around what failed.
 
     Such a transaction can only be rolled back, and COMMIT does that without a word: the event would count as handled.

@@ -3,7 +3,9 @@
 import logging
 import random
 import traceback
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.db import (
     InterfaceError,
@@ -17,11 +19,12 @@ from django.db import (
 from django.utils import timezone
 from pydantic import ValidationError
 
-from microworkflows import conf, handling, registry
+from microworkflows import conf, handling, registry, together
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent
 from microworkflows.stamps import MONOLITH, Mode
+from microworkflows.workflows import Microworkflow
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +82,41 @@ def receive(body: object, *, context: str, attempt: int | None = None, last_deli
             ),
         )
     for workflow in workflows:
-        try:
-            handling.handle(workflow, event, attempt=attempt, last_delivery=last_delivery)
-        except Exception as error:
-            _keep_failure(workflow.label, event, error)
+        _handle(workflow, event, attempt=attempt, last_delivery=last_delivery)
+
+
+def receive_together(bodies: Sequence[object], *, context: str) -> None:
+    """Handle several CloudEvents that were delivered to a context for the first time; what :func:`receive` says holds.
+
+    As long as they are quick and none fails, they share a transaction: see :mod:`~microworkflows.together`.
+    """
+    steps: list[together.Step] = []
+    for body in bodies:
+        event = CloudEvent.from_dict(body)
+        workflows = registry.listeners(event.meta.type, contexts=[context])
+        if workflows and event.meta.stamp.mode(context) is Mode.LIVE:
+            steps += [(workflow, event) for workflow in workflows]
+        else:
+            receive(body, context=context)
+    together.handle(
+        steps,
+        alone=_handle,
+        failed=lambda workflow, event, error: _keep_failure(workflow.label, event, error),
+    )
+
+
+def _handle(
+    workflow: Microworkflow[Any],
+    event: CloudEvent,
+    *,
+    attempt: int | None = None,
+    last_delivery: bool = False,
+) -> None:
+    """Handle an event in a transaction of its own; what it raises is kept with the message."""
+    try:
+        handling.handle(workflow, event, attempt=attempt, last_delivery=last_delivery)
+    except Exception as error:
+        _keep_failure(workflow.label, event, error)
 
 
 def _receive_by_monolith(event: CloudEvent, *, attempt: int | None, last_delivery: bool) -> None:
@@ -136,7 +170,7 @@ def _keep_failure(label: str, event: CloudEvent, error: Exception, *, mode: Mode
         connection.close_if_unusable_or_obsolete()
     now = timezone.now()
     with transaction.atomic(using=connection.alias):
-        handling.insert(label, event, status=InboxEvent.Status.WAITING, mode=mode)
+        handling.insert([(label, event)], status=InboxEvent.Status.WAITING, mode=mode)
         row = handling.locked(label, event)
         if row.status == InboxEvent.Status.HANDLED:
             logger.error(

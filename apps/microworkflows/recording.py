@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from django.db import router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from microworkflows import rows, tracing, wakeup
@@ -48,8 +49,23 @@ def record(
     """
     if not events:
         return []
-    connection = transaction.get_connection(router.db_for_write(OutboxEvent))
-    if not connection.in_atomic_block:
+    recorded = prepare(events, correlation_id=correlation_id, stamp=stamp)
+    cause = tracing.cause()
+    if cause is not None and cause.rehearsal is not None:
+        cause.rehearsal.extend(events)
+    else:
+        store([(event, cause.workflow if cause else None) for event in recorded])
+    return recorded
+
+
+def prepare(
+    events: Sequence[DomainEvent],
+    *,
+    correlation_id: str | None = None,
+    stamp: Callable[[str], Stamp] = unstamped,
+) -> list[CloudEvent]:
+    """Return events as they will travel, to be stored in this very transaction; see :func:`record`."""
+    if events and not _connection().in_atomic_block:
         names = ", ".join(type(event).__qualname__ for event in events)
         raise TransactionRequiredError(
             f"{names} was recorded outside a transaction. Record an event together with the change it tells of: "
@@ -57,11 +73,12 @@ def record(
         )
     cause = tracing.cause()
     stamp = functools.cache(stamp)  # events of one flow bear one stamp
-    recorded = [_envelope(event, cause, correlation_id, stamp) for event in events]
-    if cause is not None and cause.rehearsal is not None:
-        cause.rehearsal.extend(events)
-        return recorded
-    now = timezone.now()
+    return [_envelope(event, cause, correlation_id, stamp) for event in events]
+
+
+def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
+    """Put events into the outbox, each with the label of the microworkflow that emitted it, if one did."""
+    connection, now = _connection(), timezone.now()
     outbox = [
         {
             "id": event.meta.id,
@@ -72,19 +89,22 @@ def record(
             "expires_at": DUE_AT_ONCE,
             "retry": 0,
             "status": int(OutboxEvent.Status.PENDING),
-            "headers": {"microworkflow": cause.workflow if cause else None},
+            "headers": {"microworkflow": workflow},
         }
-        for event in recorded
+        for event, workflow in recorded
     ]
     for start in range(0, len(outbox), _INSERTED_AT_ONCE):
         rows.insert(connection, OutboxEvent._meta.db_table, outbox[start : start + _INSERTED_AT_ONCE])
-    for context in {event.meta.type.partition(".")[0] for event in recorded}:
+    for context in {event.meta.type.partition(".")[0] for event, _ in recorded}:
         wakeup.notify_on_commit(connection, context)
-    for event in recorded:
+    for event, _ in recorded:
         logger.info(
             "recorded %s %s correlation=%s", event.meta.type, event.meta.id, event.meta.correlation_id
         )
-    return recorded
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return transaction.get_connection(router.db_for_write(OutboxEvent))
 
 
 def _envelope(

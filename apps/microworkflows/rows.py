@@ -10,34 +10,44 @@ from uuid import UUID
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
-def insert(
-    connection: BaseDatabaseWrapper,
-    table: str,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    unless: str | None = None,
-) -> int:
-    """Insert rows in one statement; return how many there are now that were not there before.
+def insert(connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows in one statement.
 
     Args:
         connection: Where to; its transaction is the caller's business.
         table: Name of the table.
         rows: Values by column, the same columns in each. Dictionaries become JSON.
-        unless: A unique column: a row is left out if there is one with its value. Who comes second waits here until
-            the transaction of the first ends.
     """
-    statement = _statement(table, tuple(rows[0]), len(rows), unless)
     with connection.cursor() as cursor:
-        cursor.execute(statement, [_adapted(connection, value) for row in rows for value in row.values()])
-        return int(cursor.rowcount)
+        cursor.execute(*_statement(connection, table, rows))
+
+
+def insert_new(
+    connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[str, Any]], *, key: str
+) -> set[Any]:
+    """Insert those rows whose value of a unique column is not there yet; return the values of those inserted.
+
+    Who comes second waits here until the transaction of the first ends.
+    """
+    statement, values = _statement(connection, table, rows, key)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return {value for (value,) in cursor.fetchall()}
+
+
+def _statement(
+    connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[str, Any]], key: str | None = None
+) -> tuple[str, list[Any]]:
+    values = [_adapted(connection, value) for row in rows for value in row.values()]
+    return _text(table, tuple(rows[0]), len(rows), key), values
 
 
 @lru_cache(maxsize=256)
-def _statement(table: str, columns: tuple[str, ...], count: int, unless: str | None) -> str:
+def _text(table: str, columns: tuple[str, ...], count: int, key: str | None) -> str:
     """Return the statement; PostgreSQL and SQLite read it alike."""
     names = ", ".join(f'"{column}"' for column in columns)
     values = ", ".join(["(" + ", ".join(["%s"] * len(columns)) + ")"] * count)
-    conflict = f' ON CONFLICT ("{unless}") DO NOTHING' if unless else ""
+    conflict = f' ON CONFLICT ("{key}") DO NOTHING RETURNING "{key}"' if key else ""
     return f'INSERT INTO "{table}" ({names}) VALUES {values}{conflict}'  # noqa: S608  (own names)
 
 

@@ -13,10 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection, Message
 from vine import promise
 
-from microworkflows import topology
+from microworkflows import conf, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
+from microworkflows.worker.bundles import Bundler
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,22 @@ class EventConsumer(Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._commands: deque[Callable[[], object]] = deque()
         super().__init__(*args, **kwargs)
+        self.on_task_request = self._bundler = Bundler(self.controller, self.on_task_request)
+        self._prefetch_bundles()
+
+    def _prefetch_bundles(self) -> None:
+        """Have enough before the pool for each process to do a bundle while its next one comes in."""
+        wanted, bundle = 0, conf.current().bundle
+        if bundle > 1 and self.initial_prefetch_count and self.app.amqp.queues.consume_from.keys() & {*topology.feeds()}:
+            wanted = 2 * bundle
+        if wanted > self.prefetch_multiplier:
+            self.initial_prefetch_count = self.initial_prefetch_count // self.prefetch_multiplier * wanted
+            self.prefetch_multiplier = wanted
+
+    def on_close(self) -> None:
+        """Forget what came by a connection that is lost."""
+        super().on_close()
+        self._bundler.clear()
 
     def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Obey ``celery control`` in the order in which its commands came.

@@ -9,6 +9,7 @@ from microworkflows.cloudevents import CONTENT_TYPE, CloudEvent
 
 NAME = "cloudevents"
 TASK = "microworkflows.receive"
+TOGETHER = "microworkflows.receive_together"
 
 
 def register() -> None:

@@ -1,8 +1,9 @@
-"""The one task that every event comes in by."""
+"""The tasks that events come in by: each alone, or those of a context that waited for the same process together."""
 
 import logging
 import mmap
 import time
+from collections.abc import Callable
 from typing import Any
 
 from celery import shared_task
@@ -11,7 +12,7 @@ from celery.signals import worker_shutting_down
 from django.db import close_old_connections, connections
 
 from microworkflows import inbox
-from microworkflows.worker.serializer import TASK
+from microworkflows.worker.serializer import TASK, TOGETHER
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +45,16 @@ def _renew_connections() -> None:
         _asked_at = now
 
 
-@shared_task(
-    name=TASK,
-    acks_late=True,
-    reject_on_worker_lost=True,
-    acks_on_failure_or_timeout=False,
-    ignore_result=True,
+_OPTIONS: Any = {
+    "acks_late": True,
+    "reject_on_worker_lost": True,
+    "acks_on_failure_or_timeout": False,
+    "ignore_result": True,
     **_NEVER_ACKED,
-)
+}
+
+
+@shared_task(name=TASK, **_OPTIONS)
 def receive(
     event: dict[str, Any], *, context: str, attempt: int | None = None, last_delivery: bool = False
 ) -> None:
@@ -60,27 +63,37 @@ def receive(
     While the database is out of reach nothing is acked: the message waits here, and with it the queue; a worker that
     is told to stop gives it back. What fails otherwise than in a microworkflow goes to the context's dead letters.
     """
+    _outlast_the_database(
+        lambda: inbox.receive(event, context=context, attempt=attempt, last_delivery=last_delivery),
+        doing=f"{event['type']} {event['id']}",
+    )
+
+
+@shared_task(name=TOGETHER, **_OPTIONS)
+def receive_together(events: list[dict[str, Any]], *, context: str) -> None:
+    """Receive CloudEvents that waited for the same process; what is said of one holds for each."""
+    _outlast_the_database(
+        lambda: inbox.receive_together(events, context=context),
+        doing=f"{len(events)} messages to {context}, the first {events[0]['type']} {events[0]['id']}",
+    )
+
+
+def _outlast_the_database(receive: Callable[[], None], *, doing: str) -> None:
     wait = 0.5
     while True:
         try:
             try:
                 _renew_connections()
-                return inbox.receive(event, context=context, attempt=attempt, last_delivery=last_delivery)
+                return receive()
             except inbox.DATABASE_DOWN as error:
                 if _stopping[0]:
                     raise Reject(
                         f"The worker stops and the database is away: {error}", requeue=True
                     ) from None
-                logger.warning(
-                    "database out of reach, waits %.1f s with %s %s: %s",
-                    wait,
-                    event["type"],
-                    event["id"],
-                    error,
-                )
+                logger.warning("database out of reach, waits %.1f s with %s: %s", wait, doing, error)
                 time.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         except (
             SoftTimeLimitExceeded
         ):  # in a microworkflow it is kept as any failure; here it would cost the message
-            logger.warning("waits on for the database with %s %s", event["type"], event["id"])
+            logger.warning("waits on for the database with %s", doing)

@@ -1,0 +1,256 @@
+"""What goes to the pool together, and what becomes of each message; pool and broker are stand-ins, Celery's parts are its own."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import pytest
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import Terminated, WorkerLostError
+from celery import Celery
+from celery.worker.request import Request
+from kombu.asynchronous.semaphore import LaxBoundedSemaphore
+from pytest_django import Settings
+
+from microworkflows.worker import tasks
+from microworkflows.worker.bundles import Bundler
+from microworkflows.worker.serializer import TASK, TOGETHER
+
+
+class Worker:
+    """Celery's worker with a pool that does what it is told to when it is told to."""
+
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+
+    def __init__(self, processes: int) -> None:
+        self.pool = SimpleNamespace(num_processes=processes, apply_async=self._apply)
+        self.semaphore = LaxBoundedSemaphore(processes)
+        self._quick_acquire, self._quick_release = self.semaphore.acquire, self.semaphore.release
+        self.calls: list[tuple[str, list[str]]] = []
+        self.callbacks: list[dict[str, Callable[..., None]]] = []
+        self.bundler = Bundler(self, self._process_task_sem)
+
+    def _apply(self, target: object, args: tuple[Any, ...], **callbacks: Any) -> mock.Mock:
+        name, _, _, (call, _, _), _, _ = args
+        events = call[0] if name == TOGETHER else [call[0]]
+        self.calls.append((name, [event["id"] for event in events]))
+        self.callbacks.append(callbacks)
+        return mock.Mock()
+
+    def _process_task(self, request: Any) -> None:
+        request.execute_using_pool(self.pool)
+
+    def _process_task_sem(self, request: Any) -> None:
+        self._quick_acquire(self._process_task, request)
+
+    def come(self, *ids: str, **fields: Any) -> dict[str, Any]:
+        """Let messages come; return what is noted of them."""
+        made = {each: message(each, **fields) for each in ids}
+        for request in made.values():
+            self.bundler(request)
+        return made
+
+    def finish(self, number: int = 0, *, name: str = "callback", outcome: Any = (False, None, 0.1)) -> None:
+        """Let the call that was begun first, or another, end."""
+        callbacks = self.callbacks[number]
+        callbacks[name](outcome)
+        self.semaphore.release()
+
+
+app = Celery(set_as_current=False)
+
+
+def message(
+    id_: str,
+    *,
+    context: str = "desk",
+    attempt: int | None = None,
+    redelivered: bool = False,
+    **kwargs: Any,
+) -> Request:
+    request = Request(
+        SimpleNamespace(
+            delivery_info={"redelivered": redelivered}, properties={}, headers={}, body=b"", payload={}
+        ),
+        app=app,
+        task=tasks.receive,
+        headers={"id": id_, "task": TASK},
+        body=([{"id": id_}], {"context": context, "attempt": attempt, **kwargs}, {}),
+        decoded=True,
+        on_ack=mock.Mock(),
+        on_reject=mock.Mock(),
+    )
+    return request
+
+
+def test_message_that_finds_a_free_process_goes_to_it_at_once_and_alone() -> None:
+    worker = Worker(2)
+
+    worker.come("a", "b")
+
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["b"])]
+
+
+def test_what_waited_meanwhile_goes_to_the_process_that_becomes_free_together() -> None:
+    worker = Worker(1)
+    worker.come("a", "b", "c", "d")
+
+    worker.finish()
+
+    assert worker.calls == [(TASK, ["a"]), (TOGETHER, ["b", "c", "d"])]
+
+
+def test_each_process_has_its_share() -> None:
+    worker = Worker(2)
+    worker.come(*"abcdefgh")
+
+    worker.finish(0)
+    worker.finish(1)
+
+    assert worker.calls[2:] == [(TOGETHER, ["c", "d", "e"]), (TOGETHER, ["f", "g"])]
+
+
+def test_bundle_is_no_larger_than_the_setting_says(settings: Settings) -> None:
+    settings.MICROWORKFLOWS = {"BUNDLE": 2}
+    worker = Worker(1)
+    worker.come(*"abcde")
+
+    for number in range(3):
+        worker.finish(number)
+
+    assert worker.calls == [(TASK, ["a"]), (TOGETHER, ["b", "c"]), (TOGETHER, ["d", "e"])]
+
+
+def test_bundle_holds_messages_of_one_context_and_nobody_is_passed_over() -> None:
+    worker = Worker(1)
+    worker.come("a")
+    worker.come("b", context="archive")
+    worker.come("c")
+    worker.come("d", context="archive")
+
+    worker.finish(0)
+    worker.finish(1)
+
+    assert worker.calls[1:] == [(TOGETHER, ["b", "d"]), (TASK, ["c"])]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"redelivered": True}, {"attempt": 2}, {"last_delivery": True}, {"context": "monolith"}],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_message_that_may_do_harm_to_others_goes_alone(fields: dict[str, Any]) -> None:
+    worker = Worker(1)
+    worker.come("a")
+    worker.come("b", "c", **fields)
+
+    worker.finish(0)
+    worker.finish(1)
+
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["b"]), (TASK, ["c"])]
+
+
+@pytest.mark.parametrize("limit", ["time_limit", "soft_time_limit"])
+def test_where_there_are_time_limits_each_goes_alone(limit: str) -> None:
+    worker = Worker(1)
+    setattr(worker, limit, 30.0)
+    worker.come("a", "b", "c")
+
+    worker.finish(0)
+    worker.finish(1)
+
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["b"]), (TASK, ["c"])]
+
+
+def test_bundles_of_one_are_none(settings: Settings) -> None:
+    settings.MICROWORKFLOWS = {"BUNDLE": 1}
+    worker = Worker(1)
+    worker.come("a", "b", "c")
+
+    worker.finish(0)
+    worker.finish(1)
+
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["b"]), (TASK, ["c"])]
+
+
+def test_each_message_of_a_bundle_is_acked_when_it_is_done() -> None:
+    worker = Worker(1)
+    made = worker.come("a", "b", "c")
+    worker.finish(0)
+    made["b"].on_ack.assert_not_called()
+
+    worker.finish(1)
+
+    for each in "abc":
+        made[each].on_ack.assert_called_once()
+        made[each].on_reject.assert_not_called()
+
+
+def test_each_message_of_a_bundle_goes_back_when_its_process_dies() -> None:
+    worker = Worker(1)
+    made = worker.come("a", "b", "c")
+    worker.finish(0)
+
+    worker.finish(1, name="error_callback", outcome=failure(WorkerLostError("signal 9")))
+
+    for each in "bc":
+        made[each].on_ack.assert_not_called()
+        made[each].on_reject.assert_called_once()
+        assert made[each].on_reject.call_args.args[-1] is True
+
+
+def test_who_ends_the_process_of_one_message_gives_the_others_back() -> None:
+    worker = Worker(1)
+    made = worker.come("a", "b", "c")
+    worker.finish(0)
+    made["b"]._already_revoked = True
+
+    worker.finish(1, name="error_callback", outcome=failure(Terminated("SIGTERM")))
+
+    made["b"].on_reject.assert_not_called()
+    made["c"].on_ack.assert_not_called()
+    made["c"].on_reject.assert_called_once()
+    assert made["c"].on_reject.call_args.args[-1] is True
+
+
+def test_message_that_was_revoked_while_it_waited_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker(1)
+    made = worker.come("a", "b", "c", "d")
+    made["c"]._already_revoked = True
+
+    worker.finish(0)
+
+    assert worker.calls[1] == (TOGETHER, ["b", "d"])
+
+
+def test_callback_that_raises_keeps_no_other_message_from_its_ack() -> None:
+    worker = Worker(1)
+    made = worker.come("a", "b", "c")
+    worker.finish(0)
+    made["b"].on_ack.side_effect = ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        worker.finish(1)
+
+    made["c"].on_ack.assert_called_once()
+
+
+def test_connection_that_is_lost_takes_along_what_waited_and_no_turn() -> None:
+    worker = Worker(1)
+    worker.come("a", "b", "c")
+
+    worker.semaphore.clear()
+    worker.bundler.clear()
+    worker.come("d", "e", "f")  # the semaphore is new, so the first of them finds a process free
+    worker.finish(1)
+
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["d"]), (TOGETHER, ["e", "f"])]
+
+
+def failure(error: Exception) -> ExceptionInfo:
+    try:
+        raise error
+    except Exception:
+        return ExceptionInfo()

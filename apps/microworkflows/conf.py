@@ -22,7 +22,7 @@ class Settings:
     retry_max_delay: float = 3600.0
     """Longest delay between two attempts, in seconds."""
     bundle: int = 16
-    """How many waiting messages a worker's process takes at once, to be handled in one transaction while they are quick; 1: each alone."""
+    """How many waiting messages a process of a worker takes at most at once; 1: each is handled by itself."""
     relay_batch: int = 500
     """How many events the relay publishes before it waits for the broker's confirms."""
     relay_poll: float = 0.5

@@ -4,7 +4,7 @@ import functools
 import logging
 from collections.abc import Callable, Sequence
 
-from django.db import router, transaction
+from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
@@ -104,7 +104,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
 
 
 def _connection() -> BaseDatabaseWrapper:
-    return transaction.get_connection(router.db_for_write(OutboxEvent))
+    return connections[router.db_for_write(OutboxEvent)]
 
 
 def _envelope(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import OperationalError, router, transaction
+from django.db import OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import handling, recording
@@ -65,7 +65,7 @@ def handle(
             so all may be delivered again.
     """
     left = deque(steps)
-    connection = transaction.get_connection(router.db_for_write(InboxEvent))
+    connection = connections[router.db_for_write(InboxEvent)]
     while len(left) > 1:
         this = _Round(left=left)
         try:
@@ -80,11 +80,11 @@ def handle(
         for step in this.known:
             alone(*step)
         if this.failed is not None:
-            step, error = this.failed
-            if _is_in_the_way(error):
+            step, raised = this.failed
+            if _is_in_the_way(raised):
                 alone(*step)
             else:
-                failed(*step, error)
+                failed(*step, raised)
     for step in left:
         alone(*step)
 
@@ -124,7 +124,8 @@ def _do(connection: BaseDatabaseWrapper, this: _Round) -> None:
         recording.store(emitted)
     handling.insist_on_whole_transaction()  # else a transaction that can only be rolled back would be, without a word
     # What one of them wants done after the commit must not keep the others' from being done; Django logs what it raises.
-    connection.run_on_commit = [(sids, hook, True) for sids, hook, _ in connection.run_on_commit]
+    hooks: Any = connection.run_on_commit  # (the stubs do not know the third of each)
+    connection.run_on_commit = [(sids, hook, True) for sids, hook, _ in hooks]  # type: ignore[misc]
 
 
 def _do_alone(this: _Round, error: Exception, *, alone: Callable[..., None]) -> None:

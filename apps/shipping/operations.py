@@ -81,5 +81,5 @@ def _schedule_when_ready(destination: Destination, *, at: datetime) -> ShipmentS
 
 
 def _locked_destination(order_id: UUID) -> Destination:
-    Destination.objects.get_or_create(order_id=order_id)
-    return Destination.objects.select_for_update().get(order_id=order_id)
+    destination, _ = Destination.objects.select_for_update().get_or_create(order_id=order_id)
+    return destination

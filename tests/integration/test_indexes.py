@@ -8,6 +8,7 @@ dearer; the benchmark looks at the same plans with five million.
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
@@ -116,3 +117,19 @@ def test_work_searches_the_index_that_was_made_for_it(
 @EACH
 def test_work_touches_as_many_pages_however_much_is_finished(seen: Seen, work: Callable[[], None]) -> None:
     assert seen["many", work].pages <= DEEPER * seen["few", work].pages + FEW_PAGES
+
+
+def test_look_into_a_backlog_passes_over_nothing_that_was_marked(seen: Seen) -> None:
+    waiting = list(OutboxEvent.objects.pending(context="probe").values_list("pk", flat=True)[:BACKLOG])
+    marked, front = waiting[: BACKLOG - 2 * BATCH], waiting[BACKLOG - 2 * BATCH]
+
+    def look(starting_at: UUID | None) -> None:
+        due = store.due_events("probe", limit=BATCH, now=timezone.now(), starting_at=starting_at)
+        assert [message.id for message in due] == waiting[BACKLOG - 2 * BATCH : BACKLOG - BATCH]
+
+    with transaction.atomic():
+        store.mark_events(Outcome(confirmed=marked), now=timezone.now())
+        everywhere, from_the_front = touched(lambda: look(None)).pages, touched(lambda: look(front)).pages
+        transaction.set_rollback(True)
+
+    assert from_the_front * 10 < everywhere

@@ -70,7 +70,7 @@ def message(
     redelivered: bool = False,
     **kwargs: Any,
 ) -> Request:
-    request = Request(
+    return Request(
         SimpleNamespace(
             delivery_info={"redelivered": redelivered}, properties={}, headers={}, body=b"", payload={}
         ),
@@ -82,7 +82,6 @@ def message(
         on_ack=mock.Mock(),
         on_reject=mock.Mock(),
     )
-    return request
 
 
 def test_message_that_finds_a_free_process_goes_to_it_at_once_and_alone() -> None:
@@ -250,7 +249,6 @@ def test_connection_that_is_lost_takes_along_what_waited_and_no_turn() -> None:
 
 
 def failure(error: Exception) -> ExceptionInfo:
-    try:
+    with pytest.raises(type(error)) as caught:
         raise error
-    except Exception:
-        return ExceptionInfo()
+    return ExceptionInfo((type(error), error, caught.tb))

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
+from uuid import UUID
 
 from django.db import DatabaseError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -55,6 +56,7 @@ class Relay:
         self._connected_at = 0.0
         self._failures = 0
         self._batch = conf.current().relay_batch
+        self._looked_everywhere = 0.0
         self._retries_checked = 0.0
 
     def run(self) -> None:
@@ -92,9 +94,9 @@ class Relay:
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
                 # Both in each round: a context that records without pause must not starve its retries.
-                relayed, redelivered = self._relay_events(), self._redeliver()
+                more, redelivered = self._relay_events(), self._redeliver()
                 self._failures = 0
-                if not relayed and not redelivered:
+                if not more and not redelivered:
                     self._wait(connection)
             ends_at = time.monotonic() + self._drain_seconds
             while time.monotonic() < ends_at and lock.acquire() and self._relay_events():
@@ -108,17 +110,35 @@ class Relay:
                 connection.close()
 
     def _relay_events(self) -> bool:
-        """Publish and mark the next batch; False when there is none, and none under way.
+        """Publish and mark the next batch; tell if there may be more to relay already.
 
         One batch of several is marked while the broker takes the next one in.
         """
+        limit, largest = self._batch, conf.current().relay_batch
         under_way = [message for batch, _ in self._under_way for message in batch.messages]
-        messages = store.due_events(self.context, limit=self._batch, now=timezone.now(), besides=under_way)
+        messages = store.due_events(
+            self.context,
+            limit=limit,
+            now=timezone.now(),
+            besides=under_way,
+            starting_at=self._front(under_way),
+        )
         if messages:
             self._send(messages, mark=self._mark_events)
         # A batch that is not full is the last for now, or a refused message is looked for: nothing to do meanwhile.
-        self._settle(keep=1 if len(messages) >= conf.current().relay_batch else 0)
-        return bool(messages or under_way)
+        self._settle(keep=1 if len(messages) >= largest else 0)
+        return bool(under_way or (messages and (len(messages) >= limit or self._batch < largest)))
+
+    def _front(self, under_way: list[Message]) -> UUID | None:
+        """Return the event before which, in a backlog, nothing need be looked for; None to look everywhere.
+
+        The index keeps entries of what was marked until a vacuum comes, and each look would pass over all of them. But
+        what began earlier and was committed later, or was refused, stands there too: so everywhere from time to time.
+        """
+        if not under_way or time.monotonic() > self._looked_everywhere + conf.current().relay_poll:
+            self._looked_everywhere = time.monotonic()
+            return None
+        return under_way[0].id
 
     def _redeliver(self) -> bool:
         """Bring inbox messages that are due for another attempt back to the context's queue; tell if there were any."""

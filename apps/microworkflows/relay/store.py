@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connections, router
@@ -34,6 +35,10 @@ _DUE = {
             AND json_type(headers, '$.microworkflow') IS NOT NULL AND id NOT IN (SELECT value FROM json_each(%s))
         ORDER BY id LIMIT %s""",
 }
+_DUE_FROM = {
+    vendor: statement.replace("ORDER BY", "AND id >= %s\n        ORDER BY")
+    for vendor, statement in _DUE.items()
+}
 _MARK = {
     "postgresql": "UPDATE published SET status = %s WHERE id = ANY(%s::uuid[])",
     "sqlite": "UPDATE published SET status = %s WHERE id IN (SELECT value FROM json_each(%s))",
@@ -51,7 +56,14 @@ def open_session(connection: BaseDatabaseWrapper) -> None:
             cursor.execute("SET synchronous_commit TO off")
 
 
-def due_events(context: str, *, limit: int, now: datetime, besides: Sequence[Message] = ()) -> list[Message]:
+def due_events(
+    context: str,
+    *,
+    limit: int,
+    now: datetime,
+    besides: Sequence[Message] = (),
+    starting_at: UUID | None = None,
+) -> list[Message]:
     """Return the context's next events to be published, in the order in which they were recorded.
 
     Args:
@@ -59,11 +71,18 @@ def due_events(context: str, *, limit: int, now: datetime, besides: Sequence[Mes
         limit: How many at most.
         now: What is due later is left out.
         besides: What is under way already.
+        starting_at: Nothing is looked for that was recorded before this event.
     """
     connection = connections[router.db_for_write(OutboxEvent)]
-    ids = _ids(connection, [message.id for message in besides])
+    vendor, ids = connection.vendor, _ids(connection, [message.id for message in besides])
+    values: tuple[Any, ...]
+    if starting_at is None:
+        statement, values = _DUE[vendor], (context, now, ids, limit)
+    else:
+        first = starting_at if vendor == "postgresql" else starting_at.hex
+        statement, values = _DUE_FROM[vendor], (context, now, ids, first, limit)
     with connection.cursor() as cursor:
-        cursor.execute(_DUE[connection.vendor], [context, now, ids, limit])
+        cursor.execute(statement, values)
         return [Message(_uuid(pk), destination, body) for pk, destination, body in cursor.fetchall()]
 
 

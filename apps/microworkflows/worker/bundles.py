@@ -83,9 +83,7 @@ class Bundler:
         if not self._waiting:
             self._controller._quick_release()  # noqa: SLF001
             return
-        share = min(
-            conf.current().bundle, ceil(len(self._waiting) / self._controller.pool.num_processes)
-        )
+        share = min(conf.current().bundle, ceil(len(self._waiting) / self._controller.pool.num_processes))
         context = self._waiting[0].kwargs["context"]
         taken: list[Request] = []
         left: deque[Request] = deque()
@@ -118,9 +116,10 @@ class Bundle:
             raise TaskRevokedError
         first = self._requests[0]
         events = [request.args[0] for request in self._requests]
-        call = (events,), {"context": first.kwargs["context"]}, {}
+        call: tuple[Any, ...] = (events,), {"context": first.kwargs["context"]}, {}
+        app: Any = first.app
         result = pool.apply_async(
-            fast_trace_task if first.app.use_fast_trace_task else trace_task_ret,
+            fast_trace_task if app.use_fast_trace_task else trace_task_ret,
             args=(TOGETHER, first.id, {**first.request_dict, "task": TOGETHER}, call, None, None),
             accept_callback=self._each("on_accepted"),
             callback=self._each("on_success"),
@@ -143,7 +142,7 @@ class Bundle:
         """Tell each; but an operator who revoked one and had its process ended meant that one."""
         if isinstance(getattr(error.exception, "exc", error.exception), Terminated):
             for request in self._requests:
-                if not request._already_revoked:  # noqa: SLF001  (Celery has no public way)
+                if not request._already_revoked:  # type: ignore[attr-defined]  # noqa: SLF001  (Celery has no public way)
                     state.task_ready(request)
                     request.reject(requeue=True)
             return

@@ -39,6 +39,10 @@ class EventConsumer(Consumer):
 
     task_consumer: Any
     connection_errors: tuple[type[BaseException], ...]
+    controller: Any
+    on_task_request: Callable[[Any], object]
+    initial_prefetch_count: int
+    prefetch_multiplier: int
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a class, but the stubs say variable
         """Celery's steps, with delayed delivery for the project's own tasks alone."""
@@ -57,7 +61,11 @@ class EventConsumer(Consumer):
     def _prefetch_bundles(self) -> None:
         """Have enough before the pool for each process to do a bundle while its next one comes in."""
         wanted, bundle = 0, conf.current().bundle
-        if bundle > 1 and self.initial_prefetch_count and self.app.amqp.queues.consume_from.keys() & {*topology.feeds()}:
+        if (
+            bundle > 1
+            and self.initial_prefetch_count
+            and self.app.amqp.queues.consume_from.keys() & {*topology.feeds()}
+        ):
             wanted = 2 * bundle
         if wanted > self.prefetch_multiplier:
             self.initial_prefetch_count = self.initial_prefetch_count // self.prefetch_multiplier * wanted

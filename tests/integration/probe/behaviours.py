@@ -92,10 +92,18 @@ def stumble_after_commit(event: Asked) -> None:
     transaction.on_commit(fail)
 
 
+def lock(event: Asked) -> None:
+    """Lock one of two rows, so to say; who handles several in one transaction comes to lock both."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [event.number % 2])
+    time.sleep(0.004)
+
+
 BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "ok": lambda event: None,
     "trace": leave_trace,
     "pause": lambda event: time.sleep(0.05),
+    "lock": lock,
     "hold": hold,
     "hold_emit": hold,
     "die": die_at_first,

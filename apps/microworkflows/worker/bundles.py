@@ -64,9 +64,9 @@ class Bundler:
             request.type == TASK
             and conf.current().bundle > 1
             and not request.delivery_info["redelivered"]
-            and request.kwargs["attempt"] is None
+            and request.kwargs.get("attempt") is None
             and not request.kwargs.get("last_delivery")
-            and request.kwargs["context"] != MONOLITH
+            and request.kwargs.get("context") not in {MONOLITH, None}
             and not (request.task.time_limit or request.task.soft_time_limit)
             and not (self._controller.time_limit or self._controller.soft_time_limit)
             and self._process == self._controller._process_task_sem  # noqa: SLF001  (as Celery's own pool step does)

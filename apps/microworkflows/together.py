@@ -66,15 +66,23 @@ def handle(
     """
     left = deque(steps)
     connection = connections[router.db_for_write(InboxEvent)]
-    while len(left) > 1:
-        this = _Round(left=left)
+    size = len(left)
+    while left:
+        if (count := min(size, len(left))) == 1:
+            alone(*left.popleft())
+            continue
+        this = _Round(left=deque(left.popleft() for _ in range(count)))
         try:
             with transaction.atomic(using=connection.alias):
                 _begin(connection)
                 _do(connection, this)
         except Exception as error:
             _do_alone(this, error, alone=alone)
+            left.extendleft(reversed(this.left))
             continue
+        left.extendleft(reversed(this.left))
+        if this.left and this.failed is None:  # its time was up: the next is to claim no more than it can do
+            size = max(len(this.done), 1)
         for workflow, event in this.done:
             handling.log_handled(workflow, event)
         for step in this.known:
@@ -85,8 +93,6 @@ def handle(
                 alone(*step)
             else:
                 failed(*step, raised)
-    for step in left:
-        alone(*step)
 
 
 def _begin(connection: BaseDatabaseWrapper) -> None:

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from microworkflows import outbox
+from microworkflows import outbox, together
 from microworkflows.models import OutboxEvent
 from microworkflows.worker import tasks
 from tests.integration.conftest import StartRelay
@@ -93,6 +93,26 @@ def test_duplicate_takes_these_statements_and_none_of_the_handler(tmp_path: Path
         deliver(body)
 
     assert heard.statements == DUPLICATE
+
+
+@with_probe
+def test_bundle_takes_the_handlers_statements_a_savepoint_each_and_these_once(
+    tmp_path: Path, healthy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(together, "_LONGEST_SECONDS", 60.0)
+    receive: Any = tasks.receive_together
+    bodies = [json.loads(cloud_event(behaviour="emit")) for _ in range(5)]
+
+    with overheard(tmp_path) as heard:
+        receive(bodies, context="probe")
+
+    expected = [
+        *("BEGIN", "SET", "INSERT received"),
+        *5 * ["SAVEPOINT", "INSERT probe_effect", "RELEASE"],
+        *("INSERT published", "COMMIT", "SELECT pg_notify"),
+    ]
+    assert heard.statements == expected
+    assert heard.round_trips == len(expected)
 
 
 @pytest.mark.rabbitmq

@@ -29,6 +29,17 @@ if "auth_user" in connection.introspection.table_names():
     if User.objects.exists() and not User.objects.filter(username="{USER}").exists():
         sys.exit("This database has users of its own, so the guide leaves it alone. Name an empty one in DATABASE_URL.")
 """
+_LATER = """
+import sys
+from django.apps import apps
+from django.db import connection
+moves = "microworkflows_cutover_contextmove"
+if apps.is_installed("microworkflows.cutover") and moves in connection.introspection.table_names():
+    from microworkflows.cutover.models import ContextMove
+    from microworkflows.cutover.splitting.steps import AWAY
+    if ContextMove.objects.filter(step__in=AWAY).exists():
+        sys.exit("This database is at stage 7 or later: contexts have moved out of it. Name an empty one in DATABASE_URL.")
+"""
 _UNSEEN, _SEEN_SECONDS, _LOOK_SECONDS = "was ever seen", 30.0, 0.2
 """What ``manage.py cutover`` says of a worker whose relay has only just been started, and how long that may be."""
 
@@ -125,8 +136,11 @@ def prepare(stage: Stage, folder: Path, *, environment: Mapping[str, str], anew:
     on_a_server = bool(environment.get("DATABASE_URL"))
     if anew and not on_a_server:
         shutil.rmtree(folder / "var", ignore_errors=True)
-    refuse, superuser = (f"shell --verbosity 0 --command '{code}'" for code in (_STRANGE, SUPERUSER))
-    manage(folder, *([refuse] if on_a_server else []), *stage.prepare, superuser, environment=environment)
+    refuse, refuse_later, superuser = (
+        f"shell --verbosity 0 --command '{code}'" for code in (_STRANGE, _LATER, SUPERUSER)
+    )
+    refusals = [refuse, *([] if stage.databases else [refuse_later])] if on_a_server else []
+    manage(folder, *refusals, *stage.prepare, superuser, environment=environment)
     for app, commands in stage.databases.items():
         url = environment[databases.variable(app)]
         databases.make(url)

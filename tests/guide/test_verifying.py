@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
+from microworkflows.cutover.models import ContextMove
+from microworkflows.cutover.splitting.steps import Step
 from migrations_guide import acceptance, stages, verifying
 from migrations_guide.processes import ProcessError, Processes
 from migrations_guide.shop import Order, Shop
@@ -164,6 +167,19 @@ def test_whole_group_of_a_process_ends_with_it(tmp_path: Path) -> None:
     while processes_of(tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.postgres
+def test_database_that_contexts_have_moved_out_of_is_left_alone(
+    database_url: str, tmp_path: Path, transactional_db: None
+) -> None:
+    now = timezone.now()
+    ContextMove.objects.create(
+        context="payments", target="elsewhere", step=Step.MOVED, started_at=now, changed_at=now
+    )
+
+    with pytest.raises(VerificationError, match="is at stage 7 or later"):
+        verify(stages.stage(5), environment={**EMBEDDED, "DATABASE_URL": database_url}, into=tmp_path)
 
 
 @pytest.mark.postgres

@@ -107,6 +107,13 @@ class Context:
     failures: Failures
     ways_on: tuple[Setting, ...]
     """What it may become next, on its way to live."""
+    ways_back: tuple[Setting, ...]
+    """What it may become again."""
+
+    @property
+    def has_worker(self) -> bool:
+        """Whether somebody would do its live steps."""
+        return self.worker is not None and not self.worker.stale
 
     @property
     def reason_to_go_back(self) -> str:
@@ -156,6 +163,7 @@ def _context(name: str, setting: Setting, worker: Worker | None, *, moved: bool)
         shadow=_shadow(name, since=to_shadow.changed_at) if to_shadow else None,
         failures=_failures(name, since=last.changed_at if last else None),
         ways_on=_ways_on(name, setting),
+        ways_back=_ways_back(name, setting),
     )
 
 
@@ -188,3 +196,10 @@ def _ways_on(context: str, setting: Setting) -> tuple[Setting, ...]:
     if setting.mode is Mode.INLINE and legacy_steps.of_context(context):
         return (Setting(Mode.SHADOW),)
     return tuple(Setting(Mode.LIVE, percent) for percent in _PERCENTAGES if percent > (setting.percent or 0))
+
+
+def _ways_back(context: str, setting: Setting) -> tuple[Setting, ...]:
+    if setting.mode is Mode.INLINE:
+        return ()
+    shadow = setting.mode is Mode.LIVE and legacy_steps.of_context(context)
+    return (Setting(Mode.INLINE), *((Setting(Mode.SHADOW),) if shadow else ()))

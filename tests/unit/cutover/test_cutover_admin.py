@@ -184,6 +184,18 @@ def test_every_button_does_what_it_says(admin_client: Client, workers: None) -> 
     assert (change.changed_by, change.why) == ("admin", "a test")
 
 
+def test_button_that_would_be_refused_cannot_be_pressed(admin_client: Client, workers: None) -> None:
+    WorkerPresence.objects.filter(queue="payments").delete()
+
+    payments, inventory = (
+        card(admin_client.get(reverse(PAGE)), context) for context in ("payments", "inventory")
+    )
+
+    assert payments.count(" disabled>live") == payments.count(">live ") == 4
+    assert "It can go live while its worker runs." in payments
+    assert "disabled" not in inventory
+
+
 def test_going_back_takes_one_click(admin_client: Client, go: Switch) -> None:
     go("payments", "live", 10)
     payments = card(admin_client.get(reverse(PAGE)), "payments")

@@ -186,6 +186,11 @@ def test_differences_can_be_asked_for_by_workflow_and_time(
     assert [line["id"] for line in printed(capsys)] == [str(wanted.pk)]
 
 
+def test_microworkflow_that_there_is_none_of_is_refused_instead_of_agreeing(db: None) -> None:
+    with pytest.raises(CommandError, match=r"no microworkflow payments\.take_paymnet.*payments\.take_payment"):
+        call_command("shadow_differences", "--workflow", "payments.take_paymnet")
+
+
 @pytest.mark.parametrize("time", ["yesterday", "2026-02-30"])
 def test_time_that_is_none_is_refused(time: str) -> None:
     with pytest.raises(CommandError, match=time):

@@ -129,6 +129,25 @@ def test_way_on_leads_through_shadow_where_there_is_something_to_compare_with(go
     ]
 
 
+@pytest.mark.parametrize(
+    ("mode", "ways"),
+    [("inline", []), ("shadow", [Mode.INLINE]), ("live", [Mode.INLINE, Mode.SHADOW])],
+)
+def test_way_back_leads_to_inline_and_from_live_to_shadow_as_well(
+    go: Switch, mode: str, ways: list[Mode]
+) -> None:
+    legacy_steps.legacy(take_payment)(lambda event: None)
+    go("payments", mode)
+
+    assert of("payments").ways_back == tuple(map(Setting, ways))
+
+
+def test_way_back_leads_to_inline_alone_where_there_is_nothing_to_compare_with(go: Switch) -> None:
+    go("payments", "live")
+
+    assert of("payments").ways_back == (Setting(Mode.INLINE),)
+
+
 def test_no_way_leads_on_for_what_has_no_microworkflow(monolith: None, settings: object, db: None) -> None:
     settings.MICROWORKFLOWS = {"CUTOVER": ["billing"]}  # type: ignore[attr-defined]  # pytest-django's settings
 

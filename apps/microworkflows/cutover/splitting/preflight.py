@@ -97,7 +97,7 @@ def of_target(
         yield f"{described(target)} is the database that {context} is in. Name another one with --to."
     elif not resumed and not was_left(target, context) and (tables := _filled(target)):
         yield (
-            f"{described(target)} is not empty: {', '.join(tables)} hold rows. Create a new database for {context}; "
+            f"{described(target)} is not empty: there are rows in {', '.join(tables)}. Create a new database for {context}; "
             "its tables are made by this command."
         )
 

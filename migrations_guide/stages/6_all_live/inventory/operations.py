@@ -137,8 +137,8 @@ def _reserve_when_ready(reservation: Reservation) -> ItemsReserved | OutOfStock 
 
 
 def _locked_reservation(order_id: UUID) -> Reservation:
-    Reservation.objects.get_or_create(order_id=order_id)
-    return Reservation.objects.select_for_update().get(order_id=order_id)
+    reservation, _ = Reservation.objects.select_for_update().get_or_create(order_id=order_id)
+    return reservation
 
 
 def _locked_items(skus: Iterable[str]) -> dict[str, StockItem]:

@@ -5,10 +5,11 @@ from argparse import ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
+from microworkflows import registry
 from microworkflows.cutover import exporting
 from microworkflows.cutover.models import ShadowComparison
 
@@ -36,6 +37,12 @@ class Command(BaseCommand):
     def handle(self, *args: Any, workflow: str | None, since: datetime | None, **options: Any) -> None:
         rows = ShadowComparison.objects.exclude(outcome=ShadowComparison.Outcome.AGREED).order_by("pk")
         if workflow is not None:
+            known = {each.label for each in registry.workflows()}
+            if workflow not in known and not ShadowComparison.objects.filter(workflow=workflow).exists():
+                raise CommandError(
+                    f"There is no microworkflow {workflow}, and never was a comparison of one. "
+                    f"There are: {', '.join(sorted(known))}."
+                )
             rows = rows.filter(workflow=workflow)
         if since is not None:
             rows = rows.filter(compared_at__gte=since)

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, WorkerLostError
 from celery import Celery
+from celery.exceptions import Reject
 from celery.worker.request import Request
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 from pytest_django import Settings
 
+from microworkflows import inbox
 from microworkflows.worker import tasks
 from microworkflows.worker.bundles import Bundler
 from microworkflows.worker.serializer import TASK, TOGETHER
@@ -246,6 +248,20 @@ def test_connection_that_is_lost_takes_along_what_waited_and_no_turn() -> None:
     worker.finish(1)
 
     assert worker.calls == [(TASK, ["a"]), (TASK, ["d"]), (TOGETHER, ["e", "f"])]
+
+
+def test_error_that_nobody_foresaw_sends_all_back_to_come_again_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(inbox, "receive_together", mock.Mock(side_effect=TypeError("a bug")))
+    receive: Any = tasks.receive_together
+
+    with pytest.raises(Reject) as rejected:
+        receive([{"id": "a", "type": "x.y.v1"}, {"id": "b", "type": "x.y.v1"}], context="desk")
+
+    assert cast("Any", rejected.value).requeue
+    assert "2 messages to desk, the first x.y.v1 a" in caplog.text
+    assert "TypeError: a bug" in caplog.text
 
 
 def failure(error: Exception) -> ExceptionInfo:

@@ -71,11 +71,19 @@ def receive(
 
 @shared_task(name=TOGETHER, **_OPTIONS)
 def receive_together(events: list[dict[str, Any]], *, context: str) -> None:
-    """Receive CloudEvents that waited for the same process; what is said of one holds for each."""
-    _outlast_the_database(
-        lambda: inbox.receive_together(events, context=context),
-        doing=f"{len(events)} messages to {context}, the first {events[0]['type']} {events[0]['id']}",
-    )
+    """Receive CloudEvents that waited for the same process; what is said of one holds for each.
+
+    What fails otherwise than in a microworkflow sends all of them back: each comes again alone, so that it is found out
+    whose fault that was.
+    """
+    doing = f"{len(events)} messages to {context}, the first {events[0]['type']} {events[0]['id']}"
+    try:
+        _outlast_the_database(lambda: inbox.receive_together(events, context=context), doing=doing)
+    except Reject:
+        raise
+    except Exception as error:
+        logger.exception("could not receive %s together; each comes again alone", doing)
+        raise Reject(f"{type(error).__name__}: {error}", requeue=True) from error
 
 
 def _outlast_the_database(receive: Callable[[], None], *, doing: str) -> None:

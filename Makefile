@@ -1,6 +1,6 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo guide test check bench lock clean
+.PHONY: help venv demo guide test check chaos bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -44,6 +44,9 @@ check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Dja
 	$(BIN)/lint-imports --cache-dir var/import_linter
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, and count what is lost or doubled (ROUNDS=10)
+	@for round in $$(seq $(or $(ROUNDS),1)); do $(BIN)/pytest $(TWO_AT_ONCE) -m chaos || exit; done
 
 bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers (QUICK=1: five minutes; ONLY=relay,hop)
 	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))

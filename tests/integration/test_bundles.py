@@ -11,7 +11,7 @@ from tests.integration.support.probing import cloud_event, effects
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
 HANDLED = InboxEvent.Status.HANDLED
 

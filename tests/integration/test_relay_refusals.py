@@ -14,7 +14,7 @@ from tests.integration.support.node import Node
 from tests.integration.support.probing import Asked, Noted, ask
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
 
 def none_pending() -> bool:

@@ -12,7 +12,7 @@ from tests.integration.support.probing import ask
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
 SMALL_BATCHES = {"RELAY_BATCH": 5}
 

@@ -13,7 +13,7 @@ from tests.integration.support.processes import Launcher
 from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
 
 def all_done(count: int) -> bool:

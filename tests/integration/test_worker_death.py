@@ -17,7 +17,7 @@ from tests.integration.support.probing import ask, cloud_event, effects
 from tests.integration.support.processes import Launcher, children, exists, pool_of, relays_of, state
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
 
 def handled(count: int) -> bool:

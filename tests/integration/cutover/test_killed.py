@@ -18,7 +18,7 @@ from tests.integration.cutover.conftest import On
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.chaos]
 
 
 class Holder:

@@ -17,7 +17,10 @@ from tests.integration.cutover.conftest import On
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [
+    *(pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance, pytest.mark.chaos),
+    pytest.mark.timeout(300),
+]
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.integration.cutover.settings"}
 OTHERS = "orders,inventory,shipping"

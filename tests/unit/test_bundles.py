@@ -254,6 +254,7 @@ def test_error_that_nobody_foresaw_sends_all_back_to_come_again_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(inbox, "receive_together", mock.Mock(side_effect=TypeError("a bug")))
+    monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
     receive: Any = tasks.receive_together
 
     with pytest.raises(Reject) as rejected:

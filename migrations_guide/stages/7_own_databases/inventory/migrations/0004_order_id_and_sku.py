@@ -5,6 +5,10 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """The foreign keys to order and product become order id and SKU: constraints go, columns stay as they are."""
 
+    # Each constraint in a transaction of its own. All in one would lock order and product one after the other, as those
+    # who place orders do meanwhile: PostgreSQL would end one of the two.
+    atomic = False
+
     dependencies = [
         ("inventory", "0003_no_database_defaults"),
     ]

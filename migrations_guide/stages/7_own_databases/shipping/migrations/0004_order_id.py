@@ -4,6 +4,10 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """The foreign keys to the order become the order's id: the constraints go, the columns stay as they are."""
 
+    # Each constraint in a transaction of its own. All in one would hold the orders' table while it waits for shipping's
+    # second one, which its worker locks first: PostgreSQL would end one of the two.
+    atomic = False
+
     dependencies = [
         ("shipping", "0003_no_database_defaults"),
     ]

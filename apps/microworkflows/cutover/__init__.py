@@ -5,3 +5,27 @@
 (:mod:`.inline`), through its old functions where they are registered (:mod:`.legacy_steps`), and compares the new
 with the old (:mod:`.shadow`).
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from microworkflows.cutover.direct_calls import record_done
+    from microworkflows.cutover.legacy_steps import legacy
+    from microworkflows.cutover.shadow import in_shadow, refuse_in_shadow
+
+__all__ = ["in_shadow", "legacy", "record_done", "refuse_in_shadow"]
+
+_HOMES = {
+    "in_shadow": "shadow",
+    "legacy": "legacy_steps",
+    "record_done": "direct_calls",
+    "refuse_in_shadow": "shadow",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: Django imports this package before any model may be."""
+    if (home := _HOMES.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)

@@ -65,7 +65,7 @@ def refuse_in_shadow(what: str) -> None:
         rehearsal.refused.append(what)
         raise ShadowRefusedError(
             f"A shadow run is rolled back, so it causes nothing that cannot be: refused {what}. "
-            "To compare beyond this point, let the port answer without effect while microworkflows.cutover.shadow.in_shadow()."
+            "To compare beyond this point, let the port answer without effect while microworkflows.cutover.in_shadow()."
         )
 
 

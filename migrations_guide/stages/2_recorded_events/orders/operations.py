@@ -15,7 +15,7 @@ from inventory import stock
 from inventory.events import ItemsReserved, MissingLine, OutOfStock, ReservedLine
 from inventory.models import Reservation
 from microworkflows import DomainEvent
-from microworkflows.cutover.direct_calls import record_done
+from microworkflows.cutover import record_done
 from orders.events import Address, Line, OrderAccepted
 from orders.models import Order, OrderLine, Product
 from payments import billing

@@ -11,7 +11,7 @@ from inventory.events import (
 )
 from inventory.models import Reservation
 from inventory.workflows import issue_items, reserve_items
-from microworkflows.cutover.legacy_steps import legacy
+from microworkflows.cutover import legacy
 from orders.models import Order, Product
 
 

@@ -1,6 +1,6 @@
 """The steps of payments as the monolith does them: by its old functions, and the events that they stand for."""
 
-from microworkflows.cutover.legacy_steps import legacy
+from microworkflows.cutover import legacy
 from orders.models import Order
 from orders.operations import PlaceOrderError
 from payments import billing

@@ -1,6 +1,6 @@
 """The steps of shipping as the monolith does them: by its old function, and the event that this stands for."""
 
-from microworkflows.cutover.legacy_steps import legacy
+from microworkflows.cutover import legacy
 from orders.models import Order
 from shipping import dispatch
 from shipping.events import ItemsReserved, ShipmentScheduled

@@ -15,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from microworkflows.cutover.shadow import in_shadow, refuse_in_shadow
+from microworkflows.cutover import in_shadow, refuse_in_shadow
 
 DEFAULT_GATEWAY = "payments.sandbox.SandboxGateway"
 

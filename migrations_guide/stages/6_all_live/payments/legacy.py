@@ -2,7 +2,7 @@
 
 from django.db.models import QuerySet
 
-from microworkflows.cutover.legacy_steps import legacy
+from microworkflows.cutover import legacy
 from orders.models import Order
 from orders.operations import PlaceOrderError
 from payments import billing

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from microworkflows.cutover.legacy_steps import legacy
+from microworkflows.cutover import legacy
 from orders.models import Order
 from shipping import dispatch
 from shipping.events import ItemsReserved, ShipmentScheduled

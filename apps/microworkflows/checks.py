@@ -18,7 +18,6 @@ from django.utils.version import get_version_tuple
 
 from microworkflows import conf, registry, schemas
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
-from microworkflows.stamps import MONOLITH
 
 TAG = "microworkflows"
 _LONGEST_LABEL = 100 - len(message_id("", OutboxEvent._meta.pk.default()))
@@ -31,7 +30,7 @@ _BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
     """E001: ``MICROWORKFLOWS`` is not what the kit understands."""
     try:
-        conf.current()
+        conf.check()
     except ImproperlyConfigured as error:
         return [Error(str(error), hint="See microworkflows.conf.Settings.", id="microworkflows.E001")]
     return []
@@ -264,39 +263,6 @@ def _check_time_limit() -> Iterator[CheckMessage]:
             hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
             id="microworkflows.W033",
         )
-
-
-@register(TAG)
-def check_cutover(**kwargs: Any) -> list[CheckMessage]:
-    """E040: contexts are to be cut over, but the app that does it is not installed."""
-    try:
-        contexts = conf.current().cutover
-    except ImproperlyConfigured:  # which is E001
-        return []
-    if not contexts or apps.is_installed("microworkflows.cutover"):
-        return []
-    return [
-        Error(
-            f"MICROWORKFLOWS['CUTOVER'] names {', '.join(contexts)}, but the app that hands them over is not installed.",
-            hint="Add 'microworkflows.cutover' to INSTALLED_APPS, or take CUTOVER out where nothing is handed over.",
-            id="microworkflows.E040",
-        )
-    ]
-
-
-@register(TAG)
-def check_reserved_names(**kwargs: Any) -> list[CheckMessage]:
-    """E042: a context is called as the queue from which a monolith's own worker is fed."""
-    return [
-        Error(
-            f"The context {context!r} has the name of the queue that feeds a monolith's own worker during a cut-over: "
-            "its events would be taken for the monolith's.",
-            hint="Give its app another label.",
-            id="microworkflows.E042",
-        )
-        for context in registry.contexts()
-        if context == MONOLITH
-    ]
 
 
 def _named(event_type: str) -> list[str]:

@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from microworkflows import stamps, tracing
+from microworkflows import traceparent as traces
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.stamps import UNSTAMPED, Stamp
 
 CONTENT_TYPE = "application/cloudevents+json"
 """Media type of one event in the structured content mode (CloudEvents 1.0, JSON Event Format, section 3)."""
@@ -17,11 +16,16 @@ CONTENT_TYPE = "application/cloudevents+json"
 ATTEMPT_HEADER = "microworkflows-attempt"
 """Header of a redelivered message: how many attempts had failed when it was sent."""
 
+MARK = "cutover"
+"""Extension attribute that holds the mark of the event's flow (see :mod:`~microworkflows.flows`).
+
+It bears the name of the app that marked flows first, and keeps it: events of any age may be on their way.
+"""
 
 _KNOWN = frozenset(
     {
         *("specversion", "id", "source", "type", "time", "datacontenttype", "data"),
-        *("correlationid", "causationid", "traceparent", stamps.ATTRIBUTE),
+        *("correlationid", "causationid", "traceparent", MARK),
     }
 )
 
@@ -44,8 +48,13 @@ class Metadata:
     """Id of the event that caused this one; None where a flow begins."""
     traceparent: str
     """W3C Trace Context."""
-    stamp: Stamp = UNSTAMPED
-    """Which contexts' steps a monolith does in this flow, while it is being broken apart."""
+    mark: str | None = None
+    """What a guest of the core wrote on the flow when it began; None for a flow that is live everywhere."""
+
+    @property
+    def context(self) -> str:
+        """Label of the context that announced the event."""
+        return context_of(self.type)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +65,10 @@ class CloudEvent:
     data: dict[str, Any]
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """Attributes that this kit does not know, kept as they came."""
+
+    def __str__(self) -> str:
+        """Return the event for a log line."""
+        return f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of the structured content mode."""
@@ -73,8 +86,8 @@ class CloudEvent:
         }
         if self.meta.causation_id is not None:
             attributes["causationid"] = self.meta.causation_id
-        if self.meta.stamp:
-            attributes[stamps.ATTRIBUTE] = str(self.meta.stamp)
+        if self.meta.mark is not None:
+            attributes[MARK] = self.meta.mark
         return attributes
 
     @classmethod
@@ -110,8 +123,8 @@ class CloudEvent:
                 time=_time(body.get("time")),
                 correlation_id=_optional_text(body, "correlationid") or str(event_id),
                 causation_id=_optional_text(body, "causationid"),
-                traceparent=traceparent if tracing.is_traceparent(traceparent) else tracing.new_traceparent(),
-                stamp=_stamp(body),
+                traceparent=traceparent if traces.is_valid(traceparent) else traces.new(),
+                mark=_optional_text(body, MARK),
             ),
             data=data,
             extensions={name: value for name, value in body.items() if name not in _KNOWN},
@@ -125,6 +138,11 @@ class CloudEvent:
         except (ValueError, UnicodeDecodeError) as error:
             raise InvalidCloudEventError(f"The message is no JSON: {error}") from error
         return cls.from_dict(body)
+
+
+def context_of(type_or_label: str) -> str:
+    """Return the context in the type of an event or the label of a microworkflow: what stands before its first dot."""
+    return type_or_label.partition(".")[0]
 
 
 def _text(body: dict[str, Any], name: str) -> str:
@@ -155,10 +173,3 @@ def _time(value: object) -> datetime:
     if time.tzinfo is None:
         raise InvalidCloudEventError(f"time is {value!r}; RFC 3339 requires an offset, such as Z.")
     return time.astimezone(UTC)
-
-
-def _stamp(body: dict[str, Any]) -> Stamp:
-    try:
-        return Stamp.parse(_optional_text(body, stamps.ATTRIBUTE))
-    except ValueError as error:
-        raise InvalidCloudEventError(str(error)) from error

@@ -1,86 +1,103 @@
 """The kit's settings: the dictionary ``MICROWORKFLOWS`` of the Django settings, with defaults, read at call time."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from math import inf
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+Name = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Every setting, its default and its unit; in ``MICROWORKFLOWS`` the names are in capitals."""
+class Section(BaseModel):
+    """A part of ``MICROWORKFLOWS``: each field is a setting, whose name is in capitals there."""
 
-    exchange: str = "microworkflows"
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Settings(Section):
+    """The core's settings, each with its default and its unit."""
+
+    exchange: Name = "microworkflows"
     """Name of the topic exchange through which all events go."""
-    max_attempts: int = 10
-    """How often a microworkflow is tried on one event before the message is parked."""
-    retry_delay: float = 1.0
+    max_attempts: Count = 10
+    """Attempts of a microworkflow on one event before the message is parked."""
+    retry_delay: Seconds = 1.0
     """Seconds before the second attempt; each further delay is twice as long, less a random part (jitter)."""
-    retry_max_delay: float = 3600.0
+    retry_max_delay: Seconds = 3600.0
     """Longest delay between two attempts, in seconds."""
-    bundle: int = 16
-    """How many waiting messages a process of a worker takes at most at once; 1: each is handled by itself."""
-    relay_batch: int = 500
-    """How many events the relay publishes before it waits for the broker's confirms."""
-    relay_poll: float = 0.5
+    bundle: Count = 16
+    """Largest number of waiting messages that a process of a worker takes at once; 1: each is handled by itself."""
+    relay_batch: Count = 500
+    """Number of events that the relay publishes before it waits for the broker's confirms."""
+    relay_poll: Seconds = 0.5
     """Seconds between two looks for due retries, and into the outbox where nothing wakes the relay sooner."""
-    relay_poll_embedded: float = 0.05
+    relay_poll_embedded: Seconds = 0.05
     """Seconds between two looks into an outbox in SQLite, which cannot wake the relay as PostgreSQL's NOTIFY does."""
-    confirm_timeout: float = 30.0
+    confirm_timeout: Seconds = 30.0
     """Seconds that the relay waits for the broker's confirms before it connects anew and publishes again."""
-    redelivery_lease: float = 60.0
+    redelivery_lease: Seconds = 60.0
     """Seconds after which a redelivered message that is still waiting is redelivered once more."""
-    retention_days: int = 30
+    retention_days: Count = 30
     """Age in days at which `purge_events` deletes what is done."""
-    cutover: Sequence[str] = ()
-    """Labels of the contexts that a monolith is handing over; empty where there is none (any more)."""
 
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name == "cutover":
-                good = isinstance(value, list | tuple) and all(
-                    isinstance(name, str) and name for name in value
-                )
-                kind = "a list of labels of contexts"
-            elif field.type is str:
-                good, kind = isinstance(value, str) and value != "", "a name"
-            elif isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < inf:
-                good, kind = False, "a number above 0"
-            else:
-                good, kind = isinstance(value, int) or field.type is float, "a whole number"
-            if not good:
-                raise ImproperlyConfigured(
-                    f"MICROWORKFLOWS[{field.name.upper()!r}] is {value!r}; it must be {kind}."
-                )
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+_sections: list[type[Section]] = [Settings]
+_read: dict[type[Section], tuple[dict[Any, Any], Section]] = {}
+"""By section, the value of ``MICROWORKFLOWS`` that was last read, and its meaning: this is asked for at every event."""
+
+
+def add_section(section: type[Section]) -> None:
+    """Accept the settings of a guest of the core in ``MICROWORKFLOWS``, beside the core's own."""
+    if section not in _sections:
+        _sections.append(section)
+        _read.clear()
+
+
+def check() -> None:
+    """Read every section; raises as :func:`read` does."""
+    for section in _sections:
+        read(section)
 
 
 def current() -> Settings:
-    """Return the settings in force.
+    """Return the core's settings in force; raises as :func:`read` does."""
+    return read(Settings)
+
+
+def read(section: type[AnySection]) -> AnySection:
+    """Return the settings in force of one section.
 
     Raises:
-        ImproperlyConfigured: ``MICROWORKFLOWS`` has a name that the kit does not know, or a value out of range.
+        ImproperlyConfigured: ``MICROWORKFLOWS`` has a name that nobody knows, or a value out of range.
     """
     given = getattr(settings, "MICROWORKFLOWS", {})
     if not isinstance(given, dict):
         raise ImproperlyConfigured(f"MICROWORKFLOWS is {given!r}; it must be a dictionary.")
-    global _read
-    if given != _read[0]:
-        _read = dict(given), _parse(given)
-    return _read[1]
+    if (last := _read.get(section)) is None or last[0] != given:
+        last = _read[section] = dict(given), _parse(given, section)
+    parsed = last[1]
+    assert isinstance(parsed, section)
+    return parsed
 
 
-def _parse(given: dict[Any, Any]) -> Settings:
-    known = {field.name.upper(): field.name for field in fields(Settings)}
+def _parse(given: dict[Any, Any], section: type[Section]) -> Section:
+    known = [name.upper() for each in _sections for name in each.model_fields]
     if unknown := sorted(str(name) for name in given if name not in known):
         raise ImproperlyConfigured(
-            f"MICROWORKFLOWS has unknown settings: {', '.join(unknown)}. Known are: {', '.join(known)}."
+            f"MICROWORKFLOWS has unknown settings: {', '.join(unknown)}. Known are: {', '.join(known)}. (An optional "
+            "app of the kit brings its own, such as CUTOVER of microworkflows.cutover: is it in INSTALLED_APPS?)"
         )
-    return Settings(**{known[name]: value for name, value in given.items()})
-
-
-_read: tuple[dict[Any, Any], Settings] = {}, Settings()
-"""What was last read, and what it means: this is asked for at every event."""
+    own = {name: given[name.upper()] for name in section.model_fields if name.upper() in given}
+    try:
+        return section(**own)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0])
+        raise ImproperlyConfigured(
+            f"MICROWORKFLOWS[{name.upper()!r}] is {own[name]!r}: {problem['msg']}."
+        ) from error

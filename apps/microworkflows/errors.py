@@ -20,6 +20,10 @@ class InvalidPayloadError(PermanentError):
     """The event's data does not satisfy the reading that its consumer declared."""
 
 
+class UnreadableMarkError(PermanentError):
+    """The event's flow bears a mark that no installed app reads, so nobody knows who is to do its steps."""
+
+
 class UndeclaredEventError(PermanentError):
     """A microworkflow emitted something that its ``emits`` does not name."""
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from microworkflows import registry
+from microworkflows.cloudevents import context_of
 
 _NOBODY = "nobody"
 _FENCE = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
@@ -63,7 +64,7 @@ def _origins() -> dict[str, tuple[str, str]]:
     announced = set(registry.announced())
     origins = {}
     for event_type in (announced | heard) - emitted:
-        context = event_type.partition(".")[0]
+        context = context_of(event_type)
         origins[event_type] = (context, _node(context, "begin" if event_type in announced else "elsewhere"))
     return origins
 

@@ -1,24 +1,27 @@
 """Handling: one microworkflow, one event, once; inbox row, writes and what it emits in one transaction."""
 
 import logging
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from django.db import router, transaction
 from django.utils import timezone
 
-from microworkflows import recording, rows, tracing
+from microworkflows import causes, logs, recording, rows
+from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError
 from microworkflows.ids import uuid7
 from microworkflows.models import InboxEvent, message_id
-from microworkflows.stamps import Mode
 from microworkflows.workflows import Emitted, Microworkflow
 
 logger = logging.getLogger(__name__)
 
+Headers = Mapping[str, str]
+"""What a guest keeps with the inbox row, such as the mode in which a monolith did the step."""
 
-_LONGEST_ERROR = 20_000
+_NO_HEADERS: Headers = {}
 _IN_ERROR = 3
 """What libpq calls PQTRANS_INERROR; the connection knows it without asking the server."""
 
@@ -33,20 +36,20 @@ def handle(
     *,
     attempt: int | None = None,
     last_delivery: bool = False,
-    mode: Mode = Mode.LIVE,
     function: Callable[[Any], Emitted] | None = None,
+    headers: Headers = _NO_HEADERS,
+    joins: bool = False,
 ) -> list[CloudEvent]:
-    """Handle an event, unless it was handled before.
-
-    Opens a transaction. Done by the monolith it joins the one that is open, if any: an exception then leaves nothing
-    but rolling that back, as it did when the step was a direct call.
+    """Handle an event in a transaction, unless it was handled before.
 
     Args:
         attempt: For a redelivery, how many attempts had failed when it was sent: a waiting message is handled by
             the redelivery of its present attempt alone.
         last_delivery: The broker gives up on the message after this delivery: its process died each time before.
-        mode: How it runs.
         function: Runs in its place, such as a legacy step.
+        headers: Kept with the inbox row.
+        joins: Join the transaction that is open, without a savepoint: an exception then leaves nothing but rolling
+            all of it back.
 
     Returns:
         What it emitted, as recorded.
@@ -55,11 +58,16 @@ def handle(
         ProcessDiedError: it is the last delivery.
         Exception: whatever the function raises; nothing was kept.
     """
-    with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=mode is Mode.LIVE):
-        claimed = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, mode=mode)
-        retried = None if claimed else locked(workflow.label, event)
+    began = time.monotonic()
+    with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
+        new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
+        retried = None if new else locked(workflow.label, event)
         if retried is not None and (retried.status != InboxEvent.Status.WAITING or retried.retry != attempt):
-            logger.info("skipped %s: %s is a duplicate", described(event), workflow.label)
+            logger.info(
+                "skipped %s: %s is a duplicate",
+                *(event, workflow.label),
+                extra=logs.fields(event.meta, consumer=workflow.label),
+            )
             return []
         if last_delivery:
             raise ProcessDiedError(
@@ -67,57 +75,57 @@ def handle(
                 f"({workflow.label}, or what {workflow.context} does with it besides). Look for the reason in the "
                 "worker's log (memory, a native library, a time limit); then replay the message."
             )
-        emitted = run(workflow, event, mode=mode, function=function)
+        emitted = run(workflow, event, function=function)
         if emitted:
             recording.store([(each, workflow.label) for each in emitted])
         else:  # else storing has shown it
-            insist_on_whole_transaction()
+            raise_if_transaction_broken()
         if retried is not None:
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, timezone.now()
             retried.headers = {**(retried.headers or {}), "handled_at": timezone.now().isoformat()}
             retried.save(update_fields=["status", "expires_at", "headers"])
-    log_handled(workflow, event, mode=mode)
+    log_handled(workflow, event, headers=headers, duration=time.monotonic() - began)
     return emitted
 
 
 def run(
-    workflow: Microworkflow[Any],
-    event: CloudEvent,
-    *,
-    mode: Mode = Mode.LIVE,
-    function: Callable[[Any], Emitted] | None = None,
+    workflow: Microworkflow[Any], event: CloudEvent, *, function: Callable[[Any], Emitted] | None = None
 ) -> list[CloudEvent]:
     """Run a microworkflow, or what runs in its place; return what it emits, to be stored in this transaction."""
-    with tracing.caused_by(cause(workflow, event, mode=mode)):
+    with causes.caused_by(cause(workflow, event)):
         result = (function or workflow)(workflow.on.from_cloud_event(event))
         return recording.prepare(workflow.emitted(result))
 
 
-def log_handled(workflow: Microworkflow[Any], event: CloudEvent, *, mode: Mode = Mode.LIVE) -> None:
-    """Log that it was."""
+def log_handled(
+    workflow: Microworkflow[Any], event: CloudEvent, *, headers: Headers = _NO_HEADERS, duration: float
+) -> None:
+    """Log that an event was handled, once that is committed; the duration is in seconds."""
     logger.info(
-        "handled %s by %s%s", described(event), workflow.label, "" if mode is Mode.LIVE else f" {mode}"
+        "handled %s by %s%s",
+        *(event, workflow.label, "".join(f" {value}" for value in headers.values())),
+        extra=logs.fields(event.meta, consumer=workflow.label, duration=duration, **headers),
     )
 
 
-def cause(
-    workflow: Microworkflow[Any], event: CloudEvent, *, mode: Mode, rehearsal: list[Any] | None = None
-) -> tracing.Cause:
+def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[Any] | None = None) -> Cause:
     """Return what makes everything recorded meanwhile an effect of this event in this microworkflow."""
-    return tracing.Cause(
+    return Cause(
         event_id=str(event.meta.id),
         correlation_id=event.meta.correlation_id,
         traceparent=event.meta.traceparent,
         workflow=workflow.label,
         emits=frozenset(emitted.event_type for emitted in workflow.emits),
-        stamp=event.meta.stamp,
-        mode=mode,
+        mark=event.meta.mark,
         rehearsal=rehearsal,
     )
 
 
 def insert(
-    deliveries: Sequence[tuple[str, CloudEvent]], *, status: InboxEvent.Status, mode: Mode = Mode.LIVE
+    deliveries: Sequence[tuple[str, CloudEvent]],
+    *,
+    status: InboxEvent.Status,
+    headers: Headers = _NO_HEADERS,
 ) -> set[str]:
     """Insert an inbox row for each consumer's label and event; return the keys of those not received before.
 
@@ -133,7 +141,7 @@ def insert(
             "headers": {
                 "type": event.meta.type,
                 "correlation_id": event.meta.correlation_id,
-                **({} if mode is Mode.LIVE else {"mode": str(mode)}),
+                **headers,
             },
             "added": now,
             "expires_at": now,
@@ -152,17 +160,7 @@ def locked(label: str, event: CloudEvent) -> InboxEvent:
     return InboxEvent.objects.select_for_update().get(msg_id=message_id(label, event.meta.id))
 
 
-def described(event: CloudEvent) -> str:
-    """Return the event for a log line."""
-    return f"{event.meta.type} {event.meta.id} correlation={event.meta.correlation_id}"
-
-
-def storable(text: str) -> str:
-    """Return a text as it can be kept: PostgreSQL's jsonb holds no NUL; of a long text its end tells most."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[-_LONGEST_ERROR:]
-
-
-def insist_on_whole_transaction() -> None:
+def raise_if_transaction_broken() -> None:
     """Raise if the microworkflow caught a database error, but not with a savepoint around what failed.
 
     Such a transaction can only be rolled back, and COMMIT does that without a word: the event would count as handled.

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from microworkflows import registry
-from microworkflows.cloudevents import CloudEvent, Metadata
+from microworkflows import flows, registry
+from microworkflows.cloudevents import CloudEvent, Metadata, context_of
+from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
-from microworkflows.stamps import Mode
 
 MOST_EVENTS = 200
 """So many events of a flow are looked at, the first ones: a page, and the query behind it, must have an end."""
@@ -45,7 +45,7 @@ class DeliveryStatus(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Relay:
+class RelayState:
     """An event's way from the outbox to the broker."""
 
     status: RelayStatus
@@ -63,8 +63,8 @@ class Delivery:
     label: str
     """The microworkflow, or the context where none of its microworkflows listens to the type."""
     status: DeliveryStatus
-    mode: Mode
-    """Who does it, or did: the context's own worker (live), or a monolith that is being cut over."""
+    mode: str
+    """How the context takes part in the flow, in a word of the router's; empty where its own worker does the step."""
     received_at: datetime | None
     wait: timedelta | None
     """From recording the event to receiving it; None until received."""
@@ -109,7 +109,7 @@ class Step:
     """From recording the cause to recording this event."""
     depth: int
     """How many events of the flow led to it, one causing the next."""
-    relay: Relay
+    relay: RelayState
     payload: dict[str, Any]
     deliveries: tuple[Delivery, ...]
     done: bool = False
@@ -211,7 +211,7 @@ def journey(correlation_id: str) -> Journey:
             relay=_relay(recorded),
             payload=event.data,
             deliveries=_deliveries(event.meta, recorded, received[event_id], caused),
-            done=event.meta.stamp.done,
+            done=_is_left_to_nobody(event.meta.context, event.meta),
         )
     return Journey(correlation_id=correlation_id, steps=tuple(steps.values()), cut=cut)
 
@@ -274,12 +274,12 @@ def _in_causal_order(events: Iterable[Metadata]) -> list[UUID]:
     return ordered
 
 
-def _relay(row: OutboxEvent | None) -> Relay:
+def _relay(row: OutboxEvent | None) -> RelayState:
     if row is None:
-        return Relay(status=RelayStatus.FOREIGN, attempts=0, error=None, due_at=None)
+        return RelayState(status=RelayStatus.FOREIGN, attempts=0, error=None, due_at=None)
     status = RelayStatus(OutboxEvent.Status(row.status).label)
     pending = status is RelayStatus.PENDING
-    return Relay(
+    return RelayState(
         status=status,
         attempts=row.attempts,
         error=row.error if status is not RelayStatus.RELAYED else None,
@@ -294,8 +294,11 @@ def _deliveries(
     caused: dict[tuple[str, str], list[UUID]],
 ) -> tuple[Delivery, ...]:
     messages = {message.label: message for message in received}
-    listeners = () if event.stamp.done else registry.listeners(event.type)
-    labels = messages.keys() | {workflow.label for workflow in listeners}
+    labels = messages.keys() | {
+        workflow.label
+        for workflow in registry.listeners(event.type)
+        if not _is_left_to_nobody(workflow.context, event)
+    }
     unheard = row is not None and row.status == OutboxEvent.Status.UNHEARD
     deliveries = []
     for label in sorted(labels):
@@ -326,11 +329,18 @@ def _deliveries(
     return tuple(deliveries)
 
 
-def _mode(label: str, event: Metadata, message: InboxEvent | None) -> Mode:
-    """Return how a message was received, or how the flow's stamp says that it will be."""
-    if message is None:
-        return event.stamp.mode(label.partition(".")[0])
-    return Mode((message.headers or {}).get("mode", Mode.LIVE))
+def _is_left_to_nobody(context: str, event: Metadata) -> bool:
+    try:
+        return flows.queue_for(context, event.mark) is None
+    except UnreadableMarkError:
+        return False
+
+
+def _mode(label: str, event: Metadata, message: InboxEvent | None) -> str:
+    """Return how a message was received, or how the flow's mark says that it will be."""
+    if message is not None:
+        return str((message.headers or {}).get("mode", ""))
+    return "" if event.mark is None else flows.router.mode(context_of(label), event.mark)
 
 
 def _handled_at(message: InboxEvent) -> datetime:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from microworkflows import tracing
+from microworkflows import traceparent
 
 
 def trace_context(
@@ -13,7 +13,7 @@ def trace_context(
     """Take the request's ``traceparent`` over into what it records; without a valid one a flow begins a new trace."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
-        with tracing.continued_from(request.headers.get("traceparent", "")):
+        with traceparent.continued_from(request.headers.get("traceparent", "")):
             return get_response(request)
 
     return middleware

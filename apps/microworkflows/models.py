@@ -16,6 +16,8 @@ from django.db import models
 from django.db.models.expressions import Func
 from django_outbox_pattern.models import Published, Received
 
+from microworkflows.cloudevents import context_of
+
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """Due whatever the clocks say: those of the machines that record and relay need not agree."""
 
@@ -120,7 +122,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
     @property
     def context(self) -> str:
         """Label of the context that announced it."""
-        return self.type.partition(".")[0]
+        return context_of(self.type)
 
     @property
     def workflow(self) -> str | None:
@@ -232,7 +234,7 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     @property
     def context(self) -> str:
         """Label of the context that received it."""
-        return self.label.partition(".")[0]
+        return context_of(self.label)
 
     @property
     def event_id(self) -> UUID:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from microworkflows import conf, recording
+from microworkflows import flows, recording
 from microworkflows.cloudevents import Metadata
 from microworkflows.events import DomainEvent
 
@@ -23,7 +23,7 @@ def record(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata
     Raises:
         TransactionRequiredError: there is no transaction.
         UndeclaredEventError: a microworkflow is running that does not declare this event.
-        Exception: while a monolith is being cut over, whatever a step that is done inline raises; the transaction
+        Exception: a guest does what follows at once (the cut-over's inline steps), and that failed; the transaction
             can then only be rolled back.
     """
     return record_all([event], correlation_id=correlation_id)[0]
@@ -31,12 +31,6 @@ def record(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata
 
 def record_all(events: Sequence[DomainEvent], *, correlation_id: str | None = None) -> list[Metadata]:
     """Record several events in one statement, in this order; see :func:`record`."""
-    if not conf.current().cutover:
-        recorded = recording.record(events, correlation_id=correlation_id)
-    else:
-        # Imported where a monolith is being cut over: the app with its tables is installed there alone.
-        from microworkflows.cutover import inline, switch
-
-        recorded = recording.record(events, correlation_id=correlation_id, stamp=switch.stamp)
-        inline.follow(recorded)
+    recorded = recording.record(events, correlation_id=correlation_id)
+    flows.recorded(recorded)
     return [event.meta for event in recorded]

@@ -4,14 +4,14 @@ import time
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.apps import apps
 from django.db import models
 
+from microworkflows import flows
 from microworkflows.models import InboxEvent, OutboxEvent
 
 _BATCH = 5_000
 _REST = 3.0
-"""So many times as long as a batch took nothing is deleted: the relay and the workers are to notice nothing of it."""
+"""A batch is followed by a rest of this many times its duration, so that relay and workers notice nothing of it."""
 
 
 class Purged(NamedTuple):
@@ -19,36 +19,31 @@ class Purged(NamedTuple):
 
     outbox: int
     inbox: int
-    comparisons: int = 0
-    """Of shadow runs, where a monolith is being cut over."""
+    guests: dict[str, int]
+    """What the guests of the core deleted, by its name for people."""
 
 
 def purge(*, before: datetime) -> Purged:
-    """Delete relayed events, handled messages and shadow comparisons from before a time.
+    """Delete relayed events, handled messages, and what guests of the core keep, from before a time.
 
     In batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message is
     what makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
     """
     return Purged(
-        outbox=_delete(OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)),
-        inbox=_delete(
+        outbox=delete_in_batches(
+            OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)
+        ),
+        inbox=delete_in_batches(
             InboxEvent.objects.filter(
                 status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
             )
         ),
-        comparisons=_purge_comparisons(before),
+        guests=flows.purge(before=before),
     )
 
 
-def _purge_comparisons(before: datetime) -> int:
-    if not apps.is_installed("microworkflows.cutover"):
-        return 0
-    from microworkflows.cutover.models import ShadowComparison
-
-    return _delete(ShadowComparison.objects.filter(compared_at__lt=before), by="compared_at")
-
-
-def _delete(rows: "models.QuerySet[Any]", *, by: str = "added") -> int:
+def delete_in_batches(rows: "models.QuerySet[Any]", *, by: str = "added") -> int:
+    """Delete rows in the order of a field, in batches with rests; return how many there were."""
     deleted, began = 0, time.monotonic()
     while ids := list(rows.order_by(by).values_list("pk", flat=True)[:_BATCH]):
         deleted += rows.filter(pk__in=ids).delete()[0]

@@ -8,37 +8,32 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from microworkflows import rows, tracing, wakeup
-from microworkflows.cloudevents import CloudEvent, Metadata
+from microworkflows import causes, flows, rows, wakeup
+from microworkflows.causes import Cause
+from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
 from microworkflows.events import DomainEvent
 from microworkflows.ids import uuid7
 from microworkflows.models import DUE_AT_ONCE, OutboxEvent
-from microworkflows.stamps import UNSTAMPED, Stamp
 
 logger = logging.getLogger(__name__)
 
 _INSERTED_AT_ONCE = 2_000
 """Of nine values each; a statement may hold 32,766 in SQLite, and 65,535 in PostgreSQL."""
 
-
-def unstamped(correlation_id: str) -> Stamp:
-    """Return the stamp of a flow where no monolith is being cut over."""
-    return UNSTAMPED
+Marking = Callable[[str], str | None]
+"""Given the correlation id of a flow that begins, returns the flow's mark."""
 
 
 def record(
-    events: Sequence[DomainEvent],
-    *,
-    correlation_id: str | None = None,
-    stamp: Callable[[str], Stamp] = unstamped,
+    events: Sequence[DomainEvent], *, correlation_id: str | None = None, marking: Marking | None = None
 ) -> list[CloudEvent]:
     """Record events in one statement, in this order (in several where there are very many).
 
     Args:
         events: What happened.
         correlation_id: Of the flow that begins; where a microworkflow runs, its flow goes on.
-        stamp: Given the correlation id, returns the stamp of the flow that begins.
+        marking: Marks the flow that begins, in place of the router.
 
     Returns:
         The events as they will travel.
@@ -49,8 +44,8 @@ def record(
     """
     if not events:
         return []
-    recorded = prepare(events, correlation_id=correlation_id, stamp=stamp)
-    cause = tracing.cause()
+    recorded = prepare(events, correlation_id=correlation_id, marking=marking)
+    cause = causes.cause()
     if cause is not None and cause.rehearsal is not None:
         cause.rehearsal.extend(events)
     else:
@@ -59,10 +54,7 @@ def record(
 
 
 def prepare(
-    events: Sequence[DomainEvent],
-    *,
-    correlation_id: str | None = None,
-    stamp: Callable[[str], Stamp] = unstamped,
+    events: Sequence[DomainEvent], *, correlation_id: str | None = None, marking: Marking | None = None
 ) -> list[CloudEvent]:
     """Return events as they will travel, to be stored in this very transaction; see :func:`record`."""
     if events and not _connection().in_atomic_block:
@@ -71,9 +63,9 @@ def prepare(
             f"{names} was recorded outside a transaction. Record an event together with the change it tells of: "
             "put both into one `with transaction.atomic():` block."
         )
-    cause = tracing.cause()
-    stamp = functools.cache(stamp)  # events of one flow bear one stamp
-    return [_envelope(event, cause, correlation_id, stamp) for event in events]
+    cause = causes.cause()
+    marking = functools.cache(marking or flows.router.mark)  # events of one flow bear one mark
+    return [_envelope(event, cause, correlation_id, marking) for event in events]
 
 
 def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
@@ -95,7 +87,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
     ]
     for start in range(0, len(outbox), _INSERTED_AT_ONCE):
         rows.insert(connection, OutboxEvent._meta.db_table, outbox[start : start + _INSERTED_AT_ONCE])
-    for context in {event.meta.type.partition(".")[0] for event, _ in recorded}:
+    for context in {event.meta.context for event, _ in recorded}:
         wakeup.notify_on_commit(connection, context)
     for event, _ in recorded:
         logger.info(
@@ -108,10 +100,7 @@ def _connection() -> BaseDatabaseWrapper:
 
 
 def _envelope(
-    event: DomainEvent,
-    cause: tracing.Cause | None,
-    correlation_id: str | None,
-    stamp: Callable[[str], Stamp],
+    event: DomainEvent, cause: Cause | None, correlation_id: str | None, marking: Marking
 ) -> CloudEvent:
     if not isinstance(event, DomainEvent):
         raise TypeError(
@@ -127,13 +116,13 @@ def _envelope(
     return CloudEvent(
         meta=Metadata(
             id=event_id,
-            source=f"/{event_type.partition('.')[0]}",
+            source=f"/{context_of(event_type)}",
             type=event_type,
             time=timezone.now(),
             correlation_id=flow,
             causation_id=cause.event_id if cause else None,
-            traceparent=tracing.next_traceparent(),
-            stamp=cause.stamp if cause else stamp(flow),
+            traceparent=causes.next_traceparent(),
+            mark=cause.mark if cause else marking(flow),
         ),
         data=event.model_dump(mode="json"),
     )

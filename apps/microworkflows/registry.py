@@ -4,6 +4,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from microworkflows.cloudevents import context_of
+
 if TYPE_CHECKING:
     from microworkflows.events import DomainEvent, IncomingEvent
     from microworkflows.workflows import Microworkflow
@@ -59,7 +61,7 @@ def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "l
 
 def contexts() -> list[str]:
     """Return the labels of the contexts that announce or listen, sorted."""
-    announcing = {event_type.partition(".")[0] for event_type in announced()}
+    announcing = {context_of(event_type) for event_type in announced()}
     return sorted(announcing | {workflow.context for workflow in _workflows})
 
 

@@ -22,11 +22,13 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import inbox, outbox, registry, topology, tracing
-from microworkflows.cloudevents import CloudEvent, Metadata
+from microworkflows import inbox, outbox, registry, topology, traceparent
+from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
 from microworkflows.models import InboxEvent, OutboxEvent
+
+__all__ = ["Flow", "delivered", "flow"]
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
@@ -44,12 +46,12 @@ def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent
     event_id = uuid7()
     meta = Metadata(
         id=event_id,
-        source=f"/{event.event_type.partition('.')[0]}",
+        source=f"/{context_of(event.event_type)}",
         type=event.event_type,
         time=timezone.now(),
         correlation_id=correlation_id or str(event_id),
         causation_id=None,
-        traceparent=tracing.new_traceparent(),
+        traceparent=traceparent.new(),
     )
     return type(event).from_cloud_event(CloudEvent(meta=meta, data=event.model_dump(mode="json")))
 
@@ -88,7 +90,7 @@ class Flow:
         """Deliver everything recorded, and what that brings about, until all is quiet.
 
         Args:
-            contexts: Only these receive (``monolith`` for the monolith's own worker); by default all do.
+            contexts: Only these queues receive (``monolith`` for the monolith's own worker); by default all do.
             times: How often each event is delivered to each context.
             shuffle: Delivers what is pending in an order drawn from here, instead of in the order of recording.
             keep_failures: Leave what fails waiting in the inbox, as in production, instead of failing the test.
@@ -115,8 +117,8 @@ class Flow:
     def retry(self) -> None:
         """Try everything that waits in the inbox once more, now; failures stay there as in production."""
         for row in InboxEvent.objects.waiting():
-            feed = topology.feed(row.context, CloudEvent.from_dict(row.body).meta.stamp)
-            inbox.receive(row.body, context=feed, attempt=row.attempts)
+            queue = topology.queue_for(row.context, CloudEvent.from_dict(row.body).meta.mark)
+            inbox.receive(row.body, queue=queue, attempt=row.attempts)
 
     def deliver(
         self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None
@@ -141,15 +143,19 @@ class Flow:
 
     @property
     def parked(self) -> list[InboxEvent]:
-        """The dead letters."""
+        """What failed for good."""
         return list(InboxEvent.objects.parked())
 
     def _deliver(self, row: OutboxEvent, *, contexts: Sequence[str] | None, times: int) -> bool:
-        feeds = [feed for feed in topology.feeds() if contexts is None or feed in contexts]
-        heard = [feed for feed in feeds if registry.listeners(row.type, contexts=topology.contexts_of(feed))]
+        queues = [queue for queue in topology.queues() if contexts is None or queue in contexts]
+        heard = [
+            queue
+            for queue in queues
+            if registry.listeners(row.type, contexts=topology.contexts_served_by(queue))
+        ]
         for _ in range(times):
-            for feed in heard:
-                inbox.receive(row.body, context=feed)
+            for queue in heard:
+                inbox.receive(row.body, queue=queue)
         return bool(heard)
 
     def _raise_failures(self) -> None:

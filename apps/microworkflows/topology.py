@@ -1,19 +1,18 @@
-"""What the kit declares at the broker: one topic exchange, and for each context a queue and its dead letters."""
+"""The kit's declarations at the broker: one topic exchange, and for each context a queue and its dead letters."""
 
 from kombu import Exchange, Queue, binding
 from kombu.transport.base import StdChannel
 
-from microworkflows import conf, registry
-from microworkflows.stamps import BY_MONOLITH, MONOLITH, Stamp
+from microworkflows import conf, flows, registry
 
 DELIVERY_LIMIT = 20
-"""How often RabbitMQ delivers a message whose worker dies on it before it becomes a dead letter.
+"""Deliveries in vain, the worker dying each time, after which RabbitMQ makes a message a dead letter.
 
 RabbitMQ 4 has this default and then *drops* the message; here it always has somewhere to go.
 """
 
 DELIVERY_COUNT = "x-delivery-count"
-"""The header in which the broker says how often it delivered a message before, in vain."""
+"""Header in which the broker counts its deliveries of a message in vain."""
 
 
 def exchange() -> Exchange:
@@ -21,33 +20,36 @@ def exchange() -> Exchange:
     return Exchange(conf.current().exchange, type="topic", durable=True)
 
 
-def feeds() -> list[str]:
-    """Return the names of the queues that events are consumed from: each context's own, sorted.
+def queues() -> list[str]:
+    """Return the names of the queues that events are consumed from: each context's own, sorted; then the router's."""
+    return [*registry.contexts(), *flows.router.queues()]
 
-    While a monolith is being cut over, its own worker has one too.
+
+def contexts_served_by(queue: str) -> list[str]:
+    """Return the contexts whose steps are done from a queue: its own, or those that the router names."""
+    return list(flows.router.contexts_served_by(queue)) if queue in flows.router.queues() else [queue]
+
+
+def queue_for(context: str, mark: str | None) -> str:
+    """Return the queue that a message for a context is sent to again, in a flow with this mark.
+
+    The context's own, if nobody does its steps, or none who is known here: its worker says so, and handles nothing.
     """
-    return [*registry.contexts(), *([MONOLITH] if conf.current().cutover else [])]
+    if mark is None or not (others := flows.router.queues()):
+        return context
+    queue = flows.queue_for(context, mark)
+    return queue if queue is not None and queue in others else context
 
 
-def contexts_of(feed: str) -> list[str]:
-    """Return the contexts whose steps are done from a queue: one, or all that a monolith is handing over."""
-    return list(conf.current().cutover) if feed == MONOLITH else [feed]
+def queue(name: str) -> Queue:
+    """Return a queue: durable, replicated (quorum), bound to the types that the contexts served by it listen to.
 
-
-def feed(context: str, stamp: Stamp) -> str:
-    """Return the queue from which a context's steps are done in a flow that bears this stamp."""
-    return MONOLITH if stamp.mode(context) in BY_MONOLITH else context
-
-
-def queue(context: str) -> Queue:
-    """Return the queue of a context: durable, replicated (quorum), bound to the types that it listens to.
-
-    It is bound to its own name as well: that is how a message to be retried comes back to this context alone.
+    It is bound to its own name as well: that is how a message to be retried comes back to this queue alone.
     """
-    types = {key for listening in contexts_of(context) for key in registry.subscriptions(listening)}
+    types = {key for context in contexts_served_by(name) for key in registry.subscriptions(context)}
     bound = Queue(
-        context,
-        bindings=[binding(exchange(), routing_key=key) for key in (context, *sorted(types))],
+        name,
+        bindings=[binding(exchange(), routing_key=key) for key in (name, *sorted(types))],
         durable=True,
         queue_arguments={
             "x-queue-type": "quorum",
@@ -55,25 +57,25 @@ def queue(context: str) -> Queue:
             "x-overflow": "reject-publish",
             "x-dead-letter-strategy": "at-least-once",
             "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": dead_letter_name(context),
+            "x-dead-letter-routing-key": dead_letter_name(name),
         },
     )
     # Kombu takes an exchange or bindings, not both; without one, Celery would put its default exchange here.
-    bound.exchange, bound.routing_key = exchange(), context
+    bound.exchange, bound.routing_key = exchange(), name
     return bound
 
 
-def dead_letter_name(context: str) -> str:
-    """Return the name of the queue that keeps what a context's worker could not read."""
-    return f"{context}.dead"
+def dead_letter_name(queue: str) -> str:
+    """Return the name of the queue that keeps what a queue's worker could not read."""
+    return f"{queue}.dead"
 
 
-def dead_letters(context: str) -> Queue:
-    """Return the dead-letter queue of a context."""
+def dead_letters(queue: str) -> Queue:
+    """Return the dead-letter queue of a queue."""
     return Queue(
-        dead_letter_name(context),
+        dead_letter_name(queue),
         exchange=exchange(),
-        routing_key=dead_letter_name(context),
+        routing_key=dead_letter_name(queue),
         durable=True,
         # Looking at a dead letter gives it back, and RabbitMQ 4 drops what was given back 20 times.
         queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000},
@@ -87,6 +89,6 @@ def declare(channel: StdChannel) -> None:
     that has not started yet.
     """
     exchange()(channel).declare()
-    for context in feeds():
-        dead_letters(context)(channel).declare()
-        queue(context)(channel).declare()
+    for name in queues():
+        dead_letters(name)(channel).declare()
+        queue(name)(channel).declare()

@@ -1,13 +1,12 @@
 """How a commit wakes the relay at once: PostgreSQL's NOTIFY, sent after the commit, and LISTEN."""
 
 import functools
-import logging
 from collections.abc import Callable
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-logger = logging.getLogger(__name__)
+from microworkflows import on_commit
 
 
 def channel(context: str) -> str:
@@ -24,7 +23,7 @@ def notify_on_commit(connection: BaseDatabaseWrapper, context: str) -> None:
     if connection.vendor != "postgresql":
         return
     notify = _notify(connection.alias, context)
-    if all(registered[1] is not notify for registered in connection.run_on_commit):
+    if not on_commit.is_registered(connection, notify):
         transaction.on_commit(notify, using=connection.alias, robust=True)
 
 

@@ -1,7 +1,6 @@
 """The documents say what is: their links lead somewhere, their code is the project's, their commands run."""
 
 import ast
-import itertools
 import os
 import re
 import shlex
@@ -10,12 +9,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from microworkflows import conf
+from microworkflows.cutover.conf import CutoverSettings
 from tests.architecture.files import ROOT
 
 
@@ -56,20 +55,10 @@ def test_every_code_sample_is_python(document: Path) -> None:
 
 
 def test_settings_in_the_readme_are_those_of_the_kit() -> None:
-    class_body = next(
-        node for node in ast.parse(Path(conf.__file__).read_text()).body if isinstance(node, ast.ClassDef)
-    ).body
-    said = {
-        assigned.target.id: str(meaning.value.value)
-        for assigned, meaning in itertools.pairwise(class_body)
-        if isinstance(assigned, ast.AnnAssign)
-        and isinstance(assigned.target, ast.Name)
-        and isinstance(meaning, ast.Expr)
-        and isinstance(meaning.value, ast.Constant)
-    }
     rows = [
-        f"| `{field.name.upper()}` | `{field.default}` | {said[field.name]} |"
-        for field in fields(conf.Settings)
+        f"| `{name.upper()}` | `{field.default}` | {field.description} |"
+        for section in (conf.Settings, CutoverSettings)
+        for name, field in section.model_fields.items()
     ]
     table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", README, flags=re.DOTALL)
 

@@ -111,7 +111,7 @@ from django.contrib.admin import site
 from microworkflows import topology
 from project.celery import app
 print(json.dumps({
-    "contexts": topology.feeds(),
+    "contexts": topology.queues(),
     "imported": sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[1:])),
     "installed": [config.label for config in apps.get_app_configs()],
     "header": site.site_header,

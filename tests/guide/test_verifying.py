@@ -15,7 +15,7 @@ import pytest
 from django.utils import timezone
 
 from microworkflows.cutover.models import ContextMove
-from microworkflows.cutover.splitting.steps import Step
+from microworkflows.cutover.splitting.steps import MoveStep
 from migrations_guide import acceptance, stages, verifying
 from migrations_guide.processes import ProcessError, Processes
 from migrations_guide.shop import Order, Shop
@@ -175,7 +175,7 @@ def test_database_that_contexts_have_moved_out_of_is_left_alone(
 ) -> None:
     now = timezone.now()
     ContextMove.objects.create(
-        context="payments", target="elsewhere", step=Step.MOVED, started_at=now, changed_at=now
+        context="payments", target="elsewhere", step=MoveStep.MOVED, started_at=now, changed_at=now
     )
 
     with pytest.raises(VerificationError, match="is at stage 7 or later"):

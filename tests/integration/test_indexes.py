@@ -50,7 +50,7 @@ def look_for_retries() -> None:
 
 
 def handle() -> None:
-    inbox.receive(json.loads(probing.cloud_event(behaviour="emit")), context="probe")
+    inbox.receive(json.loads(probing.cloud_event(behaviour="emit")), queue="probe")
 
 
 def read_journey() -> None:
@@ -101,7 +101,7 @@ def fail() -> None:
     """Let an event wait for its next attempt."""
     with transaction.atomic():
         meta = outbox.record(probing.Asked(number=0, behaviour="fail"), correlation_id=FLOW)
-    inbox.receive(OutboxEvent.objects.get(pk=meta.id).body, context="probe")
+    inbox.receive(OutboxEvent.objects.get(pk=meta.id).body, queue="probe")
 
 
 @pytest.mark.parametrize("state", ["few", "many", "many, known"])

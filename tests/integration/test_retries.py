@@ -26,7 +26,7 @@ def failing(database: str, probe: None, tmp_path: Path) -> dict[str, object]:
     event: dict[str, object] = json.loads(
         cloud_event(behaviour="fail", file=str(tmp_path / "trace"), times=1000)
     )
-    inbox.receive(event, context="probe")
+    inbox.receive(event, queue="probe")
     InboxEvent.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     return event
 
@@ -38,7 +38,7 @@ def test_attempt_that_failed_before_the_lease_was_noted_keeps_its_own_next_time(
     found = timezone.now()
     (message,) = store.due_retries("probe", limit=10, now=found)
     # The worker has it, and fails, before the relay notes that it was relayed.
-    inbox.receive(failing, context="probe", attempt=message.attempt)
+    inbox.receive(failing, queue="probe", attempt=message.attempt)
 
     store.mark_retries(Outcome(confirmed=[message.id]), now=found)
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from microworkflows import outbox, together
+from microworkflows import bundling, outbox
 from microworkflows.models import OutboxEvent
 from microworkflows.worker import tasks
 from tests.integration.conftest import StartRelay
@@ -40,7 +40,7 @@ def healthy(database: str, probe: None, monkeypatch: pytest.MonkeyPatch) -> None
 def deliver(body: str) -> None:
     """Do what a pool process does with a message that the worker let in."""
     receive: Any = tasks.receive
-    receive(json.loads(body), context="probe")
+    receive(json.loads(body), queue="probe")
 
 
 @with_probe
@@ -99,12 +99,12 @@ def test_duplicate_takes_these_statements_and_none_of_the_handler(tmp_path: Path
 def test_bundle_takes_the_handlers_statements_a_savepoint_each_and_these_once(
     tmp_path: Path, healthy: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "_LONGEST_SECONDS", 60.0)
-    receive: Any = tasks.receive_together
+    monkeypatch.setattr(bundling, "_LONGEST_SECONDS", 60.0)
+    receive: Any = tasks.receive_bundle
     bodies = [json.loads(cloud_event(behaviour="emit")) for _ in range(5)]
 
     with overheard(tmp_path) as heard:
-        receive(bodies, context="probe")
+        receive(bodies, queue="probe")
 
     expected = [
         *("BEGIN", "SET", "INSERT received"),

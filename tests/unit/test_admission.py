@@ -12,7 +12,7 @@ from kombu import Message
 
 from microworkflows import inbox
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.worker import consumer, serializer, tasks
+from microworkflows.worker import admission, serializer, tasks
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/tills", "type": "tills.closed.v1", "data": {"till": 7}}
 
@@ -33,11 +33,11 @@ def _message(body: Any, *, content_type: str = "application/cloudevents+json", *
 def test_cloudevent_becomes_a_call_of_the_receiving_task_for_this_context(content_type: str) -> None:
     message = _message(EVENT, content_type=content_type)
 
-    consumer._admit(message, context="desk")
+    admission.admit(message, queue="desk")
 
     call = message.payload
     assert call["task"] == "microworkflows.receive"
-    assert call["kwargs"] == {"context": "desk", "attempt": None}
+    assert call["kwargs"] == {"queue": "desk", "attempt": None}
     assert call["args"][0]["data"] == {"till": 7}
     assert call["id"] == f"desk:{call['args'][0]['id']}"
     assert call["shadow"] == "tills.closed.v1"
@@ -48,7 +48,7 @@ def test_last_delivery_is_told_to_the_task(deliveries: int | None, last: bool) -
     headers: dict[str, Any] = {} if deliveries is None else {"x-delivery-count": deliveries}
     message = _message(EVENT, **headers)
 
-    consumer._admit(message, context="desk")
+    admission.admit(message, queue="desk")
 
     assert message.payload["kwargs"].get("last_delivery", False) is last
 
@@ -65,7 +65,7 @@ def test_last_delivery_is_told_to_the_task(deliveries: int | None, last: bool) -
 )
 def test_anything_else_is_refused(message: Message, reason: str) -> None:
     with pytest.raises(InvalidCloudEventError, match=reason):
-        consumer._admit(message, context="desk")
+        admission.admit(message, queue="desk")
 
 
 def test_serializer_is_known_to_kombu_under_the_content_type() -> None:
@@ -86,7 +86,7 @@ def test_task_waits_for_the_database_and_acks_nothing_meanwhile(monkeypatch: pyt
     monkeypatch.setattr(tasks, "time", SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
 
-    tasks.receive(EVENT, context="desk")
+    tasks.receive(EVENT, queue="desk")
 
     assert received.call_count == 3
     assert waits == [0.5, 1.0]
@@ -101,7 +101,7 @@ def test_task_gives_its_message_back_when_the_worker_stops_and_the_database_is_a
     tasks._tell_the_pool()
 
     with pytest.raises(Reject) as given_back:
-        tasks.receive(EVENT, context="desk")
+        tasks.receive(EVENT, queue="desk")
 
     assert vars(given_back.value)["requeue"] is True
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microworkflows import tracing
+from microworkflows import traceparent
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.errors import InvalidCloudEventError
 
@@ -23,7 +23,7 @@ def test_every_attribute_survives_the_wire() -> None:
             time=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
             correlation_id="order-9",
             causation_id=str(UUID(int=4)),
-            traceparent=tracing.new_traceparent(),
+            traceparent=traceparent.new(),
         ),
         data={"order_id": "9", "name": "Zoë ☕"},
     )
@@ -61,7 +61,7 @@ def test_event_of_a_foreign_producer_needs_only_what_the_standard_requires() -> 
     assert event.meta.id == uuid5(NAMESPACE_URL, "/tills/7#1")
     assert event.meta.correlation_id == str(event.meta.id)
     assert event.meta.causation_id is None
-    assert tracing.is_traceparent(event.meta.traceparent)
+    assert traceparent.is_valid(event.meta.traceparent)
 
 
 def test_time_with_an_offset_becomes_utc() -> None:

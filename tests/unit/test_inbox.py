@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from microworkflows import DomainEvent, PermanentError, handling, inbox, microworkflow
+from microworkflows import DomainEvent, PermanentError, failures, handling, inbox, microworkflow
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import store
@@ -206,7 +206,7 @@ def test_event_that_nobody_of_the_context_listens_to_is_parked_not_dropped(
 ) -> None:
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
 
-    inbox.receive(OutboxEvent.objects.get().body, context="archive")
+    inbox.receive(OutboxEvent.objects.get().body, queue="archive")
 
     (row,) = flow.parked
     assert (row.msg_id, row.label, row.context) == (f"archive:{meta.id}", "archive", "archive")
@@ -217,7 +217,7 @@ def test_message_parked_before_its_microworkflow_existed_is_received_anew_when_r
     post: SimpleNamespace, flow: Flow
 ) -> None:
     flow.record(post.LetterWritten(letter_id=uuid4()))
-    inbox.receive(OutboxEvent.objects.get().body, context="archive")
+    inbox.receive(OutboxEvent.objects.get().body, queue="archive")
     InboxEvent.objects.parked().replay()
     (message,) = store.due_retries("archive", limit=10, now=timezone.now())
 
@@ -246,7 +246,7 @@ def test_redelivered_message_is_leased_and_due_again_if_nothing_comes_of_it(
 
 def test_what_is_no_cloudevent_is_left_to_the_dead_letters(post: SimpleNamespace) -> None:
     with pytest.raises(InvalidCloudEventError):
-        inbox.receive({"hello": "world"}, context="desk")
+        inbox.receive({"hello": "world"}, queue="desk")
 
     assert not InboxEvent.objects.exists()
 
@@ -260,9 +260,9 @@ def test_failure_that_cannot_be_kept_reaches_the_worker_which_must_not_ack(
     with (
         mock.patch.object(handling, "handle", side_effect=gone),
         mock.patch.object(transaction, "atomic", side_effect=gone),
-        pytest.raises(inbox.DATABASE_DOWN),
+        pytest.raises(failures.DATABASE_DOWN),
     ):
-        inbox.receive(OutboxEvent.objects.get().body, context="desk")
+        inbox.receive(OutboxEvent.objects.get().body, queue="desk")
 
 
 def test_late_failure_of_a_message_that_another_worker_handled_changes_nothing(
@@ -282,7 +282,7 @@ def test_hop_takes_two_statements_and_what_the_handler_adds(post: SimpleNamespac
     body = OutboxEvent.objects.get().body
 
     with CaptureQueriesContext(connection) as queries:
-        inbox.receive(body, context="desk")
+        inbox.receive(body, queue="desk")
 
     statements = [query["sql"].split()[0] for query in queries]
     assert [s for s in statements if s not in {"SAVEPOINT", "RELEASE"}] == ["INSERT", "INSERT"]
@@ -290,7 +290,7 @@ def test_hop_takes_two_statements_and_what_the_handler_adds(post: SimpleNamespac
 
 @pytest.mark.parametrize(("attempts", "longest"), [(1, 1), (2, 2), (5, 16), (11, 1024), (60, 3600)])
 def test_delay_doubles_with_each_attempt_has_jitter_and_an_upper_bound(attempts: int, longest: float) -> None:
-    delays = {inbox.retry_delay(attempts).total_seconds() for _ in range(200)}
+    delays = {failures.retry_delay(attempts).total_seconds() for _ in range(200)}
 
     assert longest / 2 <= min(delays) <= max(delays) <= longest
     assert len(delays) > 100
@@ -318,7 +318,7 @@ def test_copies_of_a_waiting_message_do_not_use_its_attempts_up(post: SimpleName
 
     flow.deliver(meta, times=12)
     for _ in range(3):
-        inbox.receive(row.body, context="desk", attempt=1)
+        inbox.receive(row.body, queue="desk", attempt=1)
 
     assert len(post.calls) == 2
     assert [waiting.attempts for waiting in flow.waiting] == [2]
@@ -345,6 +345,6 @@ def test_database_that_takes_no_writes_is_waited_for(
     with (
         mock.patch.object(handling, "handle", side_effect=error),
         mock.patch.object(transaction, "atomic", side_effect=error),
-        pytest.raises(inbox.DATABASE_DOWN),
+        pytest.raises(failures.DATABASE_DOWN),
     ):
-        inbox.receive(OutboxEvent.objects.get().body, context="desk")
+        inbox.receive(OutboxEvent.objects.get().body, queue="desk")

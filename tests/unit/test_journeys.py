@@ -6,13 +6,12 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError, inbox, journeys, microworkflow
+from microworkflows import DomainEvent, PermanentError, inbox, journeys, microworkflow, traceparent
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.ids import uuid7
 from microworkflows.journeys import DeliveryStatus, RelayStatus
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
-from microworkflows.tracing import new_traceparent
 
 pytestmark = pytest.mark.django_db
 
@@ -179,7 +178,7 @@ def test_event_that_the_broker_refused_tells_why(post: SimpleNamespace, flow: Fl
 def test_message_parked_by_a_context_that_does_not_listen_is_shown(post: SimpleNamespace, flow: Flow) -> None:
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
-    inbox.receive(OutboxEvent.objects.get(pk=meta.id).body, context="archive")
+    inbox.receive(OutboxEvent.objects.get(pk=meta.id).body, queue="archive")
 
     written = journeys.journey(meta.correlation_id).steps[0]
 
@@ -199,9 +198,9 @@ def test_event_of_another_service_is_part_of_the_journey_of_what_it_caused(
         time=timezone.now(),
         correlation_id="letter-2",
         causation_id=None,
-        traceparent=new_traceparent(),
+        traceparent=traceparent.new(),
     )
-    inbox.receive(CloudEvent(meta=meta, data={"letter_id": str(uuid4())}).to_dict(), context="desk")
+    inbox.receive(CloudEvent(meta=meta, data={"letter_id": str(uuid4())}).to_dict(), queue="desk")
 
     written, stamped = journeys.journey("letter-2").steps
 

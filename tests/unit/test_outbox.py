@@ -7,7 +7,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from microworkflows import outbox, tracing
+from microworkflows import causes, outbox, traceparent
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
 from microworkflows.models import OutboxEvent
@@ -69,15 +69,15 @@ def test_several_events_are_recorded_in_one_statement_and_in_order(post: SimpleN
 
 @pytest.mark.django_db
 def test_event_inherits_flow_and_trace_from_its_cause(post: SimpleNamespace) -> None:
-    cause = tracing.Cause(
+    cause = causes.Cause(
         event_id="cause-1",
         correlation_id="flow-1",
-        traceparent=tracing.new_traceparent(),
+        traceparent=traceparent.new(),
         workflow="desk.stamp_letter",
         emits=frozenset({"desk.letter_stamped.v1"}),
     )
 
-    with tracing.caused_by(cause):
+    with causes.caused_by(cause):
         meta = outbox.record(post.LetterStamped(letter_id=uuid4()), correlation_id="ignored")
 
     assert (meta.causation_id, meta.correlation_id) == ("cause-1", "flow-1")
@@ -87,16 +87,16 @@ def test_event_inherits_flow_and_trace_from_its_cause(post: SimpleNamespace) -> 
 
 @pytest.mark.django_db
 def test_microworkflow_cannot_record_behind_the_back_of_its_declaration(post: SimpleNamespace) -> None:
-    cause = tracing.Cause(
+    cause = causes.Cause(
         event_id="1",
         correlation_id="1",
-        traceparent=tracing.new_traceparent(),
+        traceparent=traceparent.new(),
         workflow="desk.x",
         emits=frozenset(),
     )
 
     with (
-        tracing.caused_by(cause),
+        causes.caused_by(cause),
         pytest.raises(UndeclaredEventError, match=r"desk.x recorded letters.letter_written.v1"),
     ):
         outbox.record(post.LetterWritten(letter_id=uuid4()))

@@ -43,7 +43,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
         return process
 
     monkeypatch.setattr("microworkflows.worker.relay_process.subprocess.Popen", popen)
-    monkeypatch.setattr("microworkflows.worker.relay_process.topology.feeds", lambda: ["desk"])
+    monkeypatch.setattr("microworkflows.worker.relay_process.topology.queues", lambda: ["desk"])
     return started
 
 

@@ -1,4 +1,4 @@
-"""Django's entry to the cut-over: finds each app's legacy steps at start."""
+"""Django's entry to the cut-over: registers it with the core, and finds each app's legacy steps at start."""
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
@@ -13,6 +13,11 @@ class CutoverConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from microworkflows import conf, flows
         from microworkflows.cutover import checks  # noqa: F401  (registers the system checks)
+        from microworkflows.cutover.conf import CutoverSettings
+        from microworkflows.cutover.guest import Cutover
 
+        conf.add_section(CutoverSettings)
+        flows.register(Cutover())
         autodiscover_modules("legacy")

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 
-from microworkflows import conf, registry
-from microworkflows.cutover import legacy_steps
+from microworkflows import registry
+from microworkflows.cutover import conf, legacy_steps
+from microworkflows.cutover.stamps import MONOLITH
 
 TAG = "microworkflows"
 
@@ -26,6 +27,21 @@ def check_contexts(**kwargs: Any) -> list[CheckMessage]:
         )
         for context in _cutover() or ()
         if not registry.subscriptions(context)
+    ]
+
+
+@register(TAG)
+def check_reserved_names(**kwargs: Any) -> list[CheckMessage]:
+    """E042: a context bears the name of the queue that the monolith's own worker consumes."""
+    return [
+        Error(
+            f"The context {context!r} has the name of the queue that feeds a monolith's own worker during a cut-over: "
+            "its events would be taken for the monolith's.",
+            hint="Give its app another label.",
+            id="microworkflows.E042",
+        )
+        for context in registry.contexts()
+        if context == MONOLITH
     ]
 
 
@@ -50,6 +66,6 @@ def check_legacy_steps(**kwargs: Any) -> list[CheckMessage]:
 
 def _cutover() -> Sequence[str] | None:
     try:
-        return conf.current().cutover
+        return conf.contexts()
     except ImproperlyConfigured:  # which is E001
         return None

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models
 
-from microworkflows import handling
+from microworkflows import failures
 from microworkflows.cutover.legacy_steps import LegacyStep
 from microworkflows.events import DomainEvent
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -204,5 +204,5 @@ def _text(row: Row) -> str:
 def _plain(value: Any) -> Any:
     """Return a leaf as jsonb takes it."""
     if isinstance(value, str):
-        return handling.storable(value)
+        return failures.storable(value)
     return str(value) if isinstance(value, float) and not isfinite(value) else value

@@ -16,7 +16,7 @@ from pathlib import Path
 from django.apps import AppConfig, apps
 from django.db.models import Model
 
-from microworkflows import conf
+from microworkflows.cutover import conf
 
 FOREIGN_KEY, IMPORT = "foreign key", "import"
 
@@ -55,7 +55,7 @@ def own_apps() -> list[str]:
 
     Those that are being cut over; as long as there are none, all that are neither installed packages nor the kit.
     """
-    return list(conf.current().cutover) or [
+    return list(conf.contexts()) or [
         app.label
         for app in apps.get_app_configs()
         if not _INSTALLED & set(Path(app.path).parts) and app.name.partition(".")[0] != _KIT

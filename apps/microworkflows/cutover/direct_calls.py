@@ -1,10 +1,10 @@
 """Before the switch: events are recorded beside the direct calls that still do everything."""
 
-from microworkflows import recording, tracing
+from microworkflows import causes, recording
 from microworkflows.cloudevents import Metadata
+from microworkflows.cutover.stamps import DONE
 from microworkflows.errors import MicroworkflowsError
 from microworkflows.events import DomainEvent
-from microworkflows.stamps import Stamp
 
 
 class RecordedInStepError(MicroworkflowsError):
@@ -22,10 +22,9 @@ def record_done(event: DomainEvent, *, correlation_id: str | None = None) -> Met
         RecordedInStepError: a step calls the code around it by now: what it announces would be done a second time.
         TransactionRequiredError: there is no transaction.
     """
-    if (cause := tracing.cause()) is not None:
+    if (cause := causes.cause()) is not None:
         raise RecordedInStepError(
             f"{event.event_type} is recorded as done by code that {cause.workflow} calls. Delete this call, and let the "
             "legacy step return the event instead."
         )
-    done = Stamp(done=True)
-    return recording.record([event], correlation_id=correlation_id, stamp=lambda _: done)[0].meta
+    return recording.record([event], correlation_id=correlation_id, marking=lambda _: DONE)[0].meta

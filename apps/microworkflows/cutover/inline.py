@@ -1,35 +1,47 @@
 """Inline: the monolith does the steps of a flow that are not live yet, where and when it did the direct calls."""
 
+import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from microworkflows import handling, registry, tracing
+from django.db import router, transaction
+
+from microworkflows import causes, failures, handling, logs, registry
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.cutover import legacy_steps, shadow
-from microworkflows.stamps import BY_MONOLITH, Mode
+from microworkflows.cutover import conf, legacy_steps, shadow, switch
+from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
+from microworkflows.errors import PermanentError
+from microworkflows.inbox import NobodyListensError
+from microworkflows.models import InboxEvent
 from microworkflows.workflows import Microworkflow
 
-Step = Callable[[], list[CloudEvent]]
+logger = logging.getLogger(__name__)
+
+Call = Callable[[], list[CloudEvent]]
 """Does one step when it is called, and returns what that emitted."""
+
+_in_monolith: ContextVar[bool] = ContextVar("microworkflows_in_monolith", default=False)
+"""Whether the monolith is doing a step, so that what follows inline happens in this very transaction."""
+
+
+class ContextMovedError(PermanentError):
+    """The monolith was to do a step of a context that has a database of its own by now."""
 
 
 def steps(event: CloudEvent) -> list[Microworkflow[Any]]:
     """Return the microworkflows that the monolith does for this event, in this flow."""
-    if not event.meta.stamp.entries:
+    stamp = Stamp.parse(event.meta.mark)
+    if not stamp.entries:
         return []
     return [
         workflow
         for workflow in registry.listeners(event.meta.type)
-        if event.meta.stamp.mode(workflow.context) in BY_MONOLITH
+        if stamp.mode(workflow.context) in BY_MONOLITH
     ]
-
-
-def was_followed(event: CloudEvent) -> bool:
-    """Tell whether the monolith recorded the event, and so did its inline steps in the same transaction."""
-    stamp, context = event.meta.stamp, event.meta.type.partition(".")[0]
-    return event.meta.causation_id is None or stamp.mode(context) in BY_MONOLITH
 
 
 def follow(recorded: Sequence[CloudEvent]) -> None:
@@ -38,25 +50,64 @@ def follow(recorded: Sequence[CloudEvent]) -> None:
     What a live microworkflow records is left to the monolith's own worker: its transaction is another service's.
     What a step records by hand is followed at once: a savepoint that it is rolled back to takes both away.
     """
-    cause = tracing.cause()
-    if cause is not None and (not cause.by_monolith or cause.rehearsal is not None):
+    cause = causes.cause()
+    if cause is not None and (not _in_monolith.get() or cause.rehearsal is not None):
         return
-    _do_all(_steps_after(recorded))
+    _do_all(_calls_after(recorded))
+
+
+def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: bool = False) -> None:
+    """Do the steps that the monolith does in this flow, each with all that follows inline in one transaction."""
+    if attempt is None and _was_followed(event):
+        logger.info(
+            "skipped %s: its inline steps were done when it was recorded",
+            event,
+            extra=logs.fields(event.meta, consumer=MONOLITH),
+        )
+        return
+    workflows = steps(event)
+    if not workflows and not registry.listeners(event.meta.type, contexts=conf.contexts()):
+        error = NobodyListensError(
+            f"No microworkflow of the monolith listens to {event.meta.type}. If a newer version of its code does, "
+            "replay this message once that runs."
+        )
+        failures.keep(MONOLITH, event, error)
+    moved = switch.moved() if workflows else {}
+    for workflow in workflows:
+        if (there := moved.get(workflow.context)) is not None:
+            failures.keep(
+                MONOLITH,
+                event,
+                ContextMovedError(
+                    f"In this flow the monolith was to do {workflow.label}, but {workflow.context} works in {there} by "
+                    "now, and what it has here is old. Move it back, replay this message, and move it again."
+                ),
+            )
+            continue
+        try:
+            do(workflow, event, attempt=attempt, last_delivery=last_delivery)
+        except Exception as error:
+            failures.keep(workflow.label, event, error, headers=_headers(workflow, event))
 
 
 def do(
     workflow: Microworkflow[Any], event: CloudEvent, *, attempt: int | None, last_delivery: bool = False
 ) -> None:
-    """Do one step for an event that was delivered, and all that follows from it inline.
+    """Do one step for an event that was delivered, and all that follows from it inline, in one transaction."""
+    first = partial(_do, workflow, event, attempt=attempt, last_delivery=last_delivery)
+    with transaction.atomic(using=router.db_for_write(InboxEvent)):
+        _do_all(deque([first]))
 
-    Inside one transaction, which the caller opens: an exception leaves nothing but rolling it back.
-    """
-    _do_all(deque([partial(_do, workflow, event, attempt=attempt, last_delivery=last_delivery)]))
+
+def _was_followed(event: CloudEvent) -> bool:
+    """Tell whether the monolith recorded the event, and so did its inline steps in the same transaction."""
+    mode = Stamp.parse(event.meta.mark).mode(event.meta.context)
+    return event.meta.causation_id is None or mode in BY_MONOLITH
 
 
-def _do_all(coming: deque[Step]) -> None:
+def _do_all(coming: deque[Call]) -> None:
     while coming:
-        coming.extend(_steps_after(coming.popleft()()))
+        coming.extend(_calls_after(coming.popleft()()))
 
 
 def _do(
@@ -66,18 +117,42 @@ def _do(
     attempt: int | None = None,
     last_delivery: bool = False,
 ) -> list[CloudEvent]:
-    mode = event.meta.stamp.mode(workflow.context)
     legacy = legacy_steps.of(workflow)
     if legacy is None:
         function = None
-    elif mode is Mode.SHADOW:
+    elif _mode(workflow, event) is Mode.SHADOW:
         function = shadow.compared(legacy, event)
     else:
         function = legacy.function
-    return handling.handle(
-        workflow, event, attempt=attempt, last_delivery=last_delivery, mode=mode, function=function
-    )
+    with _as_monolith():
+        return handling.handle(
+            workflow,
+            event,
+            attempt=attempt,
+            last_delivery=last_delivery,
+            function=function,
+            headers=_headers(workflow, event),
+            joins=True,
+        )
 
 
-def _steps_after(recorded: Sequence[CloudEvent]) -> deque[Step]:
+@contextmanager
+def _as_monolith() -> Iterator[None]:
+    token = _in_monolith.set(True)
+    try:
+        yield
+    finally:
+        _in_monolith.reset(token)
+
+
+def _mode(workflow: Microworkflow[Any], event: CloudEvent) -> Mode | None:
+    return Stamp.parse(event.meta.mark).mode(workflow.context)
+
+
+def _headers(workflow: Microworkflow[Any], event: CloudEvent) -> dict[str, str]:
+    """Return what the inbox row keeps, for the journey to tell who did the step."""
+    return {"mode": str(_mode(workflow, event))}
+
+
+def _calls_after(recorded: Sequence[CloudEvent]) -> deque[Call]:
     return deque(partial(_do, workflow, event) for event in recorded for workflow in steps(event))

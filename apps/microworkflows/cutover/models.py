@@ -6,12 +6,13 @@ from django.db import models
 from django.db.models import Q
 
 from microworkflows import ids
-from microworkflows.stamps import Mode
+from microworkflows.cloudevents import context_of
+from microworkflows.cutover.stamps import Mode
 
-_MODES = [(mode.value, mode.value) for mode in (Mode.INLINE, Mode.SHADOW, Mode.LIVE)]
+_MODES = [(mode.value, mode.value) for mode in Mode]
 
 
-def described(mode: str, percent: int | None) -> str:
+def mode_text(mode: str, percent: int | None) -> str:
     """Return a mode for people, such as ``live 10 %``."""
     return f"{mode} {percent} %" if percent else str(mode)
 
@@ -48,7 +49,7 @@ class ContextMode(models.Model):
     @property
     def described(self) -> str:
         """The mode for people, such as ``live 10 %``."""
-        return described(self.mode, self.percent)
+        return mode_text(self.mode, self.percent)
 
 
 class ModeChange(models.Model):
@@ -74,12 +75,12 @@ class ModeChange(models.Model):
     @property
     def from_described(self) -> str:
         """What it was, for people."""
-        return described(self.from_mode, self.from_percent)
+        return mode_text(self.from_mode, self.from_percent)
 
     @property
     def to_described(self) -> str:
         """What it became, for people."""
-        return described(self.to_mode, self.to_percent)
+        return mode_text(self.to_mode, self.to_percent)
 
 
 class ShadowComparison(models.Model):
@@ -123,7 +124,7 @@ class ShadowComparison(models.Model):
     @property
     def context(self) -> str:
         """Label of the context whose microworkflow ran."""
-        return self.workflow.partition(".")[0]
+        return context_of(self.workflow)
 
 
 class WorkerPresence(models.Model):

@@ -10,9 +10,9 @@ from microworkflows.cutover import legacy_steps, queries, switch
 from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison, WorkerPresence
 from microworkflows.cutover.queries import Flows
 from microworkflows.cutover.splitting.steps import AWAY
+from microworkflows.cutover.stamps import MONOLITH, Mode
 from microworkflows.cutover.switch import Setting
 from microworkflows.models import InboxEvent
-from microworkflows.stamps import MONOLITH, Mode
 
 NEWEST = 10_000
 """So many events are searched for flows in flight: this is looked at in a hurry, so it must be quick."""

@@ -10,10 +10,11 @@ from django.db.models import CharField, Count, Exists, F, OuterRef, Q, Value
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Concat
 
-from microworkflows import conf, registry
-from microworkflows.cutover import switch
+from microworkflows import registry
+from microworkflows.cloudevents import MARK
+from microworkflows.cutover import conf, switch
+from microworkflows.cutover.stamps import Mode, Stamp
 from microworkflows.models import CorrelationOf, InboxEvent, OutboxEvent, OutboxQuerySet
-from microworkflows.stamps import ATTRIBUTE, Mode, Stamp
 from microworkflows.workflows import Microworkflow
 
 
@@ -48,7 +49,7 @@ def unsettled(context: str) -> Flows:
     """
     moved = switch.moved()
     # Nor is it in a database of the context's own, where nothing is being cut over.
-    alone = not conf.current().cutover
+    alone = not conf.contexts()
     near = [
         workflow
         for workflow in registry.workflows()
@@ -70,14 +71,14 @@ def _flows(context: str, workflows: "Collection[Microworkflow[Any]]", events: Ou
     stamped = (
         events.annotate(event_id=KeyTextTransform("id", "body"))
         .filter(reduce(or_, map(_not_handled_by, workflows)))
-        .annotate(stamp=KeyTextTransform(ATTRIBUTE, "body"), flow=CorrelationOf(F("body")))
+        .annotate(stamp=KeyTextTransform(MARK, "body"), flow=CorrelationOf(F("body")))
         .order_by()
         .values_list("stamp")
         .annotate(Count("flow", distinct=True))
     )
-    counts = dict.fromkeys(Mode, 0)
-    for stamp, flows in stamped:
-        counts[Stamp.parse(stamp).mode(context)] += flows
+    counts = dict.fromkeys((*Mode, None), 0)
+    for mark, flows in stamped:
+        counts[Stamp.parse(mark).mode(context)] += flows
     return Flows(inline=counts[Mode.INLINE], shadow=counts[Mode.SHADOW], live=counts[Mode.LIVE])
 
 

@@ -18,14 +18,13 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, connections, router, transaction
 from django.utils import timezone
 
-from microworkflows import handling, tracing
+from microworkflows import causes, failures, handling, logs
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import comparing
 from microworkflows.cutover.comparing import Difference, Observation, Seen
 from microworkflows.cutover.legacy_steps import LegacyStep
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent
-from microworkflows.stamps import Mode
 from microworkflows.workflows import Emitted
 
 logger = logging.getLogger(__name__)
@@ -93,7 +92,9 @@ def compared(legacy: LegacyStep, event: CloudEvent) -> Callable[[Any], Emitted]:
             raise
         except Exception as error:
             logger.exception(
-                "%s on %s could not be compared", legacy.workflow.label, handling.described(event)
+                "%s on %s could not be compared",
+                *(legacy.workflow.label, event),
+                extra=logs.fields(event.meta, consumer=legacy.workflow.label),
             )
             with contextlib.suppress(DatabaseError):
                 failed = [{"what": "comparing", "legacy": None, "shadow": _text(error)}]
@@ -121,9 +122,7 @@ def _rehearse(legacy: LegacyStep, event: CloudEvent, before: Observation | Excep
     seen: Seen | Exception
     try:
         with transaction.atomic(using=alias), comparing.written_tables() as tables, _other_databases(alias):
-            with tracing.caused_by(
-                handling.cause(legacy.workflow, event, mode=Mode.SHADOW, rehearsal=rehearsal)
-            ):
+            with causes.caused_by(handling.cause(legacy.workflow, event, rehearsal=rehearsal)):
                 reading = legacy.workflow.on.from_cloud_event(event)
                 rehearsal.extend(legacy.workflow.emitted(legacy.workflow(reading)))
             connection = transaction.get_connection(alias)
@@ -178,7 +177,11 @@ def _keep(
             shadow_microseconds=shadow,
             compared_at=timezone.now(),
         )
-    logger.info("compared %s on %s: %s", step.workflow.label, handling.described(event), outcome)
+    logger.info(
+        "compared %s on %s: %s",
+        *(step.workflow.label, event, outcome),
+        extra=logs.fields(event.meta, consumer=step.workflow.label, outcome=outcome),
+    )
 
 
 def _observed(legacy: LegacyStep, event: CloudEvent) -> Observation | Exception:
@@ -209,7 +212,7 @@ def _judged(legacy: LegacyStep, seen: Seen | Exception, shadow: _Shadow) -> tupl
     """Return the outcome, one of ``ShadowComparison.Outcome``, and the differences."""
     if shadow.refused:
         return "refused", [
-            {"what": "side effect", "legacy": None, "shadow": handling.storable(text)}
+            {"what": "side effect", "legacy": None, "shadow": failures.storable(text)}
             for text in shadow.refused
         ]
     if isinstance(seen, Exception) or isinstance(shadow.seen, Exception):
@@ -223,7 +226,7 @@ def _error(seen: Seen | Exception) -> str | None:
 
 
 def _text(error: Exception) -> str:
-    return handling.storable(f"{type(error).__name__}: {error}")
+    return failures.storable(f"{type(error).__name__}: {error}")
 
 
 def _since(started: int) -> int:
@@ -231,7 +234,7 @@ def _since(started: int) -> int:
 
 
 def _rehearsal() -> _Rehearsal | None:
-    cause = tracing.cause()
+    cause = causes.cause()
     rehearsal = cause.rehearsal if cause else None
     assert rehearsal is None or isinstance(rehearsal, _Rehearsal)
     return rehearsal

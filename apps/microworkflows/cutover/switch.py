@@ -8,13 +8,14 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import conf, registry
-from microworkflows.cutover import legacy_steps
-from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, WorkerPresence, described
+from microworkflows import registry
+from microworkflows.cloudevents import MARK
+from microworkflows.cutover import conf, legacy_steps
+from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, WorkerPresence, mode_text
 from microworkflows.cutover.splitting.steps import AWAY
+from microworkflows.cutover.stamps import Mode, Stamp
 from microworkflows.errors import MicroworkflowsError
 from microworkflows.models import OutboxEvent
-from microworkflows.stamps import ATTRIBUTE, Mode, Stamp
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class Setting:
     """Of a live context: how many of a hundred flows it does, 1 to 100. The others are inline."""
 
     def __str__(self) -> str:
-        return described(self.mode, self.percent)
+        return mode_text(self.mode, self.percent)
 
 
 _LIVE_FOR_ALL = Setting(Mode.LIVE, 100)
@@ -46,7 +47,7 @@ _LIVE_FOR_ALL = Setting(Mode.LIVE, 100)
 def settings() -> dict[str, Setting]:
     """Return the setting of each context that is being cut over, in the order of ``MICROWORKFLOWS["CUTOVER"]``."""
     kept = {row.context: Setting(Mode(row.mode), row.percent) for row in ContextMode.objects.all()}
-    return {context: kept.get(context, Setting()) for context in conf.current().cutover}
+    return {context: kept.get(context, Setting()) for context in conf.contexts()}
 
 
 def stamp(correlation_id: str) -> Stamp:
@@ -73,7 +74,7 @@ def stamp(correlation_id: str) -> Stamp:
 def _begun(correlation_id: str) -> Stamp | None:
     """Return the stamp of the flow's first event; what was recorded beside direct calls says nothing of the flow."""
     bodies = OutboxEvent.objects.of_flow(correlation_id).values_list("body", flat=True)
-    stamps = (Stamp.parse(body.get(ATTRIBUTE)) for body in bodies.iterator(chunk_size=20))
+    stamps = (Stamp.parse(body.get(MARK)) for body in bodies.iterator(chunk_size=20))
     return next((stamp for stamp in stamps if not stamp.done), None)
 
 
@@ -147,7 +148,7 @@ def change(
 
 
 def _locked(context: str) -> ContextMode:
-    known = conf.current().cutover
+    known = conf.contexts()
     if context not in known:
         raise CutoverRefusedError(
             f"{context!r} is not being cut over. MICROWORKFLOWS['CUTOVER'] names: {', '.join(known) or 'nothing'}."
@@ -165,8 +166,6 @@ def _refuse(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
         )
     if wanted.mode is Mode.LIVE:
         _refuse_live(context, wanted, unseen_worker=unseen_worker)
-    elif wanted.mode is Mode.DONE:
-        raise CutoverRefusedError(f"A context is inline, shadow or live; {wanted.mode} is no mode of it.")
     elif wanted.percent is not None:
         raise CutoverRefusedError(f"A percentage goes with live only; {wanted.mode} concerns all flows.")
     if not registry.subscriptions(context):

@@ -1,6 +1,5 @@
-"""The relay's way to the broker: send a batch, and learn of each message whether the broker has it."""
+"""The relay's way to the broker: send a batch, and learn for each message whether the broker has it."""
 
-import select
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,10 +14,10 @@ from kombu import Connection
 from microworkflows import conf, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import BrokerUnavailableError
-from microworkflows.relay import frames
+from microworkflows.relay import amqp_internals, frames
 
 _SENT_AT_ONCE = 64
-"""So many messages at most between two looks at what the broker sent back: it must never wait for us to read."""
+"""Most messages between two looks at what the broker sent back: it must never wait for us to read."""
 
 
 class Message(NamedTuple):
@@ -28,7 +27,7 @@ class Message(NamedTuple):
     routing_key: str
     body: str
     attempt: int | None = None
-    """For a message to be retried: how many attempts failed so far; it travels as a header."""
+    """Attempts that failed so far, for a message to be retried; it travels as a header."""
 
     @property
     def headers(self) -> dict[str, int]:
@@ -38,7 +37,7 @@ class Message(NamedTuple):
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What became of a batch. A message in none of the lists was not confirmed: publish it again."""
+    """The outcome of a batch. A message in none of the lists was not confirmed: publish it again."""
 
     confirmed: list[UUID] = field(default_factory=list)
     unheard: list[UUID] = field(default_factory=list)
@@ -46,7 +45,7 @@ class Outcome:
     refused: dict[UUID, str] = field(default_factory=dict)
     """Not accepted by the broker (nacked), and why."""
     error: BaseException | None = None
-    """What ended the batch early; the publisher must be opened anew."""
+    """The error that ended the batch early; the publisher must be opened anew."""
 
 
 @dataclass(kw_only=True)
@@ -55,9 +54,9 @@ class Batch:
 
     messages: Sequence[Message]
     outcome: Outcome = field(default_factory=Outcome)
-    """What the broker has told of so far."""
+    """The outcomes that the broker has told of so far."""
     unconfirmed: dict[int, UUID] = field(default_factory=dict)
-    """What it has not told of, by delivery tag, in the order in which it was sent."""
+    """The messages that it has not told of, by delivery tag, in the order in which they were sent."""
 
     @property
     def untold(self) -> list[Message]:
@@ -131,7 +130,7 @@ class _AmqpPublisher:
             channel=channel.channel_id,
             exchange=conf.current().exchange,
             content_type=CONTENT_TYPE,
-            frame_max=channel.connection.frame_max,
+            frame_max=amqp_internals.frame_max(channel),
         )
         self._tag = 0
         self._under_way: list[Batch] = []
@@ -139,9 +138,7 @@ class _AmqpPublisher:
         self._error: BaseException | None = None
         self._errors = (*connection.connection_errors, *connection.channel_errors)
         channel.confirm_select()
-        channel.events["basic_ack"].add(self._on_ack)
-        channel.events["basic_nack"].add(self._on_nack)
-        channel.events["basic_return"].add(self._on_return)
+        amqp_internals.on_outcome(channel, ack=self._on_ack, nack=self._on_nack, returned=self._on_return)
 
     def send(self, messages: Sequence[Message]) -> Batch:
         batch = Batch(messages=messages)
@@ -203,13 +200,11 @@ class _AmqpPublisher:
                     headers=message.headers,
                 )
             )
-        connection = self._channel.connection
-        connection.transport.write(b"".join(pieces))
-        connection.bytes_sent += 1  # py-amqp counts writes to know when a heartbeat is due
+        amqp_internals.write(self._channel, b"".join(pieces))
 
     def _read(self) -> None:
         """Read what the broker has sent so far."""
-        while select.select([self._channel.connection.sock], [], [], 0)[0]:
+        while amqp_internals.has_input(self._channel):
             self._connection.drain_events(timeout=conf.current().confirm_timeout)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:

@@ -1,7 +1,6 @@
-"""The relay's view of the database: which messages are due, and what became of those that were published."""
+"""The relay's view of the database: the messages that are due, and the outcome of those that were published."""
 
 import json
-import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,17 +8,13 @@ from uuid import UUID
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Q, TextField
+from django.db.models import TextField
 from django.db.models.functions import Cast
 
-from microworkflows import conf, registry, topology
-from microworkflows.cloudevents import CloudEvent
-from microworkflows.inbox import retry_delay
-from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent
+from microworkflows import conf, failures, flows, topology
+from microworkflows.cloudevents import MARK, CloudEvent
+from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
-from microworkflows.stamps import ATTRIBUTE
-
-logger = logging.getLogger(__name__)
 
 # In SQL, for the relay does this for every event there is: Django would build a statement of 500 parameters each time.
 # "status + 0 = 1" is what the index microworkflows_pending says; its migration tells why.
@@ -87,14 +82,14 @@ def due_events(
 
 
 def mark_events(outcome: Outcome, *, now: datetime) -> None:
-    """Keep what became of published events; what the broker did not tell of stays pending."""
+    """Store the outcome of published events; what the broker did not tell of stays pending."""
     _set_status(outcome.confirmed, OutboxEvent.Status.RELAYED)
     _set_status(outcome.unheard, OutboxEvent.Status.UNHEARD)
     if not outcome.refused:
         return
     for row in OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).filter(pk__in=outcome.refused):
         row.retry += 1
-        row.expires_at = now + retry_delay(row.retry)
+        row.expires_at = now + failures.retry_delay(row.retry)
         row.headers = {**row.headers, "error": outcome.refused[row.pk]}
         row.save(update_fields=["retry", "expires_at", "headers"])
 
@@ -109,7 +104,7 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
         .annotate(text=Cast("body", TextField()))
         .values_list("pk", "text", "retry")
     )
-    return [Message(pk, _feed(context, text), text, attempt) for pk, text, attempt in rows[:limit]]
+    return [Message(pk, _queue(context, text), text, attempt) for pk, text, attempt in rows[:limit]]
 
 
 def mark_retries(outcome: Outcome, *, now: datetime) -> None:
@@ -122,36 +117,19 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
     redelivered = due.filter(pk__in=outcome.confirmed)
     redelivered.exclude(msg_id__contains=".").delete()
-    _park_orphans(redelivered, now=now)
+    failures.park_orphans(redelivered, now=now)
     redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
     failed = [*outcome.refused, *outcome.unheard]
     InboxEvent.objects.filter(pk__in=failed, status=InboxEvent.Status.WAITING).update(
-        expires_at=now + retry_delay(1)
+        expires_at=now + failures.retry_delay(1)
     )
 
 
-def _feed(context: str, text: str) -> str:
-    """Return the queue from which the context's step is done in this flow."""
-    if not conf.current().cutover or f'"{ATTRIBUTE}"' not in text:
+def _queue(context: str, text: str) -> str:
+    """Return the queue that a message goes back to; only where a guest has queues it is read for the flow's mark."""
+    if not flows.router.queues() or f'"{MARK}"' not in text:
         return context
-    return topology.feed(context, CloudEvent.from_json(text).meta.stamp)
-
-
-def _park_orphans(redelivered: InboxQuerySet, *, now: datetime) -> None:
-    """Park what no microworkflow of this name will ever take; one that was renamed has just got the event."""
-    of_a_microworkflow = Q()
-    for workflow in registry.workflows():
-        of_a_microworkflow |= Q(msg_id__startswith=f"{workflow.label}:")
-    for row in redelivered.exclude(of_a_microworkflow):
-        error = (
-            f"LookupError: There is no microworkflow {row.label} any more. The event was delivered once again, to "
-            "those that listen to it now; a replay does the same."
-        )
-        headers = {**(row.headers or {}), "error": error, "traceback": None, "failed_at": now.isoformat()}
-        redelivered.filter(pk=row.pk).update(
-            status=InboxEvent.Status.PARKED, expires_at=now, headers={**headers, "permanent": True}
-        )
-        logger.error("parked %s %s: %s", row.type, row.event_id, error)
+    return topology.queue_for(context, CloudEvent.from_json(text).meta.mark)
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

@@ -11,6 +11,8 @@ from microworkflows import embedded, topology
 from microworkflows.worker import serializer
 from microworkflows.worker.relay_process import RelayProcess
 
+__all__ = ["setup"]
+
 
 def setup(app: Celery) -> None:
     """Make ``app``'s workers run microworkflows; call it once, where the app is made.
@@ -42,12 +44,14 @@ def _configure(sender: Celery, **kwargs: object) -> None:
 
 
 def _declare_queues(instance: Any, **kwargs: object) -> None:
-    """Name the contexts' queues to the worker that starts, beside the project's own; Django is set up by now."""
+    """Name the event queues to the worker that starts, beside the project's own; Django is set up by now."""
     app = instance.app
     own = [
-        queue for queue in app.conf.task_queues or [_default_queue(app)] if queue.name not in topology.feeds()
+        queue
+        for queue in app.conf.task_queues or [_default_queue(app)]
+        if queue.name not in topology.queues()
     ]
-    app.conf.task_queues = [*own, *map(topology.queue, topology.feeds())]
+    app.conf.task_queues = [*own, *map(topology.queue, topology.queues())]
 
 
 def _default_queue(app: Celery) -> Queue:

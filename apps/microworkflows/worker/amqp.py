@@ -1,22 +1,24 @@
-"""How tasks leave: as Celery sends them, unless a shadow run does, which is to cause nothing that cannot be rolled back."""
+"""How tasks leave: as Celery sends them, after the core's guests were told and none of them refused."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from celery.app.amqp import AMQP
 
+from microworkflows import flows
+
 
 class GuardedAMQP(AMQP):
-    """Celery's messages; those of a shadow run are refused."""
+    """Celery's messages; a guest may refuse one, such as that of a shadow run, which is to cause no effect."""
 
-    def _create_task_sender(self) -> Callable[..., Any]:
-        send: Callable[..., Any] = super()._create_task_sender()  # type: ignore[misc]  # the stubs leave it out
+    @cached_property
+    def send_task_message(self) -> Callable[..., Any]:
+        """Return Celery's function that sends a task message, with the guests before it."""
+        send: Callable[..., Any] = super().send_task_message
 
         def guarded(producer: Any, name: str, message: Any, **options: Any) -> Any:
-            # Imported here: this is imported before Django's apps are ready.
-            from microworkflows.cutover.shadow import refuse_in_shadow
-
-            refuse_in_shadow(f"Celery task {name}")
+            flows.before_task(name)
             return send(producer, name, message, **options)
 
         return guarded

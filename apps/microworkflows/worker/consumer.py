@@ -8,30 +8,17 @@ from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
 from celery.worker.consumer import Consumer
-from celery.worker.consumer.delayed_delivery import DelayedDelivery
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection, Message
 from vine import promise
 
 from microworkflows import conf, topology
-from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.models import message_id
-from microworkflows.worker.bundles import Bundler
+from microworkflows.worker import admission, celery_internals
+from microworkflows.worker.bundling import Bundler
+from microworkflows.worker.delayed_delivery import OwnDelayedDelivery
 
 logger = logging.getLogger(__name__)
-
-
-class OwnDelayedDelivery(DelayedDelivery):
-    """Celery's delayed delivery, where it serves a queue of the project's own; it declares 28 queues.
-
-    As the contexts' queues are quorum queues, a worker sends each task with a countdown that way, unless the
-    exchange of the task's queue is a direct one: those wait in the worker.
-    """
-
-    def include_if(self, c: Consumer) -> bool:
-        own = (queue for queue in c.app.amqp.queues.values() if queue.name not in topology.feeds())
-        return super().include_if(c) and any(queue.exchange.type != "direct" for queue in own)
 
 
 class EventConsumer(Consumer):
@@ -58,18 +45,48 @@ class EventConsumer(Consumer):
         self.on_task_request = self._bundler = Bundler(self.controller, self.on_task_request)
         self._prefetch_bundles()
 
-    def _prefetch_bundles(self) -> None:
-        """Have enough before the pool for each process to do a bundle while its next one comes in."""
-        wanted, bundle = 0, conf.current().bundle
-        if (
-            bundle > 1
-            and self.initial_prefetch_count
-            and self.app.amqp.queues.consume_from.keys() & {*topology.feeds()}
-        ):
-            wanted = 2 * bundle
-        if wanted > self.prefetch_multiplier:
-            self.initial_prefetch_count = self.initial_prefetch_count // self.prefetch_multiplier * wanted
-            self.prefetch_multiplier = wanted
+    def connection_for_read(self, heartbeat: float | None = None) -> Connection:
+        """Connect, and declare the topology before anything is consumed; Celery calls it at each reconnect too."""
+        connection = super().connection_for_read(heartbeat=heartbeat)
+        try:
+            with connection.channel() as channel:
+                topology.declare(channel)
+        except PreconditionFailed as error:
+            raise ImproperlyConfigured(
+                f"{error}. A queue or exchange of this name exists with other arguments. Let its messages drain, "
+                "delete it, and start the worker again; or name another exchange in MICROWORKFLOWS['EXCHANGE'], "
+                "or use another vhost."
+            ) from error
+        return connection
+
+    def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
+        """Return Celery's handler of messages, with a door in front of it for event queues."""
+        handle = super().create_task_handler(promise)
+        event_queues = frozenset(topology.queues())
+        self._warn_of_unknown_queues(event_queues)
+
+        def on_message(message: Message) -> None:
+            queue = self._queue_of(message)
+            if queue is None:
+                message.requeue()  # it comes again when the queue is consumed again, here or elsewhere
+                return
+            if queue in event_queues:
+                try:
+                    admission.admit(message, queue=queue)
+                except InvalidCloudEventError as error:
+                    self._dead_letter(message, queue, error)
+                    return
+            handle(message)
+
+        return on_message
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep what Celery would ack: a body that Kombu could not even decompress."""
+        queue = self._queue_of(message)
+        if queue is None or queue in topology.queues():
+            self._dead_letter(message, queue or "its context", exc)
+            return
+        super().on_decode_error(message, exc)
 
     def on_close(self) -> None:
         """Forget what came by a connection that is lost."""
@@ -89,58 +106,23 @@ class EventConsumer(Consumer):
         while self._commands:
             self._commands.popleft()()
 
-    def connection_for_read(self, heartbeat: float | None = None) -> Connection:
-        """Connect, and declare the topology before anything is consumed; Celery calls it at each reconnect too."""
-        connection = super().connection_for_read(heartbeat=heartbeat)
-        try:
-            with connection.channel() as channel:
-                topology.declare(channel)
-        except PreconditionFailed as error:
-            raise ImproperlyConfigured(
-                f"{error}. A queue or exchange of this name exists with other arguments. Let its messages drain, "
-                "delete it, and start the worker again; or name another exchange in MICROWORKFLOWS['EXCHANGE'], "
-                "or use another vhost."
-            ) from error
-        return connection
+    def _prefetch_bundles(self) -> None:
+        """Have enough before the pool for each process to do a bundle while its next one comes in."""
+        bundle = conf.current().bundle
+        consumes_events = not self.app.amqp.queues.consume_from.keys().isdisjoint(topology.queues())
+        wanted = 2 * bundle if bundle > 1 and self.initial_prefetch_count and consumes_events else 0
+        if wanted > self.prefetch_multiplier:
+            self.initial_prefetch_count = self.initial_prefetch_count // self.prefetch_multiplier * wanted
+            self.prefetch_multiplier = wanted
 
-    def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
-        """Return Celery's handler of messages, with a door in front of it for event queues."""
-        handle = super().create_task_handler(promise)
-        contexts = frozenset(topology.feeds())
-        self._warn_of_unknown_queues(contexts)
-
-        def on_message(message: Message) -> None:
-            queue = self._queue_of(message)
-            if queue is None:
-                message.requeue()  # it comes again when the queue is consumed again, here or elsewhere
-                return
-            if queue in contexts:
-                try:
-                    _admit(message, context=queue)
-                except InvalidCloudEventError as error:
-                    self._dead_letter(message, queue, error)
-                    return
-            handle(message)
-
-        return on_message
-
-    def _warn_of_unknown_queues(self, contexts: frozenset[str]) -> None:
+    def _warn_of_unknown_queues(self, event_queues: frozenset[str]) -> None:
         """Celery creates whatever queue ``-Q`` names; a misspelt context would wait there for ever."""
-        known = contexts | {queue.name for queue in self.app.conf.task_queues}
+        known = event_queues | {queue.name for queue in self.app.conf.task_queues}
         for name in sorted(set(self.app.amqp.queues.consume_from) - known):
             logger.warning(
                 "-Q names %r, which is no context (%s): no event comes there",
-                name,
-                ", ".join(sorted(contexts)),
+                *(name, ", ".join(sorted(event_queues))),
             )
-
-    def on_decode_error(self, message: Message, exc: Exception) -> None:
-        """Keep what Celery would ack: a body that Kombu could not even decompress."""
-        queue = self._queue_of(message)
-        if queue is None or queue in topology.feeds():
-            self._dead_letter(message, queue or "its context", exc)
-            return
-        super().on_decode_error(message, exc)
 
     def _queue_of(self, message: Message) -> str | None:
         """Return the queue that a message came from: AMQP tells its consumer, the embedded broker its queue.
@@ -150,40 +132,13 @@ class EventConsumer(Consumer):
         info = message.delivery_info
         if "queue" in info:
             return str(info["queue"])
-        tags: dict[str, str] = self.task_consumer._active_tags  # noqa: SLF001  (Kombu has no public way to ask)
-        return next((queue for queue, tag in tags.items() if tag == info.get("consumer_tag")), None)
+        return celery_internals.queue_of_tag(self.task_consumer, info.get("consumer_tag"))
 
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(
             "dead letter in %s: %s (content type %s, %d bytes)",
             *(topology.dead_letter_name(queue), error, message.content_type, len(message.body or b"")),
+            extra={"context": queue},
+            exc_info=error,
         )
         message.reject_log_error(logger, self.connection_errors)
-
-
-def _admit(message: Message, *, context: str) -> None:
-    """Let a CloudEvent in, as a call of the receiving task for this context.
-
-    Raises:
-        InvalidCloudEventError: it is something else; a message with a ``task`` header could call any task.
-    """
-    if "task" in (message.headers or {}):
-        raise InvalidCloudEventError(
-            "A Celery task was sent to an event queue; send tasks to queues of their own."
-        )
-    if str(message.content_type).partition(";")[0].strip().lower() != CONTENT_TYPE:
-        raise InvalidCloudEventError(
-            f"The content type is {message.content_type!r}; events are {CONTENT_TYPE}."
-        )
-    message.content_type = CONTENT_TYPE
-    if not message.body:
-        raise InvalidCloudEventError("The message is empty.")  # Kombu would decode it to itself
-    try:
-        call: dict[str, Any] = message.decode()
-    except Exception as error:
-        raise InvalidCloudEventError(str(error)) from error
-    call["id"] = message_id(context, call["id"])
-    headers: dict[str, Any] = message.headers or {}
-    call["kwargs"] = {"context": context, "attempt": headers.get(ATTEMPT_HEADER)}
-    if headers.get(topology.DELIVERY_COUNT, 0) >= topology.DELIVERY_LIMIT:
-        call["kwargs"]["last_delivery"] = True

@@ -37,9 +37,9 @@ class RelayProcess(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Start the relay and look each second whether it still runs."""
-        self._contexts = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.feeds()))
+        self._queues = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.queues()))
         self._timer = worker.timer
-        if self._contexts:
+        if self._queues:
             self._spawn()
             self._timer.call_repeatedly(_WATCH_SECONDS, self._watch)
             # Celery stops its steps before the pool that they needed; this comes after the pool.
@@ -67,11 +67,11 @@ class RelayProcess(bootsteps.StartStopStep):
             process.wait()
 
     def _spawn(self) -> None:
-        command = [sys.executable, "-m", "django", "relay", "--parent", str(os.getpid()), *self._contexts]
+        command = [sys.executable, "-m", "django", "relay", "--parent", str(os.getpid()), *self._queues]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, ["", *sys.path]))}
         self._process = subprocess.Popen(command, env=environment, start_new_session=True)  # noqa: S603  (own command)
         self._started_at = time.monotonic()
-        logger.info("relay of %s runs as process %d", ", ".join(self._contexts), self._process.pid)
+        logger.info("relay of %s runs as process %d", ", ".join(self._queues), self._process.pid)
 
     def _watch(self) -> None:
         """Start a relay that ended again: at once, or after ever longer waits if it ends soon each time."""

@@ -1,15 +1,17 @@
-"""How Celery comes to read CloudEvents: Kombu's serializer for their content type makes each one a task message."""
+"""CloudEvents for Celery: Kombu's serializer for their content type makes each one a task message."""
 
 import json
 from typing import Any
 
 from kombu import serialization
 
+from microworkflows import flows
 from microworkflows.cloudevents import CONTENT_TYPE, CloudEvent
+from microworkflows.errors import InvalidCloudEventError
 
 NAME = "cloudevents"
 TASK = "microworkflows.receive"
-TOGETHER = "microworkflows.receive_together"
+BUNDLE_TASK = "microworkflows.receive_bundle"
 
 
 def register() -> None:
@@ -21,9 +23,14 @@ def decode(body: str | bytes) -> dict[str, Any]:
     """Return a task message (Celery's protocol 1) that carries the CloudEvent.
 
     Raises:
-        InvalidCloudEventError: the body is no CloudEvent.
+        InvalidCloudEventError: the body is no CloudEvent, or its flow bears a mark that is none.
     """
     event = CloudEvent.from_json(body)
+    if event.meta.mark is not None:
+        try:
+            flows.router.check(event.meta.mark)
+        except ValueError as error:
+            raise InvalidCloudEventError(str(error)) from error
     return {
         "task": TASK,
         "id": str(event.meta.id),

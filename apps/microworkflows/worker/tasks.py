@@ -1,4 +1,4 @@
-"""The tasks that events come in by: each alone, or those of a context that waited for the same process together."""
+"""The tasks by which events come in: one event, or a bundle of those that waited for the same process."""
 
 import logging
 import mmap
@@ -11,8 +11,8 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
 from django.db import close_old_connections, connections
 
-from microworkflows import inbox
-from microworkflows.worker.serializer import TASK, TOGETHER
+from microworkflows import failures, inbox
+from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
 logger = logging.getLogger(__name__)
 
@@ -56,33 +56,33 @@ _OPTIONS: Any = {
 
 @shared_task(name=TASK, **_OPTIONS)
 def receive(
-    event: dict[str, Any], *, context: str, attempt: int | None = None, last_delivery: bool = False
+    event: dict[str, Any], *, queue: str, attempt: int | None = None, last_delivery: bool = False
 ) -> None:
-    """Receive a CloudEvent into the inbox of a context; acked when that is done.
+    """Receive a CloudEvent that came by a queue into the inbox; acked when that is done.
 
     While the database is out of reach nothing is acked: the message waits here, and with it the queue; a worker that
-    is told to stop gives it back. What fails otherwise than in a microworkflow goes to the context's dead letters.
+    is told to stop gives it back. What fails otherwise than in a microworkflow goes to the queue's dead letters.
     """
     _outlast_the_database(
-        lambda: inbox.receive(event, context=context, attempt=attempt, last_delivery=last_delivery),
+        lambda: inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery),
         doing=f"{event['type']} {event['id']}",
     )
 
 
-@shared_task(name=TOGETHER, **_OPTIONS)
-def receive_together(events: list[dict[str, Any]], *, context: str) -> None:
-    """Receive CloudEvents that waited for the same process; what is said of one holds for each.
+@shared_task(name=BUNDLE_TASK, **_OPTIONS)
+def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
+    """Receive CloudEvents that waited for the same process; each as :func:`receive` does.
 
     What fails otherwise than in a microworkflow sends all of them back: each comes again alone, so that it is found out
     whose fault that was.
     """
-    doing = f"{len(events)} messages to {context}, the first {events[0]['type']} {events[0]['id']}"
+    doing = f"{len(events)} messages to {queue}, the first {events[0]['type']} {events[0]['id']}"
     try:
-        _outlast_the_database(lambda: inbox.receive_together(events, context=context), doing=doing)
+        _outlast_the_database(lambda: inbox.receive_bundle(events, queue=queue), doing=doing)
     except Reject:
         raise
     except Exception as error:
-        logger.exception("could not receive %s together; each comes again alone", doing)
+        logger.exception("could not receive %s in one go; each comes again alone", doing)
         raise Reject(f"{type(error).__name__}: {error}", requeue=True) from error
 
 
@@ -93,7 +93,7 @@ def _outlast_the_database(receive: Callable[[], None], *, doing: str) -> None:
             try:
                 _renew_connections()
                 return receive()
-            except inbox.DATABASE_DOWN as error:
+            except failures.DATABASE_DOWN as error:
                 if _stopping[0]:
                     raise Reject(
                         f"The worker stops and the database is away: {error}", requeue=True

@@ -52,9 +52,9 @@ def test_moved_context_works_in_its_database_and_nowhere_else(source: str, targe
     (event,) = OutboxEvent.objects.pending()
 
     with pytest.raises(OperationalError, match="payments was moved to postgresql://"):
-        inbox.receive(event.body, context="payments")
+        inbox.receive(event.body, queue="payments")
     with on(target):
-        inbox.receive(event.body, context="payments")
+        inbox.receive(event.body, queue="payments")
 
         assert Payment.objects.get(order_id=order.pk).state == "received"
         assert OutboxEvent.objects.pending().count() == 1
@@ -122,7 +122,7 @@ def test_stale_writers_are_told_what_happens(source: str, target: str) -> None:
         "update": lambda: Payment.objects.update(currency="USD"),
         "delete": lambda: Payment.objects.all().delete(),
         "truncate": lambda: shop.execute("TRUNCATE payments_payment"),
-        "receive": lambda: inbox.receive(event.body, context="payments"),
+        "receive": lambda: inbox.receive(event.body, queue="payments"),
         "record": lambda: shop.execute(
             "INSERT INTO published (id, destination, body, added, expires_at, retry, status, headers) VALUES"
             " (gen_random_uuid(), 'payments.payment_received.v1', '{}', now(), now(), 0, 1, '{\"microworkflow\": null}')"
@@ -204,7 +204,7 @@ def test_context_moves_back(source: str, target: str, on: On) -> None:
     (event,) = OutboxEvent.objects.pending()
     shop.relayed()
     with on(target):
-        inbox.receive(event.body, context="payments")
+        inbox.receive(event.body, queue="payments")
         Payment.objects.filter(state="declined").delete()
         shop.relayed()
         now = shop.kept()

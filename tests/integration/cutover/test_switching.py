@@ -14,8 +14,8 @@ from django.db.models import Count
 from inventory.models import StockItem
 from microworkflows import registry
 from microworkflows.cutover import switch
+from microworkflows.cutover.stamps import MONOLITH, Mode
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.stamps import MONOLITH, Mode
 from orders.models import Order, PaymentToken
 from payments.models import Payment
 from shipping.models import Shipment

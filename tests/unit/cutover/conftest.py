@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.models import WorkerPresence
-from microworkflows.stamps import Mode
+from microworkflows.cutover.stamps import Mode
 from microworkflows.testing import flow  # noqa: F401  (a fixture)
 from tests.unit.shop.conftest import draft, shop  # noqa: F401  (fixtures)
 

@@ -14,9 +14,9 @@ from pytest_django import Settings
 
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.models import ModeChange, ShadowComparison, WorkerPresence
+from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
 from microworkflows.models import InboxEvent
-from microworkflows.stamps import Mode
 from microworkflows.testing import Flow
 from orders import operations
 from payments import gateway

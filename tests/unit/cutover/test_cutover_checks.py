@@ -33,19 +33,6 @@ def test_manage_py_check_runs_the_checks(settings: Settings) -> None:
         call_command("check", fail_level="WARNING")
 
 
-def test_e040_contexts_to_be_handed_over_without_the_app_that_does_it(settings: Settings) -> None:
-    assert checks_of_the_kit.check_cutover() == []
-    settings.MICROWORKFLOWS = {"CUTOVER": ["payments"]}
-    assert checks_of_the_kit.check_cutover() == []
-
-    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "microworkflows.cutover"]
-
-    (problem,) = checks_of_the_kit.check_cutover()
-    assert problem.id == "microworkflows.E040"
-    assert problem.hint is not None
-    assert "'microworkflows.cutover'" in problem.hint
-
-
 @pytest.mark.parametrize(
     ("context", "problem"),
     [("billing", "is no label of an installed app"), ("sessions", "has no microworkflow")],
@@ -61,10 +48,10 @@ def test_w041_context_that_is_none(settings: Settings, context: str, problem: st
 
 
 def test_e042_context_called_as_the_monoliths_queue(empty_registry: None) -> None:
-    assert checks_of_the_kit.check_reserved_names() == []
+    assert checks.check_reserved_names() == []
     microworkflow(on=OrderAccepted, context="monolith")(lambda event: None)
 
-    assert _ids(checks_of_the_kit.check_reserved_names()) == ["microworkflows.E042"]
+    assert _ids(checks.check_reserved_names()) == ["microworkflows.E042"]
 
 
 def test_w043_legacy_step_that_never_runs(monolith: None, settings: Settings) -> None:
@@ -82,7 +69,7 @@ def test_unreadable_settings_are_left_to_their_own_check(monolith: None, setting
     legacy_steps.legacy(take_payment)(lambda event: None)
     settings.MICROWORKFLOWS = {"CUTOVER": "payments"}
 
-    found = [*checks.check_contexts(), *checks.check_legacy_steps(), *checks_of_the_kit.check_cutover()]
+    found = [*checks.check_contexts(), *checks.check_legacy_steps()]
 
     assert found == []
     assert _ids(checks_of_the_kit.check_settings()) == ["microworkflows.E001"]

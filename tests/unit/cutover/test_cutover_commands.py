@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from microworkflows.cutover import switch
 from microworkflows.cutover.models import ModeChange, ShadowComparison, WorkerPresence
+from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
-from microworkflows.stamps import Mode
 from tests.unit.cutover.conftest import CONTEXTS, Switch
 
 Output = pytest.CaptureFixture[str]

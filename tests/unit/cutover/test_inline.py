@@ -11,8 +11,8 @@ from inventory.models import Reservation
 from microworkflows import inbox, outbox
 from microworkflows.cutover import direct_calls, legacy_steps
 from microworkflows.cutover.models import ContextMove
+from microworkflows.cutover.stamps import MONOLITH
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.stamps import MONOLITH
 from microworkflows.testing import Flow
 from orders import operations
 from orders.events import OrderAccepted
@@ -271,7 +271,7 @@ def test_event_that_the_code_of_the_monolith_does_not_know_is_parked(
         "causationid": "1",
     }
 
-    inbox.receive(body, context=MONOLITH)
+    inbox.receive(body, queue=MONOLITH)
 
     assert [(row.label, row.type) for row in flow.parked] == [("monolith", "payments.payment_split.v1")]
     assert "No microworkflow of the monolith listens" in str(flow.parked[0].error)

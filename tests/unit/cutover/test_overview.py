@@ -14,10 +14,10 @@ from microworkflows.cutover import overview as of_the_page
 from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison, WorkerPresence
 from microworkflows.cutover.overview import Context, Overview, overview
 from microworkflows.cutover.queries import Flows
+from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.stamps import Mode
 from microworkflows.testing import Flow
 from orders import operations
 from payments import gateway

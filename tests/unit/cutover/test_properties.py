@@ -16,8 +16,8 @@ from microworkflows import inbox, registry, topology
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import legacy_steps
 from microworkflows.cutover.models import ShadowComparison
+from microworkflows.cutover.stamps import Mode, Stamp
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.stamps import Mode
 from orders import operations
 from orders.models import Order, OrderLine
 from payments.models import Payment
@@ -63,9 +63,9 @@ class Broker:
         """Publish what is pending; a relay that crashes has published, but marked nothing."""
         rows = list(OutboxEvent.objects.pending())
         for row in rows:
-            for feed in topology.feeds():
-                if registry.listeners(row.type, contexts=topology.contexts_of(feed)):
-                    self.messages.append((feed, row.body, None))
+            for queue in topology.queues():
+                if registry.listeners(row.type, contexts=topology.contexts_served_by(queue)):
+                    self.messages.append((queue, row.body, None))
         if not crash:
             OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).update(
                 status=OutboxEvent.Status.RELAYED
@@ -74,8 +74,8 @@ class Broker:
     def redeliver(self) -> None:
         """Publish what waits for another attempt."""
         for row in InboxEvent.objects.waiting():
-            feed = topology.feed(row.context, CloudEvent.from_dict(row.body).meta.stamp)
-            self.messages.append((feed, row.body, row.attempts))
+            queue = topology.queue_for(row.context, CloudEvent.from_dict(row.body).meta.mark)
+            self.messages.append((queue, row.body, row.attempts))
 
     def deliver(self, place: int, how: str = "") -> None:
         """Deliver one message; a worker that crashes does not ack it, so it comes again."""
@@ -84,7 +84,7 @@ class Broker:
         feed, body, attempt = self.messages.pop(place % len(self.messages))
         FAILING.append(how == "fails")
         with transaction.atomic():
-            inbox.receive(body, context=feed, attempt=attempt)
+            inbox.receive(body, queue=feed, attempt=attempt)
             transaction.set_rollback(how == "before")
         FAILING.clear()
         if how in ("before", "after"):
@@ -193,7 +193,7 @@ def _each_step_was_done_once(placed: list[tuple[Order, str]]) -> None:
         for event in events:
             done = {row.label for row in InboxEvent.objects.filter(msg_id__endswith=str(event.pk))}
             assert done == {workflow.label for workflow in registry.listeners(event.type)}
-            stamp = CloudEvent.from_dict(event.body).meta.stamp
+            stamp = Stamp.parse(event.body.get("cutover"))
             compared = ShadowComparison.objects.filter(event_id=event.pk).count()
             assert compared == sum(
                 stamp.mode(workflow.context) is Mode.SHADOW for workflow in registry.listeners(event.type)

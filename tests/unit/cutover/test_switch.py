@@ -7,9 +7,9 @@ from django.utils import timezone
 
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, WorkerPresence
+from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, Setting
 from microworkflows.models import OutboxEvent
-from microworkflows.stamps import Mode
 from orders import operations
 from payments.workflows import take_payment
 from tests.unit.cutover.conftest import CONTEXTS, Switch

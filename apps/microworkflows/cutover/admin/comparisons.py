@@ -12,10 +12,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import conf
 from microworkflows.admin import badges, texts
 from microworkflows.admin.journeys import flow_link, journey_link
-from microworkflows.cutover import exporting
+from microworkflows.cutover import conf, exporting
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
 from microworkflows.cutover.models import ShadowComparison
 
@@ -28,7 +27,7 @@ class ContextFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer each context that is being handed over."""
-        return [(context, context) for context in conf.current().cutover]
+        return [(context, context) for context in conf.contexts()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep what is the chosen context's."""

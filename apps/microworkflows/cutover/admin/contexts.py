@@ -24,8 +24,8 @@ from microworkflows.cutover import switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
 from microworkflows.cutover.models import ContextMode, ModeChange
 from microworkflows.cutover.overview import NEWEST, overview
+from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, Setting
-from microworkflows.stamps import Mode
 
 _LAST_CHANGES = 20
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from microworkflows import conf
+from microworkflows.cutover import conf
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -23,7 +23,7 @@ class ReadOnlyAdmin(_ModelAdmin):
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Whether the index shows it: only where contexts are being handed over."""
-        return bool(conf.current().cutover) and super().has_module_permission(request)
+        return bool(conf.contexts()) and super().has_module_permission(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """No row is added by hand."""

@@ -47,7 +47,7 @@ def target_at(url: str, *, source: BaseDatabaseWrapper) -> Iterator[BaseDatabase
         del connections[TARGET]
 
 
-def described(connection: BaseDatabaseWrapper, *, hidden_password: bool = False) -> str:
+def address(connection: BaseDatabaseWrapper, *, hidden_password: bool = False) -> str:
     """Return a database's URL without its password, or with ``***`` in its place."""
     database = connection.settings_dict
     login = database["USER"] + (":***" if hidden_password and database["PASSWORD"] else "")
@@ -93,7 +93,7 @@ def only_mover(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
                 return
         if time.monotonic() > deadline:
             raise SplitError(
-                f"Another split_database is moving {context} from or to {described(connection)}. Let it end, or end it."
+                f"Another split_database is moving {context} from or to {address(connection)}. Let it end, or end it."
             )
         time.sleep(0.1)
 

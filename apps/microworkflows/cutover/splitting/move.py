@@ -16,10 +16,10 @@ from psycopg.sql import SQL, Identifier
 
 from microworkflows.cutover.models import ContextMode, ContextMove
 from microworkflows.cutover.splitting import copying, databases, fence, preflight, tables
-from microworkflows.cutover.splitting.databases import described, execute
+from microworkflows.cutover.splitting.databases import address, execute
 from microworkflows.cutover.splitting.fence import Sign
 from microworkflows.cutover.splitting.progress import Progress
-from microworkflows.cutover.splitting.steps import AGAIN, AWAY, SplitError, Step
+from microworkflows.cutover.splitting.steps import AGAIN, AWAY, MoveStep, SplitError
 from microworkflows.cutover.splitting.tables import Table
 from microworkflows.models import OutboxEvent
 
@@ -49,7 +49,7 @@ class Move:
             preflight.refuse(self.context, preflight.of_context(self.context))
             preflight.refuse(self.context, preflight.of_migrations(self.source))
             noted = self._noted()
-            if noted is not None and noted.step in AWAY - {Step.OPEN}:
+            if noted is not None and noted.step in AWAY - {MoveStep.OPEN}:
                 self.say(
                     f"{self.context} was moved on {noted.changed_at:%d %B %Y, %H:%M %Z}; nothing is to be done."
                 )
@@ -59,7 +59,7 @@ class Move:
             refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
             preflight.refuse(self.context, refused)
             with databases.only_mover(self.target, self.context):
-                self._go_on(Step.PREPARE if noted is None else Step(noted.step))
+                self._go_on(MoveStep.PREPARE if noted is None else MoveStep(noted.step))
 
     def abort(self) -> None:
         """Give up a move before the switch: the context works in the source again, and the target is emptied.
@@ -70,7 +70,7 @@ class Move:
         with databases.only_mover(self.source, self.context):
             noted = self._noted()
             if noted is None:
-                raise SplitError(f"No move of {self.context} is under way in {described(self.source)}.")
+                raise SplitError(f"No move of {self.context} is under way in {address(self.source)}.")
             if noted.step in AWAY:
                 raise SplitError(
                     f"{self.context} works in {noted.target} already, so there is nothing to abort. To go back, move it "
@@ -80,14 +80,12 @@ class Move:
             with transaction.atomic(using=self.source.alias):
                 fence.open_gate(self.source, self.context)
                 noted.delete(using=self.source.alias)
-            self.say(f"The move of {self.context} is given up; it works in {described(self.source)} again.")
+            self.say(f"The move of {self.context} is given up; it works in {address(self.source)} again.")
             self._take_down(self.source, own)
             try:
                 self._empty_target()
             except DatabaseError as error:
-                self.say(
-                    f"{described(self.target)} could not be emptied, create it anew: {str(error).strip()}"
-                )
+                self.say(f"{address(self.target)} could not be emptied, create it anew: {str(error).strip()}")
 
     def drop_source(self) -> None:
         """Empty the context's old tables in the source.
@@ -97,7 +95,7 @@ class Move:
         """
         with databases.only_mover(self.source, self.context):
             noted = self._noted()
-            if noted is None or noted.step not in {Step.MOVED, Step.DROPPED}:
+            if noted is None or noted.step not in {MoveStep.MOVED, MoveStep.DROPPED}:
                 raise SplitError(
                     f"{self.context} has not moved, so its tables here are the ones it works with."
                 )
@@ -105,7 +103,7 @@ class Move:
                 self.target, self.context
             ):
                 raise SplitError(
-                    f"{self.context} does not work in {described(self.target)}. Nothing was dropped."
+                    f"{self.context} does not work in {address(self.target)}. Nothing was dropped."
                 )
             preflight.refuse(self.context, preflight.of_only_copy(self.target, self._own(self.target), noted))
             own = [Identifier(table.name) for table in self._own(self.source) if not table.of_events]
@@ -113,23 +111,23 @@ class Move:
                 with fence.passing(self.source, self.context):
                     execute(self.source, "SELECT set_config('lock_timeout', '5s', true)")
                     execute(self.source, SQL("TRUNCATE {}").format(SQL(", ").join(own)))
-            self._note(Step.DROPPED)
+            self._note(MoveStep.DROPPED)
             self.say(f"The old tables of {self.context} are empty; the fence around them stays.")
 
     # The steps
 
-    def _go_on(self, step: Step) -> None:
+    def _go_on(self, step: MoveStep) -> None:
         steps = {
-            Step.PREPARE: self._prepare,
-            Step.PAUSE: self._pause,
-            Step.DRAIN: self._drain,
-            Step.COPY: self._copy,
-            Step.SWITCH: self._switch,
-            Step.OPEN: self._open,
+            MoveStep.PREPARE: self._prepare,
+            MoveStep.PAUSE: self._pause,
+            MoveStep.DRAIN: self._drain,
+            MoveStep.COPY: self._copy,
+            MoveStep.SWITCH: self._switch,
+            MoveStep.OPEN: self._open,
         }
         paused_at = None
         for following in list(steps)[list(steps).index(step) :]:
-            if following is Step.PAUSE:
+            if following is MoveStep.PAUSE:
                 paused_at = time.monotonic()
             self._note(following)
             self.say(f"{following}: {' '.join((steps[following].__doc__ or '').split())}")
@@ -147,7 +145,7 @@ class Move:
         databases.migrate(self.target, alias=self.source.alias)
         own = self._own(self.source)
         if not preflight.was_left(self.target, self.context):
-            here, there = described(self.target), described(self.source)
+            here, there = address(self.target), address(self.source)
             sign = Sign(
                 text=f"{self.context} does not work in {here} yet: it is being moved here from {there}.",
                 hint="Wait and try again, as the kit's workers do.",
@@ -158,7 +156,7 @@ class Move:
     def _pause(self) -> None:
         """From here on events for it wait, at the broker and in its worker."""
         sign = Sign(
-            text=f"{self.context} is being moved to {described(self.target)}; until it is there, nobody can write its "
+            text=f"{self.context} is being moved to {address(self.target)}; until it is there, nobody can write its "
             "rows.",
             hint="Wait and try again, as the kit's workers do. To give the move up, run split_database with --abort.",
         )
@@ -167,7 +165,7 @@ class Move:
             preflight.refuse(self.context, preflight.of_steps_by_monolith(self.source, self.context))
         except SplitError:
             fence.open_gate(self.source, self.context)
-            self._note(Step.PREPARE)
+            self._note(MoveStep.PREPARE)
             raise
 
     def _drain(self) -> None:
@@ -187,14 +185,14 @@ class Move:
         """Its rows go over and are verified."""
         own = self._own(self.source)
         counts = copying.copy(self.source, self.target, self.context, own, progress=self.progress)
-        self._note(Step.SWITCH, counts=counts)
+        self._note(MoveStep.SWITCH, counts=counts)
         for name, count in counts.items():
             self.say(f"{count:>12}  {name}")
 
     def _switch(self) -> None:
         """The source gives it up, in one transaction."""
         sign = Sign(
-            text=f"{self.context} was moved to {described(self.target)}; its rows here are old.",
+            text=f"{self.context} was moved to {address(self.target)}; its rows here are old.",
             hint="Start this process with the DATABASE_URL of that database.",
         )
         with transaction.atomic(using=self.source.alias):
@@ -202,7 +200,7 @@ class Move:
                 if table.of_events:
                     execute(self.source, table.delete())
             fence.write_on(self.source, self.context, sign)
-            self._note(Step.OPEN)
+            self._note(MoveStep.OPEN)
 
     def _open(self) -> None:
         """The target's fence comes down."""
@@ -212,7 +210,7 @@ class Move:
                 ContextMode.objects.using(self.target.alias).bulk_create(modes, ignore_conflicts=True)
             ContextMove.objects.using(self.target.alias).filter(pk=self.context).delete()
             fence.open_gate(self.target, self.context)
-        self._note(Step.MOVED)
+        self._note(MoveStep.MOVED)
         self._take_down(self.target, self._own(self.target))
 
     # What they share
@@ -227,17 +225,17 @@ class Move:
             SplitError: it is a move to another database.
         """
         noted = ContextMove.objects.using(self.source.alias).filter(pk=self.context).first()
-        if noted is not None and noted.target != described(self.target):
+        if noted is not None and noted.target != address(self.target):
             what = "was moved" if noted.step in AWAY else "is being moved"
             raise SplitError(
-                f"{self.context} {what} to {noted.target}, not to {described(self.target)}. Say --to {noted.target}, "
+                f"{self.context} {what} to {noted.target}, not to {address(self.target)}. Say --to {noted.target}, "
                 "with its password."
             )
         return noted
 
-    def _note(self, step: Step, **more: object) -> None:
+    def _note(self, step: MoveStep, **more: object) -> None:
         now = timezone.now()
-        begun = {"target": described(self.target), "started_at": now}
+        begun = {"target": address(self.target), "started_at": now}
         present = {"step": step.value, "changed_at": now, **more}
         ContextMove.objects.using(self.source.alias).update_or_create(
             pk=self.context, defaults=present, create_defaults={**begun, **present}

@@ -8,11 +8,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from psycopg.sql import SQL, Identifier
 
-from microworkflows import conf, registry
-from microworkflows.cutover import queries, switch
+from microworkflows import registry
+from microworkflows.cutover import conf, queries, switch
 from microworkflows.cutover.models import ContextMode, ContextMove
 from microworkflows.cutover.splitting import databases, fence
-from microworkflows.cutover.splitting.databases import described, rows
+from microworkflows.cutover.splitting.databases import address, rows
 from microworkflows.cutover.splitting.steps import AWAY, SplitError
 from microworkflows.cutover.splitting.tables import (
     Table,
@@ -22,7 +22,7 @@ from microworkflows.cutover.splitting.tables import (
     references,
     unmanaged,
 )
-from microworkflows.stamps import Mode
+from microworkflows.cutover.stamps import Mode
 
 _FILLED_BY_DJANGO = {"django_migrations", "django_content_type", "auth_permission", "django_site"}
 
@@ -52,14 +52,14 @@ def of_migrations(source: BaseDatabaseWrapper) -> Iterator[str]:
     executor = MigrationExecutor(source)
     if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
         names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in plan)
-        yield f"Migrations are not applied in {described(source)}: {names}. Run manage.py migrate."
+        yield f"Migrations are not applied in {address(source)}: {names}. Run manage.py migrate."
 
 
 def of_source(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
     """Yield why the context cannot leave this database as it is."""
     if fence.is_closed(source, context):
         yield (
-            f"{described(source)} is not the database that {context} works in: it was moved away, or is just being "
+            f"{address(source)} is not the database that {context} works in: it was moved away, or is just being "
             "moved here. Set DATABASE_URL to the one that it works in."
         )
     yield from of_steps_by_monolith(source, context)
@@ -91,13 +91,13 @@ def of_target(
     try:
         target.ensure_connection()
     except DatabaseError as error:
-        yield f"{described(target)} cannot be reached: {str(error).strip()}"
+        yield f"{address(target)} cannot be reached: {str(error).strip()}"
         return
     if databases.are_the_same(source, target):
-        yield f"{described(target)} is the database that {context} is in. Name another one with --to."
+        yield f"{address(target)} is the database that {context} is in. Name another one with --to."
     elif not resumed and not was_left(target, context) and (tables := _filled(target)):
         yield (
-            f"{described(target)} is not empty: there are rows in {', '.join(tables)}. Create a new database for {context}; "
+            f"{address(target)} is not empty: there are rows in {', '.join(tables)}. Create a new database for {context}; "
             "its tables are made by this command."
         )
 
@@ -107,11 +107,11 @@ def of_prepared_target(target: BaseDatabaseWrapper, context: str, tables: Sequen
     for table in tables:
         if columns_of(target, table.name) != table.columns:
             yield (
-                f"{table.name} has other columns in {described(target)}. Does one of the two databases have changes "
+                f"{table.name} has other columns in {address(target)}. Does one of the two databases have changes "
                 "that no migration made?"
             )
         elif table.of_events and not was_left(target, context) and count(target, table):
-            yield f"{context} has worked in {described(target)} already. End its worker there, and create it anew."
+            yield f"{context} has worked in {address(target)} already. End its worker there, and create it anew."
     yield from _of_references(target, context)
 
 
@@ -121,7 +121,7 @@ def of_only_copy(target: BaseDatabaseWrapper, tables: Sequence[Table], move: Con
     for name, number in move.counts.items():
         if number and (name not in there or not count(target, there[name])):
             yield (
-                f"{name} is empty in {described(target)}, though {number} rows were moved there. Is it the database "
+                f"{name} is empty in {address(target)}, though {number} rows were moved there. Is it the database "
                 "that the context works in? Nothing was dropped."
             )
 
@@ -135,7 +135,7 @@ def was_left(target: BaseDatabaseWrapper, context: str) -> bool:
 
 
 def _of_mode(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
-    if context not in conf.current().cutover:
+    if context not in conf.contexts():
         return
     setting = switch.settings()[context]
     if setting != switch.Setting(Mode.LIVE, 100):
@@ -174,7 +174,7 @@ def _of_references(connection: BaseDatabaseWrapper, context: str) -> Iterator[st
     for name, referring, referred in references(connection):
         if (referring in own) != (referred in own):
             yield (
-                f"{described(connection)} has the foreign key {name} from {referring} to {referred}, across the border "
+                f"{address(connection)} has the foreign key {name} from {referring} to {referred}, across the border "
                 f"of {context}. Drop it by a migration."
             )
 

@@ -12,7 +12,7 @@ class SplitError(MicroworkflowsError):
 AGAIN = "Run the same command again to go on, or with --abort to give the move up."
 
 
-class Step(StrEnum):
+class MoveStep(StrEnum):
     """How far a move is."""
 
     PREPARE = "prepare"
@@ -33,5 +33,5 @@ class Step(StrEnum):
     """As moved, and the old tables are empty."""
 
 
-AWAY = frozenset({Step.OPEN, Step.MOVED, Step.DROPPED})
+AWAY = frozenset({MoveStep.OPEN, MoveStep.MOVED, MoveStep.DROPPED})
 """From here on the context belongs to the target, and there is no aborting, only moving back."""

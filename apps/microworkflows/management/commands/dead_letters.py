@@ -1,4 +1,4 @@
-"""``manage.py dead_letters``: what a context's worker could not read, kept by the broker."""
+"""``manage.py dead_letters``: the messages that a context's worker could not read, kept by the broker."""
 
 from typing import Any
 
@@ -27,17 +27,17 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, contexts: list[str], show: bool, requeue: bool, drop: bool, **options: Any
     ) -> None:
-        unknown = sorted(set(contexts) - set(topology.feeds()))
+        unknown = sorted(set(contexts) - set(topology.queues()))
         if unknown:
             raise CommandError(
-                f"No such context: {', '.join(unknown)}. Installed are: {', '.join(topology.feeds())}."
+                f"No such context: {', '.join(unknown)}. Installed are: {', '.join(topology.queues())}."
             )
         with current_app.connection_for_write() as connection:
             connection.transport_options = {**(connection.transport_options or {}), "confirm_publish": True}
             channel: Any = connection.channel()
             topology.declare(channel)
-            for context in contexts or topology.feeds():
-                queue = topology.dead_letter_name(context)
+            for name in contexts or topology.queues():
+                queue = topology.dead_letter_name(name)
                 count: int = channel.queue_declare(queue, passive=True).message_count
                 self.stdout.write(f"{count:>8}  {queue}")
                 # All at once: what is given back, or is dead again, must not be met again. Not by Queue.get(), which
@@ -48,7 +48,7 @@ class Command(BaseCommand):
                         self._print(message)
                         continue
                     if requeue:
-                        self._bring_back(message, channel, context)
+                        self._bring_back(message, channel, name)
                     message.ack()
 
     def _print(self, message: Message) -> None:
@@ -57,7 +57,7 @@ class Command(BaseCommand):
         self.stdout.write(f"          {message.content_type}: {body[:_LONGEST_BODY]}")
         message.requeue()
 
-    def _bring_back(self, message: Message, channel: Any, context: str) -> None:
+    def _bring_back(self, message: Message, channel: Any, queue: str) -> None:
         """Publish it as it came, whatever it is, and wait for the broker's confirm."""
         headers = {name: value for name, value in message.headers.items() if name != topology.DELIVERY_COUNT}
         if not message.errors:
@@ -72,11 +72,11 @@ class Command(BaseCommand):
                     properties={"delivery_mode": 2},
                 ),
                 exchange=topology.exchange().name,
-                routing_key=context,
+                routing_key=queue,
                 mandatory=True,
             )
         except MessageNacked:
             raise CommandError(
-                f"The queue {context!r} does not take the message back (is it full?). It stays in "
-                f"{topology.dead_letter_name(context)!r}; try again later."
+                f"The queue {queue!r} does not take the message back (is it full?). It stays in "
+                f"{topology.dead_letter_name(queue)!r}; try again later."
             ) from None

@@ -15,10 +15,10 @@ from django.utils.timezone import localtime
 from microworkflows.cutover import switch
 from microworkflows.cutover.models import ModeChange
 from microworkflows.cutover.overview import Context, Failures, Shadow, Worker, overview
+from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError
-from microworkflows.stamps import Mode
 
-_MODES = [Mode.INLINE.value, Mode.SHADOW.value, Mode.LIVE.value]
+_MODES = [mode.value for mode in Mode]
 
 
 class Command(BaseCommand):

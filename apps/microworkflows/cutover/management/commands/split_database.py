@@ -76,7 +76,7 @@ class Command(BaseCommand):
                     move.drop_source()
                 else:
                     move.run()
-                    self._say_what_to_do(context, databases.described(target, hidden_password=True))
+                    self._say_what_to_do(context, databases.address(target, hidden_password=True))
         except MicroworkflowsError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, psycopg.Error) as error:

@@ -1,7 +1,7 @@
 """The stamp: which contexts' steps the monolith does in one flow, decided when it begins and inherited by each event.
 
-It travels as the CloudEvents extension attribute ``cutover``, such as ``inventory=inline payments=shadow``. A context
-that it does not name is live. No stamp at all: every context is, as it is once the monolith is gone.
+It travels as the flow's mark, such as ``inventory=inline payments=shadow``. A context that it does not name is live. No
+mark at all: every context is, as it is once the monolith is gone.
 """
 
 import re
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-ATTRIBUTE = "cutover"
-"""Name of the extension attribute (CloudEvents 1.0: lower-case letters and digits)."""
+from microworkflows.cloudevents import MARK
 
 MONOLITH = "monolith"
-"""Name of the queue that feeds the monolith's own worker; no context may be called so."""
+"""Name of the queue that the monolith's own worker consumes; no context may be called so."""
 
-_DONE = "done"
+DONE = "done"
+"""The mark of a flow of which nothing is left to do: the code that recorded its event did everything."""
+
 _ENTRY = re.compile(r"([a-z_][a-z0-9_]*)=(inline|shadow)")
 
 
@@ -29,8 +30,6 @@ class Mode(StrEnum):
     """The monolith, as inline; the new microworkflow runs too, is compared and rolled back."""
     LIVE = "live"
     """The context's own worker."""
-    DONE = "done"
-    """Nobody: the code that recorded the event did everything that follows from it."""
 
 
 BY_MONOLITH = frozenset({Mode.INLINE, Mode.SHADOW})
@@ -39,7 +38,7 @@ BY_MONOLITH = frozenset({Mode.INLINE, Mode.SHADOW})
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a flow was stamped with when it began."""
+    """The decision that was taken for a flow when it began."""
 
     entries: tuple[tuple[str, Mode], ...] = ()
     """The contexts whose steps the monolith does, sorted, each with its mode."""
@@ -52,25 +51,20 @@ class Stamp:
         return Stamp(tuple(sorted(modes.items())))
 
     @staticmethod
-    def parse(text: str | None) -> "Stamp":
-        """Read the attribute's value; None, which stands for its absence, is :data:`UNSTAMPED`.
+    def parse(mark: str | None) -> "Stamp":
+        """Read a flow's mark; None, which stands for its absence, is :data:`UNSTAMPED`.
 
         Raises:
             ValueError: it is no stamp. Whoever acted on it could do a step twice, or not at all.
         """
-        return UNSTAMPED if text is None else _parse(text)
+        return UNSTAMPED if mark is None else _parse(mark)
 
-    def mode(self, context: str) -> Mode:
-        """Return who does the steps of a context in this flow."""
-        return Mode.DONE if self.done else dict(self.entries).get(context, Mode.LIVE)
+    def mode(self, context: str) -> Mode | None:
+        """Return who does the steps of a context in this flow; None: nobody, for they are done."""
+        return None if self.done else dict(self.entries).get(context, Mode.LIVE)
 
     def __str__(self) -> str:
-        if self.done:
-            return _DONE
-        return " ".join(f"{context}={mode}" for context, mode in self.entries)
-
-    def __bool__(self) -> bool:
-        return self.done or bool(self.entries)
+        return DONE if self.done else " ".join(f"{context}={mode}" for context, mode in self.entries)
 
 
 UNSTAMPED = Stamp()
@@ -78,13 +72,11 @@ UNSTAMPED = Stamp()
 
 
 @lru_cache(maxsize=256)
-def _parse(text: str) -> Stamp:
-    if text == _DONE:
+def _parse(mark: str) -> Stamp:
+    if mark == DONE:
         return Stamp(done=True)
-    entries = [_ENTRY.fullmatch(part) for part in text.split(" ")]
+    entries = [_ENTRY.fullmatch(part) for part in mark.split(" ")]
     modes = {entry[1]: Mode(entry[2]) for entry in entries if entry is not None}
     if len(modes) != len(entries):
-        raise ValueError(
-            f"{ATTRIBUTE} is {text!r}; write context=inline or context=shadow, with spaces between."
-        )
+        raise ValueError(f"{MARK} is {mark!r}; write context=inline or context=shadow, with spaces between.")
     return Stamp.of(modes)

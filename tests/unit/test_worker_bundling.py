@@ -16,8 +16,8 @@ from pytest_django import Settings
 
 from microworkflows import inbox
 from microworkflows.worker import tasks
-from microworkflows.worker.bundles import Bundler
-from microworkflows.worker.serializer import TASK, TOGETHER
+from microworkflows.worker.bundling import Bundler
+from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
 
 class Worker:
@@ -36,7 +36,7 @@ class Worker:
 
     def _apply(self, target: object, args: tuple[Any, ...], **callbacks: Any) -> mock.Mock:
         name, _, _, (call, _, _), _, _ = args
-        events = call[0] if name == TOGETHER else [call[0]]
+        events = call[0] if name == BUNDLE_TASK else [call[0]]
         self.calls.append((name, [event["id"] for event in events]))
         self.callbacks.append(callbacks)
         return mock.Mock()
@@ -67,7 +67,7 @@ app = Celery(set_as_current=False)
 def message(
     id_: str,
     *,
-    context: str = "desk",
+    queue: str = "desk",
     attempt: int | None = None,
     redelivered: bool = False,
     **kwargs: Any,
@@ -79,7 +79,7 @@ def message(
         app=app,
         task=tasks.receive,
         headers={"id": id_, "task": TASK},
-        body=([{"id": id_}], {"context": context, "attempt": attempt, **kwargs}, {}),
+        body=([{"id": id_}], {"queue": queue, "attempt": attempt, **kwargs}, {}),
         decoded=True,
         on_ack=mock.Mock(),
         on_reject=mock.Mock(),
@@ -100,7 +100,7 @@ def test_what_waited_meanwhile_goes_to_the_process_that_becomes_free_together() 
 
     worker.finish()
 
-    assert worker.calls == [(TASK, ["a"]), (TOGETHER, ["b", "c", "d"])]
+    assert worker.calls == [(TASK, ["a"]), (BUNDLE_TASK, ["b", "c", "d"])]
 
 
 def test_each_process_has_its_share() -> None:
@@ -110,7 +110,7 @@ def test_each_process_has_its_share() -> None:
     worker.finish(0)
     worker.finish(1)
 
-    assert worker.calls[2:] == [(TOGETHER, ["c", "d", "e"]), (TOGETHER, ["f", "g"])]
+    assert worker.calls[2:] == [(BUNDLE_TASK, ["c", "d", "e"]), (BUNDLE_TASK, ["f", "g"])]
 
 
 def test_bundle_is_no_larger_than_the_setting_says(settings: Settings) -> None:
@@ -121,28 +121,29 @@ def test_bundle_is_no_larger_than_the_setting_says(settings: Settings) -> None:
     for number in range(3):
         worker.finish(number)
 
-    assert worker.calls == [(TASK, ["a"]), (TOGETHER, ["b", "c"]), (TOGETHER, ["d", "e"])]
+    assert worker.calls == [(TASK, ["a"]), (BUNDLE_TASK, ["b", "c"]), (BUNDLE_TASK, ["d", "e"])]
 
 
 def test_bundle_holds_messages_of_one_context_and_nobody_is_passed_over() -> None:
     worker = Worker(1)
     worker.come("a")
-    worker.come("b", context="archive")
+    worker.come("b", queue="archive")
     worker.come("c")
-    worker.come("d", context="archive")
+    worker.come("d", queue="archive")
 
     worker.finish(0)
     worker.finish(1)
 
-    assert worker.calls[1:] == [(TOGETHER, ["b", "d"]), (TASK, ["c"])]
+    assert worker.calls[1:] == [(BUNDLE_TASK, ["b", "d"]), (TASK, ["c"])]
 
 
 @pytest.mark.parametrize(
     "fields",
-    [{"redelivered": True}, {"attempt": 2}, {"last_delivery": True}, {"context": "monolith"}],
+    [{"redelivered": True}, {"attempt": 2}, {"last_delivery": True}, {"queue": "monolith"}],
     ids=lambda fields: next(iter(fields)),
 )
-def test_message_that_may_do_harm_to_others_goes_alone(fields: dict[str, Any]) -> None:
+def test_message_that_may_do_harm_to_others_goes_alone(settings: Settings, fields: dict[str, Any]) -> None:
+    settings.MICROWORKFLOWS = {"CUTOVER": ["desk"]}
     worker = Worker(1)
     worker.come("a")
     worker.come("b", "c", **fields)
@@ -223,7 +224,7 @@ def test_message_that_was_revoked_while_it_waited_is_left_out(monkeypatch: pytes
 
     worker.finish(0)
 
-    assert worker.calls[1] == (TOGETHER, ["b", "d"])
+    assert worker.calls[1] == (BUNDLE_TASK, ["b", "d"])
 
 
 def test_callback_that_raises_keeps_no_other_message_from_its_ack() -> None:
@@ -247,18 +248,18 @@ def test_connection_that_is_lost_takes_along_what_waited_and_no_turn() -> None:
     worker.come("d", "e", "f")  # the semaphore is new, so the first of them finds a process free
     worker.finish(1)
 
-    assert worker.calls == [(TASK, ["a"]), (TASK, ["d"]), (TOGETHER, ["e", "f"])]
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["d"]), (BUNDLE_TASK, ["e", "f"])]
 
 
 def test_error_that_nobody_foresaw_sends_all_back_to_come_again_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(inbox, "receive_together", mock.Mock(side_effect=TypeError("a bug")))
+    monkeypatch.setattr(inbox, "receive_bundle", mock.Mock(side_effect=TypeError("a bug")))
     monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
-    receive: Any = tasks.receive_together
+    receive: Any = tasks.receive_bundle
 
     with pytest.raises(Reject) as rejected:
-        receive([{"id": "a", "type": "x.y.v1"}, {"id": "b", "type": "x.y.v1"}], context="desk")
+        receive([{"id": "a", "type": "x.y.v1"}, {"id": "b", "type": "x.y.v1"}], queue="desk")
 
     assert cast("Any", rejected.value).requeue
     assert "2 messages to desk, the first x.y.v1 a" in caplog.text

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, OperationalError, connection, transaction
 from pytest_django import Settings
 
-from microworkflows import PermanentError, inbox, microworkflow, together
+from microworkflows import PermanentError, bundling, inbox, microworkflow
 from microworkflows.models import InboxEvent, OutboxEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,7 +20,7 @@ HANDLED, WAITING, PARKED = InboxEvent.Status.HANDLED, InboxEvent.Status.WAITING,
 @pytest.fixture(autouse=True)
 def slowly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a transaction take its time: a busy machine is to change nothing here."""
-    monkeypatch.setattr(together, "_LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(bundling, "_LONGEST_SECONDS", 60.0)
 
 
 def letters(*numbers: int) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ def transactions(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 def test_deliveries_that_wait_together_share_a_transaction(
     post: SimpleNamespace, transactions: list[None]
 ) -> None:
-    inbox.receive_together(letters(1, 2, 3), context="desk")
+    inbox.receive_bundle(letters(1, 2, 3), queue="desk")
 
     assert stamped(post) == [1, 2, 3]
     assert statuses() == {1: HANDLED, 2: HANDLED, 3: HANDLED}
@@ -72,16 +72,16 @@ def test_deliveries_that_wait_together_share_a_transaction(
 def test_what_is_emitted_bears_the_event_that_caused_it(post: SimpleNamespace) -> None:
     first, second = letters(1, 2)
 
-    inbox.receive_together([first, second], context="desk")
+    inbox.receive_bundle([first, second], queue="desk")
 
     emitted = [(row.causation_id, row.body["data"]["letter_id"]) for row in OutboxEvent.objects.pending()]
     assert emitted == [(each["id"], each["data"]["letter_id"]) for each in (first, second)]
 
 
 def test_duplicate_among_them_is_skipped(post: SimpleNamespace) -> None:
-    inbox.receive_together(letters(2), context="desk")
+    inbox.receive_bundle(letters(2), queue="desk")
 
-    inbox.receive_together(letters(1, 2, 3, 3), context="desk")
+    inbox.receive_bundle(letters(1, 2, 3, 3), queue="desk")
 
     assert stamped(post) == [2, 1, 3]
     assert OutboxEvent.objects.count() == 3
@@ -94,7 +94,7 @@ def test_failure_takes_back_its_own_writes_and_leaves_the_others(post: SimpleNam
         if event.letter_id.int == 2:
             raise ValueError("too heavy")
 
-    inbox.receive_together(letters(1, 2, 3, 4), context="weighing")
+    inbox.receive_bundle(letters(1, 2, 3, 4), queue="weighing")
 
     assert statuses() == {1: HANDLED, 2: WAITING, 3: HANDLED, 4: HANDLED}
     assert sorted(Group.objects.values_list("name", flat=True)) == ["1", "3", "4"]
@@ -110,7 +110,7 @@ def test_failure_is_run_once_and_so_are_the_others(post: SimpleNamespace) -> Non
         if event.letter_id.int in {1, 3}:
             raise PermanentError("no")
 
-    inbox.receive_together(letters(1, 2, 3, 4), context="weighing")
+    inbox.receive_bundle(letters(1, 2, 3, 4), queue="weighing")
 
     assert runs == [1, 2, 3, 4]
     assert statuses() == {1: PARKED, 2: HANDLED, 3: PARKED, 4: HANDLED}
@@ -119,9 +119,9 @@ def test_failure_is_run_once_and_so_are_the_others(post: SimpleNamespace) -> Non
 def test_transaction_that_has_lasted_long_enough_takes_nothing_more_in(
     post: SimpleNamespace, transactions: list[None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(together, "_LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(bundling, "_LONGEST_SECONDS", 0.0)
 
-    inbox.receive_together(letters(1, 2, 3), context="desk")
+    inbox.receive_bundle(letters(1, 2, 3), queue="desk")
 
     assert stamped(post) == [1, 2, 3]
     assert len(transactions) == 3
@@ -142,7 +142,7 @@ def test_lock_that_is_not_to_be_had_costs_no_attempt_and_is_waited_for_alone(
             cause.sqlstate = sqlstate  # type: ignore[attr-defined]
             raise OperationalError("not to be had") from cause
 
-    inbox.receive_together(letters(1, 2, 3, 4), context="weighing")
+    inbox.receive_bundle(letters(1, 2, 3, 4), queue="weighing")
 
     assert runs == [(1, True), (2, True), (2, False), (3, True), (4, True)]
     assert statuses() == {1: HANDLED, 2: HANDLED, 3: HANDLED, 4: HANDLED}
@@ -156,7 +156,7 @@ def test_commit_that_fails_is_found_out_about_one_by_one(post: SimpleNamespace) 
         if event.letter_id.int == 2:  # a foreign key that nothing stands behind: checked when it is committed
             User.groups.through.objects.create(user_id=0, group_id=0)
 
-    inbox.receive_together(letters(1, 2, 3), context="weighing")
+    inbox.receive_bundle(letters(1, 2, 3), queue="weighing")
 
     assert statuses() == {1: HANDLED, 2: WAITING, 3: HANDLED}
     assert sorted(Group.objects.values_list("name", flat=True)) == ["1", "3"]
@@ -175,7 +175,7 @@ def test_database_error_that_was_swallowed_counts_as_its_own_failure(post: Simpl
                 return
         Group.objects.create(name=str(event.letter_id.int))
 
-    inbox.receive_together(letters(1, 2, 3), context="weighing")
+    inbox.receive_bundle(letters(1, 2, 3), queue="weighing")
 
     assert statuses() == {1: HANDLED, 2: WAITING, 3: HANDLED}
     assert sorted(Group.objects.values_list("name", flat=True)) == ["1", "3", "taken"]
@@ -195,7 +195,7 @@ def test_hook_that_fails_after_the_commit_keeps_no_other_from_being_called(
 
         transaction.on_commit(hook)
 
-    inbox.receive_together(letters(1, 2), context="weighing")
+    inbox.receive_bundle(letters(1, 2), queue="weighing")
 
     assert called == [1, 2]
     assert statuses() == {1: HANDLED, 2: HANDLED}
@@ -212,7 +212,7 @@ def test_connection_that_is_lost_on_the_way_loses_nothing(post: SimpleNamespace)
             lost.clear()
             connection.close()
 
-    inbox.receive_together(letters(1, 2, 3), context="weighing")
+    inbox.receive_bundle(letters(1, 2, 3), queue="weighing")
 
     assert statuses() == {1: HANDLED, 2: HANDLED, 3: HANDLED}
     assert sorted(Group.objects.values_list("name", flat=True)) == ["1", "2", "3"]
@@ -221,7 +221,7 @@ def test_connection_that_is_lost_on_the_way_loses_nothing(post: SimpleNamespace)
 def test_event_that_nobody_listens_to_is_kept_and_the_others_are_handled(post: SimpleNamespace) -> None:
     unknown = {**letters(2)[0], "type": "letters.letter_burnt.v1"}
 
-    inbox.receive_together([*letters(1), unknown, *letters(3)], context="desk")
+    inbox.receive_bundle([*letters(1), unknown, *letters(3)], queue="desk")
 
     assert stamped(post) == [1, 3]
     assert statuses() == {1: HANDLED, 2: PARKED, 3: HANDLED}
@@ -230,6 +230,6 @@ def test_event_that_nobody_listens_to_is_kept_and_the_others_are_handled(post: S
 def test_event_whose_step_the_monolith_does_is_skipped(post: SimpleNamespace, settings: Settings) -> None:
     inline = {**letters(2)[0], "cutover": "desk=inline"}
 
-    inbox.receive_together([*letters(1), inline, *letters(3)], context="desk")
+    inbox.receive_bundle([*letters(1), inline, *letters(3)], queue="desk")
 
     assert stamped(post) == [1, 3]

@@ -1,0 +1,151 @@
+"""Bundling: several microworkflows' runs share a transaction, as long as they are quick and none fails.
+
+It saves most of what a run costs beside the function itself: one commit for all, one statement for their inbox rows, one
+for what they emit. Each run has a savepoint of its own: one that fails takes back what it did, and no more. And the
+transaction ends as soon as it has lasted a moment, or something is in its way. So it holds locks for not much longer
+than one run alone would, and a slow microworkflow has a transaction of its own each time.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import OperationalError, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from microworkflows import failures, handling, on_commit, recording
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.models import InboxEvent, message_id
+from microworkflows.workflows import Microworkflow
+
+logger = logging.getLogger(__name__)
+
+Run = tuple[Microworkflow[Any], CloudEvent]
+"""A microworkflow and the event that it is to handle."""
+
+_LONGEST_SECONDS = 0.05
+"""A transaction starts no further run after this many seconds."""
+_LONGEST_LOCK_WAIT = "10ms"
+"""Two transactions may each hold what the other waits for, as the order of their runs is chance: so none waits long."""
+_IN_THE_WAY = {"55P03", "40P01"}
+"""SQLSTATE of a lock that was not to be had in that time, and of a deadlock."""
+
+
+@dataclass(kw_only=True)
+class _Bundle:
+    """One transaction, and the outcome of the runs that it was to do."""
+
+    left: deque[Run]
+    """Not begun."""
+    done: list[tuple[Run, float]] = field(default_factory=list)
+    """With the seconds that each took."""
+    known: list[Run] = field(default_factory=list)
+    """Received before, or by another process at this very moment."""
+    failed: tuple[Run, Exception] | None = None
+
+
+def handle(runs: Iterable[Run]) -> None:
+    """Handle each event in its microworkflow, in this order unless something is in the way.
+
+    In a transaction of its own is done: the last that is left, a duplicate, one that another transaction is in the way
+    of, and each of a transaction that could not be committed. A failure is kept with its message.
+
+    Args:
+        runs: None of them delivered before, as far as is known.
+
+    Raises:
+        DatabaseError: one of :data:`.failures.DATABASE_DOWN`. What was committed is in the inbox, so all may be
+            delivered again.
+    """
+    left = deque(runs)
+    connection = connections[router.db_for_write(InboxEvent)]
+    size = len(left) if on_commit.can_be_made_robust(connection) else 1
+    while left:
+        if (count := min(size, len(left))) == 1:
+            failures.handle_or_keep(*left.popleft())
+            continue
+        bundle = _Bundle(left=deque(left.popleft() for _ in range(count)))
+        try:
+            with transaction.atomic(using=connection.alias):
+                _bound_lock_waits(connection)
+                _do(connection, bundle)
+        except Exception as error:
+            _do_one_by_one(bundle, error)
+            left.extendleft(reversed(bundle.left))
+            continue
+        left.extendleft(reversed(bundle.left))
+        if (
+            bundle.left and bundle.failed is None
+        ):  # its time was up: the next is to claim no more than it can do
+            size = max(len(bundle.done), 1)
+        for (workflow, event), seconds in bundle.done:
+            handling.log_handled(workflow, event, duration=seconds)
+        for run in bundle.known:
+            failures.handle_or_keep(*run)
+        if bundle.failed is not None:
+            (workflow, event), raised = bundle.failed
+            if _is_in_the_way(raised):
+                failures.handle_or_keep(workflow, event)
+            else:
+                failures.keep(workflow.label, event, raised)
+
+
+def _bound_lock_waits(connection: BaseDatabaseWrapper) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = '{_LONGEST_LOCK_WAIT}'")
+
+
+def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
+    """Do runs until the time is up or one fails."""
+    began = time.monotonic()
+    ends_at = began + _LONGEST_SECONDS
+    deliveries = [(workflow.label, event) for workflow, event in bundle.left]
+    new = handling.insert(deliveries, status=InboxEvent.Status.HANDLED)
+    emitted: list[tuple[CloudEvent, str | None]] = []
+    while bundle.left and bundle.failed is None:
+        workflow, event = run = bundle.left.popleft()
+        if (key := message_id(workflow.label, event.meta.id)) not in new:
+            bundle.known.append(run)
+            continue
+        try:
+            with transaction.atomic(using=connection.alias):
+                events = handling.run(workflow, event)
+                handling.raise_if_transaction_broken()
+        except Exception as error:
+            bundle.failed = run, error
+        else:
+            new.remove(key)
+            emitted += [(each, workflow.label) for each in events]
+            bundle.done.append((run, time.monotonic() - began))
+        if (began := time.monotonic()) > ends_at:
+            break
+    if new:  # not handled after all
+        InboxEvent.objects.using(connection.alias).filter(msg_id__in=sorted(new)).delete()
+    if emitted:
+        recording.store(emitted)
+    handling.raise_if_transaction_broken()  # else a transaction that can only be rolled back would be, without a word
+    on_commit.make_robust(
+        connection
+    )  # what one wants done after the commit must not keep the others' from being done
+
+
+def _do_one_by_one(bundle: _Bundle, error: Exception) -> None:
+    """Do what was begun once more, each run by itself: nothing was kept. All of them if none was begun."""
+    done = [run for run, _ in bundle.done]
+    runs = [*done, *bundle.known, *([bundle.failed[0]] if bundle.failed else [])]
+    if not runs:
+        runs = list(bundle.left)
+        bundle.left.clear()
+    logger.warning(
+        "%d runs could not be committed together, each is done alone: %s", len(runs), error, exc_info=error
+    )
+    for run in runs:
+        failures.handle_or_keep(*run)
+
+
+def _is_in_the_way(error: Exception) -> bool:
+    return isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", None) in _IN_THE_WAY

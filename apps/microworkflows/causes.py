@@ -1,0 +1,51 @@
+"""Causation: the event being handled, and by whom; the events recorded meanwhile are its effects."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from microworkflows import traceparent as traces
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """The event that is being handled, and by whom: what is recorded meanwhile inherits from it."""
+
+    event_id: str
+    correlation_id: str
+    traceparent: str
+    workflow: str
+    """Label of the microworkflow, such as ``payments.take_payment``."""
+    emits: frozenset[str]
+    """Types that it declared; no other may be recorded."""
+    mark: str | None = None
+    """Mark of the flow, see :mod:`~microworkflows.flows`."""
+    rehearsal: list[Any] | None = None
+    """Takes the recorded events in place of the outbox, where the run is a rehearsal that will be rolled back."""
+
+
+_cause: ContextVar[Cause | None] = ContextVar("microworkflows_cause", default=None)
+
+
+def cause() -> Cause | None:
+    """Return the event being handled in this context of execution, or None where a flow begins."""
+    return _cause.get()
+
+
+@contextmanager
+def caused_by(cause: Cause) -> Iterator[None]:
+    """Make everything recorded in the block an effect of ``cause``."""
+    token = _cause.set(cause)
+    try:
+        yield
+    finally:
+        _cause.reset(token)
+
+
+def next_traceparent() -> str:
+    """Return the ``traceparent`` of a new span: in the current trace where there is one, else in a new trace."""
+    current = _cause.get()
+    parent = current.traceparent if current else traces.from_outside()
+    return traces.child_of(parent) if parent else traces.new()

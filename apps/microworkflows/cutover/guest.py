@@ -1,0 +1,74 @@
+"""The cut-over as a guest of the core: it routes flows to the monolith, and keeps an eye on what happens in them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from microworkflows import flows, purging
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.cutover import conf, inline, presence, shadow, switch
+from microworkflows.cutover.models import ShadowComparison
+from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
+
+_PRESENCE_SECONDS = 30.0
+
+
+class Cutover(flows.Router):
+    """Stamps flows with the contexts whose steps the monolith does, and has it do them.
+
+    The mark of a flow is its :class:`~microworkflows.cutover.stamps.Stamp` as text.
+    """
+
+    def __init__(self) -> None:
+        self._next_presence = 0.0
+
+    def mark(self, correlation_id: str) -> str | None:
+        """Return the stamp of a flow that begins; None where every context is live for it."""
+        return str(switch.stamp(correlation_id)) or None if conf.contexts() else None
+
+    def check(self, mark: str) -> None:
+        """Raise ValueError if a mark is no stamp."""
+        Stamp.parse(mark)
+
+    def queue_for(self, context: str, mark: str) -> str | None:
+        """Return the monolith's queue for a step that it does, the context's own for a live one."""
+        mode = Stamp.parse(mark).mode(context)
+        if mode is None:
+            return None
+        return MONOLITH if mode in BY_MONOLITH else context
+
+    def mode(self, context: str, mark: str) -> str:
+        """Return ``inline``, ``shadow`` or ``done``; empty where the context is live."""
+        mode = Stamp.parse(mark).mode(context)
+        return "done" if mode is None else "" if mode is Mode.LIVE else str(mode)
+
+    def queues(self) -> Sequence[str]:
+        """Return the queue of the monolith's own worker, while something is being handed over."""
+        return (MONOLITH,) if conf.contexts() else ()
+
+    def contexts_served_by(self, queue: str) -> Sequence[str]:
+        """Return the contexts that are being handed over: the monolith does their steps."""
+        return conf.contexts()
+
+    def receive(self, event: CloudEvent, *, queue: str, attempt: int | None, last_delivery: bool) -> None:
+        """Do the steps that the monolith does in this flow."""
+        inline.receive(event, attempt=attempt, last_delivery=last_delivery)
+
+    def recorded(self, events: Sequence[CloudEvent]) -> None:
+        """Do what follows inline from events that were just recorded."""
+        inline.follow(events)
+
+    def before_task(self, name: str) -> None:
+        """Refuse tasks that a shadow run sends."""
+        shadow.refuse_in_shadow(f"Celery task {name}")
+
+    def purge(self, *, before: datetime) -> Mapping[str, int]:
+        """Delete comparisons of shadow runs."""
+        rows = ShadowComparison.objects.filter(compared_at__lt=before)
+        return {"comparisons of shadow runs": purging.delete_in_batches(rows, by="compared_at")}
+
+    def while_relaying(self, queues: Sequence[str]) -> None:
+        """Note every half minute, while something is being handed over, that a worker of these queues is there."""
+        if time.monotonic() >= self._next_presence and conf.contexts():
+            self._next_presence = time.monotonic() + _PRESENCE_SECONDS
+            presence.note(queues)

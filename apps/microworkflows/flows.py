@@ -1,0 +1,119 @@
+"""The core's protocol with its guests, which mark a flow as it begins, take part in it, or learn what happens in it.
+
+A *guest* is an optional app, such as the cut-over, that the core does not know by name: its ``AppConfig`` registers it.
+One guest may be the *router*, which decides once, when a flow begins, who does whose steps in it. The decision travels in
+each event of the flow as its *mark*. A flow without a mark is live everywhere: each context does its own steps.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from microworkflows.cloudevents import MARK, CloudEvent
+from microworkflows.errors import UnreadableMarkError
+
+
+class Guest:
+    """Learns of what the core does; a subclass overrides what it takes part in."""
+
+    def recorded(self, events: Sequence[CloudEvent]) -> None:
+        """Events were recorded; their transaction is open, and an exception leaves nothing but rolling it back."""
+
+    def before_task(self, name: str) -> None:
+        """A Celery task is about to be sent; raise to refuse it."""
+
+    def purge(self, *, before: datetime) -> Mapping[str, int]:
+        """Delete what the guest keeps from before a time; return how many of what (a plural noun) it deleted."""
+        return {}
+
+    def while_relaying(self, queues: Sequence[str]) -> None:
+        """The relay beside a worker of these queues runs; called about twice a second, and must not raise."""
+
+
+class Router(Guest):
+    """Decides who does a flow's steps. This one decides nothing: it is in force where no guest routes."""
+
+    def mark(self, correlation_id: str) -> str | None:
+        """Return the mark of the flow that begins, or None where it is live everywhere."""
+        return None
+
+    def check(self, mark: str) -> None:
+        """Raise ValueError if a mark that came over the wire is none: acting on it could do a step twice, or never."""
+
+    def queue_for(self, context: str, mark: str) -> str | None:
+        """Return the queue from which a context's steps are done in a flow with this mark; None: nobody does them.
+
+        Raises:
+            UnreadableMarkError: no installed app reads marks.
+        """
+        raise UnreadableMarkError(
+            f"When the flow began, it was marked {mark!r} (attribute {MARK}): the mark says who does the steps of "
+            f"{context}, and no installed app reads it. Add the app that marks flows, such as microworkflows.cutover, "
+            "to INSTALLED_APPS, and replay this message."
+        )
+
+    def mode(self, context: str, mark: str) -> str:
+        """Return, for people, how a context takes part in a flow with this mark, such as ``inline``."""
+        return "unknown"
+
+    def queues(self) -> Sequence[str]:
+        """Return the names of the router's own queues, which are consumed beside those of the contexts."""
+        return ()
+
+    def contexts_served_by(self, queue: str) -> Sequence[str]:
+        """Return the contexts whose steps are done from one of :meth:`queues`."""
+        return ()
+
+    def receive(self, event: CloudEvent, *, queue: str, attempt: int | None, last_delivery: bool) -> None:
+        """Handle an event that came by one of :meth:`queues`, as :func:`microworkflows.inbox.receive` does."""
+        raise NotImplementedError
+
+
+router = Router()
+"""The router in force."""
+
+_guests: list[Guest] = []
+
+
+def register(guest: Guest) -> None:
+    """Let a guest take part from now on, in this process.
+
+    Raises:
+        ValueError: it routes, and so does another guest.
+    """
+    global router
+    if isinstance(guest, Router):
+        if type(router) is not Router:
+            raise ValueError(f"{guest!r} cannot route flows: {router!r} does. Install one of the two apps.")
+        router = guest
+    _guests.append(guest)
+
+
+def queue_for(context: str, mark: str | None) -> str | None:
+    """Return the queue from which a context's steps are done in a flow: its own, unless the flow's mark says otherwise.
+
+    None: nobody does them, because the code that recorded the event did. Raises as :meth:`Router.queue_for` does.
+    """
+    return context if mark is None else router.queue_for(context, mark)
+
+
+def recorded(events: Sequence[CloudEvent]) -> None:
+    """Tell the guests of events that were just recorded."""
+    for guest in _guests:
+        guest.recorded(events)
+
+
+def before_task(name: str) -> None:
+    """Tell the guests that a Celery task is about to be sent."""
+    for guest in _guests:
+        guest.before_task(name)
+
+
+def purge(*, before: datetime) -> dict[str, int]:
+    """Delete what the guests keep from before a time; return how many of what were deleted."""
+    return {what: count for guest in _guests for what, count in guest.purge(before=before).items()}
+
+
+def while_relaying(queues: Sequence[str]) -> None:
+    """Tell the guests that the relay beside a worker of these queues runs."""
+    for guest in _guests:
+        guest.while_relaying(queues)

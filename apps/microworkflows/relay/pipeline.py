@@ -1,0 +1,142 @@
+"""The relay's pipeline: batches under way over one connection, each marked once the broker has told of it."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from kombu import Connection
+
+from microworkflows import conf
+from microworkflows.errors import BrokerUnavailableError
+from microworkflows.relay.publisher import Batch, Message, Publisher, connect
+
+logger = logging.getLogger(__name__)
+
+_RENEW_SECONDS = 5.0
+"""Age at which a connection is given up on which the broker nacks: RabbitMQ may go on nacking there for ever, though
+the limit of the queue was lifted meanwhile."""
+
+Mark = Callable[[Batch], None]
+"""Stores the outcome of a batch."""
+
+
+class BatchSize:
+    """The number of messages to claim at once: as many as the settings say, unless a refused message is searched for."""
+
+    def __init__(self) -> None:
+        self.current = self.largest
+
+    @property
+    def largest(self) -> int:
+        """The number in quiet times."""
+        return conf.current().relay_batch
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a message is searched for that makes the broker close the channel."""
+        return self.current < self.largest
+
+    def start_search(self) -> None:
+        """Claim one message at a time, so that the refused one shows itself."""
+        self.current = 1
+
+    def grow(self) -> None:
+        """Claim twice as many next time, after a batch that went well."""
+        self.current = min(self.current * 2, self.largest)
+
+
+class Pipeline:
+    """Sends batches and stores their outcomes; connects when there is something to send.
+
+    Args:
+        name: Of the relay, for log lines.
+        broker: Makes a new, unconnected Kombu connection.
+        size: Learns from the batches how many messages may travel together.
+    """
+
+    def __init__(self, name: str, *, broker: Callable[[], Connection], size: BatchSize) -> None:
+        self._name = name
+        self._broker = broker
+        self._size = size
+        self._publisher: Publisher | None = None
+        self._connected_at = 0.0
+        self._under_way: deque[tuple[Batch, Mark]] = deque()
+
+    @property
+    def under_way(self) -> list[Message]:
+        """The messages that were sent and are not marked yet, first sent first."""
+        return [message for batch, _ in self._under_way for message in batch.messages]
+
+    def send(self, messages: Sequence[Message], *, mark: Mark) -> None:
+        """Publish a batch; its outcome is marked once it is settled."""
+        if self._publisher is None:
+            self._publisher, self._connected_at = connect(self._broker()), time.monotonic()
+        self._under_way.append((self._publisher.send(messages), mark))
+
+    def settle(self, *, keep: int = 0) -> None:
+        """Wait for the confirms of batches and mark them, the first sent first, until no more than ``keep`` are under way.
+
+        Raises:
+            BrokerUnavailableError: the broker went away. What it had confirmed of any batch is marked.
+        """
+        settled, error = self._await_confirms(keep=keep)
+        batches = [batch for batch, _ in settled]
+        if error is not None:
+            self.close()
+        elif settled:
+            self._size.grow()
+        was_refused = error is not None and self._is_refusal(error)
+        if error is not None and was_refused:
+            self._set_refused_aside(batches, error)
+        for batch, mark in settled:
+            mark(batch)
+        if error is not None and not was_refused:
+            raise BrokerUnavailableError(f"{type(error).__name__}: {error}") from error
+        if any(batch.outcome.refused for batch in batches):
+            self._renew_old_connection()
+
+    def keep_alive(self) -> None:
+        """Do what the connection needs while there is nothing to send; close it if it is lost."""
+        if self._publisher is not None and not self._publisher.keep_alive():
+            logger.info(
+                "relay %s: the connection to the broker was lost; the next event opens one", self._name
+            )
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection. What is under way still, because the database went away, is published again."""
+        self._under_way.clear()
+        if self._publisher is not None:
+            self._publisher.close()
+            self._publisher = None
+
+    def _await_confirms(self, *, keep: int) -> tuple[list[tuple[Batch, Mark]], BaseException | None]:
+        """Return what the broker told of, and what ended the connection; then everything under way is returned."""
+        settled: list[tuple[Batch, Mark]] = []
+        error: BaseException | None = None
+        while self._publisher is not None and len(self._under_way) > (keep if error is None else 0):
+            batch, mark = self._under_way.popleft()
+            error = self._publisher.settle(batch).error
+            settled.append((batch, mark))
+        return settled, error
+
+    def _is_refusal(self, error: BaseException) -> bool:
+        """Tell whether the broker refused a message (a channel error) rather than went away."""
+        broker = self._broker()
+        return isinstance(error, broker.channel_errors) and not isinstance(error, broker.connection_errors)
+
+    def _set_refused_aside(self, batches: Sequence[Batch], error: BaseException) -> None:
+        """Set aside the message that made the broker close the channel, if only one can be meant; else search for it."""
+        untold = [(batch, message) for batch in batches for message in batch.untold]
+        if len(untold) == 1:
+            ((batch, message),) = untold
+            batch.outcome.refused[message.id] = f"{type(error).__name__}: {error}"
+        elif untold:
+            logger.warning("relay %s: one of %d messages was refused; finding it", self._name, len(untold))
+            self._size.start_search()
+
+    def _renew_old_connection(self) -> None:
+        if time.monotonic() > self._connected_at + _RENEW_SECONDS:
+            self.settle()
+            self.close()

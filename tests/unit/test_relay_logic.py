@@ -13,7 +13,7 @@ from kombu import Connection
 
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import OutboxEvent
-from microworkflows.relay import loop, store
+from microworkflows.relay import pipeline, store
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.publisher import Batch, Message, Outcome
 from microworkflows.testing import Flow
@@ -52,7 +52,7 @@ def relay(
 ) -> Callable[[Callable[[Message], Exception | None]], tuple[Relay, StandIn]]:
     def make(refuses: Callable[[Message], Exception | None]) -> tuple[Relay, StandIn]:
         stand_in = StandIn(refuses)
-        monkeypatch.setattr(loop, "connect", lambda connection: stand_in)
+        monkeypatch.setattr(pipeline, "connect", lambda connection: stand_in)
         broker = lambda: Connection("amqp://nowhere")  # noqa: E731
         return Relay("letters", broker=broker, stop=threading.Event()), stand_in
 

@@ -287,7 +287,7 @@ def test_comparison_that_cannot_be_kept_does_not_touch_the_old(
 @pytest.mark.parametrize(
     "reach_out",
     [
-        lambda: receive.delay({}, context="payments"),
+        lambda: receive.delay({}, queue="payments"),
         lambda: os.posix_spawn("/bin/true", ["true"], {}),
     ],
     ids=["task", "process"],

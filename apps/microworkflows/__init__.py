@@ -4,4 +4,5 @@ from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
 from microworkflows.workflows import microworkflow
 
-__all__ = ["DomainEvent", "IncomingEvent", "Metadata", "PermanentError", "microworkflow"]
+# ``outbox`` is a module: Python imports it when it is asked for, once Django's models may be.
+__all__ = ["DomainEvent", "IncomingEvent", "Metadata", "PermanentError", "microworkflow", "outbox"]

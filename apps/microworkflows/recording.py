@@ -8,7 +8,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from microworkflows import causes, flows, rows, wakeup
+from microworkflows import causes, flows, logs, rows, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
@@ -89,10 +89,8 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
         rows.insert(connection, OutboxEvent._meta.db_table, outbox[start : start + _INSERTED_AT_ONCE])
     for context in {event.meta.context for event, _ in recorded}:
         wakeup.notify_on_commit(connection, context)
-    for event, _ in recorded:
-        logger.info(
-            "recorded %s %s correlation=%s", event.meta.type, event.meta.id, event.meta.correlation_id
-        )
+    for event, workflow in recorded:
+        logger.info("recorded %s", event, extra=logs.fields(event.meta, consumer=workflow))
 
 
 def _connection() -> BaseDatabaseWrapper:

@@ -14,7 +14,7 @@ from celery.worker.request import Request
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 from pytest_django import Settings
 
-from microworkflows import inbox
+from microworkflows import flows, inbox
 from microworkflows.worker import tasks
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.serializer import BUNDLE_TASK, TASK
@@ -142,8 +142,10 @@ def test_bundle_holds_messages_of_one_context_and_nobody_is_passed_over() -> Non
     [{"redelivered": True}, {"attempt": 2}, {"last_delivery": True}, {"queue": "monolith"}],
     ids=lambda fields: next(iter(fields)),
 )
-def test_message_that_may_do_harm_to_others_goes_alone(settings: Settings, fields: dict[str, Any]) -> None:
-    settings.MICROWORKFLOWS = {"CUTOVER": ["desk"]}
+def test_message_that_may_do_harm_to_others_goes_alone(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(flows.router, "queues", lambda: ("monolith",))
     worker = Worker(1)
     worker.come("a")
     worker.come("b", "c", **fields)

@@ -1,0 +1,60 @@
+"""Guests of the core can be deleted as folders: the rest of the kit stays green without them."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.files import ROOT, project_files
+
+GUESTS = [Path("apps/microworkflows/cutover")]
+"""Folders of the kit that nothing else needs."""
+
+_THEIR_TESTS = [Path("tests/unit/cutover"), Path("tests/integration/cutover")]
+_COPIED = ("apps", "project", "tests/unit", "tests/integration")
+_LEFT_OUT = (*GUESTS, *_THEIR_TESTS, Path("tests/unit/benchmarks"))
+_SINGLE_FILES = {"manage.py", "pyproject.toml", "tests/__init__.py", "tests/conftest.py", "tests/servers.py"}
+
+
+@pytest.fixture
+def without_guests(tmp_path: Path) -> Path:
+    """A copy of kit, shop and tests, less the guests and the tests of these."""
+    for path in project_files():
+        wanted = any(path.is_relative_to(folder) for folder in _COPIED) or path.parent == Path("tests")
+        if (wanted or str(path) in _SINGLE_FILES) and not any(path.is_relative_to(left) for left in _LEFT_OUT):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / path, tmp_path / path)
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_kit_is_green_without_the_guests(without_guests: Path) -> None:
+    # The copy comes first on the path, so the kit of this checkout is out of reach.
+    python_path = os.pathsep.join([str(without_guests), str(without_guests / "apps")])
+    environment = {**os.environ, "PYTHONPATH": python_path, "TEST_DATABASE_URL": "sqlite://"}
+    environment.pop("DJANGO_SETTINGS_MODULE", None)
+    command = [
+        *(sys.executable, "-m", "pytest", "tests/unit", "--ignore", "tests/unit/shop", "--quiet"),
+        *("-m", "not postgres and not rabbitmq and not browser"),
+    ]
+
+    run = subprocess.run(
+        command, cwd=without_guests, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+    (passed,) = re.findall(r"^(\d+) passed", run.stdout, flags=re.MULTILINE)
+    assert int(passed) > 300
+    listed = subprocess.run(
+        [sys.executable, "-c", "import microworkflows; print(microworkflows.__file__)"],
+        cwd=without_guests,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert Path(listed.stdout.strip()).is_relative_to(without_guests)

@@ -4,4 +4,4 @@ from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
 from microworkflows.workflows import microworkflow
 
-__all__ = ["DomainEvent", "IncomingEvent", "Metadata", "PermanentError", "microworkflow"]
+__all__ = ["DomainEvent", "IncomingEvent", "Metadata", "PermanentError", "microworkflow", "outbox"]

@@ -28,6 +28,8 @@ from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
 from microworkflows.models import InboxEvent, OutboxEvent
 
+__all__ = ["Flow", "delivered", "flow"]
+
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 _MOST_EVENTS = 10_000

@@ -35,7 +35,9 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.said = ""
-        self._environment = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+        self._environment = {
+            name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ
+        }
         self._environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
         self.workers: list[Process] = []
 
@@ -55,7 +57,12 @@ class Reader:
             self._start_worker(line)
         elif not line.startswith(SKIPPED):
             ended = subprocess.run(
-                shlex.split(line), cwd=self.folder, env=self._environment, capture_output=True, text=True, check=False
+                shlex.split(line),
+                cwd=self.folder,
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert ended.returncode == 0, f"{line}:\n{ended.stdout}{ended.stderr}"
             self.said = ended.stdout

@@ -11,6 +11,8 @@ from microworkflows import embedded, topology
 from microworkflows.worker import serializer
 from microworkflows.worker.relay_process import RelayProcess
 
+__all__ = ["setup"]
+
 
 def setup(app: Celery) -> None:
     """Make ``app``'s workers run microworkflows; call it once, where the app is made.

@@ -234,13 +234,21 @@ def test_contributing_names_targets_and_tests_that_exist() -> None:
             assert not test or test in _tests(path), line
 
 
+ONE_AFTER_ANOTHER = """
+import django, shlex, sys
+from django.core.management import execute_from_command_line
+django.setup()
+for command in sys.argv[1:]:
+    execute_from_command_line(shlex.split(command)[1:])
+"""
+
+
 @pytest.mark.acceptance
 def test_commands_of_the_documents_run(tmp_path: Path) -> None:
-    _run(["manage.py", "migrate"], tmp_path)
-
     commands = set(RUN_HERE) - {"python manage.py relay", "python manage.py flowmap --output docs/flow.md"}
-    for command in sorted(commands):
-        _run(shlex.split(command)[1:], tmp_path)
+
+    _run(["-c", ONE_AFTER_ANOTHER, "python manage.py migrate", *sorted(commands)], tmp_path)
+
     assert {f"python manage.py {name}" for name in ("parked", "replay --context payments")} <= commands
 
 

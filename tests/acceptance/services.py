@@ -29,10 +29,12 @@ from tests.acceptance.running import PROJECT, free_port, processes_of, wait_unti
 from tests.integration.support.processes import Process
 
 BIN = Path(sys.executable).parent
-_BLOCK = re.search(r"```sh\nexport SERVICE=.*?\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
+_BLOCK = re.search(
+    r"```sh\nexport SERVICE=.*?\n(.*?)```", (PROJECT / "docs/services.md").read_text(), re.DOTALL
+)
 assert _BLOCK
 MIGRATE, WORKER, WEB = _BLOCK[1].splitlines()
-"""The README's commands, which it shows for payments."""
+"""The commands of the how-to, which it shows for payments."""
 
 
 class Services:

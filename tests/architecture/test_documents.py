@@ -1,6 +1,7 @@
 """The documents say what is: their links lead somewhere, their code is the project's, their commands run."""
 
 import ast
+import importlib
 import os
 import re
 import shlex
@@ -9,98 +10,245 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.core.management import get_commands
 
 from microworkflows import conf
 from microworkflows.cutover.conf import CutoverSettings
 from tests.architecture.files import ROOT
 
-
-def _python(text: str) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-
-
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-README = (ROOT / "README.md").read_text()
-SHELL = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", README, flags=re.DOTALL)
-    for line in block.strip().splitlines()
+KIT = ROOT / "apps/microworkflows"
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "migrations_guide").glob("*.md")),
 ]
-INLINE = re.findall(r"`python (manage\.py [^`]+)`", "".join(path.read_text() for path in DOCUMENTS))
-"""Commands in running text, such as the table of what an operator does by hand."""
+README, REFERENCE, GUARANTEES = (
+    (ROOT / name).read_text() for name in ("README.md", "docs/reference.md", "docs/reliability.md")
+)
+HOW_TO = [path for path in PAGES if path.parent == ROOT / "docs" and path.name != "tutorial.md"]
+"""The tutorial runs in tests/acceptance/test_tutorial.py, the guide's stages in tests/guide."""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_links_lead_to_files_that_exist(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text())
-
-    assert [link for link in links if not (document.parent / link).exists()] == []
+def _blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("sample", _python(README), ids=lambda sample: sample.splitlines()[0])
-def test_every_code_sample_of_the_readme_is_an_excerpt_of_the_file_that_it_names(sample: str) -> None:
-    named, _, excerpt = sample.partition("\n")
-    source = (ROOT / named.removeprefix("# ")).read_text()
-
-    assert excerpt in source or textwrap.indent(excerpt, "    ") in source
+def _shell(*pages: Path) -> list[str]:
+    text = "".join(page.read_text() for page in pages)
+    return [line.partition("  #")[0] for block in _blocks(text, "sh") for line in block.strip().splitlines()]
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_code_sample_is_python(document: Path) -> None:
-    for block in _python(document.read_text()):
-        ast.parse(block)
+def _table(text: str, heading: str) -> set[str]:
+    """Return the code in the first column of the tables between this heading and the next."""
+    _, found, section = text.partition(f"\n{heading}\n")
+    assert found, heading
+    return set(re.findall(r"^\| `([^`]+)`", re.split(r"^#+ ", section, flags=re.MULTILINE)[0], re.MULTILINE))
 
 
-def test_settings_in_the_readme_are_those_of_the_kit() -> None:
+# Links
+
+
+@each_page
+def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+
+    for link in re.findall(r"\]\(([^):]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_index_leads_to_every_page() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+
+    assert {page for page in pages if f"]({page})" not in index} == set()
+
+
+# Words and samples
+
+
+def test_readme_has_at_most_600_words_beside_code_and_generated_tables() -> None:
+    prose = re.sub(r"```.*?```|<!-- headlines.*?<!-- end of headlines -->", "", README, flags=re.DOTALL)
+
+    assert len(prose.split()) <= 600
+
+
+@each_page
+def test_code_samples_are_python_and_excerpts_of_the_files_that_they_name(page: Path) -> None:
+    for sample in _blocks(page.read_text(), "python"):
+        ast.parse(sample)
+        heading, _, excerpt = sample.partition("\n")
+        source = ROOT / heading.removeprefix("# ")
+        if heading.startswith("# apps/") or page.name == "README.md":
+            assert excerpt in source.read_text() or textwrap.indent(excerpt, "    ") in source.read_text()
+
+
+# What the reference lists
+
+
+@pytest.mark.parametrize("module", ["", ".worker", ".testing", ".admin", ".cutover"])
+def test_reference_lists_every_public_name(module: str) -> None:
+    name = f"microworkflows{module}"
+
+    assert _table(REFERENCE, f"### `{name}`") == set(importlib.import_module(name).__all__)
+
+
+def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
         f"| `{name.upper()}` | `{field.default}` | {field.description} |"
         for section in (conf.Settings, CutoverSettings)
         for name, field in section.model_fields.items()
     ]
-    table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", README, flags=re.DOTALL)
+    table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", REFERENCE, flags=re.DOTALL)
 
     assert table is not None
     assert table[1].splitlines() == ["| `MICROWORKFLOWS` | default | |", "| --- | --- | --- |", *rows]
+
+
+def test_reference_lists_the_environment_that_the_settings_read() -> None:
+    settings = "".join((ROOT / "project" / name).read_text() for name in ("settings.py", "service.py"))
+    read = re.findall(r'(?:_text|_flag|_number|_names|environ\.get)\("([A-Z_]+)"', settings)
+
+    assert _table(REFERENCE, "## Environment") == set(read)
+
+
+def test_reference_lists_every_check() -> None:
+    ids = re.findall(r'id="(microworkflows\.[EW]\d{3})"', "".join(map(Path.read_text, KIT.rglob("*.py"))))
+
+    assert _table(REFERENCE, "## Checks") == set(ids)
+
+
+def test_reference_lists_every_command() -> None:
+    commands = {path.stem for path in KIT.rglob("management/commands/*.py")} - {"__init__"}
+    listed = _table(REFERENCE, "## Commands")
+
+    assert {command.partition("manage.py ")[2].split()[0] for command in listed} == commands
+    assert commands <= get_commands().keys()
+
+
+def test_log_lines_are_those_of_the_kit() -> None:
+    listed = re.findall(r"^\| `(.+?)` \|", (ROOT / "docs/logging.md").read_text(), flags=re.MULTILINE)
+
+    lines = {line for line in listed if " " in line}
+
+    assert lines == {line for path in KIT.rglob("*.py") for line in _log_lines(path)}
+
+
+_LOGGING = {f"logger.{method}" for method in ("debug", "info", "warning", "error", "exception", "log")}
+
+
+def _log_lines(path: Path) -> Iterator[str]:
+    """Yield the messages that a module logs, with an ellipsis for each value."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in _LOGGING:
+            message = next(each.value for each in node.args if isinstance(each, ast.Constant))
+            yield re.sub(r"%[.\d]*[a-z]", "…", str(message))
 
 
 def test_flow_map_is_fresh(tmp_path: Path) -> None:
     _run(["manage.py", "flowmap", "--check", "docs/flow.md"], tmp_path)
 
 
-def test_readme_shows_the_commands_that_the_tests_run() -> None:
-    assert SHELL == [
-        "make demo",  # tests/acceptance/test_demo.py
-        "make test",  # what runs this
-        "export DATABASE_URL=postgres://user:password@localhost/shop BROKER_URL=amqp://user:password@localhost// SECRET_KEY=…",
-        "python manage.py migrate",  # here
-        "celery -A project worker -Q payments -n payments@%h",  # here
-        # All of these: tests/acceptance/test_services.py
-        "export SERVICE=payments DATABASE_URL=postgres://user:password@localhost/payments BROKER_URL=amqp://payments:password@localhost/shop SECRET_KEY=…",
-        "python manage.py migrate",
-        "celery -A project worker -Q payments -n payments@%h",
-        "gunicorn project.wsgi --bind=127.0.0.1:8002 --no-control-socket",
-    ]
+# Guarantees
+
+
+def test_each_guarantee_names_tests_that_exist() -> None:
+    rows = re.findall(r"^\| (R\d+) \| .+ \| (.+) \|$", GUARANTEES, flags=re.MULTILINE)
+
+    assert [number for number, _ in rows] == [f"R{number + 1}" for number in range(len(rows))]
+    assert len(rows) >= 20
+    for number, named in rows:
+        tests = re.findall(r"`(tests/\S+?\.py)::(\w+)`", named)
+        assert tests, number
+        assert [f"{path}::{name}" for path, name in tests if name not in _tests(path)] == [], number
+
+
+def _tests(path: str) -> set[str]:
+    source = ROOT / path
+    nodes = ast.parse(source.read_text()).body if source.exists() else []
+    return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+
+
+# Commands
+
+TESTED_ELSEWHERE = {
+    "make demo": "tests/acceptance/test_demo.py",
+    "make test": "what runs this",
+    "export DATABASE_URL=postgres://user:password@localhost/shop BROKER_URL=amqp://user:password@localhost// SECRET_KEY=…": "",
+    "python manage.py migrate": "here, before all others",
+    "celery -A project worker -Q payments -n payments@%h": "here, below",
+    "export SERVICE=payments DATABASE_URL=postgres://user:password@localhost/payments BROKER_URL=amqp://payments:password@localhost/shop SECRET_KEY=…": "tests/acceptance/test_services.py",
+    "gunicorn project.wsgi --bind=127.0.0.1:8002 --no-control-socket": "tests/acceptance/test_services.py",
+    "make bench": "tests/acceptance/test_bench.py",
+    "make bench QUICK=1": "tests/acceptance/test_bench.py",
+    "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",
+}
+RUN_HERE = [
+    *(line for line in _shell(*HOW_TO) if line.rstrip() not in TESTED_ELSEWHERE),
+    *re.findall(
+        r"`(python manage\.py [^`]+)`", "".join(page.read_text() for page in [ROOT / "README.md", *HOW_TO])
+    ),
+]
+
+
+def test_readme_shows_commands_that_tests_run() -> None:
+    assert set(_shell(ROOT / "README.md")) <= TESTED_ELSEWHERE.keys()
+    assert [line for line in RUN_HERE if not line.startswith("python manage.py ")] == []
+
+
+def test_contributing_names_targets_and_tests_that_exist() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+
+    for line in _shell(ROOT / "CONTRIBUTING.md"):
+        command, named = line.split()[:2]
+        path, _, test = named.partition("::")
+        if command == "make":
+            assert named in targets, line
+        else:
+            assert command == ".venv/bin/pytest", line
+            assert (ROOT / path).exists(), line
+            assert not test or test in _tests(path), line
+
+
+ONE_AFTER_ANOTHER = """
+import django, shlex, sys
+from django.core.management import execute_from_command_line
+django.setup()
+for command in sys.argv[1:]:
+    execute_from_command_line(shlex.split(command)[1:])
+"""
 
 
 @pytest.mark.acceptance
 def test_commands_of_the_documents_run(tmp_path: Path) -> None:
-    _run(["manage.py", "migrate"], tmp_path)
+    commands = set(RUN_HERE) - {"python manage.py relay", "python manage.py flowmap --output docs/flow.md"}
 
-    for command in sorted(set(INLINE) - {"manage.py relay", "manage.py flowmap --output docs/flow.md"}):
-        _run(shlex.split(command), tmp_path)
-    assert {"manage.py parked", "manage.py replay --context payments", "manage.py purge_events"} <= set(
-        INLINE
-    )
+    _run(["-c", ONE_AFTER_ANOTHER, "python manage.py migrate", *sorted(commands)], tmp_path)
+
+    assert {f"python manage.py {name}" for name in ("parked", "replay --context payments")} <= commands
 
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize(
     ("command", "ready"),
     [
-        (["-m", "celery", *shlex.split(SHELL[4])[1:]], " ready."),
+        (["-m", "celery", *shlex.split("-A project worker -Q payments -n payments@%h")], " ready."),
         (["manage.py", "relay"], "relay payments: leads"),
     ],
     ids=["worker", "relay"],

@@ -25,7 +25,9 @@ def without_guests(tmp_path: Path) -> Path:
     """A copy of kit, shop and tests, less the guests and the tests of these."""
     for path in project_files():
         wanted = any(path.is_relative_to(folder) for folder in _COPIED) or path.parent == Path("tests")
-        if (wanted or str(path) in _SINGLE_FILES) and not any(path.is_relative_to(left) for left in _LEFT_OUT):
+        if (wanted or str(path) in _SINGLE_FILES) and not any(
+            path.is_relative_to(left) for left in _LEFT_OUT
+        ):
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, tmp_path / path)
     return tmp_path

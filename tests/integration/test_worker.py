@@ -84,6 +84,20 @@ def test_event_published_twenty_times_has_its_effect_once(worker: Process, share
     assert worker.output.count("is a duplicate") >= 20
 
 
+def test_event_whose_mark_was_lost_is_published_again_and_handled_once(worker: Process) -> None:
+    (meta,) = ask()
+    relayed = OutboxEvent.objects.filter(pk=meta.id, status=OutboxEvent.Status.RELAYED)
+    eventually(lambda: handled(meta) and relayed.exists())
+
+    relayed.update(
+        status=OutboxEvent.Status.PENDING
+    )  # as a crash of PostgreSQL does, which the mark did not wait for
+
+    eventually(relayed.exists)
+    worker.says(f"skipped probe.asked.v1 {meta.id}")
+    assert effects() == [str(meta.id)]
+
+
 @pytest.mark.parametrize("behaviour", ["die", "end"])
 def test_process_that_dies_in_the_handler_has_its_message_redelivered(
     worker: Process, tmp_path: Path, behaviour: str

@@ -79,3 +79,4 @@ def test_page_tells_what_its_data_says() -> None:
 
     assert report.replaced(page, report.figures(results, facts)) == page
     assert facts["run"] == "full"
+    assert report.headlines(results).strip() in report.README.read_text()

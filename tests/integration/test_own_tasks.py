@@ -1,5 +1,8 @@
 """Tasks of the project's own, late by a countdown or a retry, beside the contexts' quorum queues."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +42,13 @@ def test_own_task_with_a_countdown_or_a_retry_runs(launch: Launcher, broker_url:
     eventually(lambda: all(map(Path.exists, files.values())), what="the tasks' work")
     eventually(lambda: {file.read_text() for file in files.values()} == {"hello"})
     assert Broker(broker_url).count("celery") == 0
+
+
+def test_plain_producer_sends_a_task_before_django_is_set_up(database: str, broker_url: str) -> None:
+    environment = {**os.environ, "DATABASE_URL": database, "BROKER_URL": broker_url}
+    command = [sys.executable, "-m", "celery", "-A", "project", "call", "reports.print"]
+
+    sent = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert sent.returncode == 0, sent.stderr
+    assert Broker(broker_url).count("celery") == 1

@@ -98,7 +98,8 @@ def test_bundling_is_off_where_requests_or_tracing_differ(
 def test_tracer_is_the_function_that_celery_would_take() -> None:
     assert celery_internals.tracer(SimpleNamespace(use_fast_trace_task=True)) is trace.fast_trace_task
     assert celery_internals.tracer(SimpleNamespace(use_fast_trace_task=False)) is trace.trace_task_ret
-    assert Celery(set_as_current=False).use_fast_trace_task is False, "until a worker has set it up"
+    fresh: Any = Celery(set_as_current=False)
+    assert fresh.use_fast_trace_task is False, "until a worker has set it up"
 
 
 def test_request_keeps_its_result_weakly_and_tells_whether_it_was_revoked() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from migrations_guide import stages, working_copy
-from migrations_guide.stages import Stage, StageError
-from migrations_guide.verifying import stage_environment
+from migrations_guide.engine import stages, working_copy
+from migrations_guide.engine.stages import Stage, StageError
+from migrations_guide.engine.verifying import stage_environment
 
 STAGES = [pytest.param(stage, id=str(stage.number)) for stage in stages.stages()]
 

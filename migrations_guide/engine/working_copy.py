@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrations_guide import stages
-from migrations_guide.stages import StageError
+from migrations_guide.engine import stages
+from migrations_guide.engine.stages import StageError
 
 _MARK = ".stage"
 """Says that a folder is a working copy, and of which stage."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from migrations_guide.stages import APPS
+from migrations_guide.engine.stages import APPS
 
 Span = tuple[str, str]
 """The first and the last context that something reaches over."""

@@ -1,7 +1,7 @@
 """What the picture of each stage shows."""
 
-from migrations_guide.drawing import Arrow, Card, Database, Picture, Process
-from migrations_guide.stages import APPS
+from migrations_guide.engine.drawing import Arrow, Card, Database, Picture, Process
+from migrations_guide.engine.stages import APPS
 
 _TABLES = {app: f"{app}'{'' if app.endswith('s') else 's'} tables" for app in APPS}
 _KEYS = [(app, "orders") for app in APPS[1:]]

@@ -16,8 +16,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrations_guide import drawing, pictures, stages
-from migrations_guide.stages import StageError
+from migrations_guide.engine import drawing, pictures, stages
+from migrations_guide.engine.stages import StageError
 
 FOLDER = Path(__file__).resolve().parent
 

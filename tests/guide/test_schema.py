@@ -115,7 +115,7 @@ def test_foreign_keys_are_dropped_at_stage_7_and_come_again_on_the_way_back(tmp_
 
 def test_stage_8_has_the_settings_of_the_shop_and_the_app_that_moves_databases() -> None:
     shop = (ROOT / "project/settings.py").read_text().splitlines()
-    stage = stages.files(8)["project/settings.py"].read_text().splitlines()
+    stage = stages.files(8)["project/settings.py"].splitlines()
 
     assert [line for line in stage if line not in shop] == [
         '    "microworkflows.cutover",  # split_database: to move a database back, or to empty the tables left behind'

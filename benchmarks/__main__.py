@@ -13,7 +13,7 @@ from benchmarks.bench import Bench
 from benchmarks.machine import Fact
 from benchmarks.results import Results
 from benchmarks.servers import Servers
-from tests.servers import MissingServerError
+from project.processes.servers import MissingServerError
 
 MEASUREMENTS = ("relay", "latency", "hop", "orders", "recording", "faults", "scale", "growth")
 _PARTIAL = Path("var/bench")

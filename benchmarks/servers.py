@@ -7,11 +7,9 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-import psycopg
-from psycopg import sql
-
-from tests.integration.support.node import Node, free_ports
-from tests.servers import RUN, postgres_url
+from project.processes import servers, watchdog
+from project.processes.node import Node
+from project.processes.process import free_ports
 
 
 class Servers:
@@ -22,7 +20,7 @@ class Servers:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._postgres = postgres_url()
+        self._postgres = servers.postgres_url()
         self._databases: set[str] = set()
         self._numbers = itertools.count()
         (self.stomp_port,) = free_ports(1)
@@ -39,16 +37,18 @@ class Servers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._node.kill()
-        for name in self._databases:
-            self._drop(name)
+        for url in self._databases:
+            servers.drop_database(url)
 
     def database(self, name: str) -> str:
         """Return the URL of a fresh, empty database; one that had this name is dropped."""
-        full = f"{RUN}_{name}".replace("test", "bench", 1)
-        self._drop(full)
-        self._administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(full)))
-        self._databases.add(full)
-        return urlsplit(self._postgres)._replace(path=f"/{full}").geturl()
+        run = watchdog.mark().replace("-", "_")
+        url = servers.database_url(self._postgres, f"microworkflows_bench_{run}_{name}")
+        servers.drop_if_killed(url)
+        servers.drop_database(url)
+        servers.make_database(url)
+        self._databases.add(url)
+        return url
 
     def vhost(self, name: str) -> str:
         """Return the URL of a fresh, empty virtual host."""
@@ -92,13 +92,6 @@ class Servers:
     def start_broker(self) -> None:
         """Start it again, with what it had on disk."""
         self._node.start()
-
-    def _drop(self, name: str) -> None:
-        self._administer(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-    def _administer(self, statement: sql.Composed) -> None:
-        with psycopg.connect(self._postgres, autocommit=True) as connection:
-            connection.execute(statement)
 
 
 def _vhost(url: str) -> str:

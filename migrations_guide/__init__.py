@@ -1,1 +1,1 @@
-"""The guide from a monolith to microworkflows: each stage as a working copy that runs, and what changes on the way to the next."""
+"""The guide from a monolith to microworkflows: pages to read, stages that run, and the engine that runs them."""

@@ -16,11 +16,11 @@ from typing import TypeVar
 from uuid import uuid4
 
 import kombu
-import psycopg
 from amqp.exceptions import AMQPError
 from kombu.exceptions import KombuError
 
-DEFAULT_DATABASE_URL = "postgresql://postgres@127.0.0.1:5432/test"
+from project.processes import servers
+
 DEFAULT_BROKER_URL = "amqp://guest:guest@127.0.0.1:5672//"
 MANAGEMENT_PORT = 15672
 
@@ -68,14 +68,7 @@ def remove_scratch() -> None:
 
 # Missing servers
 
-
-class MissingServerError(Exception):
-    """A server that a test needs is not there."""
-
-    def __init__(self, server: str, reason: str) -> None:
-        super().__init__(f"{server} is missing ({reason})")
-        self.server = server
-
+MissingServerError = servers.MissingServerError
 
 Found = TypeVar("Found")
 
@@ -101,21 +94,7 @@ def _once(look: Callable[[], Found]) -> Callable[[], Found]:
 # PostgreSQL
 
 
-@_once
-def postgres_url() -> str:
-    """Return the URL of the PostgreSQL server in which this run makes its own database.
-
-    Raises:
-        MissingServerError: there is none.
-    """
-    url = os.environ.get("TEST_DATABASE_URL") or os.environ.get("DATABASE_URL") or DEFAULT_DATABASE_URL
-    if not url.startswith("postgres"):
-        raise MissingServerError("PostgreSQL", f"this run is to use {url}")
-    try:
-        psycopg.connect(url, connect_timeout=5).close()
-    except psycopg.OperationalError as error:
-        raise MissingServerError("PostgreSQL", str(error).strip().splitlines()[0]) from error
-    return url
+postgres_url = _once(servers.postgres_url)
 
 
 def database_name(vendor: str) -> str:

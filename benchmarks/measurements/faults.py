@@ -10,7 +10,7 @@ from functools import partial
 from benchmarks import queues
 from benchmarks.bench import Bench
 from benchmarks.measurements.kit import SUBJECT, Kit
-from tests.integration.support.waiting import eventually
+from project.processes.waiting import eventually
 
 
 def measure(bench: Bench) -> None:

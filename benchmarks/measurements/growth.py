@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 from benchmarks.measurements.kit import Kit, hop_rate
 from benchmarks.meter import Meter
 from benchmarks.results import Sample
-from tests.integration.support.waiting import eventually
+from project.processes.waiting import eventually
 
 _GROWTH, _RATE = "growth", "events/s"
 _INDEX = "microworkflows_pending"

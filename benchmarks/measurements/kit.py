@@ -12,7 +12,7 @@ import psycopg
 from benchmarks.bench import Bench
 from benchmarks.processes import PYTHON, Child, run
 from benchmarks.queues import QueueWatch
-from tests.integration.support.waiting import eventually
+from project.processes.waiting import eventually
 
 SUBJECT = "microworkflows"
 _CELERY = str(Path(PYTHON).with_name("celery"))

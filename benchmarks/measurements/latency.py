@@ -12,7 +12,7 @@ from benchmarks.bench import Bench
 from benchmarks.measurements.kit import SUBJECT, Kit
 from benchmarks.peers import PEERS, Peer
 from benchmarks.processes import Child, run
-from tests.integration.support.waiting import eventually
+from project.processes.waiting import eventually
 
 _PAUSE = 0.05
 _QUEUE = "bench"

@@ -19,8 +19,8 @@ from benchmarks.bench import Bench
 from benchmarks.order_process.destinations import DESTINATIONS
 from benchmarks.processes import PYTHON, Child, run
 from benchmarks.queues import percentile
-from migrations_guide import working_copy
-from migrations_guide.stages import APPS, ROOT
+from migrations_guide.engine import working_copy
+from migrations_guide.engine.stages import APPS, ROOT
 
 _MEASUREMENT = "orders"
 _KEPT_TABLES = ["django_migrations", "django_content_type", "auth_permission"]

@@ -15,8 +15,8 @@ from benchmarks import filling
 from benchmarks.bench import Bench
 from benchmarks.measurements.kit import SUBJECT, Kit
 from benchmarks.meter import Meter
-from benchmarks.processes import cpu_seconds
-from tests.integration.support.waiting import eventually
+from project.processes import tree
+from project.processes.waiting import eventually
 
 _SCALE, _RELAY = "scale", "relay"
 _CONTEXTS = ("probe", "probe2", "probe3", "probe4")
@@ -82,7 +82,8 @@ def _clock(kit: Kit, own: dict[str, list[int]]) -> Callable[[], Spent]:
     }
 
     def read() -> Spent:
-        return {name: sum(map(cpu_seconds, pids)) for name, pids in processes.items()}
+        families = {name: {*pids}.union(*map(tree.descendants, pids)) for name, pids in processes.items()}
+        return {name: tree.cpu_seconds(family) for name, family in families.items()}
 
     before = read()
     return lambda: {name: seconds - before[name] for name, seconds in read().items()}

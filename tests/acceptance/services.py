@@ -13,20 +13,20 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
-from psycopg.sql import SQL, Identifier
 
-from migrations_guide.shop import PASSWORD
+from migrations_guide.engine.shop import PASSWORD
+from project.processes.process import Process, end
+from project.processes.servers import database
 from project.service import CONTEXTS
 from tests import servers
 from tests.acceptance.running import PROJECT, free_port, processes_of, wait_until
-from tests.integration.support.processes import Process
 
 BIN = Path(sys.executable).parent
 _BLOCK = re.search(
@@ -45,6 +45,7 @@ class Services:
         self.databases = databases
         self._environments = {
             name: {
+                **os.environ,
                 "SERVICE": name,
                 "DATABASE_URL": databases[name],
                 "BROKER_URL": brokers[name],
@@ -78,7 +79,7 @@ class Services:
         ended = subprocess.run(
             shlex.split(command),
             cwd=PROJECT,
-            env={**os.environ, **self._environments[name]},
+            env=self._environments[name],
             capture_output=True,
             text=True,
             check=False,
@@ -116,8 +117,7 @@ class Services:
 
     def end(self) -> None:
         """Leave nothing running, whatever the test did."""
-        for process in self._started.values():
-            process.end()
+        end(list(self._started.values()), seconds=0)
 
     def ask(self, name: str, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows that a service's database has for this query."""
@@ -129,6 +129,7 @@ class Services:
             *shlex.split(command),
             environment=self._environments[name],
             log=self.folder / f"{process}.log",
+            cwd=PROJECT,
         )
         return self._started[process]
 
@@ -136,19 +137,11 @@ class Services:
 @contextmanager
 def databases() -> Iterator[dict[str, str]]:
     """Yield the URL of a new database for each service."""
-    server = servers.postgres_url()
-    names = {context: f"{servers.RUN}_{context}" for context in CONTEXTS}
-    with psycopg.connect(server, autocommit=True) as connection:
-        for name in names.values():
-            connection.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-    try:
+    with ExitStack() as stack:
         yield {
-            context: urlsplit(server)._replace(path=f"/{name}").geturl() for context, name in names.items()
+            context: stack.enter_context(database(servers.postgres_url(), f"{servers.RUN}_{context}"))
+            for context in CONTEXTS
         }
-    finally:
-        with psycopg.connect(server, autocommit=True) as connection:
-            for name in names.values():
-                connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
 @contextmanager

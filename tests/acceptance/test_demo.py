@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from project.demo.process_tree import descendants
+from project.processes.tree import descendants
 from tests import servers
 from tests.acceptance.running import PROJECT, Demo, demo_environment, free_port, processes_of, wait_until
 
@@ -23,7 +23,7 @@ ALL_AS_EXPECTED = "12 orders, each ended as it must: 7 shipped, 3 out of stock, 
 def test_demo_runs_twice_in_one_place_and_ctrl_c_ends_every_process() -> None:
     folder = servers.SCRATCH / "twice"
     with Demo(folder, "--exit") as first:
-        code = first.wait()
+        code = first.wait(timeout=100)
         assert (code, processes_of(folder)) == (0, set()), first.output
         assert ALL_AS_EXPECTED in first.output
 
@@ -35,7 +35,7 @@ def test_demo_runs_twice_in_one_place_and_ctrl_c_ends_every_process() -> None:
 
         second.interrupt()
 
-        assert second.wait(seconds=30) == 0, second.output
+        assert second.wait(timeout=30) == 0, second.output
         assert processes_of(folder) == set()
     assert_books_agree(second, runs=2)
 
@@ -65,7 +65,7 @@ def test_killing_a_worker_on_rabbitmq_changes_no_outcome(server_urls: dict[str, 
         wait_until(
             "the killed worker's children have ended", lambda: not children & processes_of(folder), seconds=10
         )
-        code = demo.wait()
+        code = demo.wait(timeout=100)
 
         assert (code, processes_of(folder)) == (0, set()), demo.output
         assert ALL_AS_EXPECTED in demo.output
@@ -96,7 +96,7 @@ def test_ctrl_c_while_processes_start_ends_them() -> None:
 
         demo.interrupt()
 
-        assert demo.wait(seconds=30) == 0, demo.output
+        assert demo.wait(timeout=30) == 0, demo.output
         assert processes_of(folder) == set()
 
 
@@ -194,7 +194,7 @@ def test_database_whose_tables_differ_is_refused(tmp_path: Path) -> None:
     connection.close()
 
     with Demo(folder, "--exit", environment={"DATABASE_URL": database}) as demo:
-        assert demo.wait(seconds=30) == 2
+        assert demo.wait(timeout=30) == 2
 
     assert "its table orders_order differs in city, town" in demo.output
     assert "Starting the web server" not in demo.output

@@ -9,8 +9,8 @@ import pytest
 
 from project.demo.errors import ProcessFailedError
 from project.demo.interruption import Interruption
-from project.demo.process_tree import alive, descendants
 from project.demo.processes import Processes, Program
+from project.processes.tree import descendants, exists
 from tests.acceptance.running import wait_until
 
 pytestmark = pytest.mark.acceptance
@@ -28,7 +28,7 @@ def supervise(tmp_path: Path) -> Iterator[Supervise]:
             small = Program(
                 name="small",
                 command=[sys.executable, "-c", program],
-                is_ready=lambda process: "ready" in process.said(),
+                is_ready=lambda process: "ready" in process.output,
             )
             processes = Processes(
                 [small],
@@ -64,7 +64,9 @@ def test_process_that_cannot_start_is_reported_with_the_end_of_its_log(
 def test_process_that_is_never_ready_is_reported(tmp_path: Path, supervise: Supervise) -> None:
     processes = supervise("import time; print('thinking'); time.sleep(60)", [])
 
-    with pytest.raises(ProcessFailedError, match=r"small is not ready after 1 s(.|\n)+thinking"):
+    with pytest.raises(
+        ProcessFailedError, match=r"small is not ready, and nothing happened for 1 s(.|\n)+thinking"
+    ):
         processes.wait_until_ready(seconds=1)
 
 
@@ -101,4 +103,4 @@ def test_process_that_does_not_end_when_asked_is_killed_with_its_children(
     processes.stop()
 
     assert name == "small"
-    wait_until("all have ended", lambda: not alive({int(pid), *children}), seconds=5)
+    wait_until("all have ended", lambda: not any(map(exists, {int(pid), *children})), seconds=5)

@@ -10,7 +10,7 @@ from amqp.spec import Basic
 from kombu import Connection, Exchange
 
 from microworkflows import topology
-from migrations_guide.shop import USER, Order, Shop
+from migrations_guide.engine.shop import USER, Order, Shop
 from project.service import CONTEXTS
 from tests import servers
 from tests.acceptance import services

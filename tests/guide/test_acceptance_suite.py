@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from migrations_guide import acceptance, shop
-from migrations_guide.acceptance import DECLINED, OUT_OF_STOCK, SHIPPED
-from migrations_guide.browser import Page
-from migrations_guide.shop import Order, ShopError
+from migrations_guide.engine import acceptance, shop
+from migrations_guide.engine.acceptance import DECLINED, OUT_OF_STOCK, SHIPPED
+from migrations_guide.engine.browser import Page
+from migrations_guide.engine.shop import Order, ShopError
 
 ORDER = Order(id="5eb0a5ba", number="A-000001", total="12.00 EUR", lines={"TEA": 2})
 

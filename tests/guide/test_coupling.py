@@ -16,8 +16,8 @@ from django.test import override_settings
 
 from microworkflows.cutover import coupling
 from microworkflows.cutover.coupling import FOREIGN_KEY, IMPORT
-from migrations_guide import working_copy
-from migrations_guide.verifying import stage_environment
+from migrations_guide.engine import working_copy
+from migrations_guide.engine.verifying import stage_environment
 
 ORCHARD = {
     "models.py": "",

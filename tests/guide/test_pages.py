@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from migrations_guide import pages, pictures, stages
-from migrations_guide.pages import FOLDER
-from migrations_guide.stages import Stage, StageError
+from migrations_guide.engine import pages, pictures, stages
+from migrations_guide.engine.pages import FOLDER
+from migrations_guide.engine.stages import Stage, StageError
 
 STAGES = [pytest.param(stage, id=str(stage.number)) for stage in stages.stages()]
 LATER = STAGES[1:]

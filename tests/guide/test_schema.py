@@ -3,18 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
-from migrations_guide import stages, working_copy
-from migrations_guide.stages import ROOT
-from migrations_guide.verifying import stage_environment
+from migrations_guide.engine import stages, working_copy
+from migrations_guide.engine.stages import ROOT
+from migrations_guide.engine.verifying import stage_environment
+from project.processes import servers as server
 from tests import servers
 
 COLUMNS = """
@@ -36,16 +34,9 @@ WHERE contype = 'f' AND confrelid::regclass::text IN ('orders_order', 'orders_pr
 """
 
 
-@contextmanager
-def database(name: str) -> Iterator[str]:
-    """Yield the URL of a new database."""
-    with psycopg.connect(servers.postgres_url(), autocommit=True) as server:
-        own = Identifier(f"{servers.RUN}_{name}")
-        server.execute(SQL("CREATE DATABASE {}").format(own))
-        try:
-            yield urlsplit(servers.postgres_url())._replace(path=f"/{servers.RUN}_{name}").geturl()
-        finally:
-            server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(own))
+def database(name: str) -> AbstractContextManager[str]:
+    """Return a new database; its URL is the context."""
+    return server.database(servers.postgres_url(), f"{servers.RUN}_{name}")
 
 
 def migrate(folder: Path, url: str, *arguments: str) -> None:
@@ -124,7 +115,7 @@ def test_foreign_keys_are_dropped_at_stage_7_and_come_again_on_the_way_back(tmp_
 
 def test_stage_8_has_the_settings_of_the_shop_and_the_app_that_moves_databases() -> None:
     shop = (ROOT / "project/settings.py").read_text().splitlines()
-    stage = stages.files(8)["project/settings.py"].read_text().splitlines()
+    stage = stages.files(8)["project/settings.py"].splitlines()
 
     assert [line for line in stage if line not in shop] == [
         '    "microworkflows.cutover",  # split_database: to move a database back, or to empty the tables left behind'

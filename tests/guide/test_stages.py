@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from migrations_guide import stages, working_copy
-from migrations_guide.stages import Stage, StageError
-from migrations_guide.verifying import stage_environment
+from migrations_guide.engine import stages, working_copy
+from migrations_guide.engine.stages import Stage, StageError
+from migrations_guide.engine.verifying import stage_environment
 
 STAGES = [pytest.param(stage, id=str(stage.number)) for stage in stages.stages()]
 
@@ -35,13 +35,9 @@ def python(folder: Path, *arguments: str) -> str:
 def test_folder_holds_only_what_the_next_stage_changes(stage: Stage) -> None:
     if stage.number == stages.stages()[-1].number:
         pytest.skip("the last stage has no next one")
-    following = stages.files(stage.number + 1)
+    files, following = stages.files(stage.number), stages.files(stage.number + 1)
 
-    same = [
-        name
-        for name, path in stages.own_files(stage.folder).items()
-        if name in following and following[name].read_bytes() == path.read_bytes()
-    ]
+    same = [name for name in stages.own_files(stage.folder) if files[name] == following.get(name)]
 
     assert same == []
 
@@ -102,8 +98,8 @@ def test_stages_own_file_wins_over_a_later_one_and_what_is_absent_is_missing(
 
     first, second, third = (stages.files(number) for number in (1, 2, 3))
 
-    assert [first["orders/models.py"].read_text(), second["orders/models.py"].read_text()] == ["one", "two"]
-    assert third["orders/models.py"] == stages.ROOT / "apps/orders/models.py"
+    assert [first["orders/models.py"], second["orders/models.py"]] == ["one", "two"]
+    assert third["orders/models.py"] == (stages.ROOT / "apps/orders/models.py").read_text()
     assert ("orders/old.py" in first, "orders/old.py" in second, "orders/old.py" in third) == (
         True,
         True,
@@ -111,6 +107,45 @@ def test_stages_own_file_wins_over_a_later_one_and_what_is_absent_is_missing(
     )
     assert ("orders/events.py" in first, "orders/events.py" in second) == (False, True)
     assert not [name for name in first if name.startswith("project/demo/")]
+
+
+SETTINGS = "DEBUG = False\n\n\nAPPS = [\n    'orders',\n    'payments',\n]\n"
+
+
+def write(folder: Path, **texts: str) -> None:
+    """Write the settings of two stages, by the endings of the files' names."""
+    for stage, text in texts.items():
+        number, _, ending = stage.partition("_")
+        path = (
+            folder
+            / {"first": "1_first", "second": "2_second"}[number]
+            / f"settings.py{ending and '.'}{ending}"
+        )
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+
+
+def test_patch_makes_a_stages_file_from_that_of_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "FOLDER", tmp_path)
+    patch = "From stage 2:\n@@\n-DEBUG = False\n+DEBUG = True\n\n\n@@\n     'orders',\n+    'shipping',\n"
+    write(tmp_path, first_patch=patch, second=SETTINGS)
+
+    settings = stages.files(1)["settings.py"]
+
+    assert settings == "DEBUG = True\n\n\nAPPS = [\n    'orders',\n    'shipping',\n    'payments',\n]\n"
+
+
+@pytest.mark.parametrize("hunk", ["-DEBUG = True", " ]\n+more", "     'orders',\n     'shipping',"])
+def test_patch_that_does_not_fit_in_one_place_is_refused(
+    hunk: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "FOLDER", tmp_path)
+    write(tmp_path, first_patch=f"From stage 2:\n@@\n{hunk}\n", second=SETTINGS + "MORE = [\n]\n")
+
+    with pytest.raises(StageError, match=r"1_first/settings\.py\.patch: .* the lines of change 1"):
+        stages.files(1)
 
 
 def test_absent_file_that_no_later_stage_has_is_refused(

@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from microworkflows.cutover.models import ContextMove
 from microworkflows.cutover.splitting.steps import MoveStep
-from migrations_guide import acceptance, stages, verifying
-from migrations_guide.processes import ProcessError, Processes
-from migrations_guide.shop import Order, Shop
-from migrations_guide.stages import APPS, ROOT, Stage
-from migrations_guide.verifying import VerificationError, verify
+from migrations_guide.engine import acceptance, stages, verifying
+from migrations_guide.engine.processes import Processes
+from migrations_guide.engine.shop import Order, Shop
+from migrations_guide.engine.stages import APPS, ROOT, Stage
+from migrations_guide.engine.verifying import VerificationError, verify
+from project.processes.process import ProcessError
 from tests.acceptance.running import processes_of
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
@@ -151,7 +152,9 @@ def test_process_that_dies_at_its_start_is_told_with_its_last_words(tmp_path: Pa
     (tmp_path / "Procfile").write_text("# comment\nworker: FATE=doom sh -c 'echo $FATE is near; exit 3'\n")
 
     with (
-        pytest.raises(ProcessError, match=r"(?s)worker ended by itself \(status 3\).*doom is near"),
+        pytest.raises(
+            ProcessError, match=r"(?s)worker ended with status 3 before it was ready.*doom is near"
+        ),
         Processes(tmp_path, environment=EMBEDDED),
     ):
         pass

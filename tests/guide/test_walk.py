@@ -3,15 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
-from psycopg.sql import SQL, Identifier
 
-from migrations_guide import pages, stages, walking
-from migrations_guide.walking import Walk
+from migrations_guide.engine import pages, stages
+from project.processes.servers import database, drop_database, drop_if_killed
 from tests import servers
+from tests.guide import walking
+from tests.guide.walking import Walk
 
 ON_HAND = 5000
 ENVIRONMENT = {
@@ -43,14 +42,13 @@ def walk_through(walk: Walk, *, last: int, back: bool) -> None:
 @pytest.fixture
 def database_url() -> Iterator[str]:
     """Yield the URL of an empty database; it, and those of single contexts beside it, are dropped at the end."""
-    name = f"{servers.RUN}_walk"
-    with psycopg.connect(servers.postgres_url(), autocommit=True) as server:
-        server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        try:
-            yield urlsplit(servers.postgres_url())._replace(path=f"/{name}").geturl()
-        finally:
-            for each in [name, *(f"{name}_{app}" for app in stages.stage(7).databases)]:
-                server.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(each)))
+    with database(servers.postgres_url(), f"{servers.RUN}_walk") as url:
+        own = [f"{url}_{app}" for app in stages.stage(7).databases]
+        for each in own:
+            drop_if_killed(each)
+        yield url
+        for each in own:
+            drop_database(each)
 
 
 @pytest.mark.acceptance

@@ -16,13 +16,13 @@ from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
 from benchmarks import filling
+from benchmarks.touching import Touched, touched
 from microworkflows import inbox, journeys, outbox
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import store
 from microworkflows.relay.publisher import Outcome
 from tests.integration.conftest import _database_url
 from tests.integration.support import probing
-from tests.integration.support.touching import Touched, touched
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db]
 

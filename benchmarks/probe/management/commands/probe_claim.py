@@ -6,9 +6,9 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from benchmarks.touching import touched
 from microworkflows import conf
 from microworkflows.relay import store
-from tests.integration.support.touching import touched
 
 
 class Command(BaseCommand):

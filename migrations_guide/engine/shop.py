@@ -1,13 +1,11 @@
 """The shop as somebody in its office meets it: through the pages of the admin, wherever they are served."""
 
-import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
 
-from migrations_guide.browser import Browser
+from migrations_guide.engine.browser import Browser
 
 USER, PASSWORD = "guide", "walk-the-stages"
 
@@ -18,9 +16,6 @@ _ADDRESS = {
     "city": "Berlin",
     "country": "DE",
 }
-_LOOK_SECONDS = 0.05
-
-Value = TypeVar("Value")
 
 
 class ShopError(AssertionError):
@@ -102,20 +97,6 @@ class Shop:
 def money(text: str) -> Decimal:
     """Return the amount in a text such as ``12.00 EUR``."""
     return Decimal(text.partition(" ")[0])
-
-
-def wait_until(what: str, look: Callable[[], Value | None], *, seconds: float = 30) -> Value:
-    """Return what ``look`` returns as soon as that is true.
-
-    Raises:
-        ShopError: it did not become true in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not (value := look()):
-        if time.monotonic() > deadline:
-            raise ShopError(f"Waited {seconds:.0f} s in vain until {what}.")
-        time.sleep(_LOOK_SECONDS)
-    return value
 
 
 def _logged_in(site: str) -> Browser:

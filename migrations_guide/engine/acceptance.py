@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from migrations_guide.shop import Order, Shop, ShopError, money, wait_until
+from migrations_guide.engine.shop import Order, Shop, ShopError, money
+from project.processes.waiting import eventually
 
 SHIPPED = "Shipped"
 DECLINED = "Cancelled: payment declined"
 OUT_OF_STOCK = "Cancelled: out of stock"
+_SECONDS = 30.0
 
 Scenario = Callable[[Shop], None]
 
@@ -89,11 +91,11 @@ SCENARIOS: Sequence[Scenario] = (
 def settled(shop: Shop, order: Order) -> str:
     """Wait until an order has ended, and return how."""
 
-    def look() -> str | None:
+    def look() -> str:
         state = shop.state(order)
-        return state if state in {SHIPPED, DECLINED, OUT_OF_STOCK} else None
+        return state if state in {SHIPPED, DECLINED, OUT_OF_STOCK} else ""
 
-    return wait_until(f"order {order.number} has ended", look)
+    return eventually(look, what=f"the end of order {order.number}", timeout=_SECONDS)
 
 
 def ends(shop: Shop, order: Order, expected: str) -> None:
@@ -105,9 +107,10 @@ def ends(shop: Shop, order: Order, expected: str) -> None:
     state = settled(shop, order)
     if state != expected:
         raise ShopError(f"Order {order.number} must end as {expected!r}; it is {state!r}.")
-    wait_until(
-        f"the books agree that {order.number} is {expected!r}",
+    eventually(
         lambda: not disagreements(shop, order, expected),
+        what=f"the agreement of all books that {order.number} is {expected!r}",
+        timeout=_SECONDS,
     )
 
 

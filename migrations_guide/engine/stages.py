@@ -1,8 +1,9 @@
-"""The stages: which there are, and where each takes its files from.
+"""The stages: which there are, and which files each has.
 
-A stage's folder holds only what the next stage changes. Whatever it does not hold it shares with the next stage, and
-the last one is the shop itself. A folder's ``ABSENT`` lists what the next stage adds (a folder ends in ``/``), and
-``stage.toml`` says what the stage is called and where its parts are to be found.
+A stage's folder holds only what the next stage changes: a file whole, or, where it differs little, a patch that makes it
+from the next stage's file (``settings.py.patch``). Everything else a stage shares with the next, and the last one is the
+shop itself. A folder's ``ABSENT`` lists what the next stage adds (a folder ends in ``/``), and ``stage.toml`` says what
+the stage is called and where its parts are to be found.
 """
 
 import tomllib
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER = Path(__file__).resolve().parent / "stages"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "migrations_guide" / "stages"
 APPS = ("orders", "payments", "inventory", "shipping")
 
-_OWN = {"stage.toml", "ABSENT"}
+_OWN, _PATCH = {"stage.toml", "ABSENT"}, ".patch"
 
 
 class StageError(Exception):
@@ -67,29 +68,35 @@ def stage(number: int) -> Stage:
     return found[number]
 
 
-def files(number: int) -> dict[str, Path]:
-    """Return where a stage's files come from, by their path in its working copy.
+def files(number: int) -> dict[str, str]:
+    """Return the text of a stage's files, by their path in its working copy.
 
     Raises:
-        StageError: an ``ABSENT`` names what no later stage has.
+        StageError: an ``ABSENT`` names what no later stage has, or a patch does not fit.
     """
-    found = _shop()
+    found = {name: path.read_text() for name, path in _shop().items()}
     for folder in reversed([folder for folder in _folders() if _number(folder) >= number]):
-        for name in absent(folder):
-            gone = {path for path in found if path == name or (name.endswith("/") and path.startswith(name))}
+        for missing in absent(folder):
+            gone = {
+                name
+                for name in found
+                if name == missing or (missing.endswith("/") and name.startswith(missing))
+            }
             if not gone:
                 raise StageError(
-                    f"{folder.name}/ABSENT lists {name}, which no later stage has. Remove the line."
+                    f"{folder.name}/ABSENT lists {missing}, which no later stage has. Remove the line."
                 )
-            for path in gone:
-                del found[path]
-        found |= own_files(folder)
+            for name in gone:
+                del found[name]
+        for name, path in own_files(folder).items():
+            text = path.read_text()
+            found[name] = _patched(found.get(name, ""), text, path) if path.suffix == _PATCH else text
     return dict(sorted(found.items()))
 
 
 def own_files(folder: Path) -> dict[str, Path]:
-    """Return the files that a stage's folder holds, by their path in the working copy."""
-    return {name: path for name, path in _walk(folder) if name not in _OWN}
+    """Return the files and patches that a stage's folder holds, by the path in the working copy."""
+    return {name.removesuffix(_PATCH): path for name, path in _walk(folder) if name not in _OWN}
 
 
 def absent(folder: Path) -> list[str]:
@@ -97,6 +104,23 @@ def absent(folder: Path) -> list[str]:
     listing = folder / "ABSENT"
     lines = listing.read_text().splitlines() if listing.exists() else []
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _patched(file: str, patch: str, path: Path) -> str:
+    """Return the next stage's file with a patch: hunks of a unified diff, each found by its lines and not their numbers."""
+    text = f"\n{file}"
+    for number, hunk in enumerate(patch.split("\n@@\n")[1:], start=1):
+        lines = [line or " " for line in hunk.splitlines()]  # an empty line stands for one without a change
+        old, new = (
+            "\n".join(["", *(line[1:] for line in lines if line[0] in kept)]) for kept in (" -", " +")
+        )
+        if text.count(f"{old}\n") != 1:
+            raise StageError(
+                f"{path.relative_to(FOLDER)}: the next stage's file does not have the lines of change {number}, or has "
+                "them more than once. Correct or lengthen them."
+            )
+        text = text.replace(f"{old}\n", f"{new}\n")
+    return text[1:]
 
 
 def _shop() -> dict[str, Path]:

@@ -5,8 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrations_guide import stages
-from migrations_guide.stages import StageError
+from migrations_guide.engine import stages
+from migrations_guide.engine.stages import StageError
 
 _MARK = ".stage"
 """Says that a folder is a working copy, and of which stage."""
@@ -34,10 +34,10 @@ def compose(number: int, *, into: Path | None = None) -> Path:
             shutil.rmtree(old)
         elif old.is_file():
             old.unlink()
-    for name, source in stages.files(number).items():
+    for name, text in stages.files(number).items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source, target)
+        target.write_text(text)
     (folder / _MARK).write_text(f"{number}\n")
     return folder
 
@@ -53,14 +53,10 @@ def diff(number: int, *, since: int | None = None) -> Iterator[str]:
     for name in sorted(old | new):
         if old.get(name) == new.get(name):
             continue
-        before, after = (_lines(tree.get(name)) for tree in (old, new))
+        before, after = (tree.get(name, "").splitlines(keepends=True) for tree in (old, new))
         yield from difflib.unified_diff(
             before,
             after,
             fromfile=f"a/{name}" if name in old else "/dev/null",
             tofile=f"b/{name}" if name in new else "/dev/null",
         )
-
-
-def _lines(file: Path | None) -> list[str]:
-    return [] if file is None else file.read_text().splitlines(keepends=True)

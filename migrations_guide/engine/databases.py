@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from migrations_guide.stages import Stage
+from migrations_guide.engine.stages import Stage
 
 
 def urls(stage: Stage, environment: Mapping[str, str], *, var: Path) -> dict[str, str]:
@@ -38,11 +38,6 @@ def make(url: str) -> None:
     if parts.scheme == "sqlite":
         Path(parts.path[1:]).parent.mkdir(parents=True, exist_ok=True)
         return
-    # Imported here: the embedded default does without it.
-    import psycopg
-    from psycopg.sql import SQL, Identifier
+    from project.processes import servers  # only here: the embedded default does without PostgreSQL's driver
 
-    name = parts.path.removeprefix("/")
-    with psycopg.connect(urlunsplit(parts._replace(path="/postgres")), autocommit=True) as server:
-        if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+    servers.make_database(url)

@@ -6,12 +6,15 @@ import sys
 import time
 import urllib.error
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
-from migrations_guide import acceptance, databases, stages, working_copy
-from migrations_guide.processes import ProcessError, Processes, manage
-from migrations_guide.shop import PASSWORD, USER, Order, Shop, ShopError
-from migrations_guide.stages import Stage
+from migrations_guide.engine import acceptance, databases, stages, working_copy
+from migrations_guide.engine.processes import Processes, manage
+from migrations_guide.engine.shop import PASSWORD, USER, Order, Shop, ShopError
+from migrations_guide.engine.stages import Stage
+from project.processes.process import ProcessError
+from project.processes.waiting import NotYetError, eventually
 
 SUPERUSER = f"""
 from django.contrib.auth.models import User
@@ -40,7 +43,7 @@ if apps.is_installed("microworkflows.cutover") and moves in connection.introspec
     if ContextMove.objects.filter(step__in=AWAY).exists():
         sys.exit("This database is at stage 7 or later: contexts have moved out of it. Name an empty one in DATABASE_URL.")
 """
-_UNSEEN, _SEEN_SECONDS, _LOOK_SECONDS = "was ever seen", 30.0, 0.2
+_UNSEEN, _SEEN_SECONDS = "was ever seen", 30.0
 """What ``manage.py cutover`` says of a worker whose relay has only just been started, and how long that may be."""
 
 
@@ -85,7 +88,7 @@ def verify(
                 _tell("silent", f"manage.py {command}")
             if serve:
                 _serve(stage, processes)
-    except (ProcessError, ShopError) as error:
+    except (ProcessError, ShopError, NotYetError) as error:
         raise VerificationError(str(error)) from error
     passed = len(acceptance.SCENARIOS) - failed
     print(f"\nStage {stage.number}: {passed} of {len(acceptance.SCENARIOS)} hold. Every process has ended.")
@@ -167,17 +170,29 @@ def switch(stage: Stage, shop: Shop, run: Callable[[str], str]) -> list[Order]:
     under_way = []
     for command in stage.switch:
         under_way.append(shop.place(pays="tok_visa", lines={"TEA-ASSAM-250": 1}))
-        deadline = time.monotonic() + _SEEN_SECONDS
-        while True:
-            try:
-                run(command)
-                break
-            except ProcessError as error:
-                if _UNSEEN not in str(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(_LOOK_SECONDS)
+        patiently(partial(run, command))
         _tell("switched", f"manage.py {command}")
     return under_way
+
+
+def patiently(command: Callable[[], str]) -> None:
+    """Run a command; once more where a worker has just started and its relay was not seen yet.
+
+    Raises:
+        ProcessError: it failed for another reason.
+        NotYetError: the relay was not seen in time.
+    """
+
+    def seen() -> bool:
+        try:
+            command()
+        except ProcessError as error:
+            if _UNSEEN not in str(error):
+                raise
+            return False
+        return True
+
+    eventually(seen, what="a relay that is seen", timeout=_SEEN_SECONDS, every=0.2)
 
 
 def shop_of(stage: Stage, processes: Processes) -> Shop:
@@ -192,7 +207,7 @@ def _run_suite(shop: Shop) -> int:
         began = time.monotonic()
         try:
             scenario(shop)
-        except (ShopError, urllib.error.URLError) as error:
+        except (ShopError, NotYetError, urllib.error.URLError) as error:
             failed += 1
             sign, why = "✗", f"\n      {error}"
         else:

@@ -16,10 +16,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from migrations_guide import drawing, pictures, stages
-from migrations_guide.stages import StageError
+from migrations_guide.engine import drawing, pictures, stages
+from migrations_guide.engine.stages import StageError
 
-FOLDER = Path(__file__).resolve().parent
+FOLDER = Path(__file__).resolve().parents[1]
 
 _BLOCK = re.compile(
     r"(?P<begin><!-- (?P<what>diff|code|files)(?:: (?P<which>.*?))? -->\n).*?(?P<end><!-- end -->)", re.DOTALL
@@ -129,15 +129,13 @@ def _files(number: int, which: str) -> str:
     for name in sorted(old | new):
         if old.get(name) == new.get(name):
             continue
-        before, after = _lines(number - 1, name), _lines(number, name)
+        before, after = (tree.get(name, "").splitlines() for tree in (old, new))
         lines = list(difflib.unified_diff(before, after, n=0))[2:]
         added, removed = (sum(line.startswith(sign) for line in lines) for sign in "+-")
-        if added or removed or name not in old or name not in new:
-            what = "new" if name not in old else "deleted" if name not in new else f"+{added} −{removed}"
-            rows.append(f"| `{name}` | {what} |\n")
+        what = "new" if name not in old else "deleted" if name not in new else f"+{added} −{removed}"
+        rows.append(f"| `{name}` | {what} |\n")
     return "".join(["| file | |\n| --- | --- |\n", *rows])
 
 
 def _lines(number: int, name: str) -> list[str]:
-    file = stages.files(number).get(name)
-    return [] if file is None else file.read_text().splitlines(keepends=True)
+    return stages.files(number).get(name, "").splitlines(keepends=True)

@@ -14,21 +14,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from string import Template
 
-from migrations_guide import databases, pages, stages, verifying, working_copy
-from migrations_guide.processes import ProcessError, Processes, manage
-from migrations_guide.shop import Order, Shop, ShopError
-from migrations_guide.stages import Stage
+from migrations_guide.engine import databases, pages, stages, verifying, working_copy
+from migrations_guide.engine.processes import Processes, manage
+from migrations_guide.engine.shop import Order, Shop, ShopError
+from migrations_guide.engine.stages import Stage
+from project.processes.waiting import eventually
 
 _DEPLOY = re.compile(r"# deploy the code of stage (\d)(?P<shared> on the monolith's database)?")
 _RESTART = re.compile(r"# restart the processes of (\w+) on (?:(?P<own>their own)|the monolith's) database")
 _WAIT = re.compile(r"# wait until no (\w+) flow of (\w+) is under way")
 _LOOK_AT_IT = re.compile(r"# look at it for a \w+")
 _CREATE = re.compile(r"createdb (\w+)")
-_PATIENCE, _LOOK_SECONDS = 60.0, 0.2
-_UNSEEN = "was ever seen"
+_LOOK_SECONDS = 0.2
 
 BASKETS: Sequence[tuple[str, Mapping[str, int]]] = (
     ("tok_visa", {"TEA-SENCHA-100": 2, "MUG-STONE-350": 1}),
@@ -86,16 +87,14 @@ class Customers:
             self._changed.wait_for(lambda: old is None or not self._in_use[id(old)])
 
     def wait_for_more(self) -> None:
-        """Wait until some more was ordered.
-
-        Raises:
-            WalkError: customers cannot order.
-        """
-        enough, deadline = len(self.placed) + 2, time.monotonic() + _PATIENCE
-        while len(self.placed) < enough:
-            if time.monotonic() > deadline:
-                raise WalkError(f"Nobody can order: {self.refused[-3:]}")
-            time.sleep(_LOOK_SECONDS)
+        """Wait until some more was ordered."""
+        enough = len(self.placed) + 2
+        eventually(
+            lambda: len(self.placed) >= enough,
+            what="a next order",
+            every=_LOOK_SECONDS,
+            progress=lambda: (len(self.placed), self.refused[-3:]),
+        )
 
     @contextmanager
     def ordering(self) -> Iterator[None]:
@@ -264,39 +263,29 @@ class Walk:
             settings = dict(
                 setting.split("=", 1) for setting in Template(before).substitute(surroundings).split()
             )
-            self._patiently(stage, commands, surroundings | settings)
-
-    def _patiently(self, stage: Stage, commands: list[str], surroundings: Mapping[str, str]) -> None:
-        """Run commands; once more where a worker has just started and was not seen yet."""
-        deadline = time.monotonic() + _PATIENCE
-        while True:
-            try:
-                manage(self._copy(stage), *commands, environment=surroundings)
-                return
-            except ProcessError as error:
-                if _UNSEEN not in str(error) or time.monotonic() > deadline:
-                    raise
-            time.sleep(_LOOK_SECONDS)
+            verifying.patiently(
+                partial(manage, self._copy(stage), *commands, environment=surroundings | settings)
+            )
 
     def _wait_for_flows(self, awaited: Sequence[Sequence[str]]) -> None:
         """Ask the code that runs at present: the next may know of no switch any more."""
-        stage, deadline = self.at, time.monotonic() + _PATIENCE
+        stage = self.at
         assert stage is not None
-        while True:
-            said = manage(
-                self._copy(stage), "cutover --json", environment=self._environment(stage, moving=True)
-            )
+        surroundings = self._environment(stage, moving=True)
+
+        left: list[str] = []
+
+        def ended() -> bool:
+            said = manage(self._copy(stage), "cutover --json", environment=surroundings)
             in_flight = {shown["name"]: shown["in_flight"] for shown in json.loads(said)}
-            left = [
+            left[:] = [
                 f"{in_flight[context][mode]} {mode} flows of {context}"
                 for mode, context in awaited
                 if in_flight[context][mode]
             ]
-            if not left:
-                return
-            if time.monotonic() > deadline:
-                raise WalkError(f"They do not end: {', '.join(left)}.")
-            time.sleep(_LOOK_SECONDS)
+            return not left
+
+        eventually(ended, what="the end of flows", every=_LOOK_SECONDS, progress=lambda: left)
 
     # Processes
 
@@ -381,17 +370,15 @@ def discrepancies(
     return found + [f"not handled: {message}" for message, _ in books["unhandled"]]
 
 
-def wait_until_books_add_up(walk: Walk, *, stock: Mapping[str, int], seconds: float = 60) -> None:
-    """Wait until every order has ended and nothing is found that does not add up.
+def wait_until_books_add_up(walk: Walk, *, stock: Mapping[str, int]) -> None:
+    """Wait until every order has ended and everything adds up."""
+    found: list[str] = []
 
-    Raises:
-        WalkError: something does not, in time.
-    """
-    deadline = time.monotonic() + seconds
-    while found := discrepancies(walk.books(), walk.customers.placed, stock=stock):
-        if time.monotonic() > deadline:
-            raise WalkError("\n".join(found[:20]))
-        time.sleep(1)
+    def add_up() -> bool:
+        found[:] = discrepancies(walk.books(), walk.customers.placed, stock=stock)
+        return not found
+
+    eventually(add_up, what="agreement of all books", every=1, timeout=60, progress=lambda: found[:20])
 
 
 def _kind(line: str) -> str:

@@ -1,0 +1,79 @@
+"""Waiting for a condition, with a limit on the time that passes without progress: a slow machine fails nobody."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from project.processes import tree
+
+Found = TypeVar("Found")
+
+_WORK = 0.1
+"""Processes that compute for this share of the time are at work; those that are stuck or wait need less."""
+_MOST_EXTENSIONS = 5
+
+
+class NotYetError(AssertionError):
+    """What was waited for did not come true."""
+
+
+class Patience:
+    """Runs out after some seconds in which nothing that is seen changed and nothing that this process started worked."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._seen = ""
+        self._renew(extensions=0)
+
+    def is_over(self, seen: str) -> bool:
+        """Tell whether it is, from what is seen now."""
+        if seen != self._seen:
+            self._seen = seen
+            self._renew(extensions=0)
+        if time.monotonic() < self._deadline:
+            return False
+        if self._extensions == _MOST_EXTENSIONS or _work() - self._worked <= _WORK * self._seconds:
+            return True
+        self._renew(extensions=self._extensions + 1)
+        return False
+
+    def _renew(self, *, extensions: int) -> None:
+        self._extensions = extensions
+        self._deadline = time.monotonic() + self._seconds
+        self._worked = _work()
+
+
+def eventually(
+    look: Callable[[], Found],
+    *,
+    timeout: float = 45,
+    what: str = "",
+    every: float = 0.03,
+    progress: Callable[[], object] | None = None,
+) -> Found:
+    """Return what ``look`` finds as soon as that is true.
+
+    Args:
+        look: It is asked again and again.
+        timeout: Seconds without progress.
+        what: What is waited for, for the error.
+        every: Seconds between two looks.
+        progress: Returns something that changes with each bit of progress; what ``look`` finds, if it is left out.
+
+    Raises:
+        NotYetError: it did not come true; the message says what was found last.
+    """
+    patience = Patience(timeout)
+    while not (found := look()):
+        if patience.is_over(repr(progress() if progress else found)):
+            seen = progress() if progress else found
+            raise NotYetError(
+                f"Waited for {what or 'a condition'} through {timeout:g} s without progress; last seen: {seen!r}"
+            )
+        time.sleep(every)
+    return found
+
+
+def _work() -> float:
+    return tree.cpu_seconds(tree.descendants(os.getpid()))

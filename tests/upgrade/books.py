@@ -32,7 +32,7 @@ def wait_until_nothing_is_left(look: Callable[[], Mapping[str, Any]]) -> None:
     while left:
         if time.monotonic() > changed_at + _PATIENCE_SECONDS:
             raise AssertionError(f"for {_PATIENCE_SECONDS:.0f} s nothing changed; left to do: {left}")
-        time.sleep(0.1)
+        time.sleep(0.2)
         before, left = left, look()
         if left != before:
             changed_at = time.monotonic()
@@ -40,14 +40,17 @@ def wait_until_nothing_is_left(look: Callable[[], Mapping[str, Any]]) -> None:
 
 def left_to_do(broker: str, queues: Iterable[str], *, parked: Mapping[str, int]) -> dict[str, Any]:
     """Return what still has to come, given how many messages of which step are to be parked in the end."""
+    handled = _handled()  # before the events: what was handled by now has emitted its own
     given_up = {(row.label, row.event_id) for row in InboxEvent.objects.parked()}
     found = {
-        "pending": OutboxEvent.objects.pending().count(),
         "waiting": InboxEvent.objects.waiting().count(),
-        "in queues": {queue: count for queue in queues if (count := brokers.of(broker).count(queue))},
-        "to be handled": len(_steps() - _handled() - given_up),
-        "parked": dict(labels) if (labels := Counter(label for label, _ in given_up)) != parked else None,
+        "to be handled": len(_steps() - handled - given_up),
+        "pending": OutboxEvent.objects.pending().count(),
     }
+    if (labels := Counter(label for label, _ in given_up)) != parked:
+        found["parked"] = labels.total()
+    if not any(found.values()):
+        found |= {f"in {queue}": brokers.of(broker).count(queue) for queue in queues}
     return {name: value for name, value in found.items() if value}
 
 

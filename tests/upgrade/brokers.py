@@ -138,6 +138,15 @@ class RabbitMQ:
             for binding in frozen["bindings"]:
                 channel.queue_bind(**binding)
 
+    def clear(self, frozen: dict[str, Any]) -> None:
+        """Delete what was restored."""
+        with Connection(self._url) as connection:
+            channel: Any = connection.channel()
+            for queue in frozen["queues"]:
+                channel.queue_delete(queue["queue"])
+            for exchange in frozen["exchanges"]:
+                channel.exchange_delete(exchange["exchange"])
+
     def _restore_delivered(self, connection: Connection, messages: list[dict[str, Any]]) -> None:
         """Put those messages that were delivered in vain into their queues, and deliver them so often in vain.
 

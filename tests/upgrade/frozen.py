@@ -9,6 +9,7 @@ from typing import Any
 from tests.upgrade import brokers, databases
 
 HERE = Path(__file__).parent
+CONTEXTS = ["orders", "payments", "inventory", "shipping"]
 VERSIONS = sorted(folder.name for folder in HERE.glob("v[0-9]*"))
 
 
@@ -18,6 +19,7 @@ class Frozen:
     def __init__(self, version: str, state: str) -> None:
         self._folder = HERE / version
         self._state = state
+        self.queues = [*CONTEXTS, "monolith"] if state == "monolith" else CONTEXTS
 
     @cached_property
     def expected(self) -> dict[str, Any]:
@@ -29,8 +31,15 @@ class Frozen:
         """Fill an empty database and an empty broker."""
         vendor = "sqlite" if database.startswith("sqlite:") else "postgresql"
         databases.restore(database, (self._folder / f"{self._state}.{vendor}.sql").read_text())
-        kind = "embedded" if broker.startswith("embedded:") else "rabbitmq"
-        brokers.of(broker).restore(json.loads((self._folder / f"{self._state}.{kind}.json").read_text()))
+        brokers.of(broker).restore(self._broker("embedded" if broker.startswith("embedded:") else "rabbitmq"))
+
+    def clear(self, broker: str) -> None:
+        """Delete from RabbitMQ what was restored."""
+        brokers.RabbitMQ(broker).clear(self._broker("rabbitmq"))
+
+    def _broker(self, kind: str) -> dict[str, Any]:
+        frozen: dict[str, Any] = json.loads((self._folder / f"{self._state}.{kind}.json").read_text())
+        return frozen
 
 
 def unpack_code(version: str, folder: Path) -> Path:

@@ -1,39 +1,52 @@
 """Workers and commands of today's code and of old code, on one database and one broker."""
 
-import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from tests.integration.support.processes import ROOT, Process
 
-QUEUES = ["orders", "payments", "inventory", "shipping"]
+PATIENCE_SECONDS = 180
+"""For a process that starts or ends: on a busy machine it may take its time."""
 
 _UNMEASURED = ["env", "--unset=COVERAGE_PROCESS_CONFIG", "--unset=COVERAGE_PROCESS_START"]
 """Old code counts for no coverage: it is in a folder that is gone when the figures are read."""
 
-_MIGRATE = """
+_PREPARE = """
 import django
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
 call_command("makemigrations", check_changes=True, dry_run=True, verbosity=0)
+call_command("dead_letters")
 """
 
 _PLACE = """
-import json, sys
+import itertools, sys, time
+from pathlib import Path
 import django
 django.setup()
 import microworkflows
 from orders import operations
-for name, (sku, pays) in json.loads(sys.argv[1]).items():
+who, end = sys.argv[1:]
+print("places orders with", microworkflows.__file__, flush=True)
+wishes = {
+    "shipped": ("MUG-STONE-350", "tok_visa"),
+    "payment_declined": ("MUG-STONE-350", "tok_declined"),
+    "out_of_stock": ("CUP-RAKU-LTD", "tok_visa"),
+}
+for number, ends in zip(range(30), itertools.cycle(wishes)):
+    sku, token = wishes[ends]
     order = operations.create_order(
-        customer_name=name, street="Kai 4", postcode="20457", city="Hamburg", country="DE",
-        payment_token=pays, lines={sku: 1},
+        customer_name=f"{who} {number}: {ends}", street="Kai 4", postcode="20457", city="Hamburg", country="DE",
+        payment_token=token, lines={sku: 1},
     )
     operations.place_order(order=order)
-print("placed by", microworkflows.__file__)
+    if Path(end).exists():
+        break
+    time.sleep(0.2)
 """
 
 
@@ -54,39 +67,34 @@ class Shop:
         }
         self._started: list[Process] = []
 
-    def migrate(self) -> None:
-        """Bring the database to today's schema, and see that today's models want no other."""
-        self.run("-c", _MIGRATE)
+    def __enter__(self) -> Self:
+        return self
 
-    def place(self, orders: Mapping[str, tuple[str, str]], *, code: Path | None = None) -> None:
-        """Place orders of one piece each.
+    def prepare(self) -> str:
+        """Bring the database to today's schema, with which today's models agree; return the list of dead letters."""
+        process = self._start("-c", _PREPARE)
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0, process.output
+        return process.output
 
-        Args:
-            orders: SKU and payment token, by the customer's name.
-            code: Where old code is that places them.
-        """
-        said = self.run("-c", _PLACE, json.dumps(orders), code=code)
-        assert f"placed by {code or ROOT}/apps/" in said
+    def customer(self, name: str, *, end: Path, code: Path | None = None) -> Process:
+        """Start what places orders until there is such a file; how each is to end is in its customer's name."""
+        customer = self._start("-c", _PLACE, name, str(end), code=code)
+        customer.says(f"places orders with {code or ROOT}/apps/", timeout=PATIENCE_SECONDS)
+        return customer
 
-    def worker(self, queues: Sequence[str] = QUEUES, *, code: Path | None = None) -> Process:
+    def worker(self, queues: Sequence[str], *, code: Path | None = None) -> Process:
         """Start a worker with one process and wait until it is ready."""
         command = ["-m", "celery", "-A", "project", "worker", "-Q", ",".join(queues), "-c", "1"]
         worker = self._start(*command, "-n", f"{'old' if code else 'new'}@%h", code=code)
-        worker.says(" ready.")
+        worker.says(" ready.", timeout=PATIENCE_SECONDS)
         return worker
 
-    def run(self, *command: str, code: Path | None = None) -> str:
-        """Run Python to its end; return what it wrote, the log on stderr included."""
-        process = self._start(*command, code=code)
-        assert process.wait(timeout=120) == 0, process.output
-        return process.output
-
-    def end(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave nothing running."""
         for process in self._started:
             process.end()
 
-    def _start(self, *command: str, code: Path | None) -> Process:
+    def _start(self, *command: str, code: Path | None = None) -> Process:
         environment, prefix = self._environment, []
         if code is not None:
             environment = {**environment, "PYTHONPATH": os.pathsep.join([str(code), str(code / "apps")])}

@@ -1,0 +1,1 @@
+"""Upgrades: today's code finishes what the code of earlier versions left behind; ``freeze.py`` keeps how it was left."""

@@ -158,7 +158,7 @@ class Stages:
                     headers: dict[str, Any] = message.headers
                     inbox.receive(
                         json.loads(message.body or ""),
-                        context=queue,
+                        queue=queue,
                         attempt=headers.get(ATTEMPT),
                         last_delivery=headers.get(DELIVERY_COUNT, 0) >= LAST_DELIVERY,
                     )
@@ -175,7 +175,7 @@ class Stages:
         """Handle the one message of a queue so many times, without waiting between the attempts."""
         with self._taken(queue) as (message,):
             for attempt in range(times):
-                inbox.receive(json.loads(message.body or ""), context=queue, attempt=attempt or None)
+                inbox.receive(json.loads(message.body or ""), queue=queue, attempt=attempt or None)
             message.ack()
 
     def die(self, queue: str, *, times: int) -> None:
@@ -328,7 +328,7 @@ def _odd_messages(stages: Stages) -> None:
         stages.relay()
     with stages.left_behind(parks_for_good="payments"):
         event = OutboxEvent.objects.unheard().get()
-        inbox.receive(event.body, context="payments")
+        inbox.receive(event.body, queue="payments")
     with stages.left_behind():
         stages.put(
             "payments",

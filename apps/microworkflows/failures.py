@@ -23,7 +23,7 @@ from microworkflows import conf, handling, logs, registry
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError
 from microworkflows.handling import Headers
-from microworkflows.models import InboxEvent, InboxQuerySet
+from microworkflows.models import Header, InboxEvent, InboxQuerySet
 from microworkflows.workflows import Microworkflow
 
 logger = logging.getLogger(__name__)
@@ -85,8 +85,8 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
         row.expires_at = now if parked else now + retry_delay(row.retry)
         row.headers = {
             **(row.headers or {}),
-            "error": storable(f"{type(error).__name__}: {error}"),
-            "traceback": storable("".join(traceback.format_exception(error))),
+            Header.ERROR: storable(f"{type(error).__name__}: {error}"),
+            Header.TRACEBACK: storable("".join(traceback.format_exception(error))),
         }
         row.save(update_fields=["retry", "status", "expires_at", "headers"])
     fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry)
@@ -119,7 +119,7 @@ def park_orphans(messages: InboxQuerySet, *, now: datetime) -> None:
         messages.filter(pk=row.pk).update(
             status=InboxEvent.Status.PARKED,
             expires_at=now,
-            headers={**(row.headers or {}), "error": error, "traceback": None},
+            headers={**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None},
         )
         event = CloudEvent.from_dict(row.body)
         logger.error(

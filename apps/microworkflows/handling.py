@@ -13,7 +13,7 @@ from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError
 from microworkflows.ids import uuid7
-from microworkflows.models import InboxEvent, message_id
+from microworkflows.models import Header, InboxEvent, message_id
 from microworkflows.workflows import Emitted, Microworkflow
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def handle(
             raise_if_transaction_broken()
         if retried is not None:
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, timezone.now()
-            retried.headers = {**(retried.headers or {}), "handled_at": timezone.now().isoformat()}
+            retried.headers = {**(retried.headers or {}), Header.HANDLED_AT: timezone.now().isoformat()}
             retried.save(update_fields=["status", "expires_at", "headers"])
     log_handled(workflow, event, headers=headers, duration=time.monotonic() - began)
     return emitted
@@ -139,8 +139,8 @@ def insert(
             "msg_id": message_id(label, event.meta.id),
             "body": event.to_dict(),
             "headers": {
-                "type": event.meta.type,
-                "correlation_id": event.meta.correlation_id,
+                Header.TYPE: event.meta.type,
+                Header.CORRELATION_ID: event.meta.correlation_id,
                 **headers,
             },
             "added": now,

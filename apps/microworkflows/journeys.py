@@ -318,7 +318,7 @@ def _deliveries(
                 mode=_mode(label, event, message),
                 received_at=message.added if message else None,
                 wait=message.added - event.time if message else None,
-                handled_at=_handled_at(message) if message and handled else None,
+                handled_at=message.handled_at if message and handled else None,
                 attempts=message.attempts if message else 0,
                 error=message.error if message and not handled else None,
                 due_at=_future(message.due_at) if message and status is DeliveryStatus.WAITING else None,
@@ -339,14 +339,8 @@ def _is_left_to_nobody(context: str, event: Metadata) -> bool:
 def _mode(label: str, event: Metadata, message: InboxEvent | None) -> str:
     """Return how a message was received, or how the flow's mark says that it will be."""
     if message is not None:
-        return str((message.headers or {}).get("mode", ""))
+        return message.mode
     return "" if event.mark is None else flows.router.mode(context_of(label), event.mark)
-
-
-def _handled_at(message: InboxEvent) -> datetime:
-    # Only a message that failed at first says when it was handled: the others were when they were received.
-    later = (message.headers or {}).get("handled_at")
-    return datetime.fromisoformat(later) if later else message.added
 
 
 def _future(due_at: datetime) -> datetime | None:

@@ -9,6 +9,7 @@ those out, so that nobody relays, counts, shows or purges what is not a message 
 
 from collections.abc import Collection
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any, cast
 from uuid import UUID
 
@@ -23,6 +24,25 @@ DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MESSAGE_ID = "^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 """What :func:`message_id` makes, as a regular expression of PostgreSQL and Python alike."""
+
+
+class Header(StrEnum):
+    """Keys of the JSON column ``headers``: of the outbox, of the inbox, or of both."""
+
+    MICROWORKFLOW = "microworkflow"
+    """Outbox: label of the microworkflow that emitted the event; None where a flow begins."""
+    TYPE = "type"
+    """Inbox: type of the event."""
+    CORRELATION_ID = "correlation_id"
+    """Inbox: id of the event's flow."""
+    MODE = "mode"
+    """Inbox: how the context takes part in the flow, in a word of the router's."""
+    HANDLED_AT = "handled_at"
+    """Inbox: time at which a retried message was handled, in ISO 8601."""
+    ERROR = "error"
+    """Both: the last refusal of the broker, or the error of the last attempt."""
+    TRACEBACK = "traceback"
+    """Inbox: traceback of that error."""
 
 
 class ContextOf(Func):
@@ -91,7 +111,7 @@ class OutboxManager(_OutboxManager["OutboxEvent"]):
 
     def get_queryset(self) -> OutboxQuerySet:
         """Leave out what the library published itself."""
-        return OutboxQuerySet(self.model, using=self._db).filter(headers__has_key="microworkflow")
+        return OutboxQuerySet(self.model, using=self._db).filter(headers__has_key=Header.MICROWORKFLOW)
 
 
 class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
@@ -127,7 +147,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
     @property
     def workflow(self) -> str | None:
         """Label of the microworkflow that emitted it; None where a flow begins."""
-        return cast("str | None", self.headers.get("microworkflow"))
+        return cast("str | None", self.headers.get(Header.MICROWORKFLOW))
 
     @property
     def correlation_id(self) -> str:
@@ -142,7 +162,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
     @property
     def error(self) -> str | None:
         """Why the broker last refused it, if it did."""
-        return cast("str | None", self.headers.get("error"))
+        return cast("str | None", self.headers.get(Header.ERROR))
 
     @property
     def due_at(self) -> datetime:
@@ -202,7 +222,7 @@ class InboxManager(_InboxManager["InboxEvent"]):
     def get_queryset(self) -> InboxQuerySet:
         """Leave out what the library received itself."""
         return InboxQuerySet(self.model, using=self._db).filter(
-            msg_id__regex=_MESSAGE_ID, headers__has_keys=["type", "correlation_id"]
+            msg_id__regex=_MESSAGE_ID, headers__has_keys=[Header.TYPE, Header.CORRELATION_ID]
         )
 
 
@@ -244,22 +264,22 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     @property
     def type(self) -> str:
         """Versioned type of the event."""
-        return cast("str", self._header("type"))
+        return cast("str", self._header(Header.TYPE))
 
     @property
     def correlation_id(self) -> str:
         """Id of the event's flow."""
-        return cast("str", self._header("correlation_id"))
+        return cast("str", self._header(Header.CORRELATION_ID))
 
     @property
     def error(self) -> str | None:
         """What the last attempt that failed said, as ``ExceptionType: text``."""
-        return cast("str | None", self._header("error"))
+        return cast("str | None", self._header(Header.ERROR))
 
     @property
     def traceback(self) -> str | None:
         """Where the last attempt failed."""
-        return cast("str | None", self._header("traceback"))
+        return cast("str | None", self._header(Header.TRACEBACK))
 
     @property
     def due_at(self) -> datetime:
@@ -271,7 +291,18 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         """How many attempts failed."""
         return cast("int", self.retry)
 
-    def _header(self, name: str) -> Any:
+    @property
+    def mode(self) -> str:
+        """How its context took part in the flow, in a word of the router's; empty where its own worker received it."""
+        return str(self._header(Header.MODE) or "")
+
+    @property
+    def handled_at(self) -> datetime:
+        """Time at which it was handled: when it was received, unless it failed at first."""
+        later = self._header(Header.HANDLED_AT)
+        return datetime.fromisoformat(later) if later else cast("datetime", self.added)
+
+    def _header(self, name: Header) -> Any:
         return (self.headers or {}).get(name)
 
 

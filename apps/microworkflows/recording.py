@@ -14,7 +14,7 @@ from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
 from microworkflows.events import DomainEvent
 from microworkflows.ids import uuid7
-from microworkflows.models import DUE_AT_ONCE, OutboxEvent
+from microworkflows.models import DUE_AT_ONCE, Header, OutboxEvent
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "expires_at": DUE_AT_ONCE,
             "retry": 0,
             "status": int(OutboxEvent.Status.PENDING),
-            "headers": {"microworkflow": workflow},
+            "headers": {Header.MICROWORKFLOW: workflow},
         }
         for event, workflow in recorded
     ]

@@ -16,7 +16,7 @@ from microworkflows.cutover import conf, legacy_steps, shadow, switch
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
 from microworkflows.errors import PermanentError
 from microworkflows.inbox import NobodyListensError
-from microworkflows.models import InboxEvent
+from microworkflows.models import Header, InboxEvent
 from microworkflows.workflows import Microworkflow
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def _mode(workflow: Microworkflow[Any], event: CloudEvent) -> Mode | None:
 
 def _headers(workflow: Microworkflow[Any], event: CloudEvent) -> dict[str, str]:
     """Return what the inbox row keeps, for the journey to tell who did the step."""
-    return {"mode": str(_mode(workflow, event))}
+    return {Header.MODE: str(_mode(workflow, event))}
 
 
 def _calls_after(recorded: Sequence[CloudEvent]) -> deque[Call]:

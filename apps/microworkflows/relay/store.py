@@ -13,7 +13,7 @@ from django.db.models.functions import Cast
 
 from microworkflows import conf, failures, flows, topology
 from microworkflows.cloudevents import MARK, CloudEvent
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import Header, InboxEvent, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
 
 # In SQL, for the relay does this for every event there is: Django would build a statement of 500 parameters each time.
@@ -90,7 +90,7 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
     for row in OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).filter(pk__in=outcome.refused):
         row.retry += 1
         row.expires_at = now + failures.retry_delay(row.retry)
-        row.headers = {**row.headers, "error": outcome.refused[row.pk]}
+        row.headers = {**row.headers, Header.ERROR: outcome.refused[row.pk]}
         row.save(update_fields=["retry", "expires_at", "headers"])
 
 

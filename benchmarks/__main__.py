@@ -13,6 +13,7 @@ from benchmarks.bench import Bench
 from benchmarks.machine import Fact
 from benchmarks.results import Results
 from benchmarks.servers import Servers
+from project.processes import watchdog
 from project.processes.servers import MissingServerError
 
 MEASUREMENTS = ("relay", "latency", "hop", "orders", "recording", "faults", "scale", "growth")
@@ -29,6 +30,7 @@ def main() -> int:
         return 0
     whole = not options.quick and options.only == list(MEASUREMENTS)
     folder = Path(tempfile.mkdtemp(prefix="microworkflows_bench_"))
+    watchdog.remove(folder)
     try:
         with Servers(folder) as servers:
             facts = {

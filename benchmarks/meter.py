@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from kombu import Connection
 
+from project.processes.waiting import Patience
+
 
 class Meter:
     """Empties queues again and again, in a thread, and notes how many messages had come when."""
@@ -48,12 +50,14 @@ class Meter:
         """Wait until so many messages came.
 
         Raises:
-            TimeoutError: they did not.
+            TimeoutError: they did not, and for so long none did.
         """
-        deadline = time.monotonic() + timeout
+        patience = Patience(timeout)
         while self.total < expected:
-            if time.monotonic() > deadline or not self._thread.is_alive():
-                raise TimeoutError(f"{self.total} of {expected} messages came in {timeout:.0f} s")
+            if patience.is_over(str(self.total)) or not self._thread.is_alive():
+                raise TimeoutError(
+                    f"{self.total} of {expected} messages came, and then none in {timeout:.0f} s"
+                )
             meanwhile()
             time.sleep(self._every)
 

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple, Self
 import amqp
 from kombu import Connection
 
+from project.processes.waiting import Patience
+
 _MARKER = re.compile(rb"m\d{9}m")
 _LOOK_SECONDS = 0.005
 
@@ -73,7 +75,7 @@ def time_to_fill(url: str, *names: str, expected: int, timeout: float = 180) -> 
         TimeoutError: they did not come.
     """
     with QueueWatch(url, *names) as watch:
-        deadline = time.monotonic() + timeout
+        patience = Patience(timeout)
         before, first = watch.ready(), None
         while True:
             ready, now = watch.ready(), time.monotonic_ns()
@@ -81,8 +83,8 @@ def time_to_fill(url: str, *names: str, expected: int, timeout: float = 180) -> 
                 first = now, ready
             if first is not None and ready >= expected:
                 return Filled(first[0], now, first[1], ready)
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{ready} of {expected} messages came in {timeout:.0f} s")
+            if patience.is_over(str(ready)):
+                raise TimeoutError(f"{ready} of {expected} messages came, and then none in {timeout:.0f} s")
             time.sleep(_LOOK_SECONDS)
 
 

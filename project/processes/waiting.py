@@ -21,6 +21,8 @@ class NotYetError(AssertionError):
 class Patience:
     """Runs out after some seconds in which nothing that is seen changed and nothing that this process started worked."""
 
+    _worked: float | None
+
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._seen = ""
@@ -28,12 +30,16 @@ class Patience:
 
     def is_over(self, seen: str) -> bool:
         """Tell whether it is, from what is seen now."""
+        now = time.monotonic()
         if seen != self._seen:
             self._seen = seen
             self._renew(extensions=0)
-        if time.monotonic() < self._deadline:
+        if self._worked is None and now >= self._deadline - self._seconds / 2:
+            self._worked = _work()  # costly, so not before it is likely to matter
+        if now < self._deadline:
             return False
-        if self._extensions == _MOST_EXTENSIONS or _work() - self._worked <= _WORK * self._seconds:
+        worked = _work() - (self._worked or 0)
+        if self._extensions == _MOST_EXTENSIONS or worked <= _WORK * self._seconds / 2:
             return True
         self._renew(extensions=self._extensions + 1)
         return False
@@ -41,7 +47,7 @@ class Patience:
     def _renew(self, *, extensions: int) -> None:
         self._extensions = extensions
         self._deadline = time.monotonic() + self._seconds
-        self._worked = _work()
+        self._worked = None
 
 
 def eventually(

@@ -24,7 +24,10 @@ from migrations_guide.engine.verifying import VerificationError, verify
 from project.processes.process import ProcessError
 from tests.acceptance.running import processes_of
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(900),
+]  # for a loop without end: waits have limits of their own
 
 STAGES = [pytest.param(stage, id=str(stage.number)) for stage in stages.stages()]
 EMBEDDED = {

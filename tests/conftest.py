@@ -15,7 +15,10 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from selenium import webdriver
 
-from tests import leftovers, progress, servers
+from tests import leftovers, progress, servers, soaking
+from tests.soaking import soaked
+
+__all__ = ["soaked"]
 
 # Before Django reads its settings: they come from this environment.
 servers.choose_environment()
@@ -192,6 +195,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # the process that sums up, or the only one
         leftovers.remove()
         config.pluginmanager.register(progress.Plugin(config))
+        config.pluginmanager.register(soaking.Plugin())
     run = os.getpid()
 
     def end(number: int, frame: object) -> None:

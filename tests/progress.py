@@ -53,7 +53,7 @@ class Progress:
         """Return it as people read it."""
         left = sum(self._left.values())
         done = self._all - left
-        if not done:
+        if not done or not left:
             return ""
         seconds = (now - self._began) / done * left
         return f"{done / self._all:.0%} done, about {in_words(seconds)} left"
@@ -63,8 +63,9 @@ def in_words(seconds: float) -> str:
     """Return a duration, rounded to what an estimate is worth."""
     if seconds < 60:
         return f"{round(seconds / 5) * 5} s"
-    minutes, rest = divmod(round(seconds / 10) * 10, 60)
-    return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
+    if seconds >= 600:
+        return f"{round(seconds / 60)} min"
+    return "{} min {} s".format(*divmod(round(seconds / 10) * 10, 60))
 
 
 class Plugin:
@@ -111,13 +112,23 @@ class Plugin:
         """Keep what the tests took."""
         if self._config.cache is not None:
             kept = self._config.cache.get(_KEY, {})
-            self._config.cache.set(_KEY, {**kept, **{test: round(took, 2) for test, took in self._took.items()}})
+            self._config.cache.set(
+                _KEY, {**kept, **{test: round(took, 2) for test, took in self._took.items()}}
+            )
 
 
 def expectation(config: pytest.Config) -> Expectation:
     """Return what is known of the tests' seconds."""
     last = config.cache.get(_KEY, {}) if config.cache is not None else {}
     return Expectation(last, json.loads(FILE.read_text()))
+
+
+def means(took: dict[str, float]) -> dict[str, float]:
+    """Return the mean seconds of each file's tests."""
+    by_file: dict[str, list[float]] = defaultdict(list)
+    for nodeid, seconds in took.items():
+        by_file[nodeid.partition("::")[0]].append(seconds)
+    return {file: round(sum(all_) / len(all_), 3) for file, all_ in sorted(by_file.items())}
 
 
 def longest_first(items: list[pytest.Item]) -> None:

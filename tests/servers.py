@@ -203,7 +203,9 @@ def rabbitmq() -> RabbitMQ:
 
 def _rabbitmqctl(*arguments: str, given: bytes = b"") -> str:
     command = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
-    return subprocess.run([command, "--quiet", *arguments], input=given, check=True, capture_output=True).stdout.decode()
+    return subprocess.run(
+        [command, "--quiet", *arguments], input=given, check=True, capture_output=True
+    ).stdout.decode()
 
 
 def _management_api(broker_url: str, method: str, path: str, body: bytes | None = None) -> bytes:

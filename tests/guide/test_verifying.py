@@ -23,9 +23,12 @@ from migrations_guide.stages import APPS, ROOT, Stage
 from migrations_guide.verifying import VerificationError, verify
 from tests.acceptance.running import processes_of
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.acceptance
 
-STAGES = [pytest.param(stage, id=str(stage.number)) for stage in stages.stages()]
+STAGES = [
+    pytest.param(stage, id=str(stage.number), marks=[] if stage.number == 5 else pytest.mark.slow)
+    for stage in stages.stages()
+]
 EMBEDDED = {
     name: value
     for name, value in os.environ.items()

@@ -19,14 +19,22 @@ from microworkflows.stamps import MONOLITH, Mode
 from orders.models import Order, PaymentToken
 from payments.models import Payment
 from shipping.models import Shipment
+from tests import soaking
 from tests.integration.cutover import shop
 from tests.integration.cutover.test_under_load import SETTINGS, open_messages, shipped, travelling
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
+from tests.soaking import Report
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.rabbitmq,
+    pytest.mark.acceptance,
+    pytest.mark.slow,
+    pytest.mark.soak,
+]
 
-_SWITCHES = 25
+_SWITCHES = soaking.times(25)
 
 
 @pytest.fixture
@@ -50,9 +58,11 @@ def place(end: str) -> None:
         time.sleep(0.03)
 
 
-def test_orders_come_to_one_end_whatever_is_switched_and_killed(launcher: Launcher, tmp_path: Path) -> None:
+def test_orders_come_to_one_end_whatever_is_switched_and_killed(
+    launcher: Launcher, tmp_path: Path, soaked: Report
+) -> None:
     chance = random.Random(20)
-    StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000)
+    StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000_000)
     on_hand, before = StockItem.objects.get(sku="MUG-STONE-350").on_hand, shipped()
     queues = [*shop.CONTEXTS, MONOLITH]
     workers = {queue: launcher.worker(queue, environment=SETTINGS) for queue in queues}
@@ -89,6 +99,7 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(launcher: Launch
     assert Shipment.objects.count() == ends["shipped", ""]
     mugs = StockItem.objects.get(sku="MUG-STONE-350")
     assert (on_hand - mugs.on_hand, mugs.reserved) == (shipped() - before, 0)
+    soaked(switches=_SWITCHES, kills=_SWITCHES // 8, orders=sum(ends.values()))
 
 
 def _every_step_was_done_once() -> None:

@@ -42,7 +42,8 @@ def shop(db: None) -> None:
     call_command("seed_stock", verbosity=0, stdout=_Silence())
     for model in (Product, StockItem):
         _samples[model] = [
-            {name: value for name, value in row.items() if name != "id"} for row in model._default_manager.values()
+            {name: value for name, value in row.items() if name != "id"}
+            for row in model._default_manager.values()
         ]
 
 

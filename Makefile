@@ -41,14 +41,14 @@ test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ tha
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite: twelve minutes
 	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow" $(COVER)
 	@cover="$(COVER)"; \
-	if test -n "$$cover" && rm $(COVERAGE_OF_TESTS); then cover="--cov --cov-append"; \
+	if test -n "$$cover" && test -e $(COVERAGE_OF_TESTS); then cover="--cov --cov-append"; \
 	elif test -n "$$cover"; then echo "This run sets no limit for coverage: COVERAGE=1 make test comes first."; fi; \
-	$(PYTEST) -m slow $$cover
+	$(PYTEST) -m slow $$cover && rm -f $(COVERAGE_OF_TESTS)
 
 soak: $(VENV)/dev.stamp ## Switch, move and kill for about HOURS=1; figures go to var/soak.jsonl
 	@SOAK=$$(awk 'BEGIN { print 120 * $(or $(HOURS),1) }') $(PYTEST) -m soak --timeout=0
 
-check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks and migrations
+check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks, migrations and the flow map
 	@$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,6 +56,7 @@ check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Dja
 	$(BIN)/lint-imports --cache-dir var/import_linter
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
+	$(BIN)/python manage.py flowmap --check docs/flow.md
 
 chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, and count what is lost or doubled (ROUNDS=10)
 	@for round in $$(seq $(or $(ROUNDS),1)); do $(PYTEST) -m chaos || exit; done

@@ -81,7 +81,7 @@ def empty_touched_tables(case: TransactionTestCase) -> None:
                 cursor.execute(f"DELETE FROM {names[table]}")
 
 
-TransactionTestCase._fixture_teardown = empty_touched_tables  # type: ignore[method-assign]
+TransactionTestCase._fixture_teardown = empty_touched_tables  # type: ignore[attr-defined]
 
 
 # Broker

@@ -110,17 +110,14 @@ class Plugin:
 
     def pytest_sessionfinish(self) -> None:
         """Keep what the tests took."""
-        if self._config.cache is not None:
-            kept = self._config.cache.get(_KEY, {})
-            self._config.cache.set(
-                _KEY, {**kept, **{test: round(took, 2) for test, took in self._took.items()}}
-            )
+        kept = self._config.cache.get(_KEY, {})
+        took = {nodeid: round(seconds, 2) for nodeid, seconds in self._took.items()}
+        self._config.cache.set(_KEY, kept | took)
 
 
 def expectation(config: pytest.Config) -> Expectation:
     """Return what is known of the tests' seconds."""
-    last = config.cache.get(_KEY, {}) if config.cache is not None else {}
-    return Expectation(last, json.loads(FILE.read_text()))
+    return Expectation(config.cache.get(_KEY, {}), json.loads(FILE.read_text()))
 
 
 def means(took: dict[str, float]) -> dict[str, float]:

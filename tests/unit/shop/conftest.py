@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db.models import Model
 
 from inventory.models import StockItem
 from microworkflows.testing import flow  # noqa: F401  (a fixture)
@@ -22,7 +23,7 @@ ADDRESS = {
 
 Draft = Callable[..., Order]
 
-_samples: dict[type[Product | StockItem], list[dict[str, Any]]] = {}
+_samples: dict[type[Model], list[dict[str, Any]]] = {}
 
 
 @pytest.fixture
@@ -35,8 +36,8 @@ def admin_user(db: None) -> User:
 def shop(db: None) -> None:
     """The sample catalogue and stock: seeded once in a run, and copied from then on."""
     if _samples:
-        for model, rows in _samples.items():
-            model._default_manager.bulk_create([model(**row) for row in rows])
+        Product.objects.bulk_create(Product(**row) for row in _samples[Product])
+        StockItem.objects.bulk_create(StockItem(**row) for row in _samples[StockItem])
         return
     call_command("seed_catalogue", verbosity=0, stdout=_Silence())
     call_command("seed_stock", verbosity=0, stdout=_Silence())

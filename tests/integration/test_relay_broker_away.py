@@ -48,7 +48,6 @@ def test_broker_killed_while_recording_and_relaying_loses_nothing_and_keeps_orde
     assert first_seen(Broker(node.url).take("echo", 300)) == list(range(300))
 
 
-@pytest.mark.slow
 def test_connections_cut_at_random_moments_lose_nothing(
     relay: StartRelay, broker: Broker, broker_proxy: Proxy, broker_through_proxy: str, settings: Settings
 ) -> None:

@@ -1,6 +1,7 @@
 """Finds the servers that the tests use: PostgreSQL, RabbitMQ, and the browser; conftest.py says what follows."""
 
 import base64
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import kombu
@@ -20,12 +21,13 @@ from amqp.exceptions import AMQPError
 from kombu.exceptions import KombuError
 
 from project.processes import servers
+from tests import runs
 
 DEFAULT_BROKER_URL = "amqp://guest:guest@127.0.0.1:5672//"
 MANAGEMENT_PORT = 15672
 
-RUN = f"microworkflows_test_{os.getpid()}_{uuid4().hex[:6]}"
-"""Names what this run makes on a server, so that two runs side by side do not meet."""
+RUN = runs.name_of(os.getpid()) or f"{runs.PREFIX}_{uuid4().hex[:12]}"
+"""Names what this run makes on a server, so that two runs side by side do not meet and leftovers tell whose they are."""
 
 SCRATCH = Path(tempfile.mkdtemp(prefix=f"{RUN}_"))
 """Folder for this run's SQLite file and embedded broker; removed at its end."""
@@ -118,22 +120,38 @@ class RabbitMQ:
         name = f"{RUN}_{len(self._made)}"
         self._made.append(name)
         user = urllib.parse.unquote(urllib.parse.urlsplit(self.url).username or "guest")
-        if self.by_command:
-            _rabbitmqctl("add_vhost", name)
-            _rabbitmqctl("set_permissions", "-p", name, user, ".*", ".*", ".*")
-        else:
-            rights = b'{"configure": ".*", "write": ".*", "read": ".*"}'
-            _management_api(self.url, "PUT", f"vhosts/{name}")
-            _management_api(self.url, "PUT", f"permissions/{name}/{user}", rights)
+        self.define(
+            vhosts=[{"name": name}],
+            permissions=[{"user": user, "vhost": name, "configure": ".*", "write": ".*", "read": ".*"}],
+        )
         return urllib.parse.urlsplit(self.url)._replace(path=f"/{name}").geturl()
 
     def delete_vhost(self, url: str) -> None:
         """Delete a virtual host that ``make_vhost`` made, with all its queues."""
-        name = urllib.parse.urlsplit(url).path.removeprefix("/")
+        self.delete("vhosts", urllib.parse.urlsplit(url).path.removeprefix("/"))
+
+    def define(self, **definitions: list[dict[str, Any]]) -> None:
+        """Make virtual hosts, users, permissions and more, in RabbitMQ's format of definitions."""
+        body = json.dumps(definitions).encode()
         if self.by_command:
-            _rabbitmqctl("delete_vhost", name)
+            _rabbitmqctl("import_definitions", given=body)
         else:
-            _management_api(self.url, "DELETE", f"vhosts/{name}")
+            _management_api(self.url, "POST", "definitions", body)
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of all ``vhosts`` or ``users``."""
+        if self.by_command:
+            listed = json.loads(_rabbitmqctl(f"list_{kind}", "--formatter=json"))
+        else:
+            listed = json.loads(_management_api(self.url, "GET", kind))
+        return [one.get("name") or one["user"] for one in listed]
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete one of the ``vhosts`` or ``users``."""
+        if self.by_command:
+            _rabbitmqctl(f"delete_{kind.removesuffix('s')}", name)
+        else:
+            _management_api(self.url, "DELETE", f"{kind}/{name}")
 
 
 @_once
@@ -153,23 +171,22 @@ def rabbitmq() -> RabbitMQ:
     for by_command in (True, False):
         server = RabbitMQ(url=url, by_command=by_command)
         try:
-            probe = server.make_vhost()
-            with kombu.Connection(probe, connect_timeout=5) as connection:
-                connection.connect()
-            server.delete_vhost(probe)
-        except (OSError, subprocess.SubprocessError, AMQPError) as error:
+            server.define()  # nothing; but it needs the rights that the tests need
+        except (OSError, subprocess.SubprocessError) as error:
             reasons.append(f"{'rabbitmqctl' if by_command else 'management API'}: {error}")
         else:
             return server
-    raise MissingServerError("RabbitMQ", "no virtual host could be made. " + "; ".join(reasons))
+    raise MissingServerError("RabbitMQ", "no virtual host can be made. " + "; ".join(reasons))
 
 
-def _rabbitmqctl(*arguments: str) -> None:
+def _rabbitmqctl(*arguments: str, given: bytes = b"") -> str:
     command = shutil.which("rabbitmqctl") or "/usr/sbin/rabbitmqctl"
-    subprocess.run([command, "--quiet", *arguments], check=True, capture_output=True, timeout=60)
+    return subprocess.run(
+        [command, "--quiet", *arguments], input=given, check=True, capture_output=True
+    ).stdout.decode()
 
 
-def _management_api(broker_url: str, method: str, path: str, body: bytes | None = None) -> None:
+def _management_api(broker_url: str, method: str, path: str, body: bytes | None = None) -> bytes:
     broker = urllib.parse.urlsplit(broker_url)
     login = f"{urllib.parse.unquote(broker.username or 'guest')}:{urllib.parse.unquote(broker.password or 'guest')}"
     headers = {
@@ -178,7 +195,9 @@ def _management_api(broker_url: str, method: str, path: str, body: bytes | None 
     }
     address = f"http://{broker.hostname}:{MANAGEMENT_PORT}/api/{path}"
     request = urllib.request.Request(address, data=body, method=method, headers=headers)
-    urllib.request.urlopen(request, timeout=10).close()
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found: bytes = answer.read()
+        return found
 
 
 # Chromium

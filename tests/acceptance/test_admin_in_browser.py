@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import Select
 
 from tests.acceptance.running import Demo, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.browser]
 
 
 @pytest.fixture
@@ -61,6 +61,7 @@ def test_order_is_placed_and_watched_until_it_is_shipped_without_a_reload(admin:
     admin.screenshot("06_shipped")
 
 
+@pytest.mark.slow
 def test_parked_message_is_replayed_from_the_admin(admin: "Admin", open_shop: Demo) -> None:
     order_id = str(uuid4())
     open_shop.ask(DECLINE_UNKNOWN_ORDER.format(order_id=order_id))

@@ -12,7 +12,7 @@ pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.postgres,
     pytest.mark.rabbitmq,
-    pytest.mark.timeout(400),  # the first time it installs what draws the pictures
+    pytest.mark.slow,
 ]
 
 

@@ -15,7 +15,7 @@ from project.processes.tree import descendants
 from tests import servers
 from tests.acceptance.running import PROJECT, Demo, demo_environment, free_port, processes_of, wait_until
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.acceptance
 
 ALL_AS_EXPECTED = "12 orders, each ended as it must: 7 shipped, 3 out of stock, 2 payment declined"
 
@@ -49,6 +49,7 @@ def assert_another_one_is_refused(running: Demo) -> None:
     assert f"make demo PORT={running.port + 1}" in message
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
 def test_killing_a_worker_on_rabbitmq_changes_no_outcome(server_urls: dict[str, str]) -> None:
@@ -88,6 +89,7 @@ def assert_books_agree(demo: Demo, *, runs: int) -> None:
         assert books[nothing] == 0, nothing
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_processes_start_ends_them() -> None:
     folder = servers.SCRATCH / "impatient"
     with Demo(folder) as demo:
@@ -143,6 +145,7 @@ def test_unreachable_server_is_named_before_anything_starts(variable: str, url: 
     assert not (folder / "log").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "said"),
     [
@@ -176,6 +179,7 @@ def test_database_that_is_no_demos_is_left_alone(sql: str, said: str, tmp_path: 
     )  # SQLite's header counts its readers' change of journal mode
 
 
+@pytest.mark.slow
 def test_shop_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'db.sqlite3'}"
     folder = servers.SCRATCH / "somebodys"
@@ -185,6 +189,7 @@ def test_shop_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
     assert "has users or orders, but no user 'admin'" in refusal(folder, DATABASE_URL=database)
 
 
+@pytest.mark.slow
 def test_database_whose_tables_differ_is_refused(tmp_path: Path) -> None:
     database = f"sqlite:///{tmp_path / 'db.sqlite3'}"
     folder = servers.SCRATCH / "edited"
@@ -202,17 +207,17 @@ def test_database_whose_tables_differ_is_refused(tmp_path: Path) -> None:
 
 def manage(folder: Path, database: str, *command: str) -> None:
     environment = demo_environment(folder, {"DATABASE_URL": database, "DJANGO_SUPERUSER_PASSWORD": "kept"})
-    subprocess.run(
-        [sys.executable, "manage.py", *command], cwd=PROJECT, env=environment, check=True, timeout=60
-    )
+    subprocess.run([sys.executable, "manage.py", *command], cwd=PROJECT, env=environment, check=True)
 
 
+@pytest.mark.slow
 def test_demo_is_refused_in_production() -> None:
     assert "DEBUG is off" in refusal(
         servers.SCRATCH / "production", DEBUG="0", SECRET_KEY="for-this-test-only"
     )
 
 
+@pytest.mark.slow
 def test_port_that_is_no_port_is_refused() -> None:
     assert "70000 is no port" in refusal(servers.SCRATCH / "no_port", "--port=70000")
 
@@ -228,7 +233,6 @@ def refusal(folder: Path, *options: str, **environment: str) -> str:
         capture_output=True,
         check=False,
         text=True,
-        timeout=60,
     )
     assert (ended.returncode, ended.stdout) == (2, ""), ended.stderr
     assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr

@@ -54,7 +54,7 @@ def test_process_that_cannot_start_is_reported_with_the_end_of_its_log(
     processes = supervise("import sys; sys.exit('no such queue')", [])
 
     with pytest.raises(ProcessFailedError) as failure:
-        processes.wait_until_ready(seconds=10)
+        processes.wait_until_ready(seconds=120)
 
     assert "small ended with status 1 before it was ready" in str(failure.value)
     assert str(tmp_path / "log" / "small.log") in str(failure.value)
@@ -96,7 +96,7 @@ def test_process_that_does_not_end_when_asked_is_killed_with_its_children(
     )
     program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {stubborn!r}], start_new_session=True); {stubborn}"
     processes = supervise(program, [])
-    processes.wait_until_ready(seconds=10)
+    processes.wait_until_ready(seconds=120)
     name, pid = (tmp_path / "demo.lock").read_text().splitlines()[-1].split()
     children = wait_until("the child is there", lambda: descendants(int(pid)), seconds=10)
 

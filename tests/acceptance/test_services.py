@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.postgres,
     pytest.mark.rabbitmq,
-    pytest.mark.timeout(180),
+    pytest.mark.slow,
 ]
 
 

@@ -12,7 +12,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from kombu import Queue
 from microworkflows import registry, topology
 from project.service import CONTEXTS
 from tests.architecture.files import ROOT
+from tests.integration.support.waiting import eventually
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 ALL: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -249,6 +249,7 @@ def test_image_copies_files_that_exist_and_does_not_run_as_root() -> None:
     assert "--no-deps --require-hashes --requirement requirements/app.lock" in DOCKERFILE
 
 
+@pytest.mark.slow
 def test_image_collects_static_files_without_a_real_secret_and_database() -> None:
     step = re.search(r"SECRET_KEY=unused .* python (manage\.py collectstatic --noinput)", DOCKERFILE)
 
@@ -266,6 +267,7 @@ def test_image_collects_static_files_without_a_real_secret_and_database() -> Non
 # The commands, run
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
 @pytest.mark.acceptance
@@ -317,20 +319,20 @@ def started(command: list[str], environment: dict[str, str], log: Path) -> Itera
         yield
     finally:
         process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
+        process.wait()
 
 
 def wait_until_healthy(check: list[str], environment: dict[str, str], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        result = subprocess.run(check, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        if result.returncode == 0:
-            return
-        assert time.monotonic() < deadline, f"{check}:\n{result.stdout}{result.stderr}\n{log.read_text()}"
-        time.sleep(0.2)
+    def healthy() -> bool:
+        return (
+            subprocess.run(check, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == 0
+        )
+
+    try:
+        eventually(healthy, timeout=60, every=0.2, what=f"the success of {check}")
+    except AssertionError as error:
+        error.add_note(log.read_text())
+        raise
 
 
 def free_port() -> int:

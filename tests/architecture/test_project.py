@@ -120,6 +120,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", CONTEXTS)
 def test_service_has_its_own_app_and_the_kit_and_nothing_of_the_others(service: str, tmp_path: Path) -> None:
     result = python("-c", INSPECT, *CONTEXTS, SERVICE=service, VAR_DIR=str(tmp_path))

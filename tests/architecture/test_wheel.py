@@ -77,6 +77,7 @@ def test_wheel_contains_the_whole_kit_and_nothing_else(wheel: Path) -> None:
     assert "microworkflows/py.typed" in packed
 
 
+@pytest.mark.slow
 def test_wheel_works_in_an_empty_django_project(wheel: Path, tmp_path: Path) -> None:
     python = new_environment(tmp_path / "venv", wheel)
     site = tmp_path / "site"

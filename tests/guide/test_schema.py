@@ -74,6 +74,7 @@ def cutover_tables(url: str) -> list[str]:
     return [name for (name,) in found]
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_database_that_came_all_the_way_has_the_schema_of_the_shop(tmp_path: Path) -> None:
     with database("walked") as walked, database("new") as new:
@@ -90,6 +91,7 @@ def test_database_that_came_all_the_way_has_the_schema_of_the_shop(tmp_path: Pat
             assert ask(walked, question, without=without) == ask(new, question, without=[])
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_foreign_keys_are_dropped_at_stage_7_and_come_again_on_the_way_back(tmp_path: Path) -> None:
     folder = working_copy.compose(7, into=tmp_path)

@@ -42,6 +42,7 @@ def test_folder_holds_only_what_the_next_stage_changes(stage: Stage) -> None:
     assert same == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_checks_find_nothing_and_migrations_are_complete(stage: Stage, tmp_path: Path) -> None:
     folder = working_copy.compose(stage.number, into=tmp_path)

@@ -24,12 +24,12 @@ from migrations_guide.engine.verifying import VerificationError, verify
 from project.processes.process import ProcessError
 from tests.acceptance.running import processes_of
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.timeout(900),
-]  # for a loop without end: waits have limits of their own
+pytestmark = pytest.mark.acceptance
 
-STAGES = [pytest.param(stage, id=str(stage.number)) for stage in stages.stages()]
+STAGES = [
+    pytest.param(stage, id=str(stage.number), marks=[] if stage.number == 5 else pytest.mark.slow)
+    for stage in stages.stages()
+]
 EMBEDDED = {
     name: value
     for name, value in os.environ.items()

@@ -18,6 +18,7 @@ from tests.integration.support.brokers import Broker
 from tests.integration.support.node import Node
 from tests.integration.support.processes import Launcher, pause
 from tests.integration.support.proxy import Proxy
+from tests.integration.support.waiting import eventually
 
 QUEUES = ["probe", "probe.dead", "echo", "echo.dead"]
 
@@ -190,10 +191,9 @@ class RelayThread:
     def ask_to_stop(self) -> None:
         self._stop.set()
 
-    def stop(self, *, timeout: float = 40) -> None:
+    def stop(self) -> None:
         self._stop.set()
-        self._thread.join(timeout)
-        assert not self._thread.is_alive(), "the relay did not stop"
+        eventually(lambda: not self._thread.is_alive(), what="the end of the relay")
         if self._error is not None:
             raise self._error
 

@@ -33,6 +33,7 @@ def transactions() -> int:
         return int(cursor.fetchone()[0])
 
 
+@pytest.mark.slow
 def test_backlog_is_handled_in_few_transactions_and_each_event_once(launch: Launcher, broker: Broker) -> None:
     publish(broker, *(cloud_event(number=number) for number in range(200)))
 
@@ -45,6 +46,7 @@ def test_backlog_is_handled_in_few_transactions_and_each_event_once(launch: Laun
     assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_setting_of_one_gives_each_event_its_own_transaction(launch: Launcher, broker: Broker) -> None:
     publish(broker, *(cloud_event(number=number) for number in range(50)))
 
@@ -54,6 +56,7 @@ def test_setting_of_one_gives_each_event_its_own_transaction(launch: Launcher, b
     assert transactions() == 50
 
 
+@pytest.mark.slow
 def test_slow_steps_share_no_transaction(launch: Launcher, broker: Broker) -> None:
     publish(broker, *(cloud_event(number=number, behaviour="pause") for number in range(40)))
 
@@ -63,6 +66,7 @@ def test_slow_steps_share_no_transaction(launch: Launcher, broker: Broker) -> No
     assert transactions() == 40
 
 
+@pytest.mark.slow
 def test_message_that_kills_its_process_takes_along_no_more_than_one_delivery_of_the_others(
     launch: Launcher, broker: Broker, tmp_path: Path
 ) -> None:

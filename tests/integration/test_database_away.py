@@ -53,6 +53,7 @@ def test_database_away_for_seconds_while_events_come(
     assert worker.status is None
 
 
+@pytest.mark.slow
 def test_worker_that_is_told_to_stop_while_the_database_is_away_gives_its_messages_back(
     worker: Process, database_proxy: Proxy, broker: Broker, database: str, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_worker_that_is_told_to_stop_while_the_database_is_away_gives_its_messag
     assert broker.count("probe.dead") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", [False, True], ids=["connection cut", "server gone"])
 def test_database_cut_between_handler_and_commit(
     worker: Process, database_proxy: Proxy, broker: Broker, tmp_path: Path, gone: bool
@@ -112,6 +114,7 @@ def test_commit_whose_answer_got_lost_counts(
     assert database_proxy.cut_after is None
 
 
+@pytest.mark.slow
 def test_database_connections_cut_at_every_moment_while_events_flow(
     worker: Process, database_proxy: Proxy, broker: Broker
 ) -> None:

@@ -218,6 +218,7 @@ def test_dead_letters_are_counted_shown_and_brought_back_by_command(
     assert shared_broker.count("probe.dead") == 0
 
 
+@pytest.mark.slow
 def test_dead_letters_may_be_shown_as_often_as_one_likes(worker: Process, shared_broker: Broker) -> None:
     """RabbitMQ 4 drops what was given back twenty times, unless the queue says otherwise."""
     shared_broker.publish("no JSON")
@@ -232,6 +233,7 @@ def test_dead_letters_may_be_shown_as_often_as_one_likes(worker: Process, shared
     assert (topology.dead_letters("probe").queue_arguments or {})["x-delivery-limit"] > 1_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "properties"),
     [
@@ -262,6 +264,7 @@ def test_dead_letter_that_is_brought_back_is_what_it_was(
     assert seen.properties.get("content_type") == properties.get("content_type", CLOUD_EVENT)
 
 
+@pytest.mark.slow
 def test_dead_letter_that_kombu_compressed_is_brought_back_and_handled(
     worker: Process, shared_broker: Broker, shared_launch: Launcher
 ) -> None:
@@ -279,6 +282,7 @@ def test_dead_letter_that_kombu_compressed_is_brought_back_and_handled(
     assert shared_broker.count("probe.dead") == 0
 
 
+@pytest.mark.slow
 def test_dead_letter_stays_where_it_is_until_its_queue_confirms_to_have_it(
     database: str, node: Node, tmp_path: Path
 ) -> None:

@@ -5,9 +5,8 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from kombu.connection import Connection
 from kombu.entity import Exchange, Queue
 
 from microworkflows import embedded
+from tests.integration.support.waiting import eventually
 
 SOURCES = Path(embedded.__file__).parents[2]
 EVENTS = Exchange("events", "topic")
@@ -97,7 +97,7 @@ class Processes:
         for process in self._started:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait(timeout=10)
+            process.wait()
             if process.stdout:
                 process.stdout.close()
 
@@ -156,13 +156,6 @@ def _said(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def _wait(condition: Callable[[], object], *, seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the deadline passed"
-        time.sleep(0.02)
-
-
 def test_message_of_a_killed_consumer_goes_to_the_next(processes: Processes, channel: Any) -> None:
     Queue("payments", EVENTS, routing_key="a")(channel).declare()
     channel.Producer().publish({"n": 1}, exchange="events", routing_key="a")
@@ -171,7 +164,7 @@ def test_message_of_a_killed_consumer_goes_to_the_next(processes: Processes, cha
     assert channel.basic_get("payments") is None
 
     holder.kill()
-    holder.wait(timeout=10)
+    holder.wait()
 
     message = channel.basic_get("payments")
     assert message.payload == {"n": 1}
@@ -201,7 +194,7 @@ time.sleep(60)
 
     while_parent_lives = channel.basic_get("payments")
     parent.kill()
-    parent.wait(timeout=10)
+    parent.wait()
     os.kill(child, 0)  # the child is still there
     after_it_died = channel.basic_get("payments")
     os.kill(child, signal.SIGKILL)
@@ -220,7 +213,7 @@ for number in range(15):
         for name in "ab"
     ]
 
-    assert [binder.wait(timeout=15) for binder in binders] == [0, 0]
+    assert [binder.wait() for binder in binders] == [0, 0]
 
     assert len(list(channel.list_bindings())) == 30
     assert channel.route("events", "key7") == ["queuea7", "queueb7"]
@@ -239,8 +232,7 @@ for number in range(200):
     readers = [
         processes.python("""
 numbers = []
-deadline = time.monotonic() + 15
-while time.monotonic() < deadline and -1 not in numbers:
+while -1 not in numbers:
     message = channel.basic_get("payments")
     if message is None:
         time.sleep(0.002)
@@ -251,7 +243,7 @@ print(*numbers, flush=True)
 """)
         for _ in range(2)
     ]
-    assert [writer.wait(timeout=15) for writer in writers] == [0, 0]
+    assert [writer.wait() for writer in writers] == [0, 0]
     for _ in readers:
         channel.Producer(serializer="json").publish({"n": -1}, exchange="events", routing_key="a")
 
@@ -275,7 +267,7 @@ for number in range(300):
             got.append(message.payload)
         return len(got) == 300
 
-    _wait(all_came)
+    eventually(all_came)
 
     assert got == list(range(300))
 
@@ -284,16 +276,16 @@ def test_killed_workers_lose_no_message(processes: Processes, channel: Any) -> N
     _work_queue(channel)
     _send_tasks(channel, range(600), seconds=0.002)
     first, second = processes.worker("first"), processes.worker("second")
-    _wait(lambda: len(processes.logged("done")) > 100)
+    eventually(lambda: len(processes.logged("done")) > 100)
 
     os.killpg(first.pid, signal.SIGKILL)  # the worker with its pool
-    first.wait(timeout=10)
+    first.wait()
     processes.worker("third")
     before = len(processes.logged("done"))
-    _wait(lambda: len(processes.logged("done")) > before + 100)
+    eventually(lambda: len(processes.logged("done")) > before + 100)
     second.kill()  # the worker alone; its pool may live on for a while
-    second.wait(timeout=10)
-    _wait(lambda: _left(channel, "work") == 0)
+    second.wait()
+    eventually(lambda: _left(channel, "work") == 0)
 
     assert set(processes.logged("done")) == set(range(600))
     assert [path.name for path in (processes.folder / "queues").iterdir()] == ["work"]
@@ -304,10 +296,10 @@ def test_task_whose_pool_process_is_killed_is_delivered_again(processes: Process
     _work_queue(channel)
     processes.worker("one")
     _send_tasks(channel, range(1), seconds=0.5)
-    _wait(lambda: processes.logged("begun"))
+    eventually(lambda: processes.logged("begun"))
 
     os.kill(processes.pids("begun")[0], signal.SIGKILL)
-    _wait(lambda: _left(channel, "work") == 0)
+    eventually(lambda: _left(channel, "work") == 0)
 
     assert processes.logged("begun") == {0: 2}
     assert processes.logged("done") == {0: 1}
@@ -317,17 +309,17 @@ def test_worker_outlives_its_broker_folder_and_stops_cleanly(processes: Processe
     _work_queue(channel)
     _send_tasks(channel, range(20))
     worker = processes.worker("one", "-P", "solo")  # Celery takes seconds to stop a pool on any polled broker
-    _wait(lambda: _left(channel, "work") == 0)
+    eventually(lambda: _left(channel, "work") == 0)
     before = processes.output("one")
 
     processes.folder.rename(processes.folder.with_name("gone"))
     bindings = processes.folder / "bindings" / "work.json"
-    _wait(lambda: bindings.exists() and channel.route("work", "work"))
+    eventually(lambda: bindings.exists() and channel.route("work", "work"))
     _send_tasks(channel, range(20, 40))
-    _wait(lambda: _left(channel, "work") == 0)
+    eventually(lambda: _left(channel, "work") == 0)
     worker.terminate()
 
-    assert worker.wait(timeout=15) == 0
+    assert worker.wait() == 0
     assert processes.logged("done") == Counter(range(40))
     assert f"embedded://{processes.folder}" in before
     assert not re.search("ERROR|CRITICAL|Traceback", before)

@@ -11,7 +11,7 @@ from tests.integration.support.probing import Asked, ask
 from tests.integration.support.processes import Launcher, pool_of
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.slow]
 
 WARM, MORE = 500, 2_000
 LEAK = 1_500_000

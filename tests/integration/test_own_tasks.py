@@ -12,7 +12,7 @@ from tests.integration.support.brokers import Broker
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.slow]
 
 
 @pytest.fixture(params=["direct", "topic"])

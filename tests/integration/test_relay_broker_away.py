@@ -86,6 +86,7 @@ def test_broker_that_falls_silent_is_left_after_the_confirm_timeout(
     eventually(none_pending)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [b"PLAIN", b"x-queue-type"], ids=["logging in", "declaring"])
 def test_silence_while_connecting_is_left_too(
     relay: StartRelay,
@@ -107,6 +108,7 @@ def test_silence_while_connecting_is_left_too(
     eventually(none_pending, timeout=10)
 
 
+@pytest.mark.slow
 def test_stopping_is_prompt_while_the_broker_is_away(
     launch: Launcher, broker_proxy: Proxy, broker_through_proxy: str
 ) -> None:
@@ -115,13 +117,12 @@ def test_stopping_is_prompt_while_the_broker_is_away(
     ask()
     relay.says("nothing is lost", times=2)
 
-    asked = time.monotonic()
-    assert relay.stop() == 0
+    assert relay.stop(timeout=2.5) == 0
 
-    assert time.monotonic() - asked < 2.5
     assert OutboxEvent.objects.pending().count() == 1
 
 
+@pytest.mark.slow
 def test_blocked_by_a_memory_alarm_the_relay_waits_and_recovers(
     relay: StartRelay, node: Node, settings: Settings
 ) -> None:
@@ -141,6 +142,7 @@ def test_blocked_by_a_memory_alarm_the_relay_waits_and_recovers(
     assert first_seen(Broker(node.url).take("echo", 501)) == list(range(501))
 
 
+@pytest.mark.slow
 def test_idle_connection_is_kept_alive_beyond_the_heartbeats_of_the_broker(
     relay: StartRelay, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,6 +157,7 @@ def test_idle_connection_is_kept_alive_beyond_the_heartbeats_of_the_broker(
     assert "lost" not in caplog.text
 
 
+@pytest.mark.slow
 def test_graceful_stop_finishes_the_batch_so_nothing_comes_twice(launch: Launcher, broker: Broker) -> None:
     ask(3000)
     for _ in range(3):

@@ -54,6 +54,7 @@ def test_message_is_a_persistent_cloudevent_that_names_itself(relay: StartRelay,
     assert CloudEvent.from_json(message.body).meta == meta
 
 
+@pytest.mark.slow
 def test_concurrent_recorders_lose_nothing_and_each_keeps_its_order(
     relay: StartRelay, broker: Broker, launch: Launcher, settings: Settings
 ) -> None:
@@ -100,6 +101,7 @@ def test_events_nobody_hears_are_counted_and_relayed_again_once_a_queue_is_bound
     eventually(lambda: not OutboxEvent.objects.unheard().exists() and none_pending())
 
 
+@pytest.mark.slow
 def test_idle_relay_holds_no_transaction_and_asks_little(relay: StartRelay, broker: Broker) -> None:
     statements: list[str] = []
 

@@ -61,6 +61,7 @@ def test_full_queue_holds_its_own_events_back_and_no_others_and_loses_none(
     assert set(first_seen(arrived)) == set(range(100))
 
 
+@pytest.mark.slow
 def test_message_that_the_broker_refuses_is_set_aside_and_all_others_go_on_in_order(
     relay: StartRelay, node: Node, settings: Settings
 ) -> None:
@@ -84,6 +85,7 @@ def test_message_that_the_broker_refuses_is_set_aside_and_all_others_go_on_in_or
     assert first_seen(Broker(node.url).take("echo", 1)) == [200]
 
 
+@pytest.mark.slow
 def test_exchange_that_was_deleted_is_declared_again_and_nothing_is_lost(
     relay: StartRelay, broker: Broker, settings: Settings
 ) -> None:

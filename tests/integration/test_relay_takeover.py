@@ -34,7 +34,10 @@ def end_its_session(leader: Process) -> None:
         assert cursor.fetchone() == (1,)
 
 
-@pytest.mark.parametrize("lose_the_leader", [kill, ask_to_stop, end_its_session])
+@pytest.mark.parametrize(
+    "lose_the_leader",
+    [kill, *(pytest.param(lose, marks=pytest.mark.slow) for lose in (ask_to_stop, end_its_session))],
+)
 def test_other_relay_takes_over_and_neither_order_nor_event_is_lost(
     launch: Launcher, broker: Broker, lose_the_leader: Callable[[Process], None]
 ) -> None:
@@ -74,6 +77,7 @@ def test_only_one_of_three_relays_publishes(launch: Launcher, broker: Broker) ->
     assert sum("relayed " in relay.output for relay in relays) == 1
 
 
+@pytest.mark.slow
 def test_idle_relay_survives_the_end_of_its_session(launch: Launcher, broker: Broker) -> None:
     relay = launch.relay()
 

@@ -83,6 +83,7 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     assert files.outbox(PENDING) == 0
 
 
+@pytest.mark.slow
 def test_flow_runs_through_the_embedded_broker_whatever_is_killed(files: Files) -> None:
     workers = [files.launch.worker("probe", "-c", "2", wait=False), files.launch.worker("echo", wait=False)]
     for worker in workers:

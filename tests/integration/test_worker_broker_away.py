@@ -21,6 +21,7 @@ def all_done(count: int) -> bool:
     return handled == count and not OutboxEvent.objects.pending().exists()
 
 
+@pytest.mark.slow
 def test_broker_killed_while_recording_relaying_and_handling(
     database: str, node: Node, tmp_path: Path
 ) -> None:

@@ -12,10 +12,12 @@ import pytest
 from django.db import connection
 
 from microworkflows.models import InboxEvent, OutboxEvent
+from tests import soaking
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import ask, cloud_event, effects
 from tests.integration.support.processes import Launcher, children, exists, pool_of, relays_of, state
 from tests.integration.support.waiting import eventually
+from tests.soaking import Report
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
@@ -24,6 +26,7 @@ def handled(count: int) -> bool:
     return InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count() == count
 
 
+@pytest.mark.slow
 def test_pool_that_is_renewed_all_the_time_handles_everything_once_and_leaks_nothing(
     launch: Launcher,
 ) -> None:
@@ -77,6 +80,7 @@ def test_worker_killed_in_the_middle_loses_nothing_and_takes_its_relay_along(
     assert broker.count("probe.dead") == 0
 
 
+@pytest.mark.slow
 def test_worker_that_is_asked_to_stop_finishes_what_it_handles(launch: Launcher, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     worker = launch.worker()
@@ -116,6 +120,7 @@ def test_worker_that_is_asked_to_stop_relays_what_its_last_handlers_recorded(
     assert broker.count("probe") == 20
 
 
+@pytest.mark.slow
 def test_two_workers_on_one_queue_and_duplicates_of_everything_have_each_effect_once(
     launch: Launcher, broker: Broker
 ) -> None:
@@ -136,6 +141,7 @@ def test_two_workers_on_one_queue_and_duplicates_of_everything_have_each_effect_
     assert all("by probe.answer" in worker.output for worker in workers)
 
 
+@pytest.mark.slow
 def test_event_that_two_contexts_hear_is_handled_once_by_each_in_two_workers(launch: Launcher) -> None:
     workers = [launch.worker("probe", wait=False), launch.worker("echo", wait=False)]
     ask(30, behaviour="emit")
@@ -149,6 +155,7 @@ def test_event_that_two_contexts_hear_is_handled_once_by_each_in_two_workers(lau
     assert "by probe.answer" not in echo.output
 
 
+@pytest.mark.slow
 def test_worker_without_relay_leaves_it_to_the_command(launch: Launcher, broker: Broker) -> None:
     worker = launch.worker("probe", "--no-relay")
     ask(5)
@@ -162,6 +169,7 @@ def test_worker_without_relay_leaves_it_to_the_command(launch: Launcher, broker:
     eventually(lambda: handled(6))
 
 
+@pytest.mark.slow
 def test_queue_declared_before_with_other_arguments_ends_the_worker_with_a_clear_error(
     launch: Launcher, broker: Broker
 ) -> None:
@@ -176,6 +184,7 @@ def test_queue_declared_before_with_other_arguments_ends_the_worker_with_a_clear
     assert "delete it, and start the worker again" in worker.output
 
 
+@pytest.mark.slow
 def test_queue_that_is_deleted_under_a_worker_is_declared_again(launch: Launcher, broker: Broker) -> None:
     worker = launch.worker()
     ask()
@@ -199,28 +208,32 @@ def kill_one(find: Callable[[], list[int]]) -> None:
         os.kill(eventually(find)[0], signal.SIGKILL)
 
 
-def test_everything_at_once(launch: Launcher, broker: Broker) -> None:
+@pytest.mark.slow
+@pytest.mark.soak
+def test_everything_at_once(launch: Launcher, broker: Broker, soaked: Report) -> None:
     """Two workers a context; pool processes, relays and a whole worker are killed while events are recorded."""
+    rounds, count = soaking.times(4), soaking.times(100)
     first = launch.worker("probe,echo", "-c", "2")
     second = launch.worker("probe,echo", "-c", "2", wait=False)
     recorders = [
         launch.manage(
-            "probe_record", f"recorder {n}", "--count", "100", "--pause", "0.02", "--behaviour", "emit"
+            "probe_record", f"recorder {n}", "--count", str(count), "--pause", "0.02", "--behaviour", "emit"
         )
         for n in range(2)
     ]
     second.says(" ready.")
-    for round_ in range(4):
-        eventually(partial(at_least, 20 * round_))
+    for round_ in range(rounds):
+        eventually(partial(at_least, 50 * round_))
         kill_one(lambda: pool_of(first.pid))
         kill_one(lambda: [pid for pid in relays_of(first.pid) if exists(pid)])
-        if round_ == 2:
+        if round_ % 4 == 2:
             second.kill()
-            launch.worker("probe,echo", wait=False)
+            second = launch.worker("probe,echo", wait=False)
 
     assert [recorder.wait() for recorder in recorders] == [0, 0]
-    eventually(lambda: handled(3 * 200), timeout=60, what="everything handled")
+    eventually(lambda: handled(3 * 2 * count), timeout=60, what="everything handled")
     for workflow in ("probe.answer", "echo.hear", "echo.conclude"):
-        assert len(effects(workflow)) == 200
+        assert len(effects(workflow)) == 2 * count
     assert not OutboxEvent.objects.exclude(status=OutboxEvent.Status.RELAYED).exists()
     assert broker.count("probe.dead") == broker.count("echo.dead") == 0
+    soaked(kills=2 * rounds + rounds // 4, events=3 * 2 * count)

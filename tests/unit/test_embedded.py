@@ -543,7 +543,7 @@ def test_consumer_without_acks_removes_what_it_gets(connection: Any, channel: An
 
 
 def test_ack_from_another_thread_ends_the_wait_for_room(connection: Any, channel: Any, payments: Any) -> None:
-    connection.transport.polling_interval = 30
+    connection.transport.polling_interval = 3600
     _publish(channel, 0)
     _publish(channel, 1)
     held: list[Any] = []
@@ -551,12 +551,9 @@ def test_ack_from_another_thread_ends_the_wait_for_room(connection: Any, channel
     with connection.Consumer(payments, channel=channel, prefetch_count=1, on_message=held.append):
         connection.drain_events(timeout=1)
         threading.Timer(0.05, held[0].ack).start()
-        started_at = time.monotonic()
-        connection.drain_events(timeout=10)
-        waited = time.monotonic() - started_at
+        connection.drain_events(timeout=60)
 
     assert [message.payload for message in held] == [0, 1]
-    assert waited < 5
 
 
 def _drain_events(connection: Any) -> None:
@@ -728,7 +725,7 @@ def test_threads_that_bind_at_once_lose_no_binding(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join()
 
     exchange = Exchanges(tmp_path).get("events")
     assert exchange is not None
@@ -748,7 +745,7 @@ def test_threads_never_take_the_same_message(folder: Path, channel: Any, payment
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join()
 
     assert sorted(taken) == list(range(100))
 

@@ -127,7 +127,16 @@ def test_writes_under_way_are_waited_for_and_copied(
         assert Payment.objects.filter(currency="GBP").count() == 3
 
 
-@pytest.mark.parametrize("step", ["prepare", "pause", "drain", "copy", "switch", "open"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "copy",
+        *(
+            pytest.param(step, marks=pytest.mark.slow)
+            for step in ("prepare", "pause", "drain", "switch", "open")
+        ),
+    ],
+)
 def test_killed_mover_is_run_again(
     source: str, target: str, on: On, step: str, holder: Holder, start: Callable[[], Process]
 ) -> None:
@@ -156,6 +165,7 @@ def test_killed_mover_is_run_again(
     assert shop.kept()["inbox"] == shop.kept()["outbox"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["prepare", "pause", "drain", "copy", "switch"])
 def test_killed_move_is_given_up(
     source: str, target: str, on: On, step: str, holder: Holder, start: Callable[[], Process]

@@ -19,14 +19,14 @@ from microworkflows.models import InboxEvent, OutboxEvent
 from orders.models import Order, PaymentToken
 from payments.models import Payment
 from shipping.models import Shipment
+from tests import soaking
 from tests.integration.cutover import shop
 from tests.integration.cutover.test_under_load import SETTINGS, open_messages, shipped, travelling
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
+from tests.soaking import Report
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance, pytest.mark.timeout(300)]
-
-_SWITCHES = 25
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance]
 
 
 @pytest.fixture
@@ -50,9 +50,18 @@ def place(end: str) -> None:
         time.sleep(0.03)
 
 
-def test_orders_come_to_one_end_whatever_is_switched_and_killed(launcher: Launcher, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "switches",
+    [
+        pytest.param(8, id="few"),
+        pytest.param(soaking.times(25), id="many", marks=[pytest.mark.slow, pytest.mark.soak]),
+    ],
+)
+def test_orders_come_to_one_end_whatever_is_switched_and_killed(
+    launcher: Launcher, tmp_path: Path, soaked: Report, switches: int
+) -> None:
     chance = random.Random(20)
-    StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000)
+    StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000_000)
     on_hand, before = StockItem.objects.get(sku="MUG-STONE-350").on_hand, shipped()
     queues = [*shop.CONTEXTS, MONOLITH]
     workers = {queue: launcher.worker(queue, environment=SETTINGS) for queue in queues}
@@ -61,7 +70,7 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(launcher: Launch
     generator = launcher.start(sys.executable, "-c", code, environment=SETTINGS)
     eventually(lambda: shipped() > 5, timeout=60)
 
-    for number in range(_SWITCHES):
+    for number in range(switches):
         context = chance.choice(shop.CONTEXTS)
         mode, percent = chance.choice([(Mode.INLINE, None), (Mode.LIVE, 50), (Mode.LIVE, 100)])
         switch.change(context, mode=mode, percent=percent, by="chance", why="a test")
@@ -79,7 +88,7 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(launcher: Launch
     stamps = {
         row.body.get("cutover", "all live") for row in OutboxEvent.objects.of_type("orders.order_accepted.v1")
     }
-    assert len(stamps) > 5, "the flows did begin under different modes"
+    assert len(stamps) > switches // 5, "the flows did begin under different modes"
     ends = Counter(Order.objects.values_list("state", "cancel_reason"))
     assert Counter(Payment.objects.values_list("state", flat=True)) == {
         "received": ends["shipped", ""],
@@ -89,6 +98,7 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(launcher: Launch
     assert Shipment.objects.count() == ends["shipped", ""]
     mugs = StockItem.objects.get(sku="MUG-STONE-350")
     assert (on_hand - mugs.on_hand, mugs.reserved) == (shipped() - before, 0)
+    soaked(switches=switches, kills=(switches + 2) // 8, orders=sum(ends.values()))
 
 
 def _every_step_was_done_once() -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,16 @@ from inventory.models import StockItem
 from microworkflows.models import InboxEvent, OutboxEvent
 from orders.models import Order
 from payments.models import Payment
+from tests import soaking
 from tests.integration.cutover import shop
 from tests.integration.cutover.conftest import On
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
+from tests.soaking import Report
 
 pytestmark = [
     *(pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance, pytest.mark.chaos),
-    pytest.mark.timeout(300),
+    *(pytest.mark.slow, pytest.mark.soak),
 ]
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.integration.cutover.settings"}
@@ -53,6 +56,10 @@ def shipped() -> int:
     return Order.objects.filter(state="shipped").count()
 
 
+def shipped_more_than(count: int) -> bool:
+    return shipped() > count
+
+
 def travelling() -> int:
     return Order.objects.exclude(state__in=["shipped", "cancelled"]).count()
 
@@ -67,9 +74,9 @@ def open_messages() -> dict[str, Any]:
 
 
 def test_context_moves_and_moves_back_while_orders_come_in(
-    source: str, target: str, on: On, launcher: Launcher, tmp_path: Path
+    source: str, target: str, on: On, launcher: Launcher, tmp_path: Path, soaked: Report
 ) -> None:
-    StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000)
+    StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000_000)
     end = tmp_path / "end"
     worker(launcher, OTHERS, source)
     payments = worker(launcher, "payments", source)
@@ -77,14 +84,15 @@ def test_context_moves_and_moves_back_while_orders_come_in(
     orders = launcher.start(sys.executable, "-c", code, environment=SETTINGS)
     eventually(lambda: shipped() > 20, timeout=60)
 
-    payments = move(launcher, of=payments, source=source, to=target)
-    there = shipped()
-    eventually(lambda: shipped() > there + 20, timeout=60)
-    with on(target):
-        assert Payment.objects.count() > 20
-    payments = move(launcher, of=payments, source=target, to=source)
-    back = shipped()
-    eventually(lambda: shipped() > back + 20, timeout=60)
+    for _ in range(soaking.times(1)):
+        payments = move(launcher, of=payments, source=source, to=target)
+        there = shipped()
+        eventually(partial(shipped_more_than, there + 20), timeout=60)
+        with on(target):
+            assert Payment.objects.count() > 20
+        payments = move(launcher, of=payments, source=target, to=source)
+        back = shipped()
+        eventually(partial(shipped_more_than, back + 20), timeout=60)
     move(launcher, of=payments, source=source, to=target)
     end.touch()
 
@@ -117,3 +125,4 @@ def test_context_moves_and_moves_back_while_orders_come_in(
     assert all(
         (ends[order] == "shipped") == (state == "received") for order, state in payments_by_order.items()
     )
+    soaked(moves=2 * soaking.times(1) + 1, orders=len(ends))

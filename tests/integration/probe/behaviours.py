@@ -13,7 +13,7 @@ from microworkflows import PermanentError
 from microworkflows.events import Event
 from tests.integration.probe.events import Asked
 
-_LONGEST_SECONDS = 60
+_LONGEST_SECONDS = 600
 
 
 def effect(workflow: str, event: Event) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.db.models import Sum
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory.models import ReservationLine, StockItem
@@ -23,6 +23,7 @@ from orders.models import Order, OrderLine
 from payments.models import Payment
 from payments.workflows import refund_payment, take_payment
 from shipping.models import Shipment
+from tests import soaking
 from tests.unit.cutover.conftest import CONTEXTS, Switch
 from tests.unit.shop.conftest import Draft
 from tests.unit.shop.test_ways import ANNOUNCED, ending
@@ -128,7 +129,14 @@ def _fallible(module: str, name: str) -> Any:
 
 @pytest.mark.postgres
 @pytest.mark.usefixtures("fallible")
-def test_no_step_is_skipped_or_done_twice(go: Switch, draft: Draft) -> None:
+@pytest.mark.parametrize(
+    "histories_tried",
+    [
+        pytest.param(10, id="few"),
+        pytest.param(soaking.times(60), marks=[pytest.mark.slow, pytest.mark.soak], id="many"),
+    ],
+)
+def test_no_step_is_skipped_or_done_twice(go: Switch, draft: Draft, histories_tried: int) -> None:
     for workflow in (take_payment, refund_payment):
         legacy_steps.legacy(workflow, observe=_payments)(workflow.function)
     for context in set(CONTEXTS) - {"payments"}:
@@ -136,13 +144,7 @@ def test_no_step_is_skipped_or_done_twice(go: Switch, draft: Draft) -> None:
             if workflow.context == context:
                 legacy_steps.legacy(workflow)(workflow.function)
 
-    @settings(
-        max_examples=60,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow],
-        print_blob=True,
-    )
+    @settings(max_examples=histories_tried, database=None)
     @given(beginnings, histories, st.integers(0, 2**32))
     def run(modes: tuple[str, ...], history: list[tuple[Any, ...]], seed: int) -> None:
         with transaction.atomic():

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db.models import Model
 
+from inventory.models import StockItem
 from microworkflows.testing import flow  # noqa: F401  (a fixture)
 from orders import operations
-from orders.models import Order
+from orders.models import Order, Product
 
 ADDRESS = {
     "customer_name": "Sample Customer",
@@ -21,6 +23,8 @@ ADDRESS = {
 
 Draft = Callable[..., Order]
 
+_samples: dict[type[Model], list[dict[str, Any]]] = {}
+
 
 @pytest.fixture
 def admin_user(db: None) -> User:
@@ -30,9 +34,18 @@ def admin_user(db: None) -> User:
 
 @pytest.fixture
 def shop(db: None) -> None:
-    """The sample catalogue and stock."""
+    """The sample catalogue and stock: seeded once in a run, and copied from then on."""
+    if _samples:
+        Product.objects.bulk_create(Product(**row) for row in _samples[Product])
+        StockItem.objects.bulk_create(StockItem(**row) for row in _samples[StockItem])
+        return
     call_command("seed_catalogue", verbosity=0, stdout=_Silence())
     call_command("seed_stock", verbosity=0, stdout=_Silence())
+    for model in (Product, StockItem):
+        _samples[model] = [
+            {name: value for name, value in row.items() if name != "id"}
+            for row in model._default_manager.values()
+        ]
 
 
 @pytest.fixture

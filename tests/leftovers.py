@@ -1,0 +1,66 @@
+"""Removes what a killed run left: its databases, its virtual hosts and users, and last its folder.
+
+Living runs, and runs of other machines on the same servers, are left alone.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from tests import runs, servers
+
+
+def remove() -> set[str]:
+    """Remove the leftovers of the dead runs that left a folder or a database; return the names of these runs."""
+    folders = _of_the_dead(folder.name for folder in Path(tempfile.gettempdir()).glob(f"{runs.PREFIX}_*"))
+    databases: dict[str, set[str]] = {}
+    try:
+        url = servers.postgres_url()
+    except servers.MissingServerError:
+        url = ""
+    else:
+        databases = _drop_databases(url)
+    dead = {*folders, *databases}
+    if dead:
+        _clear_broker()
+    for names in folders.values():
+        for name in names:
+            shutil.rmtree(Path(tempfile.gettempdir()) / name, ignore_errors=True)
+    return dead
+
+
+def _of_the_dead(names: Iterable[str]) -> dict[str, set[str]]:
+    """Return, by run, those names that dead runs gave."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        if run := runs.dead(name):
+            found.setdefault(run, set()).add(name)
+    return found
+
+
+def _drop_databases(url: str) -> dict[str, set[str]]:
+    with psycopg.connect(url, autocommit=True) as server:
+        names = [name for (name,) in server.execute("SELECT datname FROM pg_database").fetchall()]
+        left = _of_the_dead(names)
+        for name in {name for of_run in left.values() for name in of_run}:
+            server.execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
+    return left
+
+
+def _clear_broker() -> None:
+    try:
+        broker = servers.rabbitmq()
+    except servers.MissingServerError:
+        return
+    for what in ("vhosts", "users"):
+        for names in _of_the_dead(broker.names(what)).values():
+            for name in names:
+                broker.delete(what, name)
+
+
+if __name__ == "__main__":
+    remove()

@@ -4,5 +4,5 @@ from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
 from microworkflows.workflows import microworkflow
 
-# ``outbox`` is a module: Python imports it when it is asked for, once Django's models may be.
+# ``outbox`` is a submodule, which `from microworkflows import outbox` imports once Django has loaded its apps.
 __all__ = ["DomainEvent", "IncomingEvent", "Metadata", "PermanentError", "microworkflow", "outbox"]

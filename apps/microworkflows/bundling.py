@@ -1,9 +1,9 @@
-"""Bundling: several microworkflows' runs share a transaction, as long as they are quick and none fails.
+"""Bundling: runs of several microworkflows share a transaction while they are quick and none fails.
 
-It saves most of what a run costs beside the function itself: one commit for all, one statement for their inbox rows, one
-for what they emit. Each run has a savepoint of its own: one that fails takes back what it did, and no more. And the
-transaction ends as soon as it has lasted a moment, or something is in its way. So it holds locks for not much longer
-than one run alone would, and a slow microworkflow has a transaction of its own each time.
+Bundling saves most of a run's cost besides the function itself: all runs share one commit, one statement for their
+inbox rows and one for their events. Each run has its own savepoint, so a failure rolls back that run only. The
+transaction ends once it has lasted a moment, or once another transaction's lock is in its way. So it holds locks
+hardly longer than a single run would, and a slow microworkflow always has its own transaction.
 """
 
 import logging
@@ -24,41 +24,41 @@ from microworkflows.workflows import Microworkflow
 logger = logging.getLogger(__name__)
 
 Run = tuple[Microworkflow[Any], CloudEvent]
-"""A microworkflow and the event that it is to handle."""
+"""A microworkflow and the event for it to handle."""
 
 _LONGEST_SECONDS = 0.05
 """A transaction starts no further run after this many seconds."""
 _LONGEST_LOCK_WAIT = "10ms"
-"""Two transactions may each hold what the other waits for, as the order of their runs is chance: so none waits long."""
+"""Longest wait for a lock: the order of runs is arbitrary, so two transactions may each wait for the other."""
 _IN_THE_WAY = {"55P03", "40P01"}
-"""SQLSTATE of a lock that was not to be had in that time, and of a deadlock."""
+"""SQLSTATEs of a lock that was not available in that time, and of a deadlock."""
 
 
 @dataclass(kw_only=True)
 class _Bundle:
-    """One transaction, and the outcome of the runs that it was to do."""
+    """One transaction: its runs and their outcomes."""
 
     left: deque[Run]
-    """Not begun."""
+    """Runs not begun."""
     done: list[tuple[Run, float]] = field(default_factory=list)
-    """With the seconds that each took."""
+    """Runs that succeeded, each with its duration in seconds."""
     known: list[Run] = field(default_factory=list)
-    """Received before, or by another process at this very moment."""
+    """Runs of events received before, or by another process at this very moment."""
     failed: tuple[Run, Exception] | None = None
 
 
 def handle(runs: Iterable[Run]) -> None:
-    """Handle each event in its microworkflow, in this order unless something is in the way.
+    """Handle each event in its microworkflow, in this order unless a lock is in the way.
 
-    In a transaction of its own is done: the last that is left, a duplicate, one that another transaction is in the way
-    of, and each of a transaction that could not be committed. A failure is kept with its message.
+    These runs have their own transaction each: the last one left, a duplicate, a run that meets another transaction's
+    lock, and every run of a transaction that could not be committed. A failure is kept with its message.
 
     Args:
-        runs: None of them delivered before, as far as is known.
+        runs: Microworkflows with their events, of which none is known to have been delivered before.
 
     Raises:
-        DatabaseError: one of :data:`.failures.DATABASE_DOWN`. What was committed is in the inbox, so all may be
-            delivered again.
+        DatabaseError: one of :data:`.failures.DATABASE_DOWN`. The inbox knows the committed runs, so all events may
+            be delivered again.
     """
     left = deque(runs)
     connection = connections[router.db_for_write(InboxEvent)]
@@ -77,9 +77,7 @@ def handle(runs: Iterable[Run]) -> None:
             left.extendleft(reversed(bundle.left))
             continue
         left.extendleft(reversed(bundle.left))
-        if (
-            bundle.left and bundle.failed is None
-        ):  # its time was up: the next is to claim no more than it can do
+        if bundle.left and bundle.failed is None:  # its time was up: the next one claims only as many runs
             size = max(len(bundle.done), 1)
         for (workflow, event), seconds in bundle.done:
             handling.log_handled(workflow, event, duration=seconds)
@@ -123,25 +121,23 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
             bundle.done.append((run, time.monotonic() - began))
         if (began := time.monotonic()) > ends_at:
             break
-    if new:  # not handled after all
+    if new:  # rows of runs that were not reached or failed
         InboxEvent.objects.using(connection.alias).filter(msg_id__in=sorted(new)).delete()
     if emitted:
         recording.store(emitted)
-    handling.raise_if_transaction_broken()  # else a transaction that can only be rolled back would be, without a word
-    on_commit.make_robust(
-        connection
-    )  # what one wants done after the commit must not keep the others' from being done
+    handling.raise_if_transaction_broken()  # else COMMIT would silently roll it back
+    on_commit.make_robust(connection)  # one run's failing callback must not keep the others' from running
 
 
 def _do_one_by_one(bundle: _Bundle, error: Exception) -> None:
-    """Do what was begun once more, each run by itself: nothing was kept. All of them if none was begun."""
+    """Repeat the runs of a transaction that was rolled back, each by itself: those begun, or all if none was."""
     done = [run for run, _ in bundle.done]
     runs = [*done, *bundle.known, *([bundle.failed[0]] if bundle.failed else [])]
     if not runs:
         runs = list(bundle.left)
         bundle.left.clear()
     logger.warning(
-        "%d runs could not be committed together, each is done alone: %s", len(runs), error, exc_info=error
+        "%d runs could not be committed together; each is done alone: %s", len(runs), error, exc_info=error
     )
     for run in runs:
         failures.handle_or_keep(*run)

@@ -1,4 +1,4 @@
-"""Causation: the event being handled, and by whom; the events recorded meanwhile are its effects."""
+"""Causation: the event being handled, in its microworkflow, is the cause of each event recorded meanwhile."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from microworkflows import traceparent as traces
 
 @dataclass(frozen=True, kw_only=True)
 class Cause:
-    """The event that is being handled, and by whom: what is recorded meanwhile inherits from it."""
+    """The event being handled and its microworkflow; events recorded meanwhile inherit from them."""
 
     event_id: str
     correlation_id: str
@@ -19,18 +19,18 @@ class Cause:
     workflow: str
     """Label of the microworkflow, such as ``payments.take_payment``."""
     emits: frozenset[str]
-    """Types that it declared; no other may be recorded."""
+    """Event types that the microworkflow declared; it may record no others."""
     mark: str | None = None
     """Mark of the flow, see :mod:`~microworkflows.flows`."""
     rehearsal: list[Any] | None = None
-    """Takes the recorded events in place of the outbox, where the run is a rehearsal that will be rolled back."""
+    """Takes the recorded events, in place of the outbox, during a rehearsal (a run that is rolled back)."""
 
 
 _cause: ContextVar[Cause | None] = ContextVar("microworkflows_cause", default=None)
 
 
 def cause() -> Cause | None:
-    """Return the event being handled in this context of execution, or None where a flow begins."""
+    """Return the event being handled in this execution context, or None where a flow begins."""
     return _cause.get()
 
 

@@ -1,4 +1,4 @@
-"""System checks: a contract between contexts that does not hold is found at start, not by the first event.
+"""System checks: a broken contract between contexts is found at start, not by the first event.
 
 Ids are stable: ``microworkflows.E0xx`` stops, ``microworkflows.W0xx`` warns; ``SILENCED_SYSTEM_CHECKS`` takes them.
 """
@@ -28,7 +28,7 @@ _BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
 
 @register(TAG)
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """E001: ``MICROWORKFLOWS`` is not what the kit understands."""
+    """E001: ``MICROWORKFLOWS`` has an unknown setting, or a value out of range."""
     try:
         conf.check()
     except ImproperlyConfigured as error:
@@ -38,13 +38,13 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_database(**kwargs: Any) -> list[CheckMessage]:
-    """E002: outbox and inbox lie in a database that the kit does not know, or apart from each other."""
+    """E002: outbox and inbox lie in a database that the kit does not support, or apart from each other."""
     aliases = {router.db_for_write(model) for model in (OutboxEvent, InboxEvent)}
     if len(aliases) > 1:
         return [
             Error(
-                f"Outbox and inbox lie in different databases ({', '.join(sorted(aliases))}), so what was handled and "
-                "what it emitted cannot commit together.",
+                f"Outbox and inbox lie in different databases ({', '.join(sorted(aliases))}), so a handled message and "
+                "the events emitted for it cannot commit together.",
                 hint="Route both models of django_outbox_pattern to one database.",
                 id="microworkflows.E002",
             )
@@ -71,7 +71,7 @@ def check_driver(**kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Error(
-            f"PostgreSQL is reached through {name} {version}; the relay is woken by notifications, which it misses.",
+            f"PostgreSQL is reached through {name} {version}, which misses the notifications that wake the relay.",
             hint=f"Install psycopg {'.'.join(map(str, _PSYCOPG))} or newer, say by the extra "
             "django-microworkflows[postgres]; Django prefers it to psycopg2.",
             id="microworkflows.E003",
@@ -86,7 +86,7 @@ def check_duplicate_types(**kwargs: Any) -> list[CheckMessage]:
     return [
         Error(
             f"{event_type} is announced by {number} classes: {', '.join(_named(event_type))}.",
-            hint="Keep one. What changes its meaning is a new version: another type.",
+            hint="Keep one. A change of meaning needs a new version, which is another type.",
             id="microworkflows.E010",
         )
         for event_type, number in count.items()
@@ -113,7 +113,7 @@ def check_owners(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_emitted_types(**kwargs: Any) -> list[CheckMessage]:
-    """E012: a microworkflow emits what is no announced domain event of its own context."""
+    """E012: a microworkflow emits an event that its own context does not announce."""
     return [
         Error(
             f"{workflow.label} emits {event.__qualname__}, which {workflow.context} does not announce.",
@@ -133,7 +133,7 @@ def check_emitted_types(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_readings(**kwargs: Any) -> list[CheckMessage]:
-    """E013: a reading asks for what the announcing side does not promise (when both are installed)."""
+    """E013: a reading demands more than the announcing context promises (when both are installed)."""
     return [
         Error(
             f"{reading.__module__}.{reading.__qualname__} does not fit what {reading.event_type} announces: {problem}.",
@@ -173,7 +173,7 @@ def check_labels(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_triggers(**kwargs: Any) -> list[CheckMessage]:
-    """W020: nobody announces what a microworkflow waits for, though the announcing context is installed."""
+    """W020: a microworkflow waits for an event that its installed context does not announce."""
     installed = {app.label for app in apps.get_app_configs()}
     return [
         Warning(
@@ -241,7 +241,7 @@ def _check_broker() -> Iterator[CheckMessage]:
     scheme = str(current_app.conf.broker_url or "amqp").partition(":")[0]
     if scheme not in _BROKERS:
         yield Error(
-            f"The broker is {scheme}; it cannot confirm what it was given, so the relay does not know what is safe.",
+            f"The broker is {scheme}, which confirms no messages, so the relay cannot know which ones are safe.",
             hint="Use RabbitMQ (amqp://) or, on one machine, the embedded broker (embedded:///folder).",
             id="microworkflows.E031",
         )
@@ -250,8 +250,8 @@ def _check_broker() -> Iterator[CheckMessage]:
 def _check_eager() -> Iterator[CheckMessage]:
     if current_app.conf.task_always_eager or getattr(settings, "CELERY_TASK_ALWAYS_EAGER", False):
         yield Error(
-            "task_always_eager is on. Events do not come through it; tests use microworkflows.testing instead.",
-            hint="Turn it off.",
+            "task_always_eager is on, but no event reaches a microworkflow through it.",
+            hint="Turn it off; tests use microworkflows.testing instead.",
             id="microworkflows.E032",
         )
 
@@ -259,7 +259,7 @@ def _check_eager() -> Iterator[CheckMessage]:
 def _check_time_limit() -> Iterator[CheckMessage]:
     if current_app.conf.task_time_limit:
         yield Warning(
-            "task_time_limit is set: a microworkflow killed by it is redelivered, and dies, until it is a dead letter.",
+            "task_time_limit is set: a message whose handling it kills is redelivered, and killed again, until parked.",
             hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
             id="microworkflows.W033",
         )

@@ -14,12 +14,12 @@ CONTENT_TYPE = "application/cloudevents+json"
 """Media type of one event in the structured content mode (CloudEvents 1.0, JSON Event Format, section 3)."""
 
 ATTEMPT_HEADER = "microworkflows-attempt"
-"""Header of a redelivered message: how many attempts had failed when it was sent."""
+"""Header of a redelivered message: number of attempts that had failed when it was sent."""
 
 MARK = "cutover"
 """Extension attribute that holds the mark of the event's flow (see :mod:`~microworkflows.flows`).
 
-It bears the name of the app that marked flows first, and keeps it: events of any age may be on their way.
+The name is that of the first app that marked flows. It stays, because events of any age may be under way.
 """
 
 _KNOWN = frozenset(
@@ -32,24 +32,24 @@ _KNOWN = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """What the envelope says of an event: its CloudEvents attributes."""
+    """The envelope of an event: its CloudEvents attributes."""
 
     id: UUID
-    """Identifies the event everywhere; the idempotency key for what it brings about."""
+    """Id of the event in every service; the idempotency key for its effects."""
     source: str
     """URI reference of the announcing context, such as ``/orders``."""
     type: str
     """Versioned type, such as ``orders.order_accepted.v1``; also the routing key."""
     time: datetime
-    """When it was recorded (UTC)."""
+    """Time of recording (UTC)."""
     correlation_id: str
-    """The same for all events of one flow."""
+    """Id of the flow, the same for all of its events."""
     causation_id: str | None
     """Id of the event that caused this one; None where a flow begins."""
     traceparent: str
     """W3C Trace Context."""
     mark: str | None = None
-    """What a guest of the core wrote on the flow when it began; None for a flow that is live everywhere."""
+    """Mark that a guest of the core gave the flow when it began; None for a flow that is live everywhere."""
 
     @property
     def context(self) -> str:
@@ -64,7 +64,7 @@ class CloudEvent:
     meta: Metadata
     data: dict[str, Any]
     extensions: Mapping[str, Any] = field(default_factory=dict)
-    """Attributes that this kit does not know, kept as they came."""
+    """Attributes that this kit does not know, kept unchanged."""
 
     def __str__(self) -> str:
         """Return the event for a log line."""
@@ -94,11 +94,11 @@ class CloudEvent:
     def from_dict(cls, body: object) -> "CloudEvent":
         """Read a CloudEvent that anybody may have published.
 
-        An ``id`` that is no UUID becomes one, made from ``source`` and ``id`` (which are unique together, by
-        the standard). Without ``correlationid`` the event begins a flow of its own.
+        An ``id`` that is not a UUID becomes one, made from ``source`` and ``id`` (the standard requires the pair to
+        be unique). Without ``correlationid`` the event begins a flow of its own.
 
         Raises:
-            InvalidCloudEventError: required attributes are missing or not what CloudEvents 1.0 says.
+            InvalidCloudEventError: a required attribute is missing, or an attribute breaks CloudEvents 1.0.
         """
         if not isinstance(body, dict):
             raise InvalidCloudEventError(f"A CloudEvent is a JSON object; this is {type(body).__name__}.")
@@ -136,12 +136,12 @@ class CloudEvent:
         try:
             body = json.loads(raw)
         except (ValueError, UnicodeDecodeError) as error:
-            raise InvalidCloudEventError(f"The message is no JSON: {error}") from error
+            raise InvalidCloudEventError(f"The message is not JSON: {error}") from error
         return cls.from_dict(body)
 
 
 def context_of(type_or_label: str) -> str:
-    """Return the context in the type of an event or the label of a microworkflow: what stands before its first dot."""
+    """Return the context in the type of an event or the label of a microworkflow: the part before its first dot."""
     return type_or_label.partition(".")[0]
 
 

@@ -12,7 +12,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
-    """A part of ``MICROWORKFLOWS``: each field is a setting, whose name is in capitals there."""
+    """A part of ``MICROWORKFLOWS``. Each field is a setting, whose key there is the field's name in capitals."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True)
 
@@ -48,7 +48,7 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 _sections: list[type[Section]] = [Settings]
 _read: dict[type[Section], tuple[dict[Any, Any], Section]] = {}
-"""By section, the value of ``MICROWORKFLOWS`` that was last read, and its meaning: this is asked for at every event."""
+"""For each section, the ``MICROWORKFLOWS`` read last and its parsed form, since every event asks for it."""
 
 
 def add_section(section: type[Section]) -> None:
@@ -73,7 +73,7 @@ def read(section: type[AnySection]) -> AnySection:
     """Return the settings in force of one section.
 
     Raises:
-        ImproperlyConfigured: ``MICROWORKFLOWS`` has a name that nobody knows, or a value out of range.
+        ImproperlyConfigured: ``MICROWORKFLOWS`` has an unknown setting, or a value out of range.
     """
     given = getattr(settings, "MICROWORKFLOWS", {})
     if not isinstance(given, dict):
@@ -89,8 +89,8 @@ def _parse(given: dict[Any, Any], section: type[Section]) -> Section:
     known = [name.upper() for each in _sections for name in each.model_fields]
     if unknown := sorted(str(name) for name in given if name not in known):
         raise ImproperlyConfigured(
-            f"MICROWORKFLOWS has unknown settings: {', '.join(unknown)}. Known are: {', '.join(known)}. (An optional "
-            "app of the kit brings its own, such as CUTOVER of microworkflows.cutover: is it in INSTALLED_APPS?)"
+            f"MICROWORKFLOWS has unknown settings: {', '.join(unknown)}. Known settings: {', '.join(known)}. (An "
+            "optional app of the kit has its own, such as CUTOVER of microworkflows.cutover: is it in INSTALLED_APPS?)"
         )
     own = {name: given[name.upper()] for name in section.model_fields if name.upper() in given}
     try:

@@ -1,4 +1,4 @@
-"""What the kit raises: each message says what happened, why, and what to do next."""
+"""Errors of the kit. Each message says what happened, why, and what to do next."""
 
 
 class MicroworkflowsError(Exception):
@@ -13,7 +13,7 @@ class PermanentError(MicroworkflowsError):
 
 
 class InvalidCloudEventError(PermanentError):
-    """The message is no CloudEvent 1.0 in JSON, or its attributes are not what the standard says."""
+    """The message is not a CloudEvent 1.0 in JSON, or its attributes break the standard."""
 
 
 class InvalidPayloadError(PermanentError):
@@ -21,20 +21,20 @@ class InvalidPayloadError(PermanentError):
 
 
 class UnreadableMarkError(PermanentError):
-    """The event's flow bears a mark that no installed app reads, so nobody knows who is to do its steps."""
+    """No installed app reads the mark of the event's flow, so it is unknown who does its steps."""
 
 
 class UndeclaredEventError(PermanentError):
-    """A microworkflow emitted something that its ``emits`` does not name."""
+    """A microworkflow emitted an event that its ``emits`` does not name."""
 
 
 class TransactionRequiredError(MicroworkflowsError):
-    """An event was recorded outside a transaction, so it could be lost or tell of a change that never was."""
+    """An event was recorded outside a transaction: it could be lost, or announce a change that never happened."""
 
 
 class EventNotDeliveredError(MicroworkflowsError):
-    """The metadata of an event was asked for that was made by hand and never delivered."""
+    """The event was made by hand and never delivered, so it has no metadata."""
 
 
 class BrokerUnavailableError(MicroworkflowsError):
-    """The broker cannot be reached or does not answer in time; nothing is lost, the outbox still has it."""
+    """The broker is out of reach or does not answer in time. Nothing is lost: the outbox keeps every event."""

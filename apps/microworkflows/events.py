@@ -1,4 +1,4 @@
-"""Events as code: what a context announces (DomainEvent) and its own reading of what it hears (IncomingEvent)."""
+"""Events as classes: a context's announced facts (DomainEvent) and its readings of others' (IncomingEvent)."""
 
 import re
 from typing import Any, ClassVar, Self
@@ -15,7 +15,7 @@ _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 
 
 class Event(BaseModel):
-    """What both kinds have in common: frozen values under a versioned type. Not subclassed directly."""
+    """Base of both kinds: frozen values under a versioned type. Subclass one of the two instead."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -53,11 +53,11 @@ class Event(BaseModel):
     def from_cloud_event(cls, event: CloudEvent) -> Self:
         """Read a delivered event.
 
-        Fields that it does not name are ignored, in a domain event too: a newer version of its context may have
-        recorded them.
+        Fields that this class does not name are ignored, even in a domain event: a newer version of its context may
+        have recorded them.
 
         Raises:
-            InvalidPayloadError: its data does not have the fields that this class declares.
+            InvalidPayloadError: its data does not satisfy the fields that this class declares.
         """
         try:
             reading = cls.model_validate(event.data, extra="ignore")
@@ -73,7 +73,7 @@ class Event(BaseModel):
         return reading
 
     def __eq__(self, other: object) -> bool:
-        """Two events are equal when they say the same; their envelopes do not count."""
+        """Compare class and fields; the envelopes do not count."""
         return type(self) is type(other) and self.__dict__ == other.__dict__
 
     __hash__ = BaseModel.__hash__
@@ -89,7 +89,7 @@ class DomainEvent(Event):
             total: Decimal
 
     Its type begins with the label of the app that announces it and ends with its version. Fields are ids and
-    plain values; what a published version means never changes.
+    plain values; the meaning of a published version never changes.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -103,7 +103,7 @@ class DomainEvent(Event):
 class IncomingEvent(Event):
     """A context's own reading of an event that another announces: only the fields it uses (a tolerant reader).
 
-    Declared under the announced type; fields that it does not name are ignored, so the announcer may add some.
+    It is declared under the announced type. It ignores fields that it does not name, so the announcer may add some.
     """
 
     model_config = ConfigDict(extra="ignore")

@@ -1,4 +1,4 @@
-"""Failures: a message whose handling failed is kept with its error, to be retried later, or parked."""
+"""Failures: the inbox keeps a message that failed, with its error, for a retry, or parks it."""
 
 import logging
 import random
@@ -29,9 +29,9 @@ from microworkflows.workflows import Microworkflow
 logger = logging.getLogger(__name__)
 
 DATABASE_DOWN = (OperationalError, InterfaceError, InternalError, ProgrammingError)
-"""Errors with which not even a failure can be kept, so that the message must not be acked.
+"""Errors of a database that cannot even keep a failure, so that the message must not be acked.
 
-Out of reach, read-only after a failover, or not migrated yet: nothing of it is the message's fault.
+The database is out of reach, read-only after a failover, or not migrated yet. None of that is the message's fault.
 """
 
 _LONGEST_ERROR = 20_000
@@ -44,7 +44,7 @@ def handle_or_keep(
     attempt: int | None = None,
     last_delivery: bool = False,
 ) -> None:
-    """Handle an event in a transaction of its own, as :func:`.handling.handle` does; keep what it raises with the message."""
+    """Handle an event in its own transaction, as :func:`.handling.handle` does; after an error, keep the message with it."""
     try:
         handling.handle(workflow, event, attempt=attempt, last_delivery=last_delivery)
     except Exception as error:
@@ -56,9 +56,9 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
 
     Args:
         consumer: Label of the microworkflow, or of the context where none of its microworkflows listens.
-        event: What it was to handle.
-        error: What that raised; a :class:`~microworkflows.errors.PermanentError` parks the message at once.
-        headers: Kept with the inbox row.
+        event: The event that the consumer failed to handle.
+        error: The exception raised; a :class:`~microworkflows.errors.PermanentError` parks the message at once.
+        headers: Headers kept with the inbox row.
 
     Raises:
         DatabaseError: one of :data:`DATABASE_DOWN`; nothing was kept.
@@ -72,7 +72,7 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
         row = handling.locked(consumer, event)
         if row.status == InboxEvent.Status.HANDLED:
             logger.error(
-                "handled %s by %s, but what was to follow its commit failed",
+                "handled %s by %s, but a callback after its commit failed",
                 *(event, consumer),
                 exc_info=error,
                 extra=logs.fields(event.meta, consumer=consumer),
@@ -107,14 +107,14 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
 
 
 def park_orphans(messages: InboxQuerySet, *, now: datetime) -> None:
-    """Park those of some redelivered messages whose microworkflow is gone; those that listen now have just got the event."""
+    """Park the redelivered messages whose microworkflow no longer exists; today's listeners have just got the event."""
     of_a_microworkflow = Q()
     for workflow in registry.workflows():
         of_a_microworkflow |= Q(msg_id__startswith=f"{workflow.label}:")
     for row in messages.exclude(of_a_microworkflow):
         error = (
-            f"LookupError: There is no microworkflow {row.label} any more. The event was delivered once again, to "
-            "those that listen to it now; a replay does the same."
+            f"LookupError: The microworkflow {row.label} no longer exists. The event was delivered again, to the "
+            "microworkflows that listen to it now; a replay does the same."
         )
         messages.filter(pk=row.pk).update(
             status=InboxEvent.Status.PARKED,
@@ -137,5 +137,5 @@ def retry_delay(attempts: int) -> timedelta:
 
 
 def storable(text: str) -> str:
-    """Return a text as it can be kept: PostgreSQL's jsonb holds no NUL; of a long text its end tells most."""
+    """Return a text fit for storing: without NUL, which PostgreSQL's jsonb rejects; of a long one, only its end."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[-_LONGEST_ERROR:]

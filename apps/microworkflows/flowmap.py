@@ -13,9 +13,9 @@ _FENCE = re.compile(r"^```mermaid\n.*?^```$", re.MULTILINE | re.DOTALL)
 def flow_map() -> str:
     """Return the flow map as a Mermaid flowchart, the same text for the same declarations.
 
-    Contexts are subgraphs, microworkflows are nodes, events are edges. A flow begins at a context's round node:
-    the event is announced but emitted by no microworkflow. An event that nobody hears leads to *nobody*, and one
-    that no installed context announces comes from its context marked *elsewhere*.
+    Contexts are subgraphs, microworkflows are nodes, events are edges. A flow begins at a context's round node, with
+    an event that is announced but emitted by no microworkflow. An event that nobody hears leads to *nobody*; one that
+    no installed context announces comes from the node *elsewhere* of its context.
     """
     edges = _edges()
     lines = ["flowchart LR"]
@@ -83,7 +83,7 @@ def _subgraph(context: str) -> Iterator[str]:
 
 
 def _node(context: str, name: str) -> str:
-    # Mermaid takes "end" for a keyword and dots for styling, so every id is prefixed and undotted.
+    # Mermaid takes "end" for a keyword and dots for styling, so every id has a prefix and no dot.
     return f"{context}__{name}"
 
 

@@ -1,8 +1,8 @@
 """The core's protocol with its guests, which mark a flow as it begins, take part in it, or learn what happens in it.
 
 A *guest* is an optional app, such as the cut-over, that the core does not know by name: its ``AppConfig`` registers it.
-One guest may be the *router*, which decides once, when a flow begins, who does whose steps in it. The decision travels in
-each event of the flow as its *mark*. A flow without a mark is live everywhere: each context does its own steps.
+One guest may be the *router*, which decides once, when a flow begins, who does each context's steps in it. The decision
+travels in each event of the flow as its *mark*. A flow without a mark is live everywhere: each context does its own steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,34 +13,34 @@ from microworkflows.errors import UnreadableMarkError
 
 
 class Guest:
-    """Learns of what the core does; a subclass overrides what it takes part in."""
+    """Takes part in the core's work through hooks; a subclass overrides those that it needs."""
 
     def recorded(self, events: Sequence[CloudEvent]) -> None:
-        """Events were recorded; their transaction is open, and an exception leaves nothing but rolling it back."""
+        """Act on events just recorded. Their transaction is still open; an exception forces its rollback."""
 
     def before_task(self, name: str) -> None:
-        """A Celery task is about to be sent; raise to refuse it."""
+        """Learn of a Celery task about to be sent; raise to refuse it."""
 
     def purge(self, *, before: datetime) -> Mapping[str, int]:
-        """Delete what the guest keeps from before a time; return how many of what (a plural noun) it deleted."""
+        """Delete the guest's rows from before a time; return the number deleted for each kind (a plural noun)."""
         return {}
 
     def while_relaying(self, queues: Sequence[str]) -> None:
-        """The relay beside a worker of these queues runs; called about twice a second, and must not raise."""
+        """Learn that the relay beside a worker of these queues runs; called about twice a second, must not raise."""
 
 
 class Router(Guest):
-    """Decides who does a flow's steps. This one decides nothing: it is in force where no guest routes."""
+    """Decides who does a flow's steps. This default, in force where no guest routes, leaves every flow unmarked."""
 
     def mark(self, correlation_id: str) -> str | None:
-        """Return the mark of the flow that begins, or None where it is live everywhere."""
+        """Return the mark of the flow that begins, or None if it is live everywhere."""
         return None
 
     def check(self, mark: str) -> None:
-        """Raise ValueError if a mark that came over the wire is none: acting on it could do a step twice, or never."""
+        """Raise ValueError if a mark from the wire is invalid: acting on it could do a step twice, or never."""
 
     def queue_for(self, context: str, mark: str) -> str | None:
-        """Return the queue from which a context's steps are done in a flow with this mark; None: nobody does them.
+        """Return the queue from which a context's steps are done in a flow with this mark; None if nobody does them.
 
         Raises:
             UnreadableMarkError: no installed app reads marks.
@@ -52,7 +52,7 @@ class Router(Guest):
         )
 
     def mode(self, context: str, mark: str) -> str:
-        """Return, for people, how a context takes part in a flow with this mark, such as ``inline``."""
+        """Return a word for people for a context's part in a flow with this mark, such as ``inline``."""
         return "unknown"
 
     def queues(self) -> Sequence[str]:
@@ -78,7 +78,7 @@ def register(guest: Guest) -> None:
     """Let a guest take part from now on, in this process.
 
     Raises:
-        ValueError: it routes, and so does another guest.
+        ValueError: the guest routes, and so does another one.
     """
     global router
     if isinstance(guest, Router):
@@ -91,7 +91,8 @@ def register(guest: Guest) -> None:
 def queue_for(context: str, mark: str | None) -> str | None:
     """Return the queue from which a context's steps are done in a flow: its own, unless the flow's mark says otherwise.
 
-    None: nobody does them, because the code that recorded the event did. Raises as :meth:`Router.queue_for` does.
+    Returns None if nobody does them, because the code that recorded the event did. Raises as :meth:`Router.queue_for`
+    does.
     """
     return context if mark is None else router.queue_for(context, mark)
 
@@ -109,7 +110,7 @@ def before_task(name: str) -> None:
 
 
 def purge(*, before: datetime) -> dict[str, int]:
-    """Delete what the guests keep from before a time; return how many of what were deleted."""
+    """Delete the guests' rows from before a time; return the number deleted for each kind."""
     return {what: count for guest in _guests for what, count in guest.purge(before=before).items()}
 
 

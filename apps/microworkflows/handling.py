@@ -1,4 +1,4 @@
-"""Handling: one microworkflow, one event, once; inbox row, writes and what it emits in one transaction."""
+"""Handling: one microworkflow handles one event once; inbox row, writes and emitted events share a transaction."""
 
 import logging
 import time
@@ -19,15 +19,15 @@ from microworkflows.workflows import Emitted, Microworkflow
 logger = logging.getLogger(__name__)
 
 Headers = Mapping[str, str]
-"""What a guest keeps with the inbox row, such as the mode in which a monolith did the step."""
+"""Headers that a guest keeps with the inbox row, such as the mode in which a monolith did the step."""
 
 _NO_HEADERS: Headers = {}
 _IN_ERROR = 3
-"""What libpq calls PQTRANS_INERROR; the connection knows it without asking the server."""
+"""libpq's PQTRANS_INERROR, a status that the connection knows without asking the server."""
 
 
 class ProcessDiedError(PermanentError):
-    """The process that handled the message died, at each delivery."""
+    """The process that handled the message died at each delivery."""
 
 
 def handle(
@@ -43,20 +43,23 @@ def handle(
     """Handle an event in a transaction, unless it was handled before.
 
     Args:
-        attempt: For a redelivery, how many attempts had failed when it was sent: a waiting message is handled by
-            the redelivery of its present attempt alone.
-        last_delivery: The broker gives up on the message after this delivery: its process died each time before.
-        function: Runs in its place, such as a legacy step.
-        headers: Kept with the inbox row.
-        joins: Join the transaction that is open, without a savepoint: an exception then leaves nothing but rolling
-            all of it back.
+        workflow: The microworkflow.
+        event: The event that was delivered to it.
+        attempt: For a redelivery, the number of attempts that had failed when it was sent. A waiting message is
+            handled only by the redelivery of its present attempt.
+        last_delivery: True if the broker gives up on the message after this delivery, because its process died at
+            each one before.
+        function: Function that runs in the microworkflow's place, such as a legacy step.
+        headers: Headers kept with the inbox row.
+        joins: True to join the open transaction without a savepoint; after an exception, all of it can only be
+            rolled back.
 
     Returns:
-        What it emitted, as recorded.
+        The emitted events, as recorded.
 
     Raises:
         ProcessDiedError: it is the last delivery.
-        Exception: whatever the function raises; nothing was kept.
+        Exception: the function raised it; nothing was kept.
     """
     began = time.monotonic()
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
@@ -71,14 +74,14 @@ def handle(
             return []
         if last_delivery:
             raise ProcessDiedError(
-                f"The worker's process died, or was killed, each time that it was to handle this message "
-                f"({workflow.label}, or what {workflow.context} does with it besides). Look for the reason in the "
-                "worker's log (memory, a native library, a time limit); then replay the message."
+                f"The worker's process died, or was killed, at each delivery of this message (in {workflow.label}, or "
+                f"in another microworkflow of {workflow.context}). Look for the reason in the worker's log (memory, a "
+                "native library, a time limit); then replay the message."
             )
         emitted = run(workflow, event, function=function)
         if emitted:
             recording.store([(each, workflow.label) for each in emitted])
-        else:  # else storing has shown it
+        else:  # storing would have shown it
             raise_if_transaction_broken()
         if retried is not None:
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, timezone.now()
@@ -91,7 +94,7 @@ def handle(
 def run(
     workflow: Microworkflow[Any], event: CloudEvent, *, function: Callable[[Any], Emitted] | None = None
 ) -> list[CloudEvent]:
-    """Run a microworkflow, or what runs in its place; return what it emits, to be stored in this transaction."""
+    """Run a microworkflow, or a function in its place; return the emitted events, to be stored in this transaction."""
     with causes.caused_by(cause(workflow, event)):
         result = (function or workflow)(workflow.on.from_cloud_event(event))
         return recording.prepare(workflow.emitted(result))
@@ -100,7 +103,7 @@ def run(
 def log_handled(
     workflow: Microworkflow[Any], event: CloudEvent, *, headers: Headers = _NO_HEADERS, duration: float
 ) -> None:
-    """Log that an event was handled, once that is committed; the duration is in seconds."""
+    """Log, after the commit, that an event was handled; the duration is in seconds."""
     logger.info(
         "handled %s by %s%s",
         *(event, workflow.label, "".join(f" {value}" for value in headers.values())),
@@ -109,7 +112,7 @@ def log_handled(
 
 
 def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[Any] | None = None) -> Cause:
-    """Return what makes everything recorded meanwhile an effect of this event in this microworkflow."""
+    """Return the cause of everything that this microworkflow records while it handles this event."""
     return Cause(
         event_id=str(event.meta.id),
         correlation_id=event.meta.correlation_id,
@@ -129,8 +132,8 @@ def insert(
 ) -> set[str]:
     """Insert an inbox row for each consumer's label and event; return the keys of those not received before.
 
-    One statement dedupes: who comes second waits here until the first commits, then inserts nothing. In the order of
-    their keys, so that two who insert the same rows do not wait for each other.
+    This one statement removes duplicates: the second process waits here until the first commits, then inserts nothing.
+    Rows are inserted in the order of their keys, so that two processes with the same rows do not wait for each other.
     """
     now = timezone.now()
     inbox = [
@@ -161,12 +164,12 @@ def locked(label: str, event: CloudEvent) -> InboxEvent:
 
 
 def raise_if_transaction_broken() -> None:
-    """Raise if the microworkflow caught a database error, but not with a savepoint around what failed.
+    """Raise if the microworkflow caught a database error without a savepoint around the statement that failed.
 
-    Such a transaction can only be rolled back, and COMMIT does that without a word: the event would count as handled.
+    Such a transaction can only be rolled back, and COMMIT does so silently: the event would count as handled.
 
     Raises:
-        TransactionManagementError: it did.
+        TransactionManagementError: the transaction is broken.
     """
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
     connection.validate_no_broken_transaction()

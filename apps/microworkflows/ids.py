@@ -11,10 +11,10 @@ _last = 0
 
 
 def uuid7() -> UUID:
-    """Return a new UUIDv7 that sorts after every one that this process made before.
+    """Return a new UUIDv7, which sorts after every one that this process made before.
 
-    48 bits of Unix time in milliseconds, then 12 bits of the millisecond's fraction (RFC 9562, section 6.2,
-    method 3), then 62 random bits. Time and fraction together only ever grow, even when the clock steps back.
+    It holds 48 bits of Unix time in milliseconds, 12 bits of the millisecond's fraction (RFC 9562, section 6.2,
+    method 3), and 62 random bits. Time and fraction together only grow, even when the clock steps back.
     """
     global _last
     nanoseconds = time.time_ns()
@@ -32,5 +32,5 @@ def timestamp(uuid: UUID) -> datetime:
         ValueError: ``uuid`` is of another version.
     """
     if uuid.version != 7:
-        raise ValueError(f"{uuid} is no UUIDv7, so it holds no time in milliseconds.")
+        raise ValueError(f"{uuid} is not a UUIDv7, so it holds no time in milliseconds.")
     return datetime.fromtimestamp((uuid.int >> 80) / 1000, tz=UTC)

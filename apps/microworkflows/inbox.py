@@ -1,4 +1,4 @@
-"""The inbox: each microworkflow handles each event once, in one transaction with its writes and what it emits."""
+"""The inbox: each microworkflow handles each event once, in one transaction with its writes and emitted events."""
 
 import logging
 from collections.abc import Sequence
@@ -13,28 +13,29 @@ logger = logging.getLogger(__name__)
 
 
 class NobodyListensError(PermanentError):
-    """An event reached a context none of whose microworkflows listens to it."""
+    """An event reached a context that has no microworkflow for it."""
 
 
 def receive(body: object, *, queue: str, attempt: int | None = None, last_delivery: bool = False) -> None:
     """Handle a delivered CloudEvent in every microworkflow that listens to it in the context of a queue.
 
-    Each one runs in a transaction of its own: the inbox row, its writes and the events it emits commit together
-    or not at all, so delivering twice changes nothing. One that fails does not touch the others: the message is
-    kept with the error and retried later, or parked.
+    Each one runs in its own transaction: the inbox row, its writes and the events it emits commit together or not at
+    all, so a second delivery changes nothing. A failure does not touch the others: the message is kept with the
+    error and retried later, or parked.
 
-    Skipped is what another does, by the flow's mark. What comes by a queue of the router's is the router's to handle.
+    An event is skipped if, by the flow's mark, others do the context's steps. The router handles what comes by its
+    own queues.
 
     Args:
         body: The CloudEvent as a JSON object.
         queue: The queue that it came by: a context's label, or one of the router's.
-        attempt: For a redelivery, how many attempts had failed when it was sent. A waiting message is handled only
-            by the redelivery of its present attempt: other copies would use its attempts up.
-        last_delivery: The broker gives up on the message after this delivery, for its process died each time before.
-            So it is parked instead of handled.
+        attempt: For a redelivery, the number of attempts that had failed when it was sent. A waiting message is
+            handled only by the redelivery of its present attempt: other copies would use its attempts up.
+        last_delivery: True if the broker gives up on the message after this delivery, because its process died at
+            each one before. It is then parked instead of handled.
 
     Raises:
-        InvalidCloudEventError: ``body`` is no CloudEvent.
+        InvalidCloudEventError: ``body`` is not a CloudEvent.
         OperationalError, InterfaceError: the database is out of reach; deliver the message again.
     """
     event = CloudEvent.from_dict(body)
@@ -46,16 +47,16 @@ def receive(body: object, *, queue: str, attempt: int | None = None, last_delive
 
 
 def receive_bundle(bodies: Sequence[object], *, queue: str) -> None:
-    """Handle several CloudEvents that were delivered to a context for the first time; what :func:`receive` says holds.
+    """Handle several CloudEvents delivered to a context for the first time, each as :func:`receive` does.
 
-    As long as they are quick and none fails, they share a transaction: see :mod:`~microworkflows.bundling`.
+    They share a transaction while they are quick and none fails: see :mod:`~microworkflows.bundling`.
     """
     events = map(CloudEvent.from_dict, bodies)
     bundling.handle((workflow, event) for event in events for workflow in _consumers(event, context=queue))
 
 
 def _consumers(event: CloudEvent, *, context: str) -> list[Microworkflow[Any]]:
-    """Return the microworkflows that are to handle an event here. Where nobody can, it is kept with the reason."""
+    """Return the microworkflows that handle an event here. If none can, keep the event with the reason."""
     workflows = registry.listeners(event.meta.type, contexts=[context])
     try:
         queue = flows.queue_for(context, event.meta.mark)

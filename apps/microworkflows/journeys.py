@@ -1,4 +1,4 @@
-"""The journey of one flow: each of its events, who emitted it, who received it, how long that took and what failed."""
+"""The journey of one flow: each of its events, with its emitter, its receivers, the time taken and any failures."""
 
 import heapq
 from collections import defaultdict
@@ -15,13 +15,13 @@ from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
 
 MOST_EVENTS = 200
-"""So many events of a flow are looked at, the first ones: a page, and the query behind it, must have an end."""
+"""Number of events of a flow that are read, from its first: a page, and the query behind it, must have an end."""
 
 _MOST_DELIVERIES = 10 * MOST_EVENTS
 
 
 class RelayStatus(StrEnum):
-    """Where an event stands on its way to the broker."""
+    """Progress of an event on its way to the broker."""
 
     PENDING = "pending"
     RELAYED = "relayed"
@@ -32,14 +32,14 @@ class RelayStatus(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """Where an event stands on its way into one microworkflow."""
+    """Progress of an event on its way into one microworkflow."""
 
     EXPECTED = "expected"
     HANDLED = "handled"
     WAITING = "waiting"
     """It failed and is tried again."""
     PARKED = "parked"
-    """It failed for good: a dead letter, until somebody replays it."""
+    """It failed for good: the inbox keeps it until somebody replays it."""
     MISSED = "missed"
     """A microworkflow listens, but the broker had no queue: the event is unheard until it is relayed again."""
 
@@ -50,10 +50,10 @@ class RelayState:
 
     status: RelayStatus
     attempts: int
-    """How often the broker refused it."""
+    """Number of times that the broker refused it."""
     error: str | None
     due_at: datetime | None
-    """Not relayed before this time; None when that is at once, or not to come."""
+    """Time before which it is not relayed; None if it is due at once or no longer pending."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,30 +64,30 @@ class Delivery:
     """The microworkflow, or the context where none of its microworkflows listens to the type."""
     status: DeliveryStatus
     mode: str
-    """How the context takes part in the flow, in a word of the router's; empty where its own worker does the step."""
+    """The context's part in the flow, in a word of the router's; empty if its own worker does the step."""
     received_at: datetime | None
     wait: timedelta | None
-    """From recording the event to receiving it; None until received."""
+    """Time from recording the event to receiving it; None until received."""
     handled_at: datetime | None
-    """When it was handled, after any failed attempts; None until then."""
+    """Time of handling, after any failed attempts; None until then."""
     attempts: int
-    """How many attempts failed."""
+    """Number of failed attempts."""
     error: str | None
     due_at: datetime | None
-    """When it is tried again; None when that is at once, or not to come."""
+    """Time of the next attempt; None if it is due at once or none is to come."""
     emitted: tuple[UUID, ...]
-    """Ids of the events that came of it."""
+    """Ids of the events that the microworkflow emitted for it."""
     message_id: UUID | None
     """Primary key of the inbox row; None until received."""
 
     @property
     def open(self) -> bool:
-        """Whether something is still to come."""
+        """True while something is still to come."""
         return self.status in (DeliveryStatus.EXPECTED, DeliveryStatus.WAITING)
 
     @property
     def failed(self) -> bool:
-        """Whether it goes no further by itself."""
+        """True if it goes no further by itself."""
         return self.status in (DeliveryStatus.PARKED, DeliveryStatus.MISSED)
 
 
@@ -98,7 +98,7 @@ class Step:
     id: UUID
     type: str
     name: str
-    """For people: ``Order accepted``."""
+    """Name for people, such as ``Order accepted``."""
     emitted_by: str
     """Label of the microworkflow, or the context where the flow began or its microworkflow is unknown here."""
     recorded_at: datetime
@@ -106,44 +106,44 @@ class Step:
     cause: str | None
     """Name of the event that caused it, where that is known."""
     hop: timedelta | None
-    """From recording the cause to recording this event."""
+    """Time from recording the cause to recording this event."""
     depth: int
-    """How many events of the flow led to it, one causing the next."""
+    """Number of events of the flow that led to it, one causing the next."""
     relay: RelayState
     payload: dict[str, Any]
     deliveries: tuple[Delivery, ...]
     done: bool = False
-    """Whether the code that recorded it did what follows from it, so that no delivery is expected."""
+    """True if the code that recorded it also did everything that follows, so that no delivery is expected."""
 
     @property
     def open(self) -> bool:
-        """Whether something is still to come."""
+        """True while something is still to come."""
         return self.relay.status is RelayStatus.PENDING or any(delivery.open for delivery in self.deliveries)
 
     @property
     def failed(self) -> bool:
-        """Whether it needs somebody's help."""
+        """True if it needs somebody's help."""
         return any(delivery.failed for delivery in self.deliveries)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Journey:
-    """All that is known here of one flow."""
+    """Everything known here about one flow."""
 
     correlation_id: str
     steps: tuple[Step, ...]
-    """In the order in which they were recorded, and none before its cause."""
+    """Steps in the order of their recording, and none before its cause."""
     cut: bool = False
-    """Whether the flow has more events than :data:`MOST_EVENTS`, which are not among the steps."""
+    """True if the flow has more events than :data:`MOST_EVENTS`; the rest are not among the steps."""
 
     @property
     def settled(self) -> bool:
-        """Whether nothing more happens to the steps by itself: nothing is pending, expected or waiting."""
+        """True once nothing more happens to the steps by itself: nothing is pending, expected or waiting."""
         return not any(step.open for step in self.steps)
 
     @property
     def failed(self) -> bool:
-        """Whether a delivery is parked or missed, so that the flow needs somebody's help."""
+        """True if a delivery is parked or missed, so that the flow needs somebody's help."""
         return any(step.failed for step in self.steps)
 
     @property
@@ -153,17 +153,17 @@ class Journey:
 
     @property
     def handled(self) -> int:
-        """How many of the deliveries were handled."""
+        """Number of handled deliveries."""
         return sum(delivery.status is DeliveryStatus.HANDLED for delivery in self.deliveries)
 
     @property
     def began_at(self) -> datetime | None:
-        """When its first event was recorded."""
+        """Time at which its first event was recorded."""
         return min((step.recorded_at for step in self.steps), default=None)
 
     @property
     def duration(self) -> timedelta | None:
-        """From the first event to the last that was recorded, received or handled."""
+        """Time from the first event to the last that was recorded, received or handled."""
         times = [step.recorded_at for step in self.steps]
         times += [
             time for delivery in self.deliveries if (time := delivery.handled_at or delivery.received_at)
@@ -174,8 +174,8 @@ class Journey:
 def journey(correlation_id: str) -> Journey:
     """Return the journey of a flow, from this database's outbox and inbox, in two queries.
 
-    Events of other services are part of it as far as they were received here. A flow that is not known has no
-    steps; one that is very long has its first :data:`MOST_EVENTS`, and of others' those alone that caused them.
+    Events of other services are part of it if they were received here. An unknown flow has no steps. A very long one
+    has its first :data:`MOST_EVENTS`, and of other services' events only those that caused them.
     """
     outbox = list(OutboxEvent.objects.of_flow(correlation_id)[: MOST_EVENTS + 1])
     cut = len(outbox) > MOST_EVENTS
@@ -239,7 +239,7 @@ def human_duration(duration: timedelta) -> str:
 
 
 def possible_deliveries(event_ids: Collection[UUID]) -> set[tuple[str, UUID]]:
-    """Return the keys under which events may have been received here: the inbox is indexed by nothing else."""
+    """Return the keys under which events may have been received here; the inbox has an index on them."""
     consumers = {workflow.label for workflow in registry.workflows()} | set(registry.contexts())
     return {(consumer, event_id) for event_id in event_ids for consumer in consumers}
 
@@ -250,12 +250,12 @@ def _with_causes(outbox: Sequence[OutboxEvent]) -> set[UUID]:
         try:
             event_ids.add(UUID(event.causation_id or ""))
         except ValueError:
-            continue  # a flow's first event, or a foreign cause whose id is no UUID and was never received here
+            continue  # a flow's first event, or a foreign cause whose id is not a UUID and was never received here
     return event_ids
 
 
 def _in_causal_order(events: Iterable[Metadata]) -> list[UUID]:
-    """Return the ids by time, but none before its cause, whatever the clocks of several machines say."""
+    """Return the ids in the order of time, but none before its cause, even if the machines' clocks disagree."""
     known = {str(event.id): event for event in events}
     effects: dict[str, list[Metadata]] = defaultdict(list)
     ready: list[tuple[datetime, UUID]] = []
@@ -337,7 +337,7 @@ def _is_left_to_nobody(context: str, event: Metadata) -> bool:
 
 
 def _mode(label: str, event: Metadata, message: InboxEvent | None) -> str:
-    """Return how a message was received, or how the flow's mark says that it will be."""
+    """Return the mode in which a message was received, or in which it will be by the flow's mark."""
     if message is not None:
         return message.mode
     return "" if event.mark is None else flows.router.mode(context_of(label), event.mark)

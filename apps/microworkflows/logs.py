@@ -1,4 +1,4 @@
-"""Fields of the log lines of a hop, for ``extra=``: what a log search or a structured formatter goes by."""
+"""Fields of a hop's log lines, for ``extra=``, by which logs are searched and structured."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ def fields(
     Args:
         event: The event's envelope.
         consumer: Label of the microworkflow that receives it, or of the context where none listens.
-        duration: Seconds that the step took.
+        duration: Duration of the step in seconds.
         more: Further fields.
 
     Returns:
-        ``event_id``, ``event_type``, ``correlation_id``, ``context`` (which announced or receives it), ``microworkflow``
-        (None where the line is about none) and ``duration``, as strings and seconds.
+        ``event_id``, ``event_type``, ``correlation_id``, ``context`` (which announced or receives it) and
+        ``microworkflow`` (None if the line is about none) as strings, ``duration`` in seconds.
     """
     return {
         "event_id": str(event.id),

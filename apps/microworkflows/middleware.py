@@ -10,7 +10,7 @@ from microworkflows import traceparent
 def trace_context(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """Take the request's ``traceparent`` over into what it records; without a valid one a flow begins a new trace."""
+    """Make flows that begin in a request part of its trace; without a valid ``traceparent``, each begins a new one."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         with traceparent.continued_from(request.headers.get("traceparent", "")):

@@ -1,10 +1,10 @@
-"""Outbox and inbox: django-outbox-pattern's two tables, read the way this kit uses them.
+"""Outbox and inbox: django-outbox-pattern's two tables, as this kit uses them.
 
-Its columns keep their names; two mean something else here. ``expires_at`` is when the row is due (an outbox row is
-not relayed, an inbox row not retried before), never an expiry. ``retry`` counts attempts that failed.
+The columns keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
+outbox row is not relayed, and an inbox row not retried, before it. ``retry`` is the number of failed attempts.
 
-The tables may also hold rows that the library wrote itself, say before the kit was installed. The managers leave
-those out, so that nobody relays, counts, shows or purges what is not a message of this kit.
+The tables may also hold rows that the library wrote itself, for example before the kit was installed. The managers
+leave them out, so that the kit relays, counts, shows and purges its own messages only.
 """
 
 from collections.abc import Collection
@@ -20,10 +20,10 @@ from django_outbox_pattern.models import Published, Received
 from microworkflows.cloudevents import context_of
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""Due whatever the clocks say: those of the machines that record and relay need not agree."""
+"""A time that has passed on every clock: those of the machines that record and relay need not agree."""
 
 _MESSAGE_ID = "^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-"""What :func:`message_id` makes, as a regular expression of PostgreSQL and Python alike."""
+"""Form of the keys that :func:`message_id` makes, as a regular expression for PostgreSQL and Python alike."""
 
 
 class Header(StrEnum):
@@ -46,7 +46,7 @@ class Header(StrEnum):
 
 
 class ContextOf(Func):
-    """SQL for the context of an event type: what stands before its first dot; an index holds the same expression."""
+    """SQL for the context of an event type (the part before its first dot); an index holds the same expression."""
 
     output_field = models.CharField()
 
@@ -73,19 +73,19 @@ class CorrelationOf(Func):
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
-    """Questions that are asked of the outbox, and what is done with the unheard."""
+    """Queries of the outbox, and the way to relay unheard events again."""
 
     def pending(self, *, context: str | None = None) -> "OutboxQuerySet":
-        """Return what is still to be relayed, oldest first; of one context or of all."""
+        """Return the events still to be relayed, oldest first; of one context or of all."""
         rows = self.filter(status=OutboxEvent.Status.PENDING).order_by("pk")
         return rows if context is None else rows.of_context(context)
 
     def unheard(self) -> "OutboxQuerySet":
-        """Return what the broker took back because no queue was bound to its type, oldest first."""
+        """Return the events that the broker returned because no queue was bound to their type, oldest first."""
         return self.filter(status=OutboxEvent.Status.UNHEARD).order_by("pk")
 
     def of_context(self, context: str) -> "OutboxQuerySet":
-        """Return what one context announced."""
+        """Return the events that one context announced."""
         rows: OutboxQuerySet = self.alias(of=ContextOf("destination")).filter(of=context)
         return rows
 
@@ -99,7 +99,7 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         return rows.order_by("pk")
 
     def relay_again(self) -> int:
-        """Make those that are unheard pending again; return how many there were."""
+        """Make the unheard events pending again; return their number."""
         return self.unheard().update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
 
 
@@ -107,18 +107,18 @@ _OutboxManager = models.Manager.from_queryset(OutboxQuerySet)
 
 
 class OutboxManager(_OutboxManager["OutboxEvent"]):
-    """The rows that the kit recorded: it alone writes this header."""
+    """The rows that the kit recorded, told by a header that it alone writes."""
 
     def get_queryset(self) -> OutboxQuerySet:
-        """Leave out what the library published itself."""
+        """Leave out rows that the library published itself."""
         return OutboxQuerySet(self.model, using=self._db).filter(headers__has_key=Header.MICROWORKFLOW)
 
 
 class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
-    """An event that was recorded with the state change it tells of; the relay brings it to the broker."""
+    """An event that was recorded with its state change; the relay brings it to the broker."""
 
     class Status(models.IntegerChoices):
-        """Where an event stands on its way out."""
+        """Progress of an event on its way out."""
 
         PENDING = 1, "pending"
         RELAYED = 2, "relayed"
@@ -161,39 +161,39 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
 
     @property
     def error(self) -> str | None:
-        """Why the broker last refused it, if it did."""
+        """Reason of the broker's last refusal; None if it never refused the event."""
         return cast("str | None", self.headers.get(Header.ERROR))
 
     @property
     def due_at(self) -> datetime:
-        """Not relayed before this time."""
+        """Time before which it is not relayed."""
         return cast("datetime", self.expires_at)
 
     @property
     def attempts(self) -> int:
-        """How often the broker refused it."""
+        """Number of times that the broker refused it."""
         return cast("int", self.retry)
 
 
 class InboxQuerySet(models.QuerySet["InboxEvent"]):
-    """Questions that are asked of the inbox, and what is done with what failed."""
+    """Queries of the inbox, and the way to replay failed messages."""
 
     def waiting(self) -> "InboxQuerySet":
-        """Return what failed and is to be tried again, first due first."""
+        """Return the failed messages that wait for another attempt, first due first."""
         return self.filter(status=InboxEvent.Status.WAITING).order_by("expires_at")
 
     def parked(self) -> "InboxQuerySet":
-        """Return the dead letters, oldest first."""
+        """Return the parked messages, oldest first."""
         return self.filter(status=InboxEvent.Status.PARKED).order_by("added")
 
     def of_context(self, context: str) -> "InboxQuerySet":
-        """Return what one context received."""
+        """Return the messages that one context received."""
         return self.filter(
             models.Q(msg_id__startswith=f"{context}.") | models.Q(msg_id__startswith=f"{context}:")
         )
 
     def of_type(self, event_type: str) -> "InboxQuerySet":
-        """Return what was received of one type."""
+        """Return the messages of one event type."""
         return self.filter(headers__type=event_type)
 
     def of_deliveries(self, deliveries: Collection[tuple[str, UUID]]) -> "InboxQuerySet":
@@ -201,13 +201,13 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
         return self.filter(msg_id__in=[message_id(label, event_id) for label, event_id in deliveries])
 
     def of_flow(self, correlation_id: str, *, deliveries: Collection[tuple[str, UUID]]) -> "InboxQuerySet":
-        """Return what was received of one flow, and the rows of these pairs of a label and an event's id."""
+        """Return the messages of one flow, and the rows of these pairs of a label and an event's id."""
         ids = [message_id(label, event_id) for label, event_id in deliveries]
         rows: InboxQuerySet = self.alias(flow=CorrelationOf("body"))
         return rows.filter(models.Q(msg_id__in=ids) | models.Q(flow=correlation_id)).order_by("added")
 
     def replay(self) -> int:
-        """Let those that are parked or waiting be tried again now, with all their attempts; return how many there were."""
+        """Make parked and waiting messages due now, with all their attempts again; return their number."""
         return self.exclude(status=InboxEvent.Status.HANDLED).update(
             status=InboxEvent.Status.WAITING, expires_at=DUE_AT_ONCE, retry=0
         )
@@ -217,20 +217,20 @@ _InboxManager = models.Manager.from_queryset(InboxQuerySet)
 
 
 class InboxManager(_InboxManager["InboxEvent"]):
-    """The rows that the kit received: by their key, ``<label>:<event id>``, and the headers that it writes."""
+    """The rows that the kit received, told by their key, ``<label>:<event id>``, and the headers that it writes."""
 
     def get_queryset(self) -> InboxQuerySet:
-        """Leave out what the library received itself."""
+        """Leave out rows that the library received itself."""
         return InboxQuerySet(self.model, using=self._db).filter(
             msg_id__regex=_MESSAGE_ID, headers__has_keys=[Header.TYPE, Header.CORRELATION_ID]
         )
 
 
 class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
-    """What one microworkflow received: proof that it was handled, or the message kept for another attempt."""
+    """An event that one microworkflow received: proof of handling, or the message kept for another attempt."""
 
     class Status(models.IntegerChoices):
-        """Where a message stands on its way in."""
+        """Progress of a message on its way in."""
 
         HANDLED = 2, "handled"
         WAITING = 1, "waiting"
@@ -273,22 +273,22 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
 
     @property
     def error(self) -> str | None:
-        """What the last attempt that failed said, as ``ExceptionType: text``."""
+        """Error of the last failed attempt, as ``ExceptionType: text``."""
         return cast("str | None", self._header(Header.ERROR))
 
     @property
     def traceback(self) -> str | None:
-        """Where the last attempt failed."""
+        """Traceback of the last failed attempt."""
         return cast("str | None", self._header(Header.TRACEBACK))
 
     @property
     def due_at(self) -> datetime:
-        """When a waiting message is tried again."""
+        """Time of a waiting message's next attempt."""
         return cast("datetime", self.expires_at)
 
     @property
     def attempts(self) -> int:
-        """How many attempts failed."""
+        """Number of failed attempts."""
         return cast("int", self.retry)
 
     @property

@@ -1,4 +1,4 @@
-"""The outbox: events are recorded in the transaction of the change they tell of; the relay does the rest."""
+"""The outbox: an event is recorded in the transaction of the state change it announces; the relay does the rest."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from microworkflows.events import DomainEvent
 def record(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata:
     """Record an event, so that it is published if and only if the current transaction commits.
 
-    For where a flow begins, such as an order being accepted. What a microworkflow emits it returns instead.
+    Call it where a flow begins, such as when an order is accepted. A microworkflow returns its events instead.
 
     Args:
-        event: What happened.
+        event: The fact to announce.
         correlation_id: Identifies the flow that begins; by default the event's own id. A key that the business
             knows, such as the order's, makes the flow easy to find.
 
@@ -21,10 +21,10 @@ def record(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata
         The envelope that the event travels in.
 
     Raises:
-        TransactionRequiredError: there is no transaction.
+        TransactionRequiredError: no transaction is open.
         UndeclaredEventError: a microworkflow is running that does not declare this event.
-        Exception: a guest does what follows at once (the cut-over's inline steps), and that failed; the transaction
-            can then only be rolled back.
+        Exception: a guest's immediate work (the cut-over's inline steps) failed; the transaction can then only be
+            rolled back.
     """
     return record_all([event], correlation_id=correlation_id)[0]
 

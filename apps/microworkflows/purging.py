@@ -1,4 +1,4 @@
-"""Retention: deletes what is done, and never what somebody still has to act on."""
+"""Retention: deletes rows that are done, and never one that somebody still has to act on."""
 
 import time
 from datetime import datetime
@@ -11,23 +11,23 @@ from microworkflows.models import InboxEvent, OutboxEvent
 
 _BATCH = 5_000
 _REST = 3.0
-"""A batch is followed by a rest of this many times its duration, so that relay and workers notice nothing of it."""
+"""Length of the rest after a batch, in durations of the batch, so that relay and workers do not notice the purge."""
 
 
 class Purged(NamedTuple):
-    """How many rows were deleted."""
+    """Numbers of deleted rows."""
 
     outbox: int
     inbox: int
     guests: dict[str, int]
-    """What the guests of the core deleted, by its name for people."""
+    """Numbers of rows that the guests of the core deleted, by a plural noun for people."""
 
 
 def purge(*, before: datetime) -> Purged:
-    """Delete relayed events, handled messages, and what guests of the core keep, from before a time.
+    """Delete relayed events, handled messages, and the guests' rows from before a time.
 
-    In batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message is
-    what makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
+    Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
+    makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
     """
     return Purged(
         outbox=delete_in_batches(
@@ -43,7 +43,7 @@ def purge(*, before: datetime) -> Purged:
 
 
 def delete_in_batches(rows: "models.QuerySet[Any]", *, by: str = "added") -> int:
-    """Delete rows in the order of a field, in batches with rests; return how many there were."""
+    """Delete rows in the order of a field, in batches with rests; return their number."""
     deleted, began = 0, time.monotonic()
     while ids := list(rows.order_by(by).values_list("pk", flat=True)[:_BATCH]):
         deleted += rows.filter(pk__in=ids).delete()[0]

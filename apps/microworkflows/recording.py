@@ -1,4 +1,4 @@
-"""Recording: events become rows of the outbox, in the transaction of the change they tell of."""
+"""Recording: events become rows of the outbox, in the transaction of the state change they announce."""
 
 import functools
 import logging
@@ -19,27 +19,27 @@ from microworkflows.models import DUE_AT_ONCE, Header, OutboxEvent
 logger = logging.getLogger(__name__)
 
 _INSERTED_AT_ONCE = 2_000
-"""Of nine values each; a statement may hold 32,766 in SQLite, and 65,535 in PostgreSQL."""
+"""Number of rows, of nine values each; a statement may hold 32,766 values in SQLite, 65,535 in PostgreSQL."""
 
 Marking = Callable[[str], str | None]
-"""Given the correlation id of a flow that begins, returns the flow's mark."""
+"""Takes the correlation id of a flow that begins, returns the flow's mark."""
 
 
 def record(
     events: Sequence[DomainEvent], *, correlation_id: str | None = None, marking: Marking | None = None
 ) -> list[CloudEvent]:
-    """Record events in one statement, in this order (in several where there are very many).
+    """Record events in this order, in one statement (in several if there are very many).
 
     Args:
-        events: What happened.
-        correlation_id: Of the flow that begins; where a microworkflow runs, its flow goes on.
+        events: The facts to announce.
+        correlation_id: Id of the flow that begins; ignored while a microworkflow runs, because its flow goes on.
         marking: Marks the flow that begins, in place of the router.
 
     Returns:
         The events as they will travel.
 
     Raises:
-        TransactionRequiredError: there is no transaction.
+        TransactionRequiredError: no transaction is open.
         UndeclaredEventError: a microworkflow is running that does not declare one of them.
     """
     if not events:
@@ -56,7 +56,7 @@ def record(
 def prepare(
     events: Sequence[DomainEvent], *, correlation_id: str | None = None, marking: Marking | None = None
 ) -> list[CloudEvent]:
-    """Return events as they will travel, to be stored in this very transaction; see :func:`record`."""
+    """Return events as they will travel, to be stored in the current transaction; see :func:`record`."""
     if events and not _connection().in_atomic_block:
         names = ", ".join(type(event).__qualname__ for event in events)
         raise TransactionRequiredError(

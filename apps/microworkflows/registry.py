@@ -1,4 +1,4 @@
-"""Who announces what and who listens to it: filled by declarations, read by worker, relay, checks and flow map."""
+"""The registry of events and microworkflows: declarations fill it; worker, relay, checks and flow map read it."""
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -16,17 +16,17 @@ _workflows: "list[Microworkflow[Any]]" = []
 
 
 def add_announcement(event: "type[DomainEvent]") -> None:
-    """Note a declared domain event; duplicates are left to the system checks, which can name both."""
+    """Add a declared domain event; the system checks report duplicates, because they can name both."""
     _announcements.append(event)
 
 
 def add_reading(event: "type[IncomingEvent]") -> None:
-    """Note a context's declared reading of a foreign event."""
+    """Add a context's declared reading of a foreign event."""
     _readings.append(event)
 
 
 def add_workflow(workflow: "Microworkflow[Any]") -> None:
-    """Note a declared microworkflow."""
+    """Add a declared microworkflow."""
     _workflows.append(workflow)
 
 
@@ -72,7 +72,7 @@ def subscriptions(context: str) -> list[str]:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Forget, at the end of the block, what was declared in it (for tests that declare events of their own)."""
+    """Undo declarations made inside the block, for tests that declare their own events."""
     before = list(_announcements), list(_readings), list(_workflows)
     try:
         yield

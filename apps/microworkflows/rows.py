@@ -1,4 +1,4 @@
-"""Rows of outbox and inbox, inserted without Django's model layer: this is done once or more for every event there is."""
+"""Rows of outbox and inbox, inserted without Django's model layer, since every event takes one insert or more."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ def insert(connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[s
     """Insert rows in one statement.
 
     Args:
-        connection: Where to; its transaction is the caller's business.
+        connection: The database to insert into; the caller manages its transaction.
         table: Name of the table.
         rows: Values by column, the same columns in each. Dictionaries become JSON.
     """
@@ -25,9 +25,9 @@ def insert(connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[s
 def insert_new(
     connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[str, Any]], *, key: str
 ) -> set[Any]:
-    """Insert those rows whose value of a unique column is not there yet; return the values of those inserted.
+    """Insert the rows whose value of a unique column is new; return the values inserted.
 
-    Who comes second waits here until the transaction of the first ends.
+    If another transaction is inserting the same value, this waits until it ends.
     """
     statement, values = _statement(connection, table, rows, key)
     with connection.cursor() as cursor:

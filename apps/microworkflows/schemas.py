@@ -1,4 +1,4 @@
-"""Contracts between contexts: does what one announces satisfy what another reads? Compared as JSON Schema."""
+"""Contracts between contexts: compares an announced event with another context's reading of it, as JSON Schema."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,11 +9,11 @@ Schema = dict[str, Any]
 
 
 def misfits(*, reading: type[IncomingEvent], announced: type[DomainEvent]) -> list[str]:
-    """Return what the reading asks for and the announced schema does not promise; empty where they fit.
+    """Return the demands of the reading that the announced schema does not promise; none if they fit.
 
-    Compared are presence and JSON type of each field that the reading names, down through objects, arrays and
-    unions, and the values where both sides list them. A field that the announcer may leave out or set to null must be
-    optional, or nullable, in the reading.
+    The comparison covers presence and JSON type of each field that the reading names, down through objects, arrays
+    and unions, and the values where both sides list them. A field that the announcer may leave out or set to null
+    must be optional, or nullable, in the reading.
     """
     wanted = reading.model_json_schema(mode="validation")
     promised = announced.model_json_schema(mode="serialization")
@@ -22,7 +22,7 @@ def misfits(*, reading: type[IncomingEvent], announced: type[DomainEvent]) -> li
 
 
 class _Comparison:
-    """Compares two schemas; each problem begins with the path from the schemas compared to what does not fit."""
+    """Compares two schemas; each problem begins with the path from the schemas compared to the part that does not fit."""
 
     def __init__(self, wanted: Schema, promised: Schema) -> None:
         self._wanted_root = wanted
@@ -30,7 +30,7 @@ class _Comparison:
         self._known: dict[tuple[int, int], list[str]] = {}
 
     def of_values(self, wanted: Schema, promised: Schema) -> list[str]:
-        """Compare two schemas of any kind: whatever is promised must fit one of those that are wanted."""
+        """Compare two schemas of any kind: each promised alternative must fit a wanted one."""
         wants = list(_options(wanted, self._wanted_root))
         problems: list[str] = []
         for promise in _options(promised, self._promised_root):
@@ -47,7 +47,7 @@ class _Comparison:
         if promise.get("type") == "object":
             pair = id(want), id(promise)
             if pair not in self._known:
-                # Met again inside itself, it fits unless the rest shows otherwise.
+                # A schema inside itself fits unless its other parts show otherwise.
                 self._known[pair] = []
                 self._known[pair] = list(self._of_fields(want, promise))
             return self._known[pair]
@@ -69,7 +69,7 @@ class _Comparison:
 
 
 def _options(schema: Schema, root: Schema) -> Iterator[Schema]:
-    """Yield the schemas of which a value satisfies one: those of a union, or the one schema, without references."""
+    """Yield the alternatives of a schema, references resolved: the members of a union, or the schema itself."""
     if "$ref" in schema:
         yield from _options(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
     elif union := schema.get("anyOf") or schema.get("oneOf"):

@@ -1,4 +1,4 @@
-"""For tests of microworkflows: pytest fixtures that run a whole flow in-process, without broker and workers.
+"""Tools for tests of microworkflows: a pytest fixture runs a whole flow in-process, without broker and workers.
 
 Import the fixture in a ``conftest.py``::
 
@@ -42,7 +42,7 @@ def flow(db: None) -> "Flow":
 
 
 def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent:
-    """Return the event as if it had been delivered: with an envelope, for calling a microworkflow directly."""
+    """Return the event as delivered, with an envelope, for a direct call of a microworkflow."""
     event_id = uuid7()
     meta = Metadata(
         id=event_id,
@@ -59,24 +59,23 @@ def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent
 class Flow:
     """Runs flows in-process, through the real outbox and inbox, as worker and relay would.
 
-    What real delivery may do to an event, it does when told to: late (:meth:`hold`), out of order and more than
-    once (:meth:`run`).
+    On request it delivers as a real broker may: late (:meth:`hold`), out of order and more than once (:meth:`run`).
     """
 
     def __init__(self) -> None:
         self._held: set[str] = set()
 
     def record(self, event: DomainEvent, *, correlation_id: str | None = None) -> Metadata:
-        """Record an event in a transaction of its own; nothing runs yet."""
+        """Record an event in a transaction of its own. No microworkflow runs yet."""
         with transaction.atomic():
             return outbox.record(event, correlation_id=correlation_id)
 
     def hold(self, *events: type[Event]) -> None:
-        """Keep events of these classes (or of their types) back until :meth:`release`: they come late."""
+        """Hold back events of these classes' types until :meth:`release`, so that they come late."""
         self._held |= {event.event_type for event in events}
 
     def release(self) -> None:
-        """Let the events through that were held back; the next :meth:`run` delivers them."""
+        """Let the held events through; the next :meth:`run` delivers them."""
         self._held.clear()
 
     def run(
@@ -87,16 +86,16 @@ class Flow:
         shuffle: random.Random | None = None,
         keep_failures: bool = False,
     ) -> None:
-        """Deliver everything recorded, and what that brings about, until all is quiet.
+        """Deliver all recorded events, and those emitted in turn, until none is left.
 
         Args:
             contexts: Only these queues receive (``monolith`` for the monolith's own worker); by default all do.
-            times: How often each event is delivered to each context.
-            shuffle: Delivers what is pending in an order drawn from here, instead of in the order of recording.
-            keep_failures: Leave what fails waiting in the inbox, as in production, instead of failing the test.
+            times: Number of deliveries of each event to each context.
+            shuffle: Source of a random order of delivery, in place of the order of recording.
+            keep_failures: True to leave failed messages in the inbox, as in production, instead of failing the test.
 
         Raises:
-            AssertionError: a microworkflow failed, or the events never come to an end.
+            AssertionError: a microworkflow failed, or the flow does not end.
         """
         delivered = 0
         while rows := list(OutboxEvent.objects.pending().exclude(destination__in=self._held)):
@@ -115,7 +114,7 @@ class Flow:
                 self._raise_failures()
 
     def retry(self) -> None:
-        """Try everything that waits in the inbox once more, now; failures stay there as in production."""
+        """Try every waiting message in the inbox again now; failures stay there, as in production."""
         for row in InboxEvent.objects.waiting():
             queue = topology.queue_for(row.context, CloudEvent.from_dict(row.body).meta.mark)
             inbox.receive(row.body, queue=queue, attempt=row.attempts)
@@ -123,7 +122,7 @@ class Flow:
     def deliver(
         self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None
     ) -> None:
-        """Deliver a recorded event (once more), whatever was done with it before; failures stay in the inbox."""
+        """Deliver a recorded event, even if it was delivered before; failures stay in the inbox."""
         row = event if isinstance(event, OutboxEvent) else OutboxEvent.objects.get(pk=event.id)
         self._deliver(row, contexts=contexts, times=times)
 
@@ -138,12 +137,12 @@ class Flow:
 
     @property
     def waiting(self) -> list[InboxEvent]:
-        """What failed and is to be tried again."""
+        """Messages that failed and wait for another attempt."""
         return list(InboxEvent.objects.waiting())
 
     @property
     def parked(self) -> list[InboxEvent]:
-        """What failed for good."""
+        """Messages that failed for good."""
         return list(InboxEvent.objects.parked())
 
     def _deliver(self, row: OutboxEvent, *, contexts: Sequence[str] | None, times: int) -> bool:

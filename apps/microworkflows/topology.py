@@ -6,13 +6,13 @@ from kombu.transport.base import StdChannel
 from microworkflows import conf, flows, registry
 
 DELIVERY_LIMIT = 20
-"""Deliveries in vain, the worker dying each time, after which RabbitMQ makes a message a dead letter.
+"""Number of deliveries, the worker dying at each, after which RabbitMQ makes a message a dead letter.
 
-RabbitMQ 4 has this default and then *drops* the message; here it always has somewhere to go.
+RabbitMQ 4 has this default and then *drops* the message; here it goes to the dead letters of its queue.
 """
 
 DELIVERY_COUNT = "x-delivery-count"
-"""Header in which the broker counts its deliveries of a message in vain."""
+"""Header in which the broker counts the unsuccessful deliveries of a message."""
 
 
 def exchange() -> Exchange:
@@ -31,9 +31,9 @@ def contexts_served_by(queue: str) -> list[str]:
 
 
 def queue_for(context: str, mark: str | None) -> str:
-    """Return the queue that a message for a context is sent to again, in a flow with this mark.
+    """Return the queue to which a message for a context is redelivered, in a flow with this mark.
 
-    The context's own, if nobody does its steps, or none who is known here: its worker says so, and handles nothing.
+    It is the context's own queue if nobody does its steps, or nobody known here: its worker says so and handles nothing.
     """
     if mark is None or not (others := flows.router.queues()):
         return context
@@ -44,7 +44,7 @@ def queue_for(context: str, mark: str | None) -> str:
 def queue(name: str) -> Queue:
     """Return a queue: durable, replicated (quorum), bound to the types that the contexts served by it listen to.
 
-    It is bound to its own name as well: that is how a message to be retried comes back to this queue alone.
+    It is also bound to its own name, by which a message to be retried comes back to this queue alone.
     """
     types = {key for context in contexts_served_by(name) for key in registry.subscriptions(context)}
     bound = Queue(
@@ -66,7 +66,7 @@ def queue(name: str) -> Queue:
 
 
 def dead_letter_name(queue: str) -> str:
-    """Return the name of the queue that keeps what a queue's worker could not read."""
+    """Return the name of the queue for the dead letters of a queue."""
     return f"{queue}.dead"
 
 
@@ -77,15 +77,15 @@ def dead_letters(queue: str) -> Queue:
         exchange=exchange(),
         routing_key=dead_letter_name(queue),
         durable=True,
-        # Looking at a dead letter gives it back, and RabbitMQ 4 drops what was given back 20 times.
+        # Each look at a dead letter gives it back, and RabbitMQ 4 drops a message that was given back 20 times.
         queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000},
     )
 
 
 def declare(channel: StdChannel) -> None:
-    """Declare all of it, dead letters first; what exists already stays as it is.
+    """Declare exchange and queues, dead letters first; existing ones stay as they are.
 
-    Declaring the queues of every installed context before the first publish is what keeps an event for a worker
+    The queue of every installed context exists before the first publish, so that an event waits there for a worker
     that has not started yet.
     """
     exchange()(channel).declare()

@@ -1,4 +1,4 @@
-"""W3C Trace Context: the ``traceparent`` (version 00) that joins events, and the request where a flow began, to one trace."""
+"""W3C Trace Context: the ``traceparent`` (version 00) joins events, and the request where a flow began, to one trace."""
 
 import re
 import secrets
@@ -26,12 +26,12 @@ def continued_from(traceparent: str) -> Iterator[None]:
 
 
 def from_outside() -> str | None:
-    """Return the trace from outside that a flow would continue, if there is one."""
+    """Return the ``traceparent`` from outside that a new flow continues, or None."""
     return _outside.get()
 
 
 def is_valid(value: object) -> TypeGuard[str]:
-    """Tell whether ``value`` is a valid ``traceparent`` of version 00."""
+    """Return True if ``value`` is a valid ``traceparent`` of version 00."""
     return isinstance(value, str) and _FORM.fullmatch(value) is not None
 
 

@@ -1,4 +1,4 @@
-"""How a commit wakes the relay at once: PostgreSQL's NOTIFY, sent after the commit, and LISTEN."""
+"""Waking the relay right after a commit: PostgreSQL's NOTIFY, sent once it is committed, and LISTEN."""
 
 import functools
 from collections.abc import Callable
@@ -17,8 +17,8 @@ def channel(context: str) -> str:
 def notify_on_commit(connection: BaseDatabaseWrapper, context: str) -> None:
     """Wake the context's relay once the current transaction has committed.
 
-    A statement of its own after the commit: inside the transaction, NOTIFY makes commits queue for a global lock.
-    Losing it costs time only, since the relay also polls.
+    NOTIFY is a separate statement after the commit: inside the transaction, it makes commits queue for a global lock.
+    A lost notification costs only time, since the relay also polls.
     """
     if connection.vendor != "postgresql":
         return
@@ -44,7 +44,7 @@ def listen(connection: BaseDatabaseWrapper, context: str) -> None:
 
 
 def wait(connection: BaseDatabaseWrapper, *, timeout: float) -> bool:
-    """Wait, at most ``timeout`` seconds, for a notification on a listening PostgreSQL connection; tell if one came.
+    """Wait at most ``timeout`` seconds for a notification on a listening PostgreSQL connection; return True if one came.
 
     Raises:
         OperationalError: the session ended (Django's error, as its cursors raise it).

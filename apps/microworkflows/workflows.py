@@ -15,7 +15,7 @@ Emitted = DomainEvent | Sequence[DomainEvent] | None
 
 
 class Microworkflow(Generic[Trigger]):
-    """A declared microworkflow. Calling it calls the plain function: nothing is recorded, as a unit test wants."""
+    """A declared microworkflow. Calling it calls the plain function and records nothing, as unit tests need it."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Microworkflow(Generic[Trigger]):
 
     @functools.cached_property
     def context(self) -> str:
-        """Label of the app that it lives in; also the name of the queue that it is fed from."""
+        """Label of its bounded context, by default its app's; also the name of the queue that its events come by."""
         if self._context is not None:
             return self._context
         module = self.function.__module__
@@ -54,14 +54,14 @@ class Microworkflow(Generic[Trigger]):
 
     @property
     def label(self) -> str:
-        """Name that is unique in the system, such as ``payments.take_payment``."""
+        """Unique name in the system, such as ``payments.take_payment``."""
         return f"{self.context}.{self.name}"
 
     def emitted(self, result: Emitted) -> list[DomainEvent]:
-        """Return what the function returned as a list of events.
+        """Return the function's result as a list of events.
 
         Raises:
-            UndeclaredEventError: it holds something that ``emits`` does not name.
+            UndeclaredEventError: it holds an event that ``emits`` does not name.
         """
         events = [] if result is None else list(result) if isinstance(result, Sequence) else [result]
         for event in events:
@@ -69,7 +69,7 @@ class Microworkflow(Generic[Trigger]):
                 declared = ", ".join(declared.__name__ for declared in self.emits) or "nothing"
                 raise UndeclaredEventError(
                     f"{self.label} returned {type(event).__name__} but declares {declared}. "
-                    "Add it to emits=[...] of its @microworkflow, or return what is declared."
+                    "Add it to emits=[...] of its @microworkflow, or return a declared event."
                 )
         return events
 
@@ -81,12 +81,12 @@ def microworkflow(
 
     Args:
         on: The event that triggers it: its context's reading of a foreign event, or a domain event of its own.
-        emits: Each event that it may return. What it returns is recorded in the transaction that it ran in.
-        context: Label of its bounded context; by default the app that it lives in.
+        emits: Each event that it may return. Returned events are recorded in the transaction of the function.
+        context: Label of its bounded context; by default that of its app.
 
-    The function takes the event and returns None, one event, or a list or tuple of them. An exception rolls its
-    transaction back and is retried with exponential backoff; :class:`~microworkflows.errors.PermanentError` parks
-    the message at once.
+    The function takes the event and returns None, one event, or a list or tuple of them. An exception rolls the
+    transaction back, and the message is retried with exponential backoff; a
+    :class:`~microworkflows.errors.PermanentError` parks it at once.
     """
 
     def declare(function: Callable[[Trigger], Emitted]) -> Microworkflow[Trigger]:

@@ -98,7 +98,7 @@ def test_contexts_of_the_cut_over_are_looked_at_first_else_the_projects_own_apps
 def test_apps_of_the_shop_do_not_hold_on_to_each_other(capsys: pytest.CaptureFixture[str]) -> None:
     said, code = run("--of", "orders", "payments", "inventory", "shipping", capsys=capsys)
 
-    assert said == "None of these apps holds on to another: orders, payments, inventory, shipping.\n"
+    assert said == "None of these apps depends on another: orders, payments, inventory, shipping.\n"
     assert code == 0
 
 
@@ -106,7 +106,7 @@ def test_table_counts_and_then_names_each_place(capsys: pytest.CaptureFixture[st
     said, code = run("--of", "auth", "contenttypes", capsys=capsys)
 
     assert code == 1
-    assert re.search(r"^app +holds on to +foreign keys +imports\nauth +contenttypes +1 +\d+\n", said)
+    assert re.search(r"^app +depends on +foreign keys +imports\nauth +contenttypes +1 +\d+\n", said)
     assert re.search(r"\n\nauth → contenttypes\n(  \S+:\d+  (import|foreign key)  .+\n)+$", said)
 
 

@@ -79,7 +79,7 @@ def test_waiting_message_whose_microworkflow_is_no_more_is_delivered_once_more_a
     relay(broker.url)
 
     (row,) = eventually(lambda: list(InboxEvent.objects.parked()), what="a parked message")
-    assert "There is no microworkflow probe.answer_long_ago any more" in (row.error or "")
+    assert "The microworkflow probe.answer_long_ago no longer exists" in (row.error or "")
     assert row.attempts == 1
     (seen,) = broker.take("probe", 1, quiet=2)
     assert seen.event["id"] == failing["id"]

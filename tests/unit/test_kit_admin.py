@@ -518,7 +518,7 @@ def test_replaying_takes_what_got_stuck_and_says_what_it_left_and_why(
     response = act(client, "inboxevent", handled.pk, parked.pk, waiting.pk)
 
     assert told(response) == [
-        "2 messages replayed. The relay redelivers what waits within a moment. 1 left alone: 1 handled."
+        "2 messages replayed. The relay redelivers waiting messages within a moment. 1 left alone: 1 handled."
     ]
     assert {row.pk for row in flow.waiting} == {parked.pk, waiting.pk}
     flow.retry()
@@ -560,7 +560,7 @@ def test_button_on_a_parked_message_replays_it(login: Login, post: SimpleNamespa
 
     response = client.post(page.context["mw_again_url"], follow=True)
 
-    assert told(response) == ["1 message replayed. The relay redelivers what waits within a moment."]
+    assert told(response) == ["1 message replayed. The relay redelivers waiting messages within a moment."]
     assert [row.pk for row in flow.waiting] == [parked.pk]
     assert "at once" in text_of(response)
     assert LogEntry.objects.count() == 1
@@ -599,7 +599,7 @@ def test_relaying_again_takes_unheard_events_alone(login: Login, post: SimpleNam
     response = act(client, "outboxevent", relayed, unheard)
 
     (message,) = told(response)
-    assert message.startswith("1 message made pending again. The relay publishes what is pending")
+    assert message.startswith("1 message made pending again. The relay publishes pending events")
     assert message.endswith("1 left alone: 1 relayed.")
     assert [row.pk for row in OutboxEvent.objects.pending()] == [unheard]
     assert [entry.object_id for entry in LogEntry.objects.all()] == [str(unheard)]

@@ -1,4 +1,4 @@
-"""The kit in the Django admin: outbox, inbox, the journey of each flow, and the counts of what needs attention."""
+"""The kit in the Django admin: outbox, inbox, the journey of each flow, and counts of messages that need attention."""
 
 import django_outbox_pattern.admin  # noqa: F401  (registers its models, so that they surely are before we take over)
 from django.contrib import admin
@@ -10,7 +10,7 @@ from microworkflows.admin.outbox import OutboxEventAdmin
 
 __all__ = ["InboxEventAdmin", "JourneyAdminMixin", "OutboxEventAdmin"]
 
-# Its admin lets rows be edited and deleted by hand, which would lose or forge messages.
+# The library's admin allows editing and deleting rows by hand, which would lose or forge messages.
 for _model in (Published, Received):
     if admin.site.is_registered(_model):
         admin.site.unregister(_model)

@@ -1,4 +1,4 @@
-"""Badges: a short word in one of four tones, never told by colour alone."""
+"""Badges: a short word in one of four tones, never distinguished by colour alone."""
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -29,7 +29,7 @@ def badge(text: str, *, tone: str | None = None) -> SafeString:
     """Return a badge as HTML.
 
     Args:
-        text: The word on it; a status of this kit knows its own tone.
+        text: The word on the badge; a status of this kit has a tone by default.
         tone: ``good``, ``bad``, ``busy`` or ``idle``.
     """
     return format_html('<span class="mw-badge mw-badge--{}">{}</span>', tone or _TONES.get(text, IDLE), text)

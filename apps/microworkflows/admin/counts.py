@@ -1,4 +1,4 @@
-"""How many messages need attention: one number per status, each a link to the rows it counts."""
+"""Counts of messages that need attention: one number per status, each a link to its rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from microworkflows.models import InboxEvent, OutboxEvent
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
-    """How many messages have one status."""
+    """Number of messages with one status."""
 
     status: str
     number: int
@@ -38,7 +38,7 @@ _COUNTED: tuple[tuple[type[OutboxEvent] | type[InboxEvent], dict[Any, str]], ...
 
 
 def counts() -> list[Count]:
-    """Count what is not done, in two queries that the partial indexes on the statuses answer."""
+    """Count the messages that are not done, in two queries on the partial indexes of the statuses."""
     found = []
     for model, meanings in _COUNTED:
         rows = model.objects.filter(status__in=meanings).order_by().values_list("status")

@@ -1,4 +1,4 @@
-"""The inbox in the admin: what each microworkflow received, what failed and when it is tried again."""
+"""The inbox in the admin: the messages of each microworkflow, with their failures and next attempts."""
 
 from contextlib import suppress
 from typing import Any
@@ -26,7 +26,7 @@ class InboxEventAdmin(MessageAdmin):
     again_permission = "microworkflows.replay_inboxevent"
     again_name = "Replay"
     again_done = "replayed"
-    again_hint = "The relay redelivers what waits within a moment."
+    again_hint = "The relay redelivers waiting messages within a moment."
     statuses = InboxEvent.Status
     stuck = (InboxEvent.Status.PARKED, InboxEvent.Status.WAITING)
 
@@ -64,9 +64,9 @@ class InboxEventAdmin(MessageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[QuerySet[InboxEvent], bool]:
-        """Search by what the indexes answer, event id and flow; the whole inbox is read when that finds nothing.
+        """Search by event id and flow, which have indexes; read the whole inbox if that finds nothing.
 
-        It is read for a long flow as well, of which the indexes would have to be asked too often.
+        A long flow is searched in the whole inbox as well, because it would take too many look-ups in the indexes.
         """
         term = search_term.strip()
         if not term:
@@ -74,7 +74,7 @@ class InboxEventAdmin(MessageAdmin):
         event_ids = set(
             OutboxEvent.objects.of_flow(term).values_list("pk", flat=True)[: journeys.MOST_EVENTS + 1]
         )
-        with suppress(ValueError):  # then it is no event's id
+        with suppress(ValueError):  # then it is not an event's id
             event_ids.add(UUID(term))
         if len(event_ids) <= journeys.MOST_EVENTS:
             indexed = queryset.of_deliveries(journeys.possible_deliveries(event_ids))
@@ -96,7 +96,7 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="event")
     def event(self, obj: InboxEvent) -> str:
-        """For people: Order accepted."""
+        """Name of the event for people, such as Order accepted."""
         return journeys.event_name(obj.type)
 
     @admin.display(description="type")
@@ -111,13 +111,13 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="attempts", ordering="retry")
     def attempts(self, obj: InboxEvent) -> str:
-        """How many failed, and whether one succeeded."""
+        """Number of failed attempts, and a success after them."""
         failed = f"{obj.attempts} failed" if obj.attempts else "none failed"
         return f"{failed}, the next one succeeded" if obj.attempts and self._handled(obj) else failed
 
     @admin.display(description="next attempt", ordering="expires_at")
     def due(self, obj: InboxEvent) -> str:
-        """When it is tried again, while it waits."""
+        """Time of the next attempt, while it waits."""
         return texts.due(obj.due_at) if obj.status == InboxEvent.Status.WAITING else "none"
 
     @admin.display(description="what failed", empty_value="")
@@ -140,7 +140,7 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="traceback")
     def traceback(self, obj: InboxEvent) -> SafeString | str:
-        """Where the last attempt failed."""
+        """Traceback of the last failed attempt."""
         return texts.block(obj.traceback) if obj.traceback else "none"
 
     @admin.display(description="event id")
@@ -162,7 +162,7 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="see also")
     def links(self, obj: InboxEvent) -> SafeString:
-        """To the journey and to the outbox."""
+        """Links to the journey and to the outbox."""
         return format_html(
             '<span class="mw-line">{} · {}</span>',
             journey_link(obj.correlation_id, site=self.admin_site.name),

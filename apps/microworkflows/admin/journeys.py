@@ -1,4 +1,4 @@
-"""The journey of a flow in the admin: on the change page of what the flow is about, kept up to date as it travels."""
+"""The journey of a flow in the admin: on the change page of the flow's object, kept up to date as the flow goes on."""
 
 import hashlib
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ else:
 
 
 class JourneyMedia:
-    """Stylesheet and script of the journey, to be a ModelAdmin's ``Media``."""
+    """Stylesheet and script of the journey, for a ModelAdmin's ``Media``."""
 
     css = {"all": ["microworkflows/admin.css"]}
     js = ["microworkflows/journey.js"]
@@ -49,7 +49,7 @@ class JourneyAdminMixin(_ModelAdmin):
     change_form_template = "admin/microworkflows/journey_change_form.html"
 
     class Media(JourneyMedia):
-        """What the journey needs on the page."""
+        """Stylesheet and script of the journey."""
 
     def journey_correlation_id(self, obj: Any) -> str | None:
         """Return the correlation id of the object's flow, or None while none has begun.
@@ -59,7 +59,7 @@ class JourneyAdminMixin(_ModelAdmin):
         return str(obj.pk)
 
     def journey_headline(self, obj: Any) -> SafeString:
-        """Return what stands above the journey and is kept up to date with it, such as the object's state."""
+        """Return the headline above the journey, such as the object's state; it is kept up to date too."""
         return format_html("{}", obj)
 
     def get_urls(self) -> list[URLPattern]:
@@ -72,7 +72,7 @@ class JourneyAdminMixin(_ModelAdmin):
         return [fragment, *super().get_urls()]
 
     def journey_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Return headline and journey as they are now, as an HTML fragment; 304 when nothing has changed."""
+        """Return the present headline and journey as an HTML fragment; 304 if nothing has changed."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         obj = self.get_object(request, unquote(object_id))
@@ -113,10 +113,10 @@ class JourneyAdminMixin(_ModelAdmin):
 def journey_context(
     request: HttpRequest, journey: journeys.Journey | None, *, headline: SafeString
 ) -> dict[str, Any]:
-    """Return what the templates of the journey take.
+    """Return the context for the templates of the journey.
 
-    Whoever may see what the flow is about sees its steps and their states. Payloads and what the broker said are for
-    those who may see the outbox, errors of microworkflows for those who may see the inbox.
+    Users who may see the flow's object see its steps and their states. Payloads and the broker's errors are for users
+    who may see the outbox, errors of microworkflows for those who may see the inbox.
     """
     user = request.user
     return {
@@ -128,7 +128,7 @@ def journey_context(
 
 
 def fragment(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
-    """Return the parts of the journey that change, with an ETag; 304 when the request already has them."""
+    """Return the parts of the journey that change, with an ETag; 304 if the client already has them."""
     if request.method not in ("GET", "HEAD"):
         return HttpResponseNotAllowed(["GET", "HEAD"])
     html = render_to_string("microworkflows/journey_fragment.html", context, request)

@@ -1,4 +1,4 @@
-"""What outbox and inbox have in common in the admin: rows are read, never edited, and what got stuck is sent again."""
+"""Base of outbox and inbox in the admin: rows are read, never edited, and stuck messages can be sent again."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ else:
 
 
 class MessageAdmin(_ModelAdmin):
-    """Read-only list and page of messages, with one action: send again what got stuck."""
+    """Read-only list and page of messages, with one action: send stuck messages again."""
 
     change_form_template = "admin/microworkflows/message_change_form.html"
     list_per_page = 50
@@ -39,13 +39,13 @@ class MessageAdmin(_ModelAdmin):
     actions = ["send_selected_again"]
 
     again_permission: ClassVar[str]
-    """Who may send again, such as ``microworkflows.replay_inboxevent``."""
+    """Permission to send again, such as ``microworkflows.replay_inboxevent``."""
     again_name: ClassVar[str]
-    """Of button and URL, such as ``Replay``."""
+    """Name of button and action, such as ``Replay``."""
     again_done: ClassVar[str]
-    """For message and history, such as ``replayed``."""
+    """Participle for message and history, such as ``replayed``."""
     again_hint: ClassVar[str]
-    """What happens next."""
+    """Sentence about the next thing to happen."""
     statuses: ClassVar[type[models.IntegerChoices]]
     stuck: ClassVar[Sequence[int]]
     """Statuses from which a message can be sent again."""
@@ -54,35 +54,35 @@ class MessageAdmin(_ModelAdmin):
         """Badges and journeys."""
 
     def headline(self, row: Any) -> str:
-        """Return what stands above a message's page."""
+        """Return the headline of a message's page."""
         raise NotImplementedError
 
     def send_again(self, rows: Any) -> int:
-        """Send the rows of a queryset again; return how many there were."""
+        """Send the rows of a queryset again; return their number."""
         raise NotImplementedError
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Messages come from the kit alone."""
+        """Return False: only the kit adds messages."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A message tells what happened; editing it would lie."""
+        """Return False: a message records a fact, which an edit would falsify."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """``manage.py purge_events`` deletes what is done; nothing else may be lost."""
+        """Return False: ``manage.py purge_events`` deletes rows that are done; no others may be lost."""
         return False
 
     def has_again_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may send messages again."""
+        """Return True if this user may send messages again."""
         return request.user.has_perm(self.again_permission)
 
     @admin.action(permissions=["again"])
     def send_selected_again(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """Send the selected messages again, those that got stuck; say how many were not, and why."""
+        """Send the stuck ones of the selected messages again; report the number of the others, and why."""
         with transaction.atomic(using=router.db_for_write(self.model)):
             selected = set(queryset.values_list("pk", flat=True))
-            # Rows that a worker holds are being handled this moment: they are left to it.
+            # Rows that a worker has locked are being handled at this moment: they are left to it.
             rows = list(
                 self.model._default_manager.select_for_update(skip_locked=True)
                 .filter(pk__in=selected)
@@ -117,7 +117,7 @@ class MessageAdmin(_ModelAdmin):
         return actions
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what the button posts to."""
+        """Add the URL for the button."""
         again = path(
             "<path:object_id>/again/",
             self.admin_site.admin_view(self.again_view),
@@ -169,7 +169,7 @@ class MessageAdmin(_ModelAdmin):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By status, in words: ``?status=parked``."""
+    """Filter by status, in words: ``?status=parked``."""
 
     title = "status"
     parameter_name = "status"
@@ -186,7 +186,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 class ContextFilter(admin.SimpleListFilter):
-    """By the context that announced the event, or received it."""
+    """Filter by the context that announced the event, or received it."""
 
     title = "context"
     parameter_name = "context"
@@ -196,13 +196,13 @@ class ContextFilter(admin.SimpleListFilter):
         return [(context, context) for context in registry.contexts()]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep what is the chosen context's."""
+        """Keep the rows of the chosen context."""
         value = self.value()
         return queryset if value is None else queryset.of_context(value)
 
 
 class TypeFilter(admin.SimpleListFilter):
-    """By type of event."""
+    """Filter by type of event."""
 
     title = "type"
     parameter_name = "type"

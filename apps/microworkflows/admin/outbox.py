@@ -1,4 +1,4 @@
-"""The outbox in the admin: what was recorded, and how far it has come on its way to the broker."""
+"""The outbox in the admin: the recorded events, and their progress to the broker."""
 
 from contextlib import suppress
 from typing import Any
@@ -28,7 +28,7 @@ class OutboxEventAdmin(MessageAdmin):
     again_permission = "microworkflows.relay_outboxevent"
     again_name = "Relay again"
     again_done = "made pending again"
-    again_hint = "The relay publishes what is pending within a moment."
+    again_hint = "The relay publishes pending events within a moment."
     statuses = OutboxEvent.Status
     stuck = (OutboxEvent.Status.UNHEARD,)
 
@@ -94,7 +94,7 @@ class OutboxEventAdmin(MessageAdmin):
         return TemplateResponse(request, "admin/microworkflows/journey.html", context)
 
     def journey_fragment_view(self, request: HttpRequest, correlation_id: str) -> HttpResponseBase:
-        """Return the journey of a flow as it is now; 304 when nothing has changed."""
+        """Return the present journey of a flow; 304 if nothing has changed."""
         return fragment(request, self._flow_context(request, correlation_id))
 
     def _flow_context(self, request: HttpRequest, correlation_id: str) -> dict[str, Any]:
@@ -111,24 +111,24 @@ class OutboxEventAdmin(MessageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search by what the indexes answer, event id and flow; by type when that finds nothing."""
+        """Search by event id and flow, which have indexes; by type if that finds nothing."""
         term = search_term.strip()
         if not term:
             return queryset, False
         found = Q(pk__in=OutboxEvent.objects.of_flow(term).order_by().values("pk"))
-        with suppress(ValueError):  # then it is no event's id
+        with suppress(ValueError):  # then it is not an event's id
             found |= Q(pk=UUID(term))
         indexed = queryset.filter(found)
         return (indexed if indexed.exists() else queryset.filter(destination__icontains=term)), False
 
     @admin.display(description="event")
     def event(self, obj: OutboxEvent) -> str:
-        """For people: Order accepted."""
+        """Name of the event for people, such as Order accepted."""
         return journeys.event_name(obj.type)
 
     @admin.display(description="event", ordering="destination")
     def event_and_type(self, obj: OutboxEvent) -> SafeString:
-        """For people, and below it the type."""
+        """Name of the event for people, and below it the type."""
         return format_html('{}<span class="mw-under">{}</span>', self.event(obj), obj.type)
 
     @admin.display(description="type", ordering="destination")
@@ -148,23 +148,23 @@ class OutboxEventAdmin(MessageAdmin):
 
     @admin.display(description="next attempt")
     def due(self, obj: OutboxEvent) -> str:
-        """When the relay takes it, while it is pending."""
+        """Time from which the relay takes it, while it is pending."""
         pending = obj.status == OutboxEvent.Status.PENDING
         return texts.due(obj.due_at) if pending else "none"
 
     @admin.display(description="refused", ordering="retry")
     def attempts(self, obj: OutboxEvent) -> str:
-        """How often the broker refused it."""
+        """Number of times that the broker refused it."""
         return f"{obj.attempts} times" if obj.attempts else "never"
 
     @admin.display(description="last error")
     def last_error(self, obj: OutboxEvent) -> SafeString | str:
-        """What the broker said."""
+        """The broker's last error."""
         return texts.block(obj.error) if obj.error else "none"
 
     @admin.display(description="event id")
     def event_id(self, obj: OutboxEvent) -> SafeString:
-        """Id of the event, with a link to what received it."""
+        """Id of the event, with a link to its inbox rows."""
         return format_html(
             '<code class="mw-id">{}</code> {}',
             obj.pk,
@@ -195,7 +195,7 @@ class OutboxEventAdmin(MessageAdmin):
 
     @admin.display(description="see also")
     def links(self, obj: OutboxEvent) -> SafeString:
-        """To the journey and to the inbox."""
+        """Links to the journey and to the inbox."""
         return format_html(
             '<span class="mw-line">{} · {}</span>',
             journey_link(obj.correlation_id, site=self.admin_site.name),

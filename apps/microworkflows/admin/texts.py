@@ -1,4 +1,4 @@
-"""How the admin says times, payloads and long texts."""
+"""Times, payloads and long texts for the pages of the admin."""
 
 import json
 from datetime import datetime
@@ -23,7 +23,7 @@ def local_datetime(time: datetime) -> str:
 
 
 def due(time: datetime) -> str:
-    """Return when something is due, in local date and time."""
+    """Return the time at which something is due, in local date and time, or ``at once``."""
     return "at once" if time == DUE_AT_ONCE else local_datetime(time)
 
 
@@ -41,5 +41,5 @@ def time_over_date(time: datetime) -> SafeString:
 
 
 def block(text: str) -> SafeString:
-    """Return a long text, such as a traceback, line by line as it is."""
+    """Return a long text, such as a traceback, with its line breaks."""
     return format_html('<pre class="mw-pre" tabindex="0">{}</pre>', text)

@@ -1,9 +1,9 @@
-"""Cut-over: how a monolith lets go of its workflow, one context at a time. A Django app, installed while that lasts.
+"""Cut-over: a monolith hands over its workflow, one context at a time. A Django app, installed while that lasts.
 
-``MICROWORKFLOWS["CUTOVER"]`` names the contexts that are being handed over. The mode of each, kept in the database
-(:mod:`.switch`), is stamped into a flow when it begins; the monolith does the steps of those that are not live yet
-(:mod:`.inline`), through its old functions where they are registered (:mod:`.legacy_steps`), and compares the new
-with the old (:mod:`.shadow`).
+``MICROWORKFLOWS["CUTOVER"]`` names the contexts that are being handed over. The database keeps the mode of each
+(:mod:`.switch`), which is stamped into a flow when it begins. The monolith does the steps of the contexts that are not
+live yet (:mod:`.inline`), through its old functions where they are registered (:mod:`.legacy_steps`), and compares the
+new microworkflows with them (:mod:`.shadow`).
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: Django imports this package before any model may be."""
+    """Import a public name on first use: Django imports this package before any model may be imported."""
     if (home := _HOMES.get(name)) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{home}"), name)

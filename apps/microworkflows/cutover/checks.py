@@ -1,4 +1,4 @@
-"""System checks of the cut-over; they run where its app is installed."""
+"""System checks of the cut-over; they run if its app is installed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +16,13 @@ TAG = "microworkflows"
 
 @register(TAG)
 def check_contexts(**kwargs: Any) -> list[CheckMessage]:
-    """W041: ``CUTOVER`` names what is no installed app, or an app that has no microworkflow."""
+    """W041: ``CUTOVER`` names an app that is not installed, or one that has no microworkflow."""
     installed = {app.label for app in apps.get_app_configs()}
     return [
         Warning(
             f"MICROWORKFLOWS['CUTOVER'] names {context!r}, which "
-            + ("has no microworkflow." if context in installed else "is no label of an installed app."),
-            hint="Is it misspelt? If it has left this service for good, take it out.",
+            + ("has no microworkflow." if context in installed else "is not the label of an installed app."),
+            hint="Is it misspelt? If it has left this service for good, remove it.",
             id="microworkflows.W041",
         )
         for context in _cutover() or ()
@@ -35,8 +35,8 @@ def check_reserved_names(**kwargs: Any) -> list[CheckMessage]:
     """E042: a context bears the name of the queue that the monolith's own worker consumes."""
     return [
         Error(
-            f"The context {context!r} has the name of the queue that feeds a monolith's own worker during a cut-over: "
-            "its events would be taken for the monolith's.",
+            f"The context {context!r} has the name of the queue of a monolith's own worker during a cut-over, which "
+            "would take its events for the monolith's.",
             hint="Give its app another label.",
             id="microworkflows.E042",
         )

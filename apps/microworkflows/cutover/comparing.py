@@ -1,4 +1,4 @@
-"""What two runs of one step did, and where they differ: events emitted, rows written, and tables nobody looked at."""
+"""Comparison of two runs of one step: their events, their rows, and the tables that were written unobserved."""
 
 import fnmatch
 import json
@@ -20,7 +20,7 @@ from microworkflows.events import DomainEvent
 from microworkflows.models import InboxEvent, OutboxEvent
 
 Difference = dict[str, Any]
-"""``what`` differs, the value in ``legacy`` and in ``shadow``; None where there is none."""
+"""``what`` differs, with the value in ``legacy`` and in ``shadow``; None for a missing one."""
 
 Row = dict[str, Any]
 Rows = dict[tuple[type[models.Model], Any], Row]
@@ -36,19 +36,19 @@ class Observation:
 
     rows: Rows
     tables: frozenset[str]
-    """The tables that were looked at, rows or none."""
+    """The tables that were observed, with rows or without."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What one run did."""
+    """The effects of one run."""
 
     events: dict[str, list[Row]]
     """Payloads by type, in order."""
     changes: dict[str, list[Row]]
-    """Fields of rows, by what was done to which model, such as ``payments.Payment created``."""
+    """Fields of rows, by model and kind of change, such as ``payments.Payment created``."""
     unobserved: frozenset[str]
-    """Tables that were written and that nobody looks at."""
+    """Tables that were written and not observed."""
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def observe(legacy: LegacyStep, event: Any) -> Observation:
 def seen(
     before: Observation, after: Observation, events: Sequence[DomainEvent], written: Collection[str]
 ) -> Seen:
-    """Return what a run did: from the rows before and after it, its events and the tables that it wrote to."""
+    """Return the effects of a run, from the rows before and after it, its events and the tables that it wrote to."""
     payloads: dict[str, list[Row]] = defaultdict(list)
     for event in events:
         payloads[event.event_type].append(event.model_dump(mode="json"))
@@ -106,7 +106,7 @@ def seen(
 
 
 def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[Difference]:
-    """Return where two runs differ, but for the noise; empty where they agree."""
+    """Return the differences of two runs, except for noise; none if they agree."""
     found: list[Difference] = []
     for event_type in sorted(legacy.events.keys() | shadow.events.keys()):
         found += _compared(
@@ -135,7 +135,7 @@ def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[D
 def _compared(
     what: str, name: str, legacy: list[Row] | None, shadow: list[Row] | None, noise: Collection[str]
 ) -> Iterator[Difference]:
-    """Compare two lists of payloads or rows, each sorted by what is no noise."""
+    """Compare two lists of payloads or rows, each sorted by its values without the noise."""
     ours = sorted((_leaves(row, name, noise) for row in legacy or ()), key=_text)
     theirs = sorted((_leaves(row, name, noise) for row in shadow or ()), key=_text)
     for one, other in zip_longest(ours, theirs):
@@ -148,7 +148,7 @@ def _compared(
 
 
 def _leaves(row: Row, name: str, noise: Collection[str]) -> Row:
-    """Return the values of a payload or row by path, such as ``lines.0.sku``, less the noise; plain as in JSON."""
+    """Return the values of a payload or row by path, such as ``lines.0.sku``, without the noise, as plain JSON."""
     leaves: Row = {}
 
     def walk(path: str, value: Any) -> None:
@@ -167,7 +167,7 @@ def _leaves(row: Row, name: str, noise: Collection[str]) -> Row:
 
 
 def _fields(model: type[models.Model], row: Row, new: Collection[tuple[type[models.Model], Any]]) -> Row:
-    """Return a row without what every run makes anew; a reference to a row of the same run only says so."""
+    """Return a row without generated values; a reference to a new row of the same run is a placeholder."""
     fields = {}
     for field in model._meta.concrete_fields:
         if field.attname not in row or _is_generated(field):
@@ -186,7 +186,7 @@ def _is_generated(field: "models.Field[Any, Any]") -> bool:
 
 
 class _Encoder(DjangoJSONEncoder):
-    """Writes whatever a row may hold, so that it can be compared."""
+    """Encodes any value that a row may hold, so that it can be compared."""
 
     def default(self, o: Any) -> Any:
         if isinstance(o, bytes | bytearray | memoryview):
@@ -202,7 +202,7 @@ def _text(row: Row) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a leaf as jsonb takes it."""
+    """Return a leaf in a form that jsonb accepts."""
     if isinstance(value, str):
         return failures.storable(value)
     return str(value) if isinstance(value, float) and not isfinite(value) else value

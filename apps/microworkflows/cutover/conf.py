@@ -14,5 +14,5 @@ class CutoverSettings(Section):
 
 
 def contexts() -> Sequence[str]:
-    """Return the labels of the contexts that are being handed over; raises as :func:`microworkflows.conf.read` does."""
+    """Return the labels of the contexts being handed over; raises as :func:`microworkflows.conf.read` does."""
     return conf.read(CutoverSettings).cutover

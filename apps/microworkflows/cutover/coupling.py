@@ -1,7 +1,7 @@
-"""Coupling: where one app holds on to another, by foreign keys of its models and by imports in its code.
+"""Coupling: places where one app depends on another, by foreign keys of its models and by imports in its code.
 
-Before anything is handed over this says how much there is to let go of, and at the end that nothing is left. What shows
-at run time alone is not found: reverse relations such as ``order.payment``, ``apps.get_model`` and SQL.
+Before a cut-over this shows how much coupling there is to remove, and at its end that none is left. It does not find
+coupling at run time: reverse relations such as ``order.payment``, ``apps.get_model`` and SQL.
 """
 
 import ast
@@ -33,27 +33,28 @@ class Bond:
     kind: str
     """:data:`FOREIGN_KEY` or :data:`IMPORT`."""
     what: str
-    """``payments.Payment.order → orders.Order``, or the name that is imported."""
+    """Foreign key, such as ``payments.Payment.order → orders.Order``, or the imported name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Everything with which one app holds on to another."""
+    """Everything by which one app depends on another."""
 
     app: str
     on: str
     bonds: list[Bond]
-    """By file and line."""
+    """Bonds in the order of file and line."""
 
     def count(self, kind: str) -> int:
-        """Return how many bonds are of a kind."""
+        """Return the number of bonds of a kind."""
         return sum(bond.kind == kind for bond in self.bonds)
 
 
 def own_apps() -> list[str]:
-    """Return the labels of the apps to look at, where nobody names some.
+    """Return the labels of the apps to look at by default.
 
-    Those that are being cut over; as long as there are none, all that are neither installed packages nor the kit.
+    These are the contexts that are being cut over, or, while there are none, all apps except installed packages and the
+    kit.
     """
     return list(conf.contexts()) or [
         app.label
@@ -63,11 +64,11 @@ def own_apps() -> list[str]:
 
 
 def pairs(labels: Sequence[str]) -> list[Pair]:
-    """Return how these apps hold on to each other, by app; a pair that has nothing in common is left out.
+    """Return the coupling of each pair of these apps, sorted by label; pairs without any are left out.
 
     Raises:
-        LookupError: there is no app with such a label.
-        SyntaxError: a file of theirs is no Python.
+        LookupError: no app has such a label.
+        SyntaxError: one of their files is not valid Python.
     """
     looked_at = [apps.get_app_config(label) for label in labels]
     found: dict[tuple[str, str], set[Bond]] = defaultdict(set)
@@ -90,7 +91,7 @@ def _foreign_keys(app: AppConfig) -> Iterator[tuple[str, Bond]]:
 
 
 def _place(model: type[Model], field: str) -> tuple[Path, int]:
-    """Return file and line of a field; of its model, where that inherits the field."""
+    """Return file and line of a field, or of its model if that inherits the field."""
     lines, first = inspect.getsourcelines(model)
     (definition,) = ast.parse(textwrap.dedent("".join(lines))).body
     assert isinstance(definition, ast.ClassDef)
@@ -107,7 +108,7 @@ def _imports(app: AppConfig, others: Sequence[AppConfig]) -> Iterator[tuple[str,
     for file in sorted(Path(app.path).rglob("*.py")):
         inside = file.relative_to(app.path)
         package = ".".join([app.name, *inside.parts[:-1]])
-        # Migrations keep what once was; and an app may lie in the folder of another.
+        # Migrations keep old imports; and an app may lie in the folder of another.
         if "migrations" in inside.parts or _owner(package, list(apps.get_app_configs())) != app.label:
             continue
         for node in ast.walk(ast.parse(file.read_bytes(), filename=str(file))):
@@ -120,7 +121,7 @@ def _imports(app: AppConfig, others: Sequence[AppConfig]) -> Iterator[tuple[str,
 
 
 def _names(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
-    """Return what a statement imports, by its full name."""
+    """Return the full names that a statement imports."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     module = resolve_name("." * node.level + (node.module or ""), package)
@@ -128,6 +129,6 @@ def _names(node: ast.Import | ast.ImportFrom, package: str) -> list[str]:
 
 
 def _owner(name: str, among: Sequence[AppConfig]) -> str | None:
-    """Return the label of the app that a module or what is in it belongs to."""
+    """Return the label of the app to which a module, or a name in it, belongs."""
     owners = [app for app in among if f"{name}.".startswith(f"{app.name}.")]
     return max(owners, key=lambda app: len(app.name)).label if owners else None

@@ -1,4 +1,4 @@
-"""Before the switch: events are recorded beside the direct calls that still do everything."""
+"""Events before the switch, recorded beside the direct calls that still do everything."""
 
 from microworkflows import causes, recording
 from microworkflows.cloudevents import Metadata
@@ -8,19 +8,19 @@ from microworkflows.events import DomainEvent
 
 
 class RecordedInStepError(MicroworkflowsError):
-    """An event was recorded as done while a step was being done."""
+    """An event was recorded as done while a step was running."""
 
 
 def record_done(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata:
-    """Record an event whose consequences the code around it brings about itself, by direct calls.
+    """Record an event whose consequences the surrounding code brings about itself, by direct calls.
 
-    It is relayed like any other, but says of itself that nothing is left to do: no microworkflow will ever act on
-    it, however late it is delivered and whatever runs by then. Arguments and result are those of
+    The event is relayed like any other, but bears the mark that nothing is left to do: no microworkflow will ever act
+    on it, even if it is delivered late, to newer code. Arguments and result are those of
     :func:`microworkflows.outbox.record`.
 
     Raises:
-        RecordedInStepError: a step calls the code around it by now: what it announces would be done a second time.
-        TransactionRequiredError: there is no transaction.
+        RecordedInStepError: a step now calls the surrounding code, so the event's consequences would happen twice.
+        TransactionRequiredError: no transaction is open.
     """
     if (cause := causes.cause()) is not None:
         raise RecordedInStepError(

@@ -1,4 +1,4 @@
-"""Shadow comparisons as plain objects, to be taken elsewhere as JSON: to a ticket, or to a test."""
+"""Shadow comparisons as plain objects, for export as JSON to a ticket or a test."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from microworkflows.cutover.models import ShadowComparison
 
 
 def plain(comparison: ShadowComparison) -> dict[str, Any]:
-    """Return everything that is known of a comparison, as JSON has it; times in ISO 8601, durations in microseconds."""
+    """Return a comparison with all its fields as a JSON object; times in ISO 8601, durations in microseconds."""
     return {
         "id": str(comparison.pk),
         "workflow": comparison.workflow,

@@ -1,4 +1,4 @@
-"""The cut-over as a guest of the core: it routes flows to the monolith, and keeps an eye on what happens in them."""
+"""The cut-over as a guest of the core: it routes steps to the monolith, and follows what the core does."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ _PRESENCE_SECONDS = 30.0
 
 
 class Cutover(flows.Router):
-    """Stamps flows with the contexts whose steps the monolith does, and has it do them.
+    """Stamps flows with the contexts whose steps the monolith does, and makes it do them.
 
     The mark of a flow is its :class:`~microworkflows.cutover.stamps.Stamp` as text.
     """
@@ -23,22 +23,22 @@ class Cutover(flows.Router):
         self._next_presence = 0.0
 
     def mark(self, correlation_id: str) -> str | None:
-        """Return the stamp of a flow that begins; None where every context is live for it."""
+        """Return the stamp of a flow that begins; None if every context is live for it."""
         return str(switch.stamp(correlation_id)) or None if conf.contexts() else None
 
     def check(self, mark: str) -> None:
-        """Raise ValueError if a mark is no stamp."""
+        """Raise ValueError if a mark is not a stamp."""
         Stamp.parse(mark)
 
     def queue_for(self, context: str, mark: str) -> str | None:
-        """Return the monolith's queue for a step that it does, the context's own for a live one."""
+        """Return the monolith's queue for a step that it does, the context's own for a live one, None for one done."""
         mode = Stamp.parse(mark).mode(context)
         if mode is None:
             return None
         return MONOLITH if mode in BY_MONOLITH else context
 
     def mode(self, context: str, mark: str) -> str:
-        """Return ``inline``, ``shadow`` or ``done``; empty where the context is live."""
+        """Return ``inline``, ``shadow`` or ``done``; empty if the context is live."""
         mode = Stamp.parse(mark).mode(context)
         return "done" if mode is None else "" if mode is Mode.LIVE else str(mode)
 
@@ -55,7 +55,7 @@ class Cutover(flows.Router):
         inline.receive(event, attempt=attempt, last_delivery=last_delivery)
 
     def recorded(self, events: Sequence[CloudEvent]) -> None:
-        """Do what follows inline from events that were just recorded."""
+        """Do the inline steps that follow from events just recorded."""
         inline.follow(events)
 
     def before_task(self, name: str) -> None:
@@ -68,7 +68,7 @@ class Cutover(flows.Router):
         return {"comparisons of shadow runs": purging.delete_in_batches(rows, by="compared_at")}
 
     def while_relaying(self, queues: Sequence[str]) -> None:
-        """Note every half minute, while something is being handed over, that a worker of these queues is there."""
+        """Note every half minute, while something is being handed over, that a worker of these queues runs."""
         if time.monotonic() >= self._next_presence and conf.contexts():
             self._next_presence = time.monotonic() + _PRESENCE_SECONDS
             presence.note(queues)

@@ -1,4 +1,4 @@
-"""Inline: the monolith does the steps of a flow that are not live yet, where and when it did the direct calls."""
+"""Inline: the monolith does the steps of a flow that are not live yet, at the place and time of the direct calls."""
 
 import logging
 from collections import deque
@@ -22,14 +22,14 @@ from microworkflows.workflows import Microworkflow
 logger = logging.getLogger(__name__)
 
 Call = Callable[[], list[CloudEvent]]
-"""Does one step when it is called, and returns what that emitted."""
+"""Does one step when it is called, and returns the emitted events."""
 
 _in_monolith: ContextVar[bool] = ContextVar("microworkflows_in_monolith", default=False)
-"""Whether the monolith is doing a step, so that what follows inline happens in this very transaction."""
+"""True while the monolith does a step, so that the inline steps that follow happen in the same transaction."""
 
 
 class ContextMovedError(PermanentError):
-    """The monolith was to do a step of a context that has a database of its own by now."""
+    """The monolith is to do a step of a context that now has a database of its own."""
 
 
 def steps(event: CloudEvent) -> list[Microworkflow[Any]]:
@@ -45,10 +45,10 @@ def steps(event: CloudEvent) -> list[Microworkflow[Any]]:
 
 
 def follow(recorded: Sequence[CloudEvent]) -> None:
-    """Do what follows inline from events that were just recorded, and from what that emits, first come first served.
+    """Do the inline steps that follow from events just recorded, and from those that they emit, in order of recording.
 
-    What a live microworkflow records is left to the monolith's own worker: its transaction is another service's.
-    What a step records by hand is followed at once: a savepoint that it is rolled back to takes both away.
+    Events that a live microworkflow records are left to the monolith's own worker: its transaction is another
+    service's. Events that a step records by hand are followed at once: a rollback to a savepoint takes both away.
     """
     cause = causes.cause()
     if cause is not None and (not _in_monolith.get() or cause.rehearsal is not None):
@@ -57,7 +57,7 @@ def follow(recorded: Sequence[CloudEvent]) -> None:
 
 
 def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: bool = False) -> None:
-    """Do the steps that the monolith does in this flow, each with all that follows inline in one transaction."""
+    """Do the steps that the monolith does in this flow, each in one transaction with the inline steps that follow."""
     if attempt is None and _was_followed(event):
         logger.info(
             "skipped %s: its inline steps were done when it was recorded",
@@ -79,8 +79,8 @@ def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: boo
                 MONOLITH,
                 event,
                 ContextMovedError(
-                    f"In this flow the monolith was to do {workflow.label}, but {workflow.context} works in {there} by "
-                    "now, and what it has here is old. Move it back, replay this message, and move it again."
+                    f"In this flow the monolith has to do {workflow.label}, but {workflow.context} now works in {there}, "
+                    "and its rows here are old. Move it back, replay this message, and move it again."
                 ),
             )
             continue
@@ -93,14 +93,14 @@ def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: boo
 def do(
     workflow: Microworkflow[Any], event: CloudEvent, *, attempt: int | None, last_delivery: bool = False
 ) -> None:
-    """Do one step for an event that was delivered, and all that follows from it inline, in one transaction."""
+    """Do one step for a delivered event, and the inline steps that follow from it, in one transaction."""
     first = partial(_do, workflow, event, attempt=attempt, last_delivery=last_delivery)
     with transaction.atomic(using=router.db_for_write(InboxEvent)):
         _do_all(deque([first]))
 
 
 def _was_followed(event: CloudEvent) -> bool:
-    """Tell whether the monolith recorded the event, and so did its inline steps in the same transaction."""
+    """Return True if the monolith recorded the event, and so did its inline steps in the same transaction."""
     mode = Stamp.parse(event.meta.mark).mode(event.meta.context)
     return event.meta.causation_id is None or mode in BY_MONOLITH
 
@@ -150,7 +150,7 @@ def _mode(workflow: Microworkflow[Any], event: CloudEvent) -> Mode | None:
 
 
 def _headers(workflow: Microworkflow[Any], event: CloudEvent) -> dict[str, str]:
-    """Return what the inbox row keeps, for the journey to tell who did the step."""
+    """Return the headers of the inbox row, by which the journey tells who did the step."""
     return {Header.MODE: str(_mode(workflow, event))}
 
 

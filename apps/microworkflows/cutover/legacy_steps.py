@@ -1,4 +1,4 @@
-"""Legacy steps: the functions with which the monolith does today what a microworkflow will do."""
+"""Legacy steps: the monolith's functions for the work that microworkflows will take over."""
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +15,7 @@ Observe = Callable[[Any], Iterable[QuerySet[Any]]]
 
 @dataclass(frozen=True, kw_only=True)
 class LegacyStep:
-    """What the monolith does in a microworkflow's place, and how the two are compared."""
+    """The monolith's function in a microworkflow's place, and the rules for their comparison."""
 
     workflow: Microworkflow[Any]
     function: Callable[[Any], Emitted]
@@ -29,7 +29,7 @@ _steps: dict[str, LegacyStep] = {}
 def legacy(
     workflow: Microworkflow[Any], *, observe: Observe | None = None, noise: Iterable[str] = ()
 ) -> Callable[[Callable[[Any], Emitted]], Callable[[Any], Emitted]]:
-    """Register a function as the legacy step of a microworkflow; deleting it later ends that.
+    """Register a function as the legacy step of a microworkflow, until it is deleted.
 
     ::
 
@@ -38,17 +38,17 @@ def legacy(
             payment = billing.charge(Order.objects.get(pk=event.order_id))  # the old function, as it is
             return PaymentReceived(order_id=event.order_id, ...)
 
-    The function takes the event as the microworkflow reads it, calls what did the work until now, and returns the
-    events that this stands for: they are recorded for it. While the context is inline or in shadow it runs in the
-    microworkflow's place.
+    The function takes the event as the microworkflow reads it, calls the code that did the work until now, and returns
+    the events for it, which are recorded. While the context is inline or in shadow, it runs in the microworkflow's
+    place.
 
     Args:
         workflow: The microworkflow that is to take over.
-        observe: Given the event, returns the querysets whose rows a shadow run compares: as they are after the
-            legacy step, and after the microworkflow.
-        noise: What may differ: a field as ``app_label.Model.field``, or part of a payload as ``<type of event>.<path>``,
-            such as ``payments.payment_received.v1.payment_reference``. Keys that are generated and times that are
-            set on saving always may.
+        observe: Takes the event, returns the querysets whose rows a shadow run compares: their state after the legacy
+            step, and after the microworkflow.
+        noise: Patterns of values that may differ: a field as ``app_label.Model.field``, or part of a payload as
+            ``<type of event>.<path>``, such as ``payments.payment_received.v1.payment_reference``. Generated keys and
+            times set on saving may always differ.
 
     Raises:
         ValueError: the microworkflow has a legacy step already.
@@ -80,7 +80,7 @@ def of_context(context: str) -> list[LegacyStep]:
 
 @contextmanager
 def isolated() -> Iterator[None]:
-    """Forget, at the end of the block, what was registered in it (for tests that register legacy steps of their own)."""
+    """Undo registrations made inside the block, for tests that register their own legacy steps."""
     before = dict(_steps)
     try:
         yield

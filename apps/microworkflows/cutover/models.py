@@ -1,4 +1,4 @@
-"""What the cut-over keeps: the mode of each context, who changed it, what shadow runs showed, and which moves are on."""
+"""The cut-over's tables: modes of contexts and their changes, shadow comparisons, workers seen, moves under way."""
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -74,20 +74,20 @@ class ModeChange(models.Model):
 
     @property
     def from_described(self) -> str:
-        """What it was, for people."""
+        """The old mode, for people."""
         return mode_text(self.from_mode, self.from_percent)
 
     @property
     def to_described(self) -> str:
-        """What it became, for people."""
+        """The new mode, for people."""
         return mode_text(self.to_mode, self.to_percent)
 
 
 class ShadowComparison(models.Model):
-    """What one shadow run of a microworkflow did, beside what the legacy step did."""
+    """The comparison of one shadow run of a microworkflow with the legacy step."""
 
     class Outcome(models.TextChoices):
-        """What came of it."""
+        """Result of a comparison."""
 
         AGREED = "agreed", "agreed"
         DIFFERS = "differs", "differs"
@@ -128,7 +128,7 @@ class ShadowComparison(models.Model):
 
 
 class WorkerPresence(models.Model):
-    """When a worker that consumes a queue was last seen: kept up by the relay beside it."""
+    """The last time that a worker of a queue was seen; the relay beside it keeps this up to date."""
 
     queue = models.CharField(max_length=100, primary_key=True)
     host = models.CharField(max_length=200)
@@ -142,7 +142,7 @@ class WorkerPresence(models.Model):
 
 
 class ContextMove(models.Model):
-    """How far the move of a context's tables to a database of their own is, so that it can be resumed."""
+    """Progress of the move of a context's tables to a database of their own, so that it can be resumed."""
 
     context = models.CharField(max_length=100, primary_key=True)
     target = models.CharField(max_length=500, help_text="URL of the database, without the password.")

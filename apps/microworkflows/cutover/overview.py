@@ -1,4 +1,4 @@
-"""The figures of a cut-over, for page and command: who does what, how shadow runs compare, and what fails."""
+"""The figures of a cut-over, for page and command: modes and workers, shadow comparisons, and failures."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +15,14 @@ from microworkflows.cutover.switch import Setting
 from microworkflows.models import InboxEvent
 
 NEWEST = 10_000
-"""So many events are searched for flows in flight: this is looked at in a hurry, so it must be quick."""
+"""Number of events that are searched for flows in flight: people look at this in a hurry, so it must be quick."""
 
 _PERCENTAGES = (1, 10, 50, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """When a queue's worker was last seen."""
+    """The last time and place at which a queue's worker was seen."""
 
     seen_at: datetime
     host: str
@@ -31,7 +31,7 @@ class Worker:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """How a context came to its mode."""
+    """The change that gave a context its mode."""
 
     at: datetime
     by: str
@@ -40,7 +40,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Shadow:
-    """What the shadow runs showed since the context last went to shadow, and what they cost."""
+    """Results and cost of the shadow runs since the context last went to shadow."""
 
     since: datetime
     agreed: int
@@ -48,41 +48,41 @@ class Shadow:
     failed: int
     refused: int
     legacy_milliseconds: float | None
-    """Mean time of the legacy step; None while nothing was compared."""
+    """Mean time of the legacy step; None if nothing was compared."""
     shadow_milliseconds: float | None
-    """Mean time of the new microworkflow and of looking at what it did."""
+    """Mean time of the new microworkflow and of observing its effects."""
 
     @property
     def compared(self) -> int:
-        """How many runs were compared."""
+        """Number of compared runs."""
         return self.agreed + self.not_agreed
 
     @property
     def not_agreed(self) -> int:
-        """How many of them somebody should look at."""
+        """Number of runs that somebody should look at."""
         return self.differs + self.failed + self.refused
 
     @property
     def by_outcome(self) -> list[tuple[str, int]]:
-        """The numbers of those that did not agree, but for 0, each with its word."""
+        """Non-zero counts of runs that disagreed, by outcome."""
         numbers = (("differ", self.differs), ("failed", self.failed), ("refused", self.refused))
         return [(outcome, number) for outcome, number in numbers if number]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """How many of a context's messages fail that were received since its mode was changed."""
+    """Numbers of a context's failing messages that were received since its mode was changed."""
 
     since: datetime | None
-    """None where it never was."""
+    """Time of that change; None if there was none."""
     waiting: int
     parked: int
     earlier: int
-    """How many more fail that were received before."""
+    """Number of failing messages that were received before."""
 
     @property
     def by_status(self) -> list[tuple[str, int]]:
-        """The numbers that are not 0, each with its status, the worse first."""
+        """Non-zero counts by status, the worse status first."""
         return [
             (status, number)
             for status, number in (("parked", self.parked), ("waiting", self.waiting))
@@ -97,43 +97,43 @@ class Context:
     name: str
     setting: Setting
     changed: Change | None
-    """None while it is as it was at first."""
+    """Its last change of mode; None if there was none."""
     worker: Worker | None
-    """None where none was ever seen."""
+    """Its worker; None if none was ever seen."""
     in_flight: Flows | None
-    """Among the :data:`NEWEST` events; None where the context has moved to a database of its own."""
+    """Flows among the :data:`NEWEST` events; None if the context has moved to a database of its own."""
     shadow: Shadow | None
-    """None where it never was in shadow."""
+    """Its shadow runs; None if it never was in shadow."""
     failures: Failures
     ways_on: tuple[Setting, ...]
-    """What it may become next, on its way to live."""
+    """Settings that may come next, on its way to live."""
     ways_back: tuple[Setting, ...]
-    """What it may become again."""
+    """Settings to which it may go back."""
 
     @property
     def has_worker(self) -> bool:
-        """Whether somebody would do its live steps."""
+        """True if a worker would do its live steps."""
         return self.worker is not None and not self.worker.stale
 
     @property
     def reason_to_go_back(self) -> str:
-        """What probably is the reason, for the history, so that nobody has to think of words first."""
+        """Suggested reason for the history, so that nobody in a hurry has to find words."""
         failing = ", ".join(f"{number} {status}" for status, number in self.failures.by_status)
         return f"{self.setting} fails: {failing}" if failing else f"back from {self.setting}, to be safe"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """All contexts, and the worker that does for the monolith what follows from live steps."""
+    """All contexts, and the monolith's own worker, which does its steps that follow from live ones."""
 
     contexts: tuple[Context, ...]
     monolith: Worker | None
     monolith_is_needed: bool
-    """Whether some context is live while another is not, or not for all flows."""
+    """True if some context is live while another is not, or not for all flows."""
 
 
 def overview(*, now: datetime) -> Overview:
-    """Return the figures of every context that ``MICROWORKFLOWS["CUTOVER"]`` names, as they are now."""
+    """Return the present figures of every context that ``MICROWORKFLOWS["CUTOVER"]`` names."""
     workers = {
         row.queue: Worker(seen_at=row.seen_at, host=row.host, stale=now - row.seen_at > switch.STALE_AFTER)
         for row in WorkerPresence.objects.all()

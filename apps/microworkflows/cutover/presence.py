@@ -1,4 +1,4 @@
-"""Presence: which queues have a worker, so that nobody goes live without one."""
+"""Presence: the workers seen at each queue, so that no context goes live without one."""
 
 import logging
 import platform
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def note(queues: Sequence[str]) -> None:
-    """Note that a worker of these queues is there; while the database is away it is not, and that fails nobody."""
+    """Note that a worker of these queues runs; if the database is away, only log that this was not noted."""
     connection = connections[router.db_for_write(WorkerPresence)]
     try:
         for queue in queues:
@@ -21,6 +21,6 @@ def note(queues: Sequence[str]) -> None:
                 queue=queue, defaults={"host": platform.node(), "seen_at": timezone.now()}
             )
     except Error as error:
-        logger.warning("worker of %s not noted as seen: %s", ", ".join(queues), error)
+        logger.warning("could not note that a worker of %s runs: %s", ", ".join(queues), error)
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""Questions about a cut-over: which flows are still under way, and who is to do their next steps."""
+"""Queries about a cut-over: the flows still under way, by who does their next steps."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from microworkflows.workflows import Microworkflow
 
 @dataclass(frozen=True, kw_only=True)
 class Flows:
-    """How many flows, by what their stamp says of one context."""
+    """Numbers of flows by the mode of one context in their stamps."""
 
     inline: int = 0
     shadow: int = 0
@@ -28,27 +28,29 @@ class Flows:
 
 
 def in_flight(context: str, *, newest: int | None = None) -> Flows:
-    """Return how many flows wait for a context: it listens to one of their events and has not handled it.
+    """Return the numbers of flows that wait for a context: it listens to one of their events and has not handled it.
 
-    Events that were recorded in this database count, as far back as the outbox keeps them; what is waiting or parked
-    counts too. Of a context whose inbox is in another database nothing is known, and everything counts.
+    It counts flows by events that were recorded in this database, as far back as the outbox keeps them; waiting and
+    parked messages count too. If the context's inbox is in another database, nothing is known of it, and all events
+    count.
 
     Args:
-        newest: Look at about so many events alone, those that were recorded last: counting all takes seconds where
-            there are hundreds of thousands.
+        context: Label of the context.
+        newest: Number of events to look at, about, of those recorded last: counting hundreds of thousands takes
+            seconds. None to look at all.
     """
     own = [workflow for workflow in registry.workflows() if workflow.context == context]
     return _flows(context, own, OutboxEvent.objects.all() if newest is None else _newest(newest))
 
 
 def unsettled(context: str) -> Flows:
-    """Return how many flows wait for anybody, by what their stamp says of ``context``.
+    """Return the numbers of flows that wait for any context, by the mode of ``context`` in their stamps.
 
-    Somebody else's step can lead to one of this context's. What happened in contexts that were moved to another
-    database is not known here, and does not count.
+    Another context's step can lead to one of this context's. Contexts that were moved to another database do not count,
+    since their inboxes are not known here.
     """
     moved = switch.moved()
-    # Nor is it in a database of the context's own, where nothing is being cut over.
+    # In a database of the context's own, where nothing is being cut over, it alone counts.
     alone = not conf.contexts()
     near = [
         workflow
@@ -59,7 +61,7 @@ def unsettled(context: str) -> Flows:
 
 
 def _newest(number: int) -> OutboxQuerySet:
-    # Their keys are in the order of time.
+    # The keys of events are in the order of time.
     beyond = OutboxEvent.objects.order_by("-pk").values_list("pk", flat=True)[number : number + 1]
     rows = OutboxEvent.objects.all()
     return rows.filter(pk__gt=beyond[0]) if beyond else rows

@@ -1,8 +1,8 @@
 """Shadow: the new microworkflow runs beside the legacy step, is rolled back, and every difference is kept.
 
-It runs first, in a savepoint, on what the legacy step is about to find. Nothing of it remains but the comparison:
-the savepoint is rolled back, its events are noted instead of recorded, and what would reach outside the database is
-refused. However it fails, the legacy step does not notice.
+It runs first, in a savepoint, on the rows that the legacy step is about to find. Only the comparison remains of it: the
+savepoint is rolled back, its events are collected instead of recorded, and effects outside the database are refused.
+Its failures do not touch the legacy step.
 """
 
 import contextlib
@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 _OUTSIDE = frozenset(
     {"socket.connect", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork"}
 )
-"""Python's audit events of what leaves the process."""
+"""Python's audit events of effects outside the process."""
 
 _HARMLESS = ("SELECT", "SAVEPOINT", "RELEASE", "ROLLBACK", "SET", "SHOW")
-"""How statements begin that another database may get in a shadow run."""
+"""First words of the statements that a shadow run may send to another database."""
 
 
 class ShadowRefusedError(PermanentError):
@@ -43,7 +43,7 @@ class ShadowRefusedError(PermanentError):
 
 
 class _Rehearsal(list[Any]):
-    """The events of a shadow run, and what it was refused."""
+    """The events of a shadow run, and the effects that it was refused."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _Rehearsal(list[Any]):
 
 
 def refuse_in_shadow(what: str) -> None:
-    """Refuse a side effect outside the database, if a shadow run is about to cause it; to be called by each port.
+    """Refuse a side effect outside the database if a shadow run is about to cause it; each port calls this.
 
     Args:
         what: The effect, for those who read the comparison, such as ``payment gateway: charge 12.00 EUR``.
@@ -63,13 +63,13 @@ def refuse_in_shadow(what: str) -> None:
     if rehearsal is not None:
         rehearsal.refused.append(what)
         raise ShadowRefusedError(
-            f"A shadow run is rolled back, so it causes nothing that cannot be: refused {what}. "
-            "To compare beyond this point, let the port answer without effect while microworkflows.cutover.in_shadow()."
+            f"A shadow run is rolled back, so it may not cause an effect that cannot be: refused {what}. To compare "
+            "beyond this point, let the port answer without effect while microworkflows.cutover.in_shadow() is true."
         )
 
 
 def in_shadow() -> bool:
-    """Tell whether a shadow run is under way, so that a port can answer without an effect."""
+    """Return True while a shadow run is under way, so that a port can answer without an effect."""
     return _rehearsal() is not None
 
 
@@ -106,7 +106,7 @@ def compared(legacy: LegacyStep, event: CloudEvent) -> Callable[[Any], Emitted]:
 
 @dataclass(frozen=True)
 class _Shadow:
-    """What came of a shadow run."""
+    """The result of a shadow run."""
 
     seen: Seen | Exception
     refused: list[str]
@@ -114,7 +114,7 @@ class _Shadow:
 
 
 def _rehearse(legacy: LegacyStep, event: CloudEvent, before: Observation | Exception) -> _Shadow:
-    """Run the microworkflow, on a reading of its own, and roll it back."""
+    """Run the microworkflow on its own reading of the event, and roll it back."""
     _guard_against_side_effects()
     alias = router.db_for_write(InboxEvent)
     rehearsal = _Rehearsal()
@@ -139,7 +139,7 @@ def _rehearse(legacy: LegacyStep, event: CloudEvent, before: Observation | Excep
 
 @contextlib.contextmanager
 def _other_databases(alias: str) -> Iterator[None]:
-    """Refuse to write to databases that the savepoint is not in."""
+    """Refuse writes to databases other than that of the savepoint."""
 
     def read_only(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
         if not str(sql).lstrip().upper().startswith(_HARMLESS):
@@ -162,7 +162,7 @@ def _keep(
     legacy: int,
     shadow: int,
 ) -> None:
-    # Imported here: the app with its table is installed where a monolith is being cut over, and there alone.
+    # Imported here: the app with this table is installed only while a monolith is being cut over.
     from microworkflows.cutover.models import ShadowComparison
 
     with transaction.atomic(using=router.db_for_write(ShadowComparison)):
@@ -185,7 +185,7 @@ def _keep(
 
 
 def _observed(legacy: LegacyStep, event: CloudEvent) -> Observation | Exception:
-    """Return the observed rows, or what went wrong in looking at them: that must not fail the legacy step."""
+    """Return the observed rows, or the error of observing them, which must not fail the legacy step."""
     try:
         with transaction.atomic(using=router.db_for_write(InboxEvent)):
             return comparing.observe(legacy, legacy.workflow.on.from_cloud_event(event))
@@ -242,7 +242,7 @@ def _rehearsal() -> _Rehearsal | None:
 
 @cache
 def _guard_against_side_effects() -> None:
-    """Refuse connections and processes in shadow runs, whoever forgets to ask; once for each process."""
+    """Refuse connections and processes in shadow runs, even if a port forgets to ask; set once for each process."""
 
     def guard(event: str, arguments: tuple[Any, ...]) -> None:
         if event in _OUTSIDE and in_shadow():

@@ -1,7 +1,7 @@
-"""The stamp: which contexts' steps the monolith does in one flow, decided when it begins and inherited by each event.
+"""The stamp: the contexts whose steps the monolith does in one flow, decided as it begins, inherited by each event.
 
-It travels as the flow's mark, such as ``inventory=inline payments=shadow``. A context that it does not name is live. No
-mark at all: every context is, as it is once the monolith is gone.
+It travels as the flow's mark, such as ``inventory=inline payments=shadow``. A context that it does not name is live.
+Without a mark every context is live, as they all are once the monolith is gone.
 """
 
 import re
@@ -13,23 +13,23 @@ from functools import lru_cache
 from microworkflows.cloudevents import MARK
 
 MONOLITH = "monolith"
-"""Name of the queue that the monolith's own worker consumes; no context may be called so."""
+"""Name of the queue that the monolith's own worker consumes; no context may have this name."""
 
 DONE = "done"
-"""The mark of a flow of which nothing is left to do: the code that recorded its event did everything."""
+"""The mark of a flow in which nothing is left to do: the code that recorded its event did everything."""
 
 _ENTRY = re.compile(r"([a-z_][a-z0-9_]*)=(inline|shadow)")
 
 
 class Mode(StrEnum):
-    """Who does a context's steps in a flow."""
+    """A way to do a context's steps in a flow."""
 
     INLINE = "inline"
-    """The monolith, in the process and transaction that recorded the event."""
+    """The monolith does them, in the process and transaction that recorded the event."""
     SHADOW = "shadow"
-    """The monolith, as inline; the new microworkflow runs too, is compared and rolled back."""
+    """The monolith does them, as inline; the new microworkflow runs too, is compared and rolled back."""
     LIVE = "live"
-    """The context's own worker."""
+    """The context's own worker does them."""
 
 
 BY_MONOLITH = frozenset({Mode.INLINE, Mode.SHADOW})
@@ -38,12 +38,12 @@ BY_MONOLITH = frozenset({Mode.INLINE, Mode.SHADOW})
 
 @dataclass(frozen=True)
 class Stamp:
-    """The decision that was taken for a flow when it began."""
+    """The decision made for a flow when it began."""
 
     entries: tuple[tuple[str, Mode], ...] = ()
     """The contexts whose steps the monolith does, sorted, each with its mode."""
     done: bool = False
-    """Whether nothing is left to do for anybody."""
+    """True if nothing is left to do for any context."""
 
     @staticmethod
     def of(modes: Mapping[str, Mode]) -> "Stamp":
@@ -52,15 +52,15 @@ class Stamp:
 
     @staticmethod
     def parse(mark: str | None) -> "Stamp":
-        """Read a flow's mark; None, which stands for its absence, is :data:`UNSTAMPED`.
+        """Read a flow's mark; an absent mark, None, is :data:`UNSTAMPED`.
 
         Raises:
-            ValueError: it is no stamp. Whoever acted on it could do a step twice, or not at all.
+            ValueError: the mark is not a stamp; acting on it could do a step twice, or not at all.
         """
         return UNSTAMPED if mark is None else _parse(mark)
 
     def mode(self, context: str) -> Mode | None:
-        """Return who does the steps of a context in this flow; None: nobody, for they are done."""
+        """Return the mode of a context in this flow; None if its steps are already done."""
         return None if self.done else dict(self.entries).get(context, Mode.LIVE)
 
     def __str__(self) -> str:
@@ -68,7 +68,7 @@ class Stamp:
 
 
 UNSTAMPED = Stamp()
-"""Every context is live."""
+"""The stamp of a flow in which every context is live."""
 
 
 @lru_cache(maxsize=256)

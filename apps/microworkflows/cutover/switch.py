@@ -1,4 +1,4 @@
-"""The switch: which mode each context has, how it is changed, and how a flow that begins is stamped."""
+"""The switch: keeps the mode of each context, changes it, and stamps flows that begin."""
 
 import logging
 import zlib
@@ -20,7 +20,7 @@ from microworkflows.models import OutboxEvent
 logger = logging.getLogger(__name__)
 
 STALE_AFTER = timedelta(seconds=90)
-"""A worker is noted every half minute; one that was not for so long is probably gone."""
+"""Time after which an unseen worker is probably gone: a running one is noted every half minute."""
 
 _LONGEST_REASON = 500
 
@@ -35,7 +35,7 @@ class Setting:
 
     mode: Mode = Mode.INLINE
     percent: int | None = None
-    """Of a live context: how many of a hundred flows it does, 1 to 100. The others are inline."""
+    """Percentage of flows that a live context does, 1 to 100. The others are inline."""
 
     def __str__(self) -> str:
         return mode_text(self.mode, self.percent)
@@ -51,10 +51,10 @@ def settings() -> dict[str, Setting]:
 
 
 def stamp(correlation_id: str) -> Stamp:
-    """Return the stamp of a flow in which an event is about to be recorded that no other event caused.
+    """Return the stamp for an event without a cause that is about to be recorded in a flow.
 
-    Where the flow has events already, it goes on as it began; but what is live for all flows by now is live for it
-    too, since the monolith's path may be gone. Else a context that is live for some flows takes those whose
+    A flow that already has events goes on as it began; but a context that is now live for all flows is live for it too,
+    since the monolith's path may be gone. In a new flow, a context that is live for some flows takes those whose
     :func:`position` is below its percentage, so that a higher percentage only adds flows.
     """
     begun, present = _begun(correlation_id), settings()
@@ -72,7 +72,7 @@ def stamp(correlation_id: str) -> Stamp:
 
 
 def _begun(correlation_id: str) -> Stamp | None:
-    """Return the stamp of the flow's first event; what was recorded beside direct calls says nothing of the flow."""
+    """Return the stamp of the flow's first event, ignoring those recorded beside direct calls."""
     bodies = OutboxEvent.objects.of_flow(correlation_id).values_list("body", flat=True)
     stamps = (Stamp.parse(body.get(MARK)) for body in bodies.iterator(chunk_size=20))
     return next((stamp for stamp in stamps if not stamp.done), None)
@@ -84,7 +84,7 @@ def moved() -> dict[str, str]:
 
 
 def position(correlation_id: str) -> int:
-    """Return where a flow stands among all flows, 0 to 99: the same in every process and for ever."""
+    """Return the position of a flow among all flows, 0 to 99: the same in every process and for ever."""
     return zlib.crc32(correlation_id.encode()) % 100
 
 
@@ -101,19 +101,19 @@ def change(
     """Change the mode of a context for the flows that begin from now on; those under way end as they began.
 
     Args:
-        context: Its label.
-        mode: inline, shadow or live.
-        percent: For live, 1 to 100; 100 where nothing is said.
-        by: Who changes it.
-        why: The reason, for those who read the history.
-        expected: What it is changed from; refused where somebody else has changed it meanwhile.
-        unseen_worker: Go live although no worker of the context was ever seen beside its relay.
+        context: Label of the context.
+        mode: The new mode: inline, shadow or live.
+        percent: Percentage of flows for live, 1 to 100; 100 by default.
+        by: Name of the person who changes it.
+        why: The reason, for readers of the history.
+        expected: The setting before the change, which is refused if somebody else has changed it meanwhile.
+        unseen_worker: True to go live although no worker of the context was ever seen beside its relay.
 
     Returns:
-        What it is now.
+        The new setting.
 
     Raises:
-        CutoverRefusedError: it cannot be changed like this; the text says why and what to do.
+        CutoverRefusedError: the mode cannot be changed like this; the text says why and what to do.
     """
     wanted = Setting(mode, 100 if mode is Mode.LIVE and percent is None else percent)
     with transaction.atomic():
@@ -121,15 +121,15 @@ def change(
         present = Setting(Mode(row.mode), row.percent)
         if expected is not None and present != expected:
             raise CutoverRefusedError(
-                f"{context} is {present} by now, not {expected}: somebody changed it meanwhile. Look again, then decide."
+                f"{context} is now {present}, not {expected}: somebody changed it meanwhile. Look again, then decide."
             )
         if wanted == present:
             return present
         _refuse(context, wanted, unseen_worker=unseen_worker)
         if not why.strip() or len(why) > _LONGEST_REASON or "\x00" in why:
             raise CutoverRefusedError(
-                f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: those who read the history "
-                "want to know."
+                f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: readers of the history want "
+                "to know."
             )
         row.mode, row.percent, row.changed_at = wanted.mode.value, wanted.percent, timezone.now()
         row.save()
@@ -161,13 +161,13 @@ def _refuse(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
     move = ContextMove.objects.filter(pk=context).first()
     if move is not None:
         raise CutoverRefusedError(
-            f"{context} works in a database of its own, {move.target}, or is just being moved there: the monolith could "
-            "not do its steps. Move it back first: split_database, run there, or with --abort before the switch."
+            f"{context} works in a database of its own, {move.target}, or is just being moved there, so the monolith "
+            "could not do its steps. Move it back first: run split_database there, or with --abort before the switch."
         )
     if wanted.mode is Mode.LIVE:
         _refuse_live(context, wanted, unseen_worker=unseen_worker)
     elif wanted.percent is not None:
-        raise CutoverRefusedError(f"A percentage goes with live only; {wanted.mode} concerns all flows.")
+        raise CutoverRefusedError(f"A percentage goes with live only; {wanted.mode} applies to all flows.")
     if not registry.subscriptions(context):
         raise CutoverRefusedError(
             f"{context} has no microworkflow, so its mode would mean nothing. Is its app in INSTALLED_APPS?"
@@ -191,5 +191,5 @@ def _refuse_live(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
     raise CutoverRefusedError(
         f"No worker of {context} {seen}, so nobody would do its steps. Start one: "
         f"celery -A project worker -Q {context} -n {context}@%h. It is seen within half a minute, unless it "
-        "was started with --no-relay: then say --unseen-worker to manage.py cutover."
+        "was started with --no-relay: then pass --unseen-worker to manage.py cutover."
     )

@@ -1,11 +1,11 @@
 """The embedded broker: a Kombu transport that keeps every message as a file (`BROKER_URL=embedded:///folder`).
 
-It needs no server, and a message survives the death of whoever publishes or handles it. Why it exists beside
-Kombu's own `filesystem://`, and what it promises: docs/adr/0002-embedded-broker.md.
+It needs no server, and a message survives the death of the process that publishes or handles it. Its promises, and the
+reasons for it beside Kombu's own `filesystem://`, are in docs/adr/0002-embedded-broker.md.
 """
 
 try:
-    import fcntl  # noqa: F401  (imported to say early, and clearly, what is missing)
+    import fcntl  # noqa: F401  (imported for an early and clear error where it is missing)
 except ImportError as error:
     raise ImportError(
         "The embedded broker locks its messages with POSIX file locks (the fcntl module), which this system "

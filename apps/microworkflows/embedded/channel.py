@@ -16,12 +16,12 @@ from microworkflows.embedded.queues import FileQueue, Taken
 
 logger = logging.getLogger(__name__)
 
-# Each held message is an open file, and a process may often have no more than 1024.
+# Each held message is an open file, of which a process may often have no more than 1024.
 MOST_HELD = 512
 
 
 class QoS(virtual.QoS):
-    """Prefetch as in Kombu; settling a message is done to its file at once, from whichever thread asks."""
+    """Prefetch as in Kombu; a message is settled in its file at once, from any thread."""
 
     channel: "Channel"
     _delivered: Any
@@ -43,7 +43,7 @@ class QoS(virtual.QoS):
 
 
 class Channel(virtual.Channel):
-    """A channel of the embedded broker. Nothing about queues, exchanges and bindings is kept in memory."""
+    """A channel of the embedded broker. It keeps nothing about queues, exchanges and bindings in memory."""
 
     QoS = QoS
     # Classes here; Kombu replaces them by instances in each channel.
@@ -58,7 +58,7 @@ class Channel(virtual.Channel):
     # --- publishing
 
     def route(self, exchange: str, routing_key: str) -> list[str]:
-        """Return the names of the queues that a message would reach; none means that nobody listens.
+        """Return the names of the queues that a message would reach; none if nobody listens.
 
         Raises ChannelError for an exchange that nobody declared.
         """
@@ -161,12 +161,12 @@ class Channel(virtual.Channel):
         return message
 
     def settle(self, delivery_tag: str | None, how: Callable[[Taken], None]) -> None:
-        """Do `how` to the message with this delivery tag; it is no longer ours then."""
+        """Call `how` with the message of this delivery tag, which this process then no longer holds."""
         taken = (
             self.transport.taken.pop(delivery_tag, None) if delivery_tag else None
         )  # atomic: acks come from other threads
         if taken is None:
-            logger.info("Delivery %s was given back when its channel closed: it comes again", delivery_tag)
+            logger.info("delivery %s was given back when its channel closed; it comes again", delivery_tag)
             return
         try:
             how(taken)
@@ -175,7 +175,7 @@ class Channel(virtual.Channel):
             raise
 
     def put_back(self, taken: Taken) -> None:
-        """Let go of a message: it is at its old place in the queue, for whoever comes first."""
+        """Release a message: it stays at its place in the queue, for the next consumer to take."""
         taken.release()
         self._queue(taken.queue).look_again()
 
@@ -204,7 +204,7 @@ class Channel(virtual.Channel):
         raise Empty
 
     def _living(self, taken: Taken) -> messages.Message | None:
-        """Return the message; None if it went to the dead letters instead."""
+        """Return the message; None if it went to the dead letters."""
         try:
             message = messages.decode(taken.body(), self)
         except messages.DamagedMessageError as error:
@@ -218,7 +218,7 @@ class Channel(virtual.Channel):
         return message
 
     def _give_up(self, taken: Taken, reason: str, why: str) -> None:
-        logger.error("Message %s goes to the dead letters of %s: %s", taken.path.name, taken.queue, why)
+        logger.error("message %s goes to the dead letters of %s: %s", taken.path.name, taken.queue, why)
         self.bury(taken, reason)
 
     def _dead_letter_queues(self, queue: str) -> list[str]:
@@ -230,10 +230,10 @@ class Channel(virtual.Channel):
             and (routed := self.route(exchange, key or queue))
         ):
             return routed
-        # Dead letters are kept: one that is rejected again goes to the end of its queue.
+        # Dead letters are kept: a rejected one goes to the end of its queue.
         return [key or (queue if queue.endswith(".dead") else f"{queue}.dead")]
 
-    # --- what Kombu's own Channel asks for
+    # --- called by Kombu's own Channel
 
     def _put(self, queue: str, message: messages.Message, **options: Any) -> None:
         self._queue(queue).put(messages.encode(message))

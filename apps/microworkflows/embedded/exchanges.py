@@ -12,7 +12,7 @@ from microworkflows.embedded import files
 
 
 class Exchange(NamedTuple):
-    """What the file of an exchange says."""
+    """The contents of an exchange's file."""
 
     kind: str  # topic or direct
     bindings: list[tuple[str, str]]  # routing key, queue
@@ -43,7 +43,7 @@ class Exchanges:
             ) from error
 
     def declare(self, name: str, kind: str) -> str:
-        """Create the exchange if it is not there; return the kind that it has."""
+        """Create the exchange if it does not exist; return its kind."""
         with self._lock():
             exchange = self.get(name)
             if exchange is None:
@@ -62,7 +62,7 @@ class Exchanges:
             return True
 
     def unbind(self, name: str, routing_key: str, queue: str) -> None:
-        """Remove one binding, if it is there."""
+        """Remove one binding, if it exists."""
         with self._lock():
             self._keep(name, lambda binding: binding != (routing_key, queue))
 
@@ -100,6 +100,6 @@ class Exchanges:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
-            # Said aloud, since a child forked meanwhile has a copy that would keep the lock.
+            # Unlocked explicitly, since a child forked meanwhile has a copy that would keep the lock.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)

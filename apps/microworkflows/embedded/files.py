@@ -1,4 +1,4 @@
-"""Writes files so that a reader, or a power cut, finds all of a file or none of it."""
+"""Durable files: a reader finds all of a file or none of it, even after a power cut."""
 
 import os
 import re
@@ -10,13 +10,13 @@ from kombu.exceptions import ConnectionError as BrokerConnectionError
 
 
 class BrokerFolderError(BrokerConnectionError):
-    """The broker's folder cannot be used; the text says what to do. As a connection error it is tried again."""
+    """The broker's folder cannot be used; the text says what to do. As a connection error it leads to a new attempt."""
 
 
 def write_durably(path: Path, data: bytes) -> None:
     """Create or replace the file `path`. When this returns, the file survives a power cut.
 
-    Raises OSError (FileNotFoundError when its folder is gone) and then leaves nothing behind.
+    Raises OSError (FileNotFoundError if its folder is gone), and then leaves nothing behind.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
@@ -31,7 +31,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Create the folder `path`, durably; its parent exists. Nothing happens if it is there."""
+    """Create the folder `path` durably, unless it exists; its parent must exist."""
     try:
         path.mkdir()
     except FileExistsError:
@@ -54,7 +54,7 @@ def name_to_file(name: str) -> str:
 
 
 def file_to_name(file: str) -> str:
-    """Return the name that `name_to_file` made `file` of."""
+    """Return the name from which `name_to_file` made `file`."""
     return unquote(file)
 
 

@@ -1,9 +1,9 @@
-"""Takes a file for this process alone, until it is let go or the process dies.
+"""Locks a file for this process alone, until it is released or the process dies.
 
-The lock is a POSIX record lock, for two of its properties: the kernel drops it when its process ends, however
-it ends, and a forked child does not share it, so a pool process that outlives its killed worker holds nothing
-back. The price: closing *any* descriptor of a file drops the process's lock on it. So a process opens a message
-file here and nowhere else, and never while it holds it: `_taken` is that rule.
+The lock is a POSIX record lock, for two of its properties: the kernel drops it when its process ends, even by a
+kill, and a forked child does not share it, so a pool process that outlives its killed worker holds nothing back.
+The price is that closing *any* descriptor of a file drops the process's lock on it. So a process opens a message
+file only here, and never while it holds it: `_taken` enforces that rule.
 """
 
 import fcntl
@@ -32,7 +32,7 @@ def take(path: Path) -> int | None:
             if _is_still_at(path, descriptor):
                 _taken[path] = descriptor
                 return descriptor
-        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, as the system likes: somebody has it
+        except (BlockingIOError, PermissionError):  # EAGAIN or EACCES, by system: somebody has it
             return None
         finally:
             if path not in _taken:
@@ -41,7 +41,7 @@ def take(path: Path) -> int | None:
 
 
 def release(path: Path) -> None:
-    """Let go of `path`, which stays: whoever looks next takes it."""
+    """Release `path`, which stays for the next one to take."""
     with _guard:
         descriptor = _taken.pop(path, None)
         if descriptor is not None:
@@ -49,7 +49,7 @@ def release(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete `path`, if this process holds it, and let go of it."""
+    """Delete `path` and release it, if this process holds it."""
     with _guard:
         if path in _taken:
             files.remove_if_there(path)  # it may be gone: its queue was deleted meanwhile
@@ -57,7 +57,7 @@ def remove(path: Path) -> None:
 
 
 def _is_still_at(path: Path, descriptor: int) -> bool:
-    """Whether nobody removed or moved the file between our opening and our locking it."""
+    """Return True if nobody removed or moved the file between its opening and its locking here."""
     try:
         there = path.stat()
     except FileNotFoundError:
@@ -66,7 +66,7 @@ def _is_still_at(path: Path, descriptor: int) -> bool:
 
 
 def _forget_the_parents() -> None:
-    """In a forked child: its copies carry no locks, and closing them leaves the parent's alone."""
+    """In a forked child, close the copies, which carry no locks; the parent's locks stay."""
     try:
         for descriptor in _taken.values():
             os.close(descriptor)

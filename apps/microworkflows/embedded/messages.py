@@ -1,4 +1,4 @@
-"""What stands in a message file: Kombu's message as JSON, and what becomes of one that dies."""
+"""The contents of a message file: Kombu's message as JSON, with further headers once it is a dead letter."""
 
 import base64
 from typing import Any
@@ -10,17 +10,17 @@ Message = dict[str, Any]
 
 
 class DamagedMessageError(Exception):
-    """The file holds no message."""
+    """The file does not hold a message."""
 
 
 def encode(message: Message) -> bytes:
-    """Return the content of a message file."""
+    """Return the contents of a message file."""
     content: str = dumps(message)
     return content.encode()
 
 
 def decode(body: bytes, channel: virtual.Channel) -> Message:
-    """Return the message that `encode` wrote, checked so that no consumer stumbles over it.
+    """Return the message that `encode` wrote, checked so that no consumer fails on it.
 
     Raises DamagedMessageError for anything else.
     """
@@ -36,9 +36,9 @@ def decode(body: bytes, channel: virtual.Channel) -> Message:
 
 
 def dead(body: bytes, channel: virtual.Channel, *, queue: str, reason: str) -> Message:
-    """Return the message for the dead letters, with RabbitMQ's headers for where it died and of what.
+    """Return the message as a dead letter, with RabbitMQ's headers for the queue and the reason.
 
-    What is no message becomes one that has those bytes for a body.
+    A damaged message becomes one that has its bytes as a body.
     """
     try:
         message = decode(body, channel)

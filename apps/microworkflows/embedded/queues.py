@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from microworkflows.embedded import files, locks
 
-# Reading a folder costs time in proportion to what it holds, so one listing serves for a moment.
+# Reading a folder takes time in proportion to its size, so one listing serves for a moment.
 LISTING_SECONDS = 0.1
-# A publisher that is killed leaves its unfinished file; one of this age is nobody's.
+# A publisher that is killed leaves an unfinished file; one of this age belongs to nobody.
 ABANDONED_SECONDS = 3600
 
 # Per thread, so that it takes no lock that a fork could copy in its locked state.
@@ -29,18 +29,18 @@ class Taken(NamedTuple):
     queue: str
     path: Path
     descriptor: int
-    deliveries: int  # how often it was taken before
+    deliveries: int  # number of times that it was taken before
 
     def body(self) -> bytes:
-        """Return what was put."""
+        """Return the body that was put."""
         return _read(self.descriptor).rstrip(b"\n")
 
     def remove(self) -> None:
-        """Delete the message: it was dealt with."""
+        """Delete the message, which was settled."""
         locks.remove(self.path)
 
     def release(self) -> None:
-        """Let go of the message: it is at its old place in the queue, for whoever comes first."""
+        """Release the message: it stays at its place in the queue, for the next consumer to take."""
         locks.release(self.path)
 
 
@@ -55,18 +55,18 @@ class FileQueue:
         self._listed_at = 0.0
 
     def exists(self) -> bool:
-        """Whether somebody declared it, or put a message in."""
+        """Return True if somebody declared the queue, or put a message in."""
         return self.folder.is_dir()
 
     def declare(self, arguments: Mapping[str, Any] | None = None) -> None:
-        """Create the queue if it is not there. `arguments`, if any, replace those of earlier declarations."""
+        """Create the queue if it does not exist. `arguments`, if any, replace those of earlier declarations."""
         files.make_folder(self.folder)
         if arguments and dict(arguments) != self.arguments():
             files.write_durably(self._arguments, json.dumps(dict(arguments)).encode())
         self._sweep()
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments that it was declared with."""
+        """Return the arguments of its declaration."""
         try:
             arguments: dict[str, Any] = json.loads(self._arguments.read_bytes())
         except FileNotFoundError:
@@ -74,7 +74,7 @@ class FileQueue:
         return arguments
 
     def put(self, body: bytes) -> None:
-        """Add a message at the end. When this returns, it survives a power cut."""
+        """Add a message at the end. When this returns, the message survives a power cut."""
         path = self.folder / f"{_next_stamp():020d}-{uuid.uuid4().hex}.json"
         try:
             files.write_durably(path, body)
@@ -83,7 +83,7 @@ class FileQueue:
             files.write_durably(path, body)
 
     def take(self) -> Taken | None:
-        """Take the oldest message that nobody holds; None if there is none. The file counts its takings."""
+        """Take the oldest message that nobody holds; return None if there is none. The file counts its deliveries."""
         listed = False
         while True:
             if not self._listing or time.monotonic() - self._listed_at > LISTING_SECONDS:
@@ -97,7 +97,7 @@ class FileQueue:
                     return _taken(self.name, path, descriptor)
 
     def look_again(self) -> None:
-        """Forget what was listed: a message went back to its place."""
+        """Forget the listing, because a message went back to its place."""
         self._listing.clear()
 
     def messages(self) -> list[str]:
@@ -113,7 +113,7 @@ class FileQueue:
         return sorted(name for name in names if name.endswith(".json") and not name.startswith("."))
 
     def purge(self) -> int:
-        """Remove the messages that nobody holds; return how many."""
+        """Remove the messages that nobody holds; return their number."""
         paths = [self.folder / name for name in self.messages()]
         purged = 0
         for path in paths:
@@ -123,7 +123,7 @@ class FileQueue:
         return purged
 
     def delete(self) -> None:
-        """Remove the queue at one stroke, with all its messages."""
+        """Remove the queue with all its messages, atomically."""
         doomed = self.folder.with_name(f".deleted-{uuid.uuid4().hex}")
         try:
             self.folder.rename(doomed)
@@ -156,7 +156,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _next_stamp() -> int:
-    """Wall-clock nanoseconds, which outlive a restart of the machine; always more than this thread's last."""
+    """Return wall-clock nanoseconds, which outlive a restart of the machine; always more than this thread's last."""
     stamp: int = max(getattr(_stamps, "last", 0) + 1, time.time_ns())
     _stamps.last = stamp
     return stamp

@@ -1,4 +1,4 @@
-"""The connection to the broker's folder, as Kombu sees it."""
+"""Kombu's transport to the broker's folder."""
 
 import tempfile
 import threading
@@ -24,12 +24,12 @@ class Transport(virtual.Transport):
     can_parse_url = True
     polling_interval: float = 0.05
     driver_type = driver_name = "embedded"
-    # No fanout: Celery then leaves out what rests on it (remote control, gossip, mingle). Asynchronous: each process
-    # of Celery's pool then has a pipe of its own; else they share one, whose lock a killed process never gives back.
+    # Without fanout, Celery leaves out remote control, gossip and mingle. With asynchronous, each process of Celery's
+    # pool has a pipe of its own; else they share one, whose lock a killed process never gives back.
     implements = virtual.Transport.implements.extend(
         asynchronous=True, exchange_type=frozenset(["direct", "topic"]), heartbeats=False
     )
-    # As with a broker behind a socket, OSError means: reconnect and go on.
+    # As for a broker behind a socket, OSError means to reconnect and go on.
     connection_errors: Any = (*virtual.Transport.connection_errors, OSError)
     cycle: Any
 
@@ -57,7 +57,7 @@ class Transport(virtual.Transport):
     def drain_events(self, connection: Any, timeout: float | None = None, **options: Any) -> None:
         """Deliver one message; wait for it for `timeout` seconds, then raise TimeoutError (socket.timeout).
 
-        As Kombu's, except that room in the prefetch window ends the pause between two looks.
+        This does as Kombu's, except that room in the prefetch window ends the pause between two looks.
         """
         ends_at = None if timeout is None else time.monotonic() + timeout
         while True:
@@ -73,11 +73,11 @@ class Transport(virtual.Transport):
                 return
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Deliver from Celery's event loop: each polling interval, and as soon as there is room."""
+        """Deliver from Celery's event loop: at each polling interval, and as soon as there is room."""
         self._loop, self._looks = loop, loop.call_repeatedly(self.polling_interval, self._look)
 
     def make_room(self) -> None:
-        """Look for the next message without a pause: one was settled."""
+        """Look for the next message without a pause, since one was settled."""
         self._room.set()
         if self._loop is not None:
             self._loop.call_later(0, self._look)
@@ -95,7 +95,7 @@ class Transport(virtual.Transport):
 
 
 def _usable_folder(client: Any) -> Path:
-    """Return the folder that the connection's URL names, without symbolic links, created and tried."""
+    """Return the folder that the connection's URL names, without symbolic links; create it and test that it is usable."""
     folder = _folder_of(client)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ _CORRELATION = {
     "sqlite": "json_extract(body, '$.correlationid')",
 }
 
-# Not "status = 1": the library's own index has that, and PostgreSQL would take it while its statistics are of a time
-# when little was pending; with a long backlog each batch would read and sort all of it. The relay asks in these words.
+# Not "status = 1": the library's own index has that, and PostgreSQL would use it while its statistics date from a time
+# with few pending rows; in a long backlog, each batch would then read and sort all of it. The relay's SQL says the same.
 _PENDING = "status + 0 = 1"
 
 

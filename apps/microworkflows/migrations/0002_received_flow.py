@@ -1,4 +1,4 @@
-"""An index for the journey of a flow of which other services recorded a part: those events are in the inbox alone."""
+"""An index for the journey of a flow that other services recorded in part: their events are only in the inbox."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""The relay: brings what was recorded to the broker, in order, and messages due for a retry back to their queue."""
+"""The relay: brings recorded events to the broker, in order, and messages due for a retry back to their queue."""

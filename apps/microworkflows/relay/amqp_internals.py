@@ -1,6 +1,6 @@
-"""py-amqp's insides: each name of its channels and connections, beyond its documented interface, that the relay relies on.
+"""py-amqp's internals: each undocumented name of its channels and connections that the relay relies on.
 
-Tests hold each of them to what is said of it here.
+Tests verify the description of each.
 """
 
 import select
@@ -16,7 +16,7 @@ def write(channel: Any, frames: bytes) -> None:
 
 
 def has_input(channel: Any) -> bool:
-    """Tell, without waiting, whether the broker has sent something."""
+    """Return True, without waiting, if the broker has sent something."""
     return bool(select.select([channel.connection.sock], [], [], 0)[0])
 
 
@@ -32,10 +32,10 @@ def on_outcome(
     nack: Callable[[int, bool], None],
     returned: Callable[..., None],
 ) -> None:
-    """Have functions called with the outcome of what is published on a confirming channel.
+    """Call functions with the outcomes of publishing on a confirming channel.
 
-    ``ack`` and ``nack`` take the delivery tag and whether it stands for all before it too; ``returned`` takes the error,
-    exchange, routing key and message of one that no queue was bound to.
+    ``ack`` and ``nack`` take the delivery tag, and True if it also stands for all tags before it. ``returned`` takes the
+    error, exchange, routing key and message of an unroutable message.
     """
     channel.events["basic_ack"].add(ack)
     channel.events["basic_nack"].add(nack)

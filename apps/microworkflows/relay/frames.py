@@ -1,6 +1,6 @@
 """AMQP 0-9-1 on the wire: the frames of ``basic.publish``, assembled at once for many messages.
 
-py-amqp packs, locks and sends each message by itself; that was most of what the relay spent on an event.
+py-amqp packs, locks and sends each message by itself, which was most of the relay's cost of an event.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ _PERSISTENT = b"\x02"
 
 
 def publish(*, channel: int, exchange: str, content_type: str, frame_max: int) -> Callable[..., bytes]:
-    """Return a function that gives the frames of one message: persistent, mandatory, in UTF-8.
+    """Return a function that assembles the frames of one message: persistent, mandatory, in UTF-8.
 
     Args:
         channel: Number of the channel.
-        exchange: Where everything is published to.
+        exchange: Name of the exchange to publish to.
         content_type: Media type of the bodies.
         frame_max: Largest frame in bytes, as negotiated with the broker; a longer body travels in several.
 

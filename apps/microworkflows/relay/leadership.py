@@ -1,4 +1,4 @@
-"""One active relay for each context: who holds the lock leads; when it dies, the lock is free for the next."""
+"""One active relay for each context: the holder of a lock leads; when it dies, the lock is free for the next."""
 
 import fcntl
 import zlib
@@ -12,7 +12,7 @@ class Leadership(Protocol):
     """A lock that its holder loses with its database session or its process, whichever ends first."""
 
     def acquire(self) -> bool:
-        """Try to lead, without waiting; True while leading."""
+        """Try to lead, without waiting; return True while leading."""
 
     def release(self) -> None:
         """Let the next one lead."""
@@ -28,8 +28,8 @@ def leadership(connection: BaseDatabaseWrapper, context: str) -> Leadership:
 class _AdvisoryLock:
     """PostgreSQL session-level advisory lock, on the very session that reads and marks the outbox.
 
-    So a relay that lost its session can mark nothing before it leads again. (Not for a connection pooler in
-    transaction mode: the lock belongs to the session.)
+    So a relay that lost its session can mark nothing before it leads again. (A connection pooler in transaction mode
+    would break this: the lock belongs to the session.)
     """
 
     def __init__(self, connection: BaseDatabaseWrapper, context: str) -> None:

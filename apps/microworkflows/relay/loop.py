@@ -1,4 +1,4 @@
-"""The relay's loop, one for each context: lead, take what is due, publish it, mark it, wait to be woken."""
+"""The relay's loop, one for each context: lead, take due messages, publish them, mark them, wait to be woken."""
 
 import logging
 import random
@@ -28,7 +28,7 @@ _STANDBY_SECONDS = 1.0
 _LONGEST_BACKOFF_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
 _DRAIN_SECONDS = 10.0
-"""Longest time for which a relay that is told to stop still relays what its worker's last handlers recorded."""
+"""Longest time for a relay that is told to stop to relay the events that its worker's last handlers recorded."""
 
 
 class Relay:
@@ -38,7 +38,7 @@ class Relay:
         context: Label of the context whose events leave, and whose retries come back.
         broker: Makes a new, unconnected Kombu connection.
         stop: Ends the loop once the batch under way is confirmed and marked.
-        drain: Relay what was recorded until then, too: nobody else may be there to do it.
+        drain: True to relay the events recorded until then, too: nobody else may be there to do it.
     """
 
     def __init__(
@@ -54,9 +54,9 @@ class Relay:
         self._looked_for_retries_at = 0.0
 
     def run(self) -> None:
-        """Relay until stopped. While broker or database are away: keep everything, wait, try again.
+        """Relay until stopped. While broker or database are away, keep everything, wait and try again.
 
-        The same after any other error: it must neither end this relay nor those of other contexts beside it.
+        Any other error has the same effect: it must end neither this relay nor those of other contexts beside it.
         """
         while not self._stop.is_set():
             try:
@@ -77,7 +77,7 @@ class Relay:
         logger.info("relay %s: stopped", self.context, extra={"context": self.context})
 
     def _lead(self) -> None:
-        """Become the active relay of the context and serve until something fails or we are told to stop."""
+        """Become the active relay of the context, and serve until something fails or the relay is told to stop."""
         connection = connections[router.db_for_write(OutboxEvent)]
         lock = leadership(connection, self.context)
         try:
@@ -105,9 +105,9 @@ class Relay:
                 connection.close()
 
     def _relay_events(self) -> bool:
-        """Publish and mark the next batch; tell if there may be more to relay already.
+        """Publish and mark the next batch; return True if there may already be more to relay.
 
-        One batch of several is marked while the broker takes the next one in.
+        In a backlog, a batch is marked while the broker takes in the next one.
         """
         limit = self._size.current
         under_way = self._pipeline.under_way
@@ -120,17 +120,17 @@ class Relay:
         )
         if messages:
             self._pipeline.send(messages, mark=self._mark_events)
-        # A batch that is not full is the last for now, or a refused message is searched for: nothing to do meanwhile.
+        # A batch that is not full is the last for now, or part of a search for a refused message: settle it now.
         is_full = len(messages) >= self._size.largest
         self._pipeline.settle(keep=1 if is_full else 0)
         may_have_more = len(messages) >= limit or self._size.is_searching
         return bool(under_way) or (bool(messages) and may_have_more)
 
     def _front(self, under_way: Sequence[Message]) -> UUID | None:
-        """Return the event before which, in a backlog, nothing need be looked for; None to look everywhere.
+        """Return the event at which the next look into a backlog begins; None to look everywhere.
 
-        The index keeps entries of what was marked until a vacuum comes, and each look would pass over all of them. But
-        what began earlier and was committed later, or was refused, stands there too: so everywhere from time to time.
+        The index keeps the entries of marked events until a vacuum, and each look would pass over all of them. But an
+        event that was committed late, or refused, stands there too: so look everywhere from time to time.
         """
         if not under_way or time.monotonic() > self._looked_everywhere_at + conf.current().relay_poll:
             self._looked_everywhere_at = time.monotonic()
@@ -138,7 +138,7 @@ class Relay:
         return under_way[0].id
 
     def _redeliver(self) -> bool:
-        """Bring inbox messages that are due for another attempt back to their queue; tell if there were any."""
+        """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
         if time.monotonic() < self._looked_for_retries_at + conf.current().relay_poll:
             return False
         self._looked_for_retries_at, now = time.monotonic(), timezone.now()
@@ -174,13 +174,13 @@ class Relay:
         self._name_messages(batch, "redelivered")
 
     def _name_messages(self, batch: Batch, verb: str) -> None:
-        """Name the ids of a batch, at DEBUG: a line of hundreds is of use to nobody else."""
+        """Log the ids of a batch at DEBUG only: there may be hundreds."""
         if logger.isEnabledFor(logging.DEBUG):
             ids = [str(message_id) for message_id in batch.outcome.confirmed]
             logger.debug("%s %s", verb, " ".join(ids), extra={"context": self.context, "ids": ids})
 
     def _wait(self, connection: BaseDatabaseWrapper) -> None:
-        """Wait until woken or until the next poll, and look often whether to stop and whether the broker is there."""
+        """Wait until woken or until the next poll; meanwhile, often check for a stop and serve the connection."""
         is_woken = connection.vendor == "postgresql"
         poll = conf.current().relay_poll if is_woken else conf.current().relay_poll_embedded
         ends_at = time.monotonic() + poll

@@ -1,4 +1,4 @@
-"""The relay's pipeline: batches under way over one connection, each marked once the broker has told of it."""
+"""The relay's pipeline: batches under way over one connection, each marked once the broker has reported on it."""
 
 import logging
 import time
@@ -14,27 +14,27 @@ from microworkflows.relay.publisher import Batch, Message, Publisher, connect
 logger = logging.getLogger(__name__)
 
 _RENEW_SECONDS = 5.0
-"""Age at which a connection is given up on which the broker nacks: RabbitMQ may go on nacking there for ever, though
-the limit of the queue was lifted meanwhile."""
+"""Age at which a connection is replaced if the broker nacks on it: RabbitMQ may go on nacking there for ever, even
+after the limit of the queue was lifted."""
 
 Mark = Callable[[Batch], None]
 """Stores the outcome of a batch."""
 
 
 class BatchSize:
-    """The number of messages to claim at once: as many as the settings say, unless a refused message is searched for."""
+    """Number of messages to claim at once: that of the settings, unless a refused message is searched for."""
 
     def __init__(self) -> None:
         self.current = self.largest
 
     @property
     def largest(self) -> int:
-        """The number in quiet times."""
+        """Number of messages from the settings."""
         return conf.current().relay_batch
 
     @property
     def is_searching(self) -> bool:
-        """Whether a message is searched for that makes the broker close the channel."""
+        """True while a message is searched for that makes the broker close the channel."""
         return self.current < self.largest
 
     def start_search(self) -> None:
@@ -50,7 +50,7 @@ class Pipeline:
     """Sends batches and stores their outcomes; connects when there is something to send.
 
     Args:
-        name: Of the relay, for log lines.
+        name: Name of the relay, for log lines.
         broker: Makes a new, unconnected Kombu connection.
         size: Learns from the batches how many messages may travel together.
     """
@@ -65,7 +65,7 @@ class Pipeline:
 
     @property
     def under_way(self) -> list[Message]:
-        """The messages that were sent and are not marked yet, first sent first."""
+        """Messages that were sent and are not marked yet, first sent first."""
         return [message for batch, _ in self._under_way for message in batch.messages]
 
     def send(self, messages: Sequence[Message], *, mark: Mark) -> None:
@@ -78,7 +78,7 @@ class Pipeline:
         """Wait for the confirms of batches and mark them, the first sent first, until no more than ``keep`` are under way.
 
         Raises:
-            BrokerUnavailableError: the broker went away. What it had confirmed of any batch is marked.
+            BrokerUnavailableError: the broker went away. The messages that it had confirmed of any batch are marked.
         """
         settled, error = self._await_confirms(keep=keep)
         batches = [batch for batch, _ in settled]
@@ -97,22 +97,22 @@ class Pipeline:
             self._renew_old_connection()
 
     def keep_alive(self) -> None:
-        """Do what the connection needs while there is nothing to send; close it if it is lost."""
+        """Serve the connection while there is nothing to send; close it if it is lost."""
         if self._publisher is not None and not self._publisher.keep_alive():
             logger.info(
-                "relay %s: the connection to the broker was lost; the next event opens one", self._name
+                "relay %s: the connection to the broker was lost; the next event opens a new one", self._name
             )
             self.close()
 
     def close(self) -> None:
-        """Close the connection. What is under way still, because the database went away, is published again."""
+        """Close the connection. Batches still under way, because the database went away, are published again."""
         self._under_way.clear()
         if self._publisher is not None:
             self._publisher.close()
             self._publisher = None
 
     def _await_confirms(self, *, keep: int) -> tuple[list[tuple[Batch, Mark]], BaseException | None]:
-        """Return what the broker told of, and what ended the connection; then everything under way is returned."""
+        """Return the settled batches and the error that ended the connection; after one, all batches are returned."""
         settled: list[tuple[Batch, Mark]] = []
         error: BaseException | None = None
         while self._publisher is not None and len(self._under_way) > (keep if error is None else 0):
@@ -122,12 +122,12 @@ class Pipeline:
         return settled, error
 
     def _is_refusal(self, error: BaseException) -> bool:
-        """Tell whether the broker refused a message (a channel error) rather than went away."""
+        """Return True if the broker refused a message (a channel error) rather than went away."""
         broker = self._broker()
         return isinstance(error, broker.channel_errors) and not isinstance(error, broker.connection_errors)
 
     def _set_refused_aside(self, batches: Sequence[Batch], error: BaseException) -> None:
-        """Set aside the message that made the broker close the channel, if only one can be meant; else search for it."""
+        """Set the message aside that made the broker close the channel, if only one is possible; else search for it."""
         untold = [(batch, message) for batch in batches for message in batch.untold]
         if len(untold) == 1:
             ((batch, message),) = untold

@@ -1,4 +1,4 @@
-"""The relay's way to the broker: send a batch, and learn for each message whether the broker has it."""
+"""The relay's way to the broker: send a batch, and learn the outcome of each message."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,21 +17,21 @@ from microworkflows.errors import BrokerUnavailableError
 from microworkflows.relay import amqp_internals, frames
 
 _SENT_AT_ONCE = 64
-"""Most messages between two looks at what the broker sent back: it must never wait for us to read."""
+"""Largest number of messages between two reads of the broker's answers: it must never wait for the relay to read."""
 
 
 class Message(NamedTuple):
-    """What the wire needs of an event; made when it was recorded."""
+    """A message to publish, with the body that was made when its event was recorded."""
 
     id: UUID
     routing_key: str
     body: str
     attempt: int | None = None
-    """Attempts that failed so far, for a message to be retried; it travels as a header."""
+    """Number of failed attempts so far, for a message to be retried; it travels as a header."""
 
     @property
     def headers(self) -> dict[str, int]:
-        """Headers of the message, beside what its body says."""
+        """Headers of the message, for facts that its body does not hold."""
         return {} if self.attempt is None else {ATTEMPT_HEADER: self.attempt}
 
 
@@ -41,9 +41,9 @@ class Outcome:
 
     confirmed: list[UUID] = field(default_factory=list)
     unheard: list[UUID] = field(default_factory=list)
-    """Returned: no queue is bound to the routing key."""
+    """Messages that the broker returned, because no queue is bound to the routing key."""
     refused: dict[UUID, str] = field(default_factory=dict)
-    """Not accepted by the broker (nacked), and why."""
+    """Messages that the broker did not accept (nacked), each with the reason."""
     error: BaseException | None = None
     """The error that ended the batch early; the publisher must be opened anew."""
 
@@ -54,13 +54,13 @@ class Batch:
 
     messages: Sequence[Message]
     outcome: Outcome = field(default_factory=Outcome)
-    """The outcomes that the broker has told of so far."""
+    """Outcomes that the broker has reported so far."""
     unconfirmed: dict[int, UUID] = field(default_factory=dict)
-    """The messages that it has not told of, by delivery tag, in the order in which they were sent."""
+    """Messages without a reported outcome, by delivery tag, in the order of sending."""
 
     @property
     def untold(self) -> list[Message]:
-        """The messages of which the broker said nothing."""
+        """Messages without a reported outcome."""
         told = {*self.outcome.confirmed, *self.outcome.unheard, *self.outcome.refused}
         return [message for message in self.messages if message.id not in told]
 
@@ -72,10 +72,10 @@ class Publisher(Protocol):
         """Publish in this order, persistent and mandatory, without waiting for the confirms."""
 
     def settle(self, batch: Batch) -> Outcome:
-        """Wait until the broker has told of each message of a batch, or has gone away."""
+        """Wait until the broker has reported on each message of a batch, or has gone away."""
 
     def keep_alive(self) -> bool:
-        """Do what the connection needs while there is nothing to publish; False if it is lost."""
+        """Serve the connection while there is nothing to publish; return False if it is lost."""
 
     def close(self) -> None:
         """Close the connection; never raises."""
@@ -85,13 +85,13 @@ def connect(connection: Connection) -> Publisher:
     """Connect to the broker, declare the topology and return a publisher for its kind.
 
     Raises:
-        BrokerUnavailableError: the broker does not let us in, or has a queue declared with other arguments.
+        BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments.
     """
     timeout = conf.current().confirm_timeout
     try:
         connection.transport_options = {
             **(connection.transport_options or {}),
-            # A broker that falls silent must not hold us for ever, whatever we wait for.
+            # A broker that falls silent must not hold the relay for ever, whatever it waits for.
             **({"read_timeout": timeout, "write_timeout": timeout} if _is_amqp(connection) else {}),
         }
         # Kombu's connect() would sleep two seconds before its second try; the relay waits by itself, and can be stopped.
@@ -170,7 +170,7 @@ class _AmqpPublisher:
         return batch.outcome
 
     def keep_alive(self) -> bool:
-        """Send the heartbeats that the broker expects, and read what it says by itself: its own, or a goodbye."""
+        """Send the heartbeats that the broker expects, and read those that it sends, or its goodbye."""
         try:
             with suppress(TimeoutError):
                 self._connection.drain_events(timeout=0)
@@ -223,7 +223,7 @@ class _AmqpPublisher:
             )
 
     def _on_return(self, error: Exception, exchange: str, routing_key: str, message: amqp.Message) -> None:
-        """RabbitMQ returns an unroutable message before it acks it."""
+        """Note an unroutable message: RabbitMQ returns it before it acks it."""
         self._returned.add(UUID(message.properties["message_id"]))
 
     def _settled(self, tag: int, multiple: bool) -> Iterator[tuple[Batch, UUID]]:
@@ -235,7 +235,7 @@ class _AmqpPublisher:
 
 
 class _FilePublisher:
-    """For the embedded broker: a message that was written is confirmed."""
+    """Publishes to the embedded broker, where a written message is a confirmed one."""
 
     def __init__(self, connection: Connection, channel: Any) -> None:
         self._connection = connection
@@ -261,11 +261,11 @@ class _FilePublisher:
         return batch
 
     def settle(self, batch: Batch) -> Outcome:
-        """Return what is known since it was sent."""
+        """Return the outcome, which is known since the batch was sent."""
         return batch.outcome
 
     def keep_alive(self) -> bool:
-        """Nobody waits for a heartbeat."""
+        """Return True: files need no heartbeat."""
         return True
 
     def close(self) -> None:

@@ -16,8 +16,8 @@ from microworkflows.cloudevents import MARK, CloudEvent
 from microworkflows.models import Header, InboxEvent, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
 
-# In SQL, for the relay does this for every event there is: Django would build a statement of 500 parameters each time.
-# "status + 0 = 1" is what the index microworkflows_pending says; its migration tells why.
+# In SQL, because every event takes this way: Django would build a statement of 500 parameters each time.
+# "status + 0 = 1" is the condition of the index microworkflows_pending; its migration says why.
 _DUE = {
     "postgresql": """
         SELECT id, destination, body::text FROM published
@@ -41,10 +41,10 @@ _MARK = {
 
 
 def open_session(connection: BaseDatabaseWrapper) -> None:
-    """Let the relay's session not wait until what it marked is on disk.
+    """Make the relay's session commit without waiting until its marks are on disk.
 
-    A mark that a crash of the server takes back means that its event is sent once more, as after any crash of the
-    relay; and those who record events wait less for the disk.
+    If a crash of the server loses a mark, the event is sent once more, as after any crash of the relay. In return,
+    transactions that record events wait less for the disk.
     """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
@@ -63,10 +63,10 @@ def due_events(
 
     Args:
         context: Label of the context.
-        limit: How many at most.
-        now: What is due later is left out.
-        besides: What is under way already.
-        starting_at: Nothing is looked for that was recorded before this event.
+        limit: Largest number of events.
+        now: The present time; events due later are left out.
+        besides: Messages that are already under way; they are left out.
+        starting_at: Id of the event at which the search begins; None to search from the first.
     """
     connection = connections[router.db_for_write(OutboxEvent)]
     vendor, ids = connection.vendor, _ids(connection, [message.id for message in besides])
@@ -82,7 +82,7 @@ def due_events(
 
 
 def mark_events(outcome: Outcome, *, now: datetime) -> None:
-    """Store the outcome of published events; what the broker did not tell of stays pending."""
+    """Store the outcome of published events; those without one stay pending."""
     _set_status(outcome.confirmed, OutboxEvent.Status.RELAYED)
     _set_status(outcome.unheard, OutboxEvent.Status.UNHEARD)
     if not outcome.refused:
@@ -95,7 +95,7 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
 
 
 def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
-    """Return the messages in the context's inbox that are to be handled again, addressed to who does its steps."""
+    """Return the messages of the context's inbox that are due again, addressed to the queue that does its steps."""
     rows = (
         InboxEvent.objects.using(router.db_for_write(InboxEvent))
         .waiting()
@@ -108,11 +108,11 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
 
 
 def mark_retries(outcome: Outcome, *, now: datetime) -> None:
-    """Lease what was redelivered: unless it is handled meanwhile, it is due again afterwards.
+    """Lease redelivered messages: those not handled by the end of the lease are due again.
 
-    ``now`` is the time at which it was found due: what has failed once more since then has its next attempt set
-    already. A message that was received when nobody listened to it leaves the inbox: it is received anew. One whose
-    microworkflow is no more is parked.
+    ``now`` is the time at which they were found due: one that has failed again since then already has its next attempt
+    set. A message that was received when nobody listened to it leaves the inbox, to be received anew. One whose
+    microworkflow no longer exists is parked.
     """
     due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
     redelivered = due.filter(pk__in=outcome.confirmed)
@@ -126,7 +126,7 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
 
 
 def _queue(context: str, text: str) -> str:
-    """Return the queue that a message goes back to; only where a guest has queues it is read for the flow's mark."""
+    """Return the queue that a message goes back to; its body is parsed for the flow's mark only if that may matter."""
     if not flows.router.queues() or f'"{MARK}"' not in text:
         return context
     return topology.queue_for(context, CloudEvent.from_json(text).meta.mark)
@@ -140,7 +140,7 @@ def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:
 
 
 def _ids(connection: BaseDatabaseWrapper, ids: Sequence[UUID]) -> list[UUID] | str:
-    """Return ids as one parameter: an array in PostgreSQL, JSON of what SQLite keeps a UUID as."""
+    """Return ids as one parameter: an array in PostgreSQL, JSON in SQLite's form of a UUID."""
     return list(ids) if connection.vendor == "postgresql" else json.dumps([each.hex for each in ids])
 
 

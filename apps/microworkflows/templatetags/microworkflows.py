@@ -1,4 +1,4 @@
-"""What the kit's templates say in badges, times and counts: ``{% load microworkflows %}``."""
+"""Badges, times and counts for the kit's templates: ``{% load microworkflows %}``."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ def mw_badge(text: str, tone: str | None = None) -> SafeString:
 
 @register.simple_tag
 def mw_counts() -> list[counts.Count]:
-    """Return how many messages are pending, unheard, waiting and parked."""
+    """Return the numbers of pending, unheard, waiting and parked messages."""
     return counts.counts()
 
 

@@ -17,9 +17,9 @@ __all__ = ["setup"]
 def setup(app: Celery) -> None:
     """Make ``app``'s workers run microworkflows; call it once, where the app is made.
 
-    A worker then consumes CloudEvents from the queues of the contexts that ``-Q`` names (without ``-Q``: of all),
-    and runs their relay beside it unless it is started with ``--no-relay``. Tasks of your own, on queues of their
-    own, run as they did.
+    A worker then consumes CloudEvents from the queues of the contexts that ``-Q`` names (of all contexts without
+    ``-Q``), and runs their relay beside it unless it is started with ``--no-relay``. Your own tasks, on queues of
+    their own, run as before.
     """
     app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
@@ -39,12 +39,12 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     sender.conf.accept_content = [*sender.conf.accept_content, serializer.NAME]
     sender.conf.imports = (*sender.conf.imports, "microworkflows.worker.tasks")
     sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)  # else a connection is made for each event
-    # How long a killed pool process is waited for before its message goes back: the inbox dedupes, so not long.
+    # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
     sender.conf.worker_lost_wait = min(sender.conf.worker_lost_wait, 1.0)
 
 
 def _declare_queues(instance: Any, **kwargs: object) -> None:
-    """Name the event queues to the worker that starts, beside the project's own; Django is set up by now."""
+    """Add the event queues to the project's own for the worker that starts; Django is set up by now."""
     app = instance.app
     own = [
         queue
@@ -55,7 +55,7 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
 
 
 def _default_queue(app: Celery) -> Queue:
-    """Return what Celery consumes where no queues are set; setting some must not take it away."""
+    """Return the queue that Celery consumes if no queues are set; setting some must not take it away."""
     name = app.conf.task_default_queue
     exchange = Exchange(app.conf.task_default_exchange or name, type=app.conf.task_default_exchange_type)
     return Queue(name, exchange, routing_key=app.conf.task_default_routing_key or name)

@@ -1,4 +1,4 @@
-"""The door of an event queue: in comes one CloudEvent as a call of the receiving task; all else is refused with its reason."""
+"""The door of an event queue: a CloudEvent comes in as a call of the receiving task; all else is refused with a reason."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def admit(message: Message, *, queue: str) -> None:
     """Let a CloudEvent in: the message's payload becomes a call of the receiving task for this queue.
 
     Raises:
-        InvalidCloudEventError: it is something else; a message with a ``task`` header could call any task.
+        InvalidCloudEventError: the message is something else; one with a ``task`` header could call any task.
     """
     if "task" in (message.headers or {}):
         raise InvalidCloudEventError(

@@ -1,4 +1,4 @@
-"""How tasks leave: as Celery sends them, after the core's guests were told and none of them refused."""
+"""Sending of tasks: as Celery does it, once no guest of the core has refused the task."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -10,7 +10,7 @@ from microworkflows import flows
 
 
 class GuardedAMQP(AMQP):
-    """Celery's messages; a guest may refuse one, such as that of a shadow run, which is to cause no effect."""
+    """Celery's messages; a guest may refuse one, for example during a shadow run, which must have no effects."""
 
     @cached_property
     def send_task_message(self) -> Callable[..., Any]:

@@ -1,6 +1,6 @@
 """Bundling in the worker: messages that wait while the pool is busy go to its next free process together, in one call.
 
-A message that comes while a process is free goes to it alone, at once: nothing waits for others to come.
+A message that arrives while a process is free goes to it alone, at once: no message waits for others to arrive.
 """
 
 from collections import deque
@@ -22,13 +22,13 @@ from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
 
 class Bundler:
-    """Stands between Celery's consumer and its pool; called with each request that a process is to do.
+    """Bundles requests between Celery's consumer and its pool; called with each request for a process.
 
-    A turn of the pool takes its share of what waits, so that no process goes without while another has much before it.
+    A turn of the pool takes its share of the waiting requests, so that no process is idle while another has many.
 
     Args:
         controller: Celery's worker.
-        process: Takes a request when a process is free for it.
+        process: Function that takes a request once a process is free for it.
     """
 
     def __init__(self, controller: Any, process: Process) -> None:
@@ -37,10 +37,10 @@ class Bundler:
         self._turns = Turns.of(controller, process)
         self._waiting: deque[Request] = deque()
         self._asked = 0
-        """Turns that were asked for and have not come."""
+        """Number of turns that were asked for and have not come."""
 
     def __call__(self, request: Request) -> None:
-        """Let a request be done, with others where it may be."""
+        """Hand a request to the pool, together with others if it may be bundled."""
         if self._turns is None or not self._may_be_bundled(request):
             self._process(request)
             return
@@ -48,16 +48,16 @@ class Bundler:
         self._ask(self._turns)
 
     def clear(self) -> None:
-        """Forget what waits: the connection that it came by is lost, and so are the turns that were asked for."""
+        """Forget the waiting requests: their connection is lost, and so are the turns that were asked for."""
         self._waiting.clear()
         self._asked = 0
 
     def _may_be_bundled(self, request: Request) -> bool:
-        """Tell whether others may be done with it.
+        """Return True if a process may do the request together with others.
 
-        Not a message that was delivered before: it may have killed its process, and would take its neighbours along.
-        Not one that is retried, or that comes by a queue of the router's. And none where there are time limits, which
-        are of one message.
+        A message that was delivered before runs alone: it may have killed its process, and would take its neighbours
+        along. So does a retried one, and one that comes by a queue of the router's. With time limits, which hold for
+        one message, all run alone.
         """
         queue = request.kwargs.get("queue")
         return (
@@ -78,7 +78,7 @@ class Bundler:
             turns.ask(lambda: self._take_turn(turns))
 
     def _take_turn(self, turns: Turns) -> None:
-        """Give a free process its share of what waits, of the queue that waits longest."""
+        """Give a free process its share of the waiting requests, from the queue that waits longest."""
         self._asked -= 1
         if not self._waiting:
             turns.give_back()
@@ -99,17 +99,17 @@ class Bundler:
 class Bundle:
     """Requests of one queue that a process does in one call.
 
-    The outcome of the call is the outcome of each request: it is acked, or goes back to its queue, as if it had been alone.
+    The outcome of the call is the outcome of each request, which is acked or goes back to its queue as if it were alone.
     """
 
     def __init__(self, requests: list[Request]) -> None:
         self._requests = requests
 
     def execute_using_pool(self, pool: Any) -> None:
-        """Send them to the pool, as a request does with itself.
+        """Send the requests to the pool, as a single request sends itself.
 
         Raises:
-            TaskRevokedError: all were revoked.
+            TaskRevokedError: all requests were revoked.
         """
         self._requests = [request for request in self._requests if not request.revoked()]
         if not self._requests:
@@ -138,7 +138,7 @@ class Bundle:
         return call
 
     def _on_failure(self, error: ExceptionInfo, **kwargs: Any) -> None:
-        """Tell each; but an operator who revoked one and had its process ended meant that one."""
+        """Tell each request; but if an operator revoked one and had its process ended, only that one has failed."""
         if isinstance(getattr(error.exception, "exc", error.exception), Terminated):
             for request in self._requests:
                 if not celery_internals.is_revoked(request):

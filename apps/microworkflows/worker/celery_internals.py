@@ -1,6 +1,6 @@
-"""Celery's insides: every private name of Celery and Kombu that the worker relies on, and nothing else touches them.
+"""Celery's internals: every private name of Celery and Kombu that the worker relies on. No other module uses them.
 
-Tests hold each name to what is said of it here. Where one that bundling needs is missing, bundling is off, with a warning.
+Tests verify the description of each name. If one that bundling needs is missing, bundling is off, with a warning.
 """
 
 import logging
@@ -14,18 +14,18 @@ from celery.worker.request import Request
 logger = logging.getLogger(__name__)
 
 Process = Callable[[Any], object]
-"""Takes a request, or what executes like one, when a process of the pool is free for it."""
+"""Takes a request, or an object that executes like one, once a process of the pool is free for it."""
 
 CONTROLLER = ("_process_task_sem", "_process_task", "_quick_acquire", "_quick_release")
-"""Celery's worker: sends a request to the pool in its turn, or at once; asks for a turn, and gives one back."""
+"""Methods of Celery's worker: send a request to the pool in its turn, or at once; ask for a turn; give one back."""
 REQUEST = ("_already_revoked", "_apply_result", "request_dict", "on_accepted", "on_success", "on_failure")
-"""Its requests: whether an operator revoked it, the pool's result, the message as sent, and what its end is told to."""
+"""Attributes of Celery's requests: revocation by an operator, the pool's result, the message as sent, callbacks."""
 TRACE = ("fast_trace_task", "trace_task_ret")
-"""The functions that a process of the pool runs a task by."""
+"""The functions with which a process of the pool runs a task."""
 
 
 class Turns:
-    """The turns of a worker's pool: each of its processes has one, which is taken for one call.
+    """The turns of a worker's pool: each of its processes has one, and a call takes one.
 
     Args:
         controller: Celery's worker, with a pool of processes.
@@ -36,11 +36,11 @@ class Turns:
 
     @staticmethod
     def of(controller: Any, process: Process) -> "Turns | None":
-        """Return the turns of a worker; None where its pool has none (solo, threads), or this Celery is not as expected.
+        """Return the turns of a worker; None if its pool has none (solo, threads) or this Celery lacks a name.
 
         Args:
             controller: Celery's worker.
-            process: The function that the worker hands its consumer for requests.
+            process: The function that the worker gives its consumer for requests.
         """
         missing = [f"worker.{name}" for name in CONTROLLER if not hasattr(controller, name)]
         if (
@@ -60,38 +60,38 @@ class Turns:
 
     @property
     def count(self) -> int:
-        """The number of processes."""
+        """Number of processes."""
         return int(self._controller.pool.num_processes)
 
     def ask(self, take: Callable[[], None]) -> None:
-        """Call ``take`` when a process is free: now or later."""
+        """Call ``take`` once a process is free: now or later."""
         self._controller._quick_acquire(take)  # noqa: SLF001
 
     def give_back(self) -> None:
-        """Give a turn back that is of no use."""
+        """Give back a turn that is not needed."""
         self._controller._quick_release()  # noqa: SLF001
 
     def use(self, request: Any) -> None:
-        """Let a request, or what executes like one, be done in the turn that was taken."""
+        """Do a request, or an object that executes like one, in the turn that was taken."""
         self._controller._process_task(request)  # noqa: SLF001
 
 
 def tracer(app: Any) -> Callable[..., Any]:
-    """Return the function by which a process of the pool runs a task of this app."""
+    """Return the function with which a process of the pool runs a task of this app."""
     return trace.fast_trace_task if app.use_fast_trace_task else trace.trace_task_ret
 
 
 def remember_result(request: Any, result: Any) -> None:
-    """Note the pool's result with a request, so that it can be terminated; as Celery does, by a weak reference."""
+    """Keep the pool's result with a request, so that it can be terminated; by a weak reference, as Celery does."""
     request._apply_result = ref(result)  # noqa: SLF001
 
 
 def is_revoked(request: Any) -> bool:
-    """Tell whether an operator revoked a request, as far as it was asked about that before."""
+    """Return True if an operator revoked a request, by the last answer of ``request.revoked()``."""
     return bool(request._already_revoked)  # noqa: SLF001
 
 
 def queue_of_tag(consumer: Any, tag: object) -> str | None:
-    """Return the queue that a Kombu consumer consumes under a tag; None where that was cancelled."""
+    """Return the queue that a Kombu consumer consumes under a tag; None if that was cancelled."""
     tags: dict[str, str] = consumer._active_tags  # noqa: SLF001
     return next((queue for queue, known in tags.items() if known == tag), None)

@@ -1,4 +1,4 @@
-"""Celery's consumer, taught about event queues: what is no event there becomes a dead letter, never nothing."""
+"""Celery's consumer, extended to event queues: a message there that is not an event becomes a dead letter."""
 
 import logging
 from collections import deque
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class EventConsumer(Consumer):
-    """Consumes the contexts' queues as event queues, and every other queue as Celery always did."""
+    """Consumes the contexts' queues as event queues, and every other queue as Celery does."""
 
     task_consumer: Any
     connection_errors: tuple[type[BaseException], ...]
@@ -32,7 +32,7 @@ class EventConsumer(Consumer):
     prefetch_multiplier: int
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a class, but the stubs say variable
-        """Celery's steps, with delayed delivery for the project's own tasks alone."""
+        """Celery's steps, with delayed delivery for the project's own tasks only."""
 
         default_steps: ClassVar[list[Any]] = [
             OwnDelayedDelivery if str(step).endswith(":DelayedDelivery") else step
@@ -46,7 +46,7 @@ class EventConsumer(Consumer):
         self._prefetch_bundles()
 
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
-        """Connect, and declare the topology before anything is consumed; Celery calls it at each reconnect too."""
+        """Connect, and declare the topology before consuming; Celery also calls this at each reconnect."""
         connection = super().connection_for_read(heartbeat=heartbeat)
         try:
             with connection.channel() as channel:
@@ -81,7 +81,7 @@ class EventConsumer(Consumer):
         return on_message
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
-        """Keep what Celery would ack: a body that Kombu could not even decompress."""
+        """Keep a message that Celery would ack: one whose body Kombu could not even decompress."""
         queue = self._queue_of(message)
         if queue is None or queue in topology.queues():
             self._dead_letter(message, queue or "its context", exc)
@@ -89,15 +89,15 @@ class EventConsumer(Consumer):
         super().on_decode_error(message, exc)
 
     def on_close(self) -> None:
-        """Forget what came by a connection that is lost."""
+        """Forget the requests that came by the lost connection."""
         super().on_close()
         self._bundler.clear()
 
     def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
-        """Obey ``celery control`` in the order in which its commands came.
+        """Obey the commands of ``celery control`` in the order in which they came.
 
-        Kombu's event loop keeps what it is to call soon in a set. Of commands that come while another is obeyed, or
-        all at once, the last might run first: a queue cancelled and added again would stay cancelled, unnoticed.
+        Kombu's event loop keeps the functions to call soon in a set. Of commands that come together, or while another
+        is obeyed, the last might run first: a queue cancelled and added again would stay cancelled, unnoticed.
         """
         self._commands.append(partial(p, *args, **kwargs))
         super().call_soon(self._obey)
@@ -107,7 +107,7 @@ class EventConsumer(Consumer):
             self._commands.popleft()()
 
     def _prefetch_bundles(self) -> None:
-        """Have enough before the pool for each process to do a bundle while its next one comes in."""
+        """Prefetch enough for each process to do a bundle while its next one comes in."""
         bundle = conf.current().bundle
         consumes_events = not self.app.amqp.queues.consume_from.keys().isdisjoint(topology.queues())
         wanted = 2 * bundle if bundle > 1 and self.initial_prefetch_count and consumes_events else 0
@@ -116,18 +116,18 @@ class EventConsumer(Consumer):
             self.prefetch_multiplier = wanted
 
     def _warn_of_unknown_queues(self, event_queues: frozenset[str]) -> None:
-        """Celery creates whatever queue ``-Q`` names; a misspelt context would wait there for ever."""
+        """Warn of misspelt contexts: Celery creates any queue that ``-Q`` names, and the worker would wait for ever."""
         known = event_queues | {queue.name for queue in self.app.conf.task_queues}
         for name in sorted(set(self.app.amqp.queues.consume_from) - known):
             logger.warning(
-                "-Q names %r, which is no context (%s): no event comes there",
+                "-Q names %r, which is not a context (%s): no event comes there",
                 *(name, ", ".join(sorted(event_queues))),
             )
 
     def _queue_of(self, message: Message) -> str | None:
-        """Return the queue that a message came from: AMQP tells its consumer, the embedded broker its queue.
+        """Return the queue that a message came from: AMQP names its consumer, the embedded broker its queue.
 
-        None where Celery has just cancelled that consumer, by ``celery control cancel_consumer`` say.
+        Returns None if Celery has just cancelled that consumer, for example by ``celery control cancel_consumer``.
         """
         info = message.delivery_info
         if "queue" in info:

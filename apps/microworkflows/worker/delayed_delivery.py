@@ -7,10 +7,10 @@ from microworkflows import topology
 
 
 class OwnDelayedDelivery(DelayedDelivery):
-    """Celery's delayed delivery, where it serves a queue of the project's own; it declares 28 queues.
+    """Celery's delayed delivery, included only if it serves a queue of the project's own: it declares 28 queues.
 
-    As the contexts' queues are quorum queues, a worker sends each task with a countdown that way, unless the
-    exchange of the task's queue is a direct one: those wait in the worker.
+    Because the contexts' queues are quorum queues, a worker sends each task with a countdown by it, unless the
+    exchange of the task's queue is a direct one: such tasks wait in the worker.
     """
 
     def include_if(self, c: Consumer) -> bool:

@@ -1,4 +1,4 @@
-"""The worker's relay: a process of its own beside the pool, started and watched with it, ended after it."""
+"""The worker's relay: a separate process beside the pool, started and watched with it, ended after it."""
 
 import logging
 import os
@@ -22,8 +22,8 @@ _LONGEST_WAIT_SECONDS = 60.0
 class RelayProcess(bootsteps.StartStopStep):
     """Runs ``manage.py relay`` for the contexts whose queues the worker consumes.
 
-    A process, not a thread: the pool forks at any time, and a fork copies a thread's locks and sockets but not
-    the thread; and publishing does not compete with the pool's parent for one interpreter lock.
+    It is a process, not a thread: the pool forks at any time, and a fork copies a thread's locks and sockets but not
+    the thread. Publishing also does not compete with the pool's parent for one interpreter lock.
     """
 
     requires = ("celery.worker.components:Timer",)
@@ -36,7 +36,7 @@ class RelayProcess(bootsteps.StartStopStep):
         self._early_ends = 0
 
     def start(self, worker: Any) -> None:
-        """Start the relay and look each second whether it still runs."""
+        """Start the relay, and check every second that it still runs."""
         self._queues = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.queues()))
         self._timer = worker.timer
         if self._queues:
@@ -46,11 +46,11 @@ class RelayProcess(bootsteps.StartStopStep):
             signals.worker_shutdown.connect(self._end, sender=worker, weak=False)
 
     def terminate(self, worker: Any) -> None:
-        """End it the same way when the worker is told to hurry: it takes no long time."""
+        """End the relay in the same way, even if the worker has to hurry: it does not take long."""
         self._end()
 
     def _end(self, **_: Any) -> None:
-        """Let the relay bring away what the last handlers recorded, then end it."""
+        """Let the relay send the events that the last handlers recorded, then end it."""
         process, self._process = self._process, None
         if process is None or process.poll() is not None:
             return
@@ -74,7 +74,7 @@ class RelayProcess(bootsteps.StartStopStep):
         logger.info("relay of %s runs as process %d", ", ".join(self._queues), self._process.pid)
 
     def _watch(self) -> None:
-        """Start a relay that ended again: at once, or after ever longer waits if it ends soon each time."""
+        """Restart a relay that ended: at once, or after ever longer waits if it ends soon each time."""
         if self._process is None or (status := self._process.poll()) is None:
             return
         if time.monotonic() > self._started_at + _LONGEST_WAIT_SECONDS:

@@ -23,7 +23,7 @@ def decode(body: str | bytes) -> dict[str, Any]:
     """Return a task message (Celery's protocol 1) that carries the CloudEvent.
 
     Raises:
-        InvalidCloudEventError: the body is no CloudEvent, or its flow bears a mark that is none.
+        InvalidCloudEventError: the body is not a CloudEvent, or the mark of its flow is invalid.
     """
     event = CloudEvent.from_json(body)
     if event.meta.mark is not None:

@@ -1,4 +1,4 @@
-"""The tasks by which events come in: one event, or a bundle of those that waited for the same process."""
+"""The tasks that receive events: one event, or a bundle of those that waited for the same process."""
 
 import logging
 import mmap
@@ -20,10 +20,10 @@ _LONGEST_WAIT_SECONDS = 5.0
 _ALIVE_SECONDS = 1.0
 _asked_at = 0.0
 _NEVER_ACKED: Any = {"acks_on_failure": False, "acks_on_timeout": False}
-"""Celery's own settings would win over ``acks_on_failure_or_timeout``; the stubs do not know these two yet."""
+"""These two options override Celery's settings, which ``acks_on_failure_or_timeout`` does not; no stubs know them yet."""
 
 _stopping: Any = mmap.mmap(-1, 1)
-"""A byte that the worker shares with the processes of its pool, as they are forked: 1 once it is told to stop."""
+"""A byte that the worker shares with its pool's forked processes: 1 once it is told to stop."""
 
 
 @worker_shutting_down.connect
@@ -34,7 +34,7 @@ def _tell_the_pool(**_: Any) -> None:
 def _renew_connections() -> None:
     """Close connections that are broken or too old, as Django does at each request.
 
-    Where CONN_HEALTH_CHECKS is on, one that answered a moment ago is not asked again whether it is alive.
+    With CONN_HEALTH_CHECKS on, a connection that answered a moment ago is not checked again.
     """
     global _asked_at
     close_old_connections()
@@ -58,10 +58,10 @@ _OPTIONS: Any = {
 def receive(
     event: dict[str, Any], *, queue: str, attempt: int | None = None, last_delivery: bool = False
 ) -> None:
-    """Receive a CloudEvent that came by a queue into the inbox; acked when that is done.
+    """Receive a CloudEvent that came by a queue into the inbox; it is acked afterwards.
 
     While the database is out of reach nothing is acked: the message waits here, and with it the queue; a worker that
-    is told to stop gives it back. What fails otherwise than in a microworkflow goes to the queue's dead letters.
+    is told to stop gives it back. After a failure outside any microworkflow, it goes to the queue's dead letters.
     """
     _outlast_the_database(
         lambda: inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery),
@@ -71,10 +71,9 @@ def receive(
 
 @shared_task(name=BUNDLE_TASK, **_OPTIONS)
 def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
-    """Receive CloudEvents that waited for the same process; each as :func:`receive` does.
+    """Receive CloudEvents that waited for the same process, each as :func:`receive` does.
 
-    What fails otherwise than in a microworkflow sends all of them back: each comes again alone, so that it is found out
-    whose fault that was.
+    A failure outside any microworkflow sends all of them back: each comes again alone, so that the culprit is found.
     """
     doing = f"{len(events)} messages to {queue}, the first {events[0]['type']} {events[0]['id']}"
     try:
@@ -103,5 +102,5 @@ def _outlast_the_database(receive: Callable[[], None], *, doing: str) -> None:
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         except (
             SoftTimeLimitExceeded
-        ):  # in a microworkflow it is kept as any failure; here it would cost the message
-            logger.warning("waits on for the database with %s", doing)
+        ):  # in a microworkflow it is a failure to keep; here it would lose the message
+            logger.warning("still waits for the database with %s", doing)

@@ -62,7 +62,7 @@ def test_context_that_is_not_live_for_all_flows(
 ) -> None:
     shop.go("payments", *mode)
 
-    with refused(f"payments is {mode[0]}.*the monolith still does steps of it"):
+    with refused(f"payments is {mode[0]}.*the monolith still does some of its steps"):
         shop.split(to=target)
 
 
@@ -204,7 +204,7 @@ def test_source_that_is_no_postgresql(source: str, target: str) -> None:
     ],
 )
 def test_target_that_is_no_postgresql(source: str, url: str) -> None:
-    with refused("--to is no URL of a PostgreSQL database") as refusal:
+    with refused("--to is not the URL of a PostgreSQL database") as refusal:
         shop.split(to=url)
     assert "heim" not in str(refusal.value)
 
@@ -261,7 +261,8 @@ def test_target_that_changes_what_arrives(source: str, target: str, on: On) -> N
         )
 
     with pytest.raises(
-        CommandError, match=r"(?s)What arrived in payments_payment is not what was sent.*--abort"
+        CommandError,
+        match=r"(?s)The rows that arrived in payments_payment are not those that were sent.*--abort",
     ):
         shop.split(to=target)
 
@@ -300,7 +301,7 @@ def test_second_mover(source: str, target: str, monkeypatch: pytest.MonkeyPatch)
 def test_move_that_is_done(source: str, target: str) -> None:
     shop.split(to=target)
 
-    assert "nothing is to be done" in shop.split(to=target)
+    assert "there is nothing left to do" in shop.split(to=target)
     with pytest.raises(CommandError, match=r"payments works in .* already, so there is nothing to abort"):
         shop.split(to=target, abort=True)
 

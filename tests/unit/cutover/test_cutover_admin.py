@@ -192,7 +192,7 @@ def test_button_that_would_be_refused_cannot_be_pressed(admin_client: Client, wo
     )
 
     assert payments.count(" disabled>live") == payments.count(">live ") == 4
-    assert "It can go live while its worker runs." in payments
+    assert "It can go live only while its worker runs." in payments
     assert "disabled" not in inventory
 
 
@@ -225,7 +225,7 @@ def test_button_of_an_old_page_is_refused(admin_client: Client, go: Switch) -> N
 
     response = press(admin_client, "payments", wanted="live 1", expected="inline ")
 
-    assert "payments is live 10 % by now, not inline" in told(response)[0]
+    assert "payments is now live 10 %, not inline" in told(response)[0]
     assert switch.settings()["payments"] == Setting(Mode.LIVE, 10)
 
 
@@ -320,7 +320,7 @@ def test_agreement_says_that_nothing_differs(admin_client: Client, monolith: Non
         reverse("admin:microworkflows_cutover_shadowcomparison_change", args=[comparison.pk])
     )
 
-    assert "None: the microworkflow did what the legacy step did." in text_of(response)
+    assert "None: the microworkflow and the legacy step had the same effects." in text_of(response)
 
 
 def test_selected_comparisons_are_exported(admin_client: Client, monolith: None) -> None:

@@ -35,7 +35,7 @@ def test_manage_py_check_runs_the_checks(settings: Settings) -> None:
 
 @pytest.mark.parametrize(
     ("context", "problem"),
-    [("billing", "is no label of an installed app"), ("sessions", "has no microworkflow")],
+    [("billing", "is not the label of an installed app"), ("sessions", "has no microworkflow")],
 )
 def test_w041_context_that_is_none(settings: Settings, context: str, problem: str) -> None:
     settings.MICROWORKFLOWS = {"CUTOVER": ["payments", context]}

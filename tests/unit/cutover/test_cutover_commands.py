@@ -113,7 +113,7 @@ def test_refusal_ends_the_command_with_its_text(monolith: None, db: None) -> Non
     ("context", "options", "problem"),
     [
         (None, {"mode": "live"}, "Say which context"),
-        ("payments", {"percent": 10}, "say --mode live as well"),
+        ("payments", {"percent": 10}, "pass --mode live as well"),
         ("billing", {}, "'billing' is not being cut over. .* orders, payments"),
     ],
 )

@@ -290,7 +290,7 @@ def test_step_of_a_context_that_has_moved_is_parked(go: Switch, draft: Draft, fl
     flow.deliver(paid, contexts=[MONOLITH])
 
     assert [row.label for row in flow.parked] == ["monolith"]
-    assert "inventory works in postgres://there/it by now" in str(flow.parked[0].error)
+    assert "inventory now works in postgres://there/it" in str(flow.parked[0].error)
 
 
 def _received(event: OrderAccepted) -> PaymentReceived:

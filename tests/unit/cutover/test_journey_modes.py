@@ -63,4 +63,4 @@ def test_nothing_is_expected_of_what_was_done_by_direct_calls(admin_client: Clie
 
     assert [(step.id, step.done, step.deliveries) for step in journey.steps] == [(meta.id, True, ())]
     assert not journey.failed
-    assert "What follows from it was done by direct calls" in html
+    assert "Direct calls beside it did everything that follows" in html

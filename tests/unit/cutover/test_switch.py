@@ -100,7 +100,7 @@ def test_change_needs_a_reason(workers: None) -> None:
 def test_change_from_what_it_is_no_more_is_refused(go: Switch) -> None:
     go("payments", "live", 10)
 
-    with pytest.raises(CutoverRefusedError, match="is live 10 % by now, not inline"):
+    with pytest.raises(CutoverRefusedError, match="is now live 10 %, not inline"):
         switch.change("payments", mode=Mode.LIVE, percent=50, by="b", why="w", expected=Setting(Mode.INLINE))
 
 

@@ -1,4 +1,4 @@
-"""The cut-over in the Django admin: the page from which contexts are handed over, and what shadow runs showed."""
+"""The cut-over in the Django admin: the page for handing contexts over, and the comparisons of shadow runs."""
 
 from microworkflows.cutover.admin.comparisons import ShadowComparisonAdmin
 from microworkflows.cutover.admin.contexts import ContextModeAdmin, ModeChangeAdmin

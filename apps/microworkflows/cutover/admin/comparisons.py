@@ -1,4 +1,4 @@
-"""Shadow comparisons in the admin: where the new microworkflow did what the legacy step did, and where it did not."""
+"""Shadow comparisons in the admin: agreement and differences of new microworkflows and legacy steps."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ from microworkflows.cutover.models import ShadowComparison
 
 
 class ContextFilter(admin.SimpleListFilter):
-    """By the context whose microworkflow ran."""
+    """Filter by the context whose microworkflow ran."""
 
     title = "context"
     parameter_name = "context"
@@ -30,14 +30,14 @@ class ContextFilter(admin.SimpleListFilter):
         return [(context, context) for context in conf.contexts()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep what is the chosen context's."""
+        """Keep the comparisons of the chosen context."""
         value = self.value()
         return queryset if value is None else queryset.filter(workflow__startswith=f"{value}.")
 
 
 @admin.register(ShadowComparison)
 class ShadowComparisonAdmin(ReadOnlyAdmin):
-    """Every comparison, newest first; what differs is shown side by side."""
+    """Every comparison, newest first; differences are shown side by side."""
 
     list_display = ["workflow_and_event", "outcome_badge", "time_and_date", "times", "journey"]
     list_filter = ["outcome", ContextFilter, "workflow"]
@@ -59,7 +59,7 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     fields = [*readonly_fields]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Comparisons that were looked at may go; nothing depends on them."""
+        """Return True if this user may delete comparisons, on which nothing depends."""
         return request.user.has_perm("microworkflows_cutover.delete_shadowcomparison")
 
     @admin.action(description="Export as JSON", permissions=["view"])
@@ -94,7 +94,7 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
 
     @admin.display(description="time taken")
     def times(self, obj: ShadowComparison) -> SafeString:
-        """How long each run took."""
+        """Duration of each run."""
         return format_html(
             '<span class="mw-line">legacy {}</span><br><span class="mw-line">shadow {}</span>',
             _milliseconds(obj.legacy_microseconds),
@@ -103,17 +103,17 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
 
     @admin.display(description="see also")
     def journey(self, obj: ShadowComparison) -> SafeString:
-        """To the journey of the flow."""
+        """Link to the journey of the flow."""
         return journey_link(obj.correlation_id, site=self.admin_site.name)
 
     @admin.display(description="differences")
     def side_by_side(self, obj: ShadowComparison) -> SafeString:
-        """What the legacy step did, and what the microworkflow would have done."""
+        """Effects of the legacy step beside those that the microworkflow would have had."""
         return render_to_string("admin/microworkflows_cutover/differences.html", {"comparison": obj})
 
     @admin.display(description="event")
     def event(self, obj: ShadowComparison) -> SafeString:
-        """Its type, and its id with a link to the outbox."""
+        """Type of the event, and its id with a link to the outbox."""
         url = reverse(
             "admin:microworkflows_outboxevent_change",
             args=[quote(obj.event_id)],

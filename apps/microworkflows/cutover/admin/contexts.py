@@ -1,4 +1,4 @@
-"""The page of the cut-over: what each context does at present, how that goes, and the buttons to go on or back."""
+"""The page of the cut-over: the mode and figures of each context, and the buttons to go on or back."""
 
 from typing import Any
 
@@ -32,14 +32,14 @@ _LAST_CHANGES = 20
 
 @admin.register(ContextMode)
 class ContextModeAdmin(ReadOnlyAdmin):
-    """All contexts on one page, those without a row too; their modes are changed by buttons."""
+    """All contexts on one page, even those without a row; buttons change their modes."""
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Whether this user may press the buttons."""
+        """Return True if this user may press the buttons."""
         return request.user.has_perm("microworkflows_cutover.change_contextmode")
 
     def get_urls(self) -> list[URLPattern]:
-        """Add what the buttons post to."""
+        """Add the URL for the buttons."""
         change = path(
             "<str:context>/switch/",
             self.admin_site.admin_view(self.switch_view),
@@ -79,13 +79,13 @@ class ContextModeAdmin(ReadOnlyAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Lead to the context's place on the page: it has none of its own."""
+        """Redirect to the context's place on the page: it has no page of its own."""
         if object_id is None or not self.has_view_permission(request):
             raise PermissionDenied
         return HttpResponseRedirect(f"{self._page()}#{object_id}")
 
     def switch_view(self, request: HttpRequest, context: str) -> HttpResponseBase:
-        """Change a context's mode from what the page said it was, and return to the page."""
+        """Change a context's mode, unless it is no longer the one that the page showed; return to the page."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.has_change_permission(request):
@@ -94,7 +94,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             expected, wanted = (_setting(request.POST.get(name, "")) for name in ("expected", "wanted"))
         except ValueError:
             return HttpResponseBadRequest(
-                "That is no mode. Go back, load the page again, and use its buttons."
+                "The form does not name a mode. Go back, load the page again, and use its buttons."
             )
         try:
             switch.change(
@@ -134,11 +134,11 @@ class ModeChangeAdmin(ReadOnlyAdmin):
 
     @admin.display(description="change")
     def change(self, obj: ModeChange) -> SafeString:
-        """From what to what."""
+        """Old and new mode."""
         return format_html('<span class="mw-line">{} → {}</span>', obj.from_described, obj.to_described)
 
 
 def _setting(text: str) -> Setting:
-    """Read ``inline`` or ``live 10``, as the buttons say it."""
+    """Read a button's value, such as ``inline`` or ``live 10``."""
     mode, _, percent = text.strip().partition(" ")
     return Setting(Mode(mode), int(percent) if percent else None)

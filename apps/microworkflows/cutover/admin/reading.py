@@ -1,4 +1,4 @@
-"""What the pages of the cut-over have in common: rows are read, and the pages are there while contexts are handed over."""
+"""Base of the cut-over's pages: rows are read-only, and the pages are listed while contexts are handed over."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ else:
 
 
 class ReadOnlyAdmin(_ModelAdmin):
-    """Rows come from the cut-over itself; nobody adds or edits them by hand."""
+    """Read-only pages: the cut-over itself writes the rows, and nobody adds or edits them by hand."""
 
     class Media:
         """Badges, cards and tables."""
@@ -22,17 +22,17 @@ class ReadOnlyAdmin(_ModelAdmin):
         css = {"all": ["microworkflows/admin.css", "microworkflows/cutover.css"]}
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Whether the index shows it: only where contexts are being handed over."""
+        """Return True if the index lists the page: only while contexts are being handed over."""
         return bool(conf.contexts()) and super().has_module_permission(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """No row is added by hand."""
+        """Return False: no row is added by hand."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """No row is edited by hand."""
+        """Return False: no row is edited by hand."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """No row is deleted by hand."""
+        """Return False: no row is deleted by hand."""
         return False

@@ -1,4 +1,4 @@
-"""Copying: what a context has goes from one database to the other, in one transaction, verified before it commits."""
+"""Copying: a context's rows go from one database to the other in one transaction, verified before the commit."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +21,10 @@ def copy(
     *,
     progress: Progress,
 ) -> dict[str, int]:
-    """Replace what the target has of a context by what the source has; return the number of rows by table.
+    """Replace a context's rows in the target by those of the source; return the number of rows by table.
 
     Raises:
-        SplitError: what arrived is not what was sent; the target is as it was.
+        SplitError: the rows that arrived are not those that were sent; the target is unchanged.
     """
     with _snapshot(source), fence.passing(target, context):
         for connection in (source, target):
@@ -41,7 +41,7 @@ def copy(
 
 @contextmanager
 def _snapshot(source: BaseDatabaseWrapper) -> Iterator[None]:
-    """See the source, in this block, as it is at its beginning, whatever commits meanwhile."""
+    """Read the source inside the block as it is at the beginning, without later commits."""
     with transaction.atomic(using=source.alias):
         execute(source, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield
@@ -58,13 +58,13 @@ def _copy(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, table: Table
         sending.copy(send) as sent,
         taking.copy(take) as taken,
     ):
-        for row in sent:  # one at a time: so PostgreSQL sends them
+        for row in sent:  # PostgreSQL sends one at a time
             taken.write(row)
             progress.add()
 
 
 def _set_sequences(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, table: Table) -> None:
-    """Let the target go on counting where the source stopped: a number that was given out is never given out again."""
+    """Make the target's sequences go on where the source's stopped, so that no number is given out twice."""
     theirs = dict(_sequences(target, table))
     for column, sequence in _sequences(source, table):
         ((last, is_called),) = rows(source, SQL("SELECT last_value, is_called FROM {}").format(SQL(sequence)))
@@ -72,7 +72,7 @@ def _set_sequences(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, tab
 
 
 def _sequences(connection: BaseDatabaseWrapper, table: Table) -> list[tuple[str, str]]:
-    """Return each column that a sequence fills, and the sequence, quoted as SQL wants it."""
+    """Return each column that a sequence fills, and the sequence's name, quoted for SQL."""
     return rows(
         connection,
         "SELECT name, pg_get_serial_sequence(quote_ident(%s), name) FROM unnest(%s::text[]) AS name"

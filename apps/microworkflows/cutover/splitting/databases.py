@@ -1,4 +1,4 @@
-"""The two databases of a move: the source, which this process runs on, and the target, given as a URL."""
+"""The two databases of a move: the source, on which this process runs, and the target, given as a URL."""
 
 import secrets
 import time
@@ -19,7 +19,7 @@ TARGET = "microworkflows_target"
 """Alias under which the target is known to Django, in this thread and while the move runs."""
 
 _PREDECESSOR_SECONDS = 10.0
-"""So long a session of a mover that was killed may take to end on the server."""
+"""Longest time that the session of a killed mover may take to end on the server."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def target_at(url: str, *, source: BaseDatabaseWrapper) -> Iterator[BaseDatabase
     """Make the database at ``url`` known as :data:`TARGET`, with the source's engine. It is not connected yet.
 
     Raises:
-        SplitError: it is no URL of a PostgreSQL database.
+        SplitError: it is not the URL of a PostgreSQL database.
     """
     given = _read(url)
     target = source.copy(alias=TARGET)
@@ -56,7 +56,7 @@ def address(connection: BaseDatabaseWrapper, *, hidden_password: bool = False) -
 
 
 def rows(connection: BaseDatabaseWrapper, query: Any, params: Any = None) -> list[tuple[Any, ...]]:
-    """Return what a query finds."""
+    """Return the rows that a query finds."""
     with connection.cursor() as cursor:
         cursor.execute(query, params)
         return list(cursor.fetchall())
@@ -69,7 +69,7 @@ def execute(connection: BaseDatabaseWrapper, statement: Any, params: Any = None)
 
 
 def are_the_same(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper) -> bool:
-    """Tell whether both lead to one database, by whatever names: a lock taken here is then taken there too."""
+    """Return True if both lead to the same database, even by different names: a lock of one is then seen by the other."""
     key = secrets.randbits(62)
     with _lock(source, "%s::bigint", (key,)) as held:
         assert held
@@ -79,10 +79,10 @@ def are_the_same(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper) -> bo
 
 @contextmanager
 def only_mover(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
-    """Hold the lock of whoever moves this context out of or into this database; it ends with the session.
+    """Hold the lock for moving this context out of or into this database; it ends with the session.
 
     Raises:
-        SplitError: another one holds it.
+        SplitError: another mover holds it.
     """
     key = tuple(zlib.crc32(text.encode()) - 2**31 for text in ("microworkflows.split", context))
     deadline = time.monotonic() + _PREDECESSOR_SECONDS
@@ -93,7 +93,7 @@ def only_mover(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
                 return
         if time.monotonic() > deadline:
             raise SplitError(
-                f"Another split_database is moving {context} from or to {address(connection)}. Let it end, or end it."
+                f"Another split_database is moving {context} from or to {address(connection)}. Wait for it, or end it."
             )
         time.sleep(0.1)
 
@@ -101,7 +101,7 @@ def only_mover(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
 def migrate(target: BaseDatabaseWrapper, *, alias: str) -> None:
     """Bring the target's tables up to date.
 
-    Under the alias of the source: a data migration that does not say which database it means must not write there.
+    It runs under the alias of the source: a data migration that names no database must not write to the source.
     """
     source, swapped = connections[alias], target.copy(alias=alias)
     connections[alias] = swapped
@@ -114,7 +114,7 @@ def migrate(target: BaseDatabaseWrapper, *, alias: str) -> None:
 
 
 def _forget_content_types() -> None:
-    """What Django remembers of them by the alias is the target's."""
+    """Clear Django's cache of content types: under the source's alias, it holds the target's."""
     from django.apps import apps
 
     if apps.is_installed("django.contrib.contenttypes"):
@@ -129,13 +129,13 @@ def _read(url: str) -> dict[str, Any]:
         if url.startswith(("postgresql://", "postgres://")) and given.get("dbname"):
             return given
     raise SplitError(
-        "--to is no URL of a PostgreSQL database. Write postgresql://user:password@host:5432/name."
+        "--to is not the URL of a PostgreSQL database. Write postgresql://user:password@host:5432/name."
     )
 
 
 @contextmanager
 def _lock(connection: BaseDatabaseWrapper, key: str, values: tuple[int, ...]) -> Iterator[bool]:
-    """Try to take an advisory lock of this session, and tell whether it was free."""
+    """Try to take an advisory lock of this session; yield True if it was free."""
     ((held,),) = rows(connection, f"SELECT pg_try_advisory_lock({key})", values)
     try:
         yield held

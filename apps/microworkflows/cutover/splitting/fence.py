@@ -1,8 +1,8 @@
-"""The fence: triggers that let nobody write what a context has in a database that it does not work in (now).
+"""The fence: triggers that refuse writes to a context's rows in a database in which it does not work (now).
 
-They raise SQLSTATE 57P03, which Django makes an OperationalError. To a worker that is a database out of reach: it
-acks nothing and waits with the message in hand. So the fence is what makes a context pause. Everybody else learns
-from the text what happens and what to do.
+They raise SQLSTATE 57P03, which Django turns into an OperationalError. A worker takes that for a database out of reach:
+it acks nothing and waits with the message in hand. So the fence makes a context pause. Everybody else learns from the
+text what happens and what to do.
 """
 
 import random
@@ -20,17 +20,17 @@ from microworkflows.cutover.splitting.steps import SplitError
 from microworkflows.cutover.splitting.tables import INBOX, OUTBOX, Table, inbox_of, outbox_of
 
 SQLSTATE = "57P03"
-"""cannot_connect_now: of PostgreSQL's conditions the one that tells best what holds for the context."""
+"""PostgreSQL's cannot_connect_now: the condition that describes the state of the context best."""
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _LONGEST_NAME = 63
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.25, 5.0
-"""So long a lock is waited for at a time: whoever wants to write to the table meanwhile waits behind it."""
+"""Shortest and longest wait for a lock at a time: anybody else who writes to the table meanwhile waits behind it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """What the fence says to whoever wants to write."""
+    """The fence's message to anybody who tries to write."""
 
     text: str
     hint: str
@@ -39,10 +39,10 @@ class Sign:
 def put_up(
     connection: BaseDatabaseWrapper, context: str, tables: Sequence[Table], sign: Sign, *, patience: float
 ) -> None:
-    """Fence a context in, once the transactions that write its rows now have ended; it may stand already.
+    """Fence a context in, once the transactions that now write its rows have ended; a fence may already stand.
 
-    One table after the other, each in a transaction of its own: who holds one lock and waits for no other can be
-    part of no deadlock. The inbox comes first, so that no event is begun that could not be finished.
+    Each table has a transaction of its own, one after the other: a process that holds one lock and waits for no other
+    cannot deadlock. The inbox comes first, so that no event is begun that could not be finished.
 
     Raises:
         SplitError: a table is in use for longer than ``patience`` seconds.
@@ -54,7 +54,7 @@ def put_up(
 
 
 def write_on(connection: BaseDatabaseWrapper, context: str, sign: Sign) -> None:
-    """Change what a fence says, or close an open one; at once, and without a lock."""
+    """Change the text of a fence, or close an open one; at once, and without a lock."""
     body = SQL("BEGIN RAISE EXCEPTION USING ERRCODE = {}, MESSAGE = {}, HINT = {}; END").format(
         Literal(SQLSTATE), Literal(sign.text), Literal(sign.hint)
     )
@@ -83,7 +83,7 @@ def take_down(
 
 
 def is_closed(connection: BaseDatabaseWrapper, context: str) -> bool:
-    """Tell whether a fence stands and lets nobody through."""
+    """Return True if a fence stands and lets nobody through."""
     return "RAISE" in (_function(connection, context) or "")
 
 
@@ -96,10 +96,10 @@ def passing(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
 
 
 def _triggers(table: Table, context: str) -> list[Composable]:
-    """Return what fences a table in.
+    """Return the statements that fence a table in.
 
-    Of inbox and outbox, which all contexts share, the context's rows alone, and not what the relay notes in them:
-    it goes on while the fence stands.
+    In inbox and outbox, which all contexts share, they guard only the context's rows, and not against the relay's marks,
+    since the relay goes on while the fence stands.
     """
     outsider = SQL("current_setting('microworkflows.moving', true) IS DISTINCT FROM {}").format(
         Literal(context)
@@ -160,7 +160,7 @@ def _function(connection: BaseDatabaseWrapper, context: str) -> str | None:
 def _patiently(
     connection: BaseDatabaseWrapper, table: str, statement: Composable, *, patience: float
 ) -> None:
-    """Execute a statement that needs a table for itself, without making those who use it wait for long."""
+    """Execute a statement that needs a table for itself, without making its users wait for long."""
     ends_at, wait = time.monotonic() + patience, _SHORTEST_SECONDS
     while True:
         try:
@@ -173,8 +173,8 @@ def _patiently(
                 raise
             if time.monotonic() > ends_at:
                 raise SplitError(
-                    f"Others write to {table} without a pause of theirs for {patience:.0f} s: {_users(connection, table)}. "
-                    "Let them end, or end them, and try again."
+                    f"Others have used {table} without a pause for {patience:.0f} s: {_users(connection, table)}. "
+                    "Wait for them, or end them, and try again."
                 ) from error
         time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  (no secret)
         wait = min(wait * 2, _LONGEST_SECONDS)

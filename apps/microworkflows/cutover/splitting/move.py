@@ -1,7 +1,7 @@
-"""The whole move: prepare the target, pause the context, drain, copy, switch, open. And the ways back.
+"""The whole move: prepare the target, pause the context, drain, copy, switch, open; and the ways back.
 
-Each step is noted in ``ContextMove`` before it begins and may be done twice, so a move that was killed goes on where
-it stood. From the first step to the last one of the two databases has its fence closed: nobody works in both.
+Each step is noted in ``ContextMove`` before it begins and may be done twice, so a killed move goes on where it stood.
+From the first step to the last, one of the two databases has its fence closed: nobody works in both.
 """
 
 import time
@@ -37,13 +37,13 @@ class Move:
     say: Callable[[str], None]
     progress: Progress
     patience: float
-    """Seconds for which to try to fence a table in that others use."""
+    """Seconds for which to try to fence in a table that others use."""
 
     def run(self) -> None:
         """Move the context, or go on with a move that stopped.
 
         Raises:
-            SplitError: it cannot be moved like this, or the move stopped; run it again, or abort it.
+            SplitError: the context cannot be moved like this, or the move stopped; run it again, or abort it.
         """
         with databases.only_mover(self.source, self.context):
             preflight.refuse(self.context, preflight.of_context(self.context))
@@ -51,7 +51,7 @@ class Move:
             noted = self._noted()
             if noted is not None and noted.step in AWAY - {MoveStep.OPEN}:
                 self.say(
-                    f"{self.context} was moved on {noted.changed_at:%d %B %Y, %H:%M %Z}; nothing is to be done."
+                    f"{self.context} was moved on {noted.changed_at:%d %B %Y, %H:%M %Z}; there is nothing left to do."
                 )
                 return
             if noted is None:
@@ -85,13 +85,13 @@ class Move:
             try:
                 self._empty_target()
             except DatabaseError as error:
-                self.say(f"{address(self.target)} could not be emptied, create it anew: {str(error).strip()}")
+                self.say(f"{address(self.target)} could not be emptied; create it anew: {str(error).strip()}")
 
     def drop_source(self) -> None:
         """Empty the context's old tables in the source.
 
         Raises:
-            SplitError: it has not moved.
+            SplitError: the context has not moved.
         """
         with databases.only_mover(self.source, self.context):
             noted = self._noted()
@@ -154,7 +154,7 @@ class Move:
         preflight.refuse(self.context, preflight.of_prepared_target(self.target, self.context, own))
 
     def _pause(self) -> None:
-        """From here on events for it wait, at the broker and in its worker."""
+        """From here on its events wait, at the broker and in its worker."""
         sign = Sign(
             text=f"{self.context} is being moved to {address(self.target)}; until it is there, nobody can write its "
             "rows.",
@@ -169,7 +169,7 @@ class Move:
             raise
 
     def _drain(self) -> None:
-        """What it announced goes to the broker."""
+        """The events that it announced go to the broker."""
         pending = OutboxEvent.objects.using(self.source.alias).pending(context=self.context)
         hint_at = time.monotonic() + _HINT_SECONDS
         while number := pending.count():
@@ -182,7 +182,7 @@ class Move:
             time.sleep(_LOOK_SECONDS)
 
     def _copy(self) -> None:
-        """Its rows go over and are verified."""
+        """Its rows are copied and verified."""
         own = self._own(self.source)
         counts = copying.copy(self.source, self.target, self.context, own, progress=self.progress)
         self._note(MoveStep.SWITCH, counts=counts)
@@ -213,16 +213,16 @@ class Move:
         self._note(MoveStep.MOVED)
         self._take_down(self.target, self._own(self.target))
 
-    # What they share
+    # Shared by the steps
 
     def _own(self, connection: BaseDatabaseWrapper) -> list[Table]:
         return tables.of_context(connection, self.context)
 
     def _noted(self) -> ContextMove | None:
-        """Return what is noted in the source.
+        """Return the move that is noted in the source, if one is.
 
         Raises:
-            SplitError: it is a move to another database.
+            SplitError: the move is to another database.
         """
         noted = ContextMove.objects.using(self.source.alias).filter(pk=self.context).first()
         if noted is not None and noted.target != address(self.target):
@@ -242,7 +242,7 @@ class Move:
         )
 
     def _take_down(self, connection: BaseDatabaseWrapper, own: list[Table]) -> None:
-        """Remove an open fence; where others use a table without a pause it stays, and lets everybody through."""
+        """Remove an open fence; if others use a table without a pause, it stays and lets everybody through."""
         with suppress(SplitError):
             fence.take_down(connection, self.context, own, patience=self.patience)
 

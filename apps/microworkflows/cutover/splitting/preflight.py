@@ -1,4 +1,4 @@
-"""Preflight: what stands in the way of moving a context is said before anything is changed."""
+"""Preflight: the obstacles to moving a context are reported before anything is changed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -31,7 +31,7 @@ def refuse(context: str, problems: Iterable[str]) -> None:
     """Raise if there are problems.
 
     Raises:
-        SplitError: it names them all.
+        SplitError: there are problems; the text names them all.
     """
     if found := list(problems):
         listed = "".join(f"\n- {problem}" for problem in found)
@@ -39,7 +39,7 @@ def refuse(context: str, problems: Iterable[str]) -> None:
 
 
 def of_context(context: str) -> Iterator[str]:
-    """Yield why what is no context cannot be moved."""
+    """Yield a problem if there is no such context."""
     if context not in registry.contexts():
         yield (
             f"There is no context {context!r}. Installed are: {', '.join(registry.contexts()) or 'none'}. "
@@ -48,7 +48,7 @@ def of_context(context: str) -> Iterator[str]:
 
 
 def of_migrations(source: BaseDatabaseWrapper) -> Iterator[str]:
-    """Yield which migrations are to be applied first."""
+    """Yield a problem if migrations are not applied."""
     executor = MigrationExecutor(source)
     if plan := executor.migration_plan(executor.loader.graph.leaf_nodes()):
         names = ", ".join(f"{migration.app_label}.{migration.name}" for migration, _ in plan)
@@ -56,11 +56,11 @@ def of_migrations(source: BaseDatabaseWrapper) -> Iterator[str]:
 
 
 def of_source(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
-    """Yield why the context cannot leave this database as it is."""
+    """Yield the reasons why the context cannot leave this database as it is."""
     if fence.is_closed(source, context):
         yield (
-            f"{address(source)} is not the database that {context} works in: it was moved away, or is just being "
-            "moved here. Set DATABASE_URL to the one that it works in."
+            f"{address(source)} is not the database in which {context} works: it was moved away, or is just being "
+            "moved here. Set DATABASE_URL to the one in which it works."
         )
     yield from of_steps_by_monolith(source, context)
     yield from _of_models(context)
@@ -74,20 +74,20 @@ def of_source(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
 
 
 def of_steps_by_monolith(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
-    """Yield why the monolith, which stays here, may still have steps of the context to do."""
+    """Yield the reasons why the monolith, which stays here, may still have steps of the context to do."""
     yield from _of_mode(source, context)
     flows = queries.unsettled(context)
     if number := flows.inline + flows.shadow:
         yield (
-            f"{number} flows began when {context} was not live for them, and are still under way: the monolith is to do "
-            f"{context}'s steps in them, in this database. Let them end; replay or settle what is parked."
+            f"{number} flows began when {context} was not live for them, and are still under way: the monolith has to do "
+            f"{context}'s steps in them, in this database. Let them end; replay or settle parked messages."
         )
 
 
 def of_target(
     source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: str, *, resumed: bool
 ) -> Iterator[str]:
-    """Yield why the context cannot go to this database."""
+    """Yield the reasons why the context cannot go to this database."""
     try:
         target.ensure_connection()
     except DatabaseError as error:
@@ -103,7 +103,7 @@ def of_target(
 
 
 def of_prepared_target(target: BaseDatabaseWrapper, context: str, tables: Sequence[Table]) -> Iterator[str]:
-    """Yield why the context cannot go there though it has its tables now."""
+    """Yield the reasons why the context cannot go to the target, although its tables exist there now."""
     for table in tables:
         if columns_of(target, table.name) != table.columns:
             yield (
@@ -116,18 +116,18 @@ def of_prepared_target(target: BaseDatabaseWrapper, context: str, tables: Sequen
 
 
 def of_only_copy(target: BaseDatabaseWrapper, tables: Sequence[Table], move: ContextMove) -> Iterator[str]:
-    """Yield why the old rows may be the only ones left."""
+    """Yield the reasons why the old rows may be the only ones left."""
     there = {table.name: table for table in tables if table.columns}
     for name, number in move.counts.items():
         if number and (name not in there or not count(target, there[name])):
             yield (
-                f"{name} is empty in {address(target)}, though {number} rows were moved there. Is it the database "
-                "that the context works in? Nothing was dropped."
+                f"{name} is empty in {address(target)}, although {number} rows were moved there. Is it the database "
+                "in which the context works? Nothing was dropped."
             )
 
 
 def was_left(target: BaseDatabaseWrapper, context: str) -> bool:
-    """Tell whether the context moved away from there: then it moves back, and its old rows are replaced."""
+    """Return True if the context moved away from the target: it then moves back, and its old rows are replaced."""
     table = ContextMove._meta.db_table
     if table not in target.introspection.table_names():
         return False
@@ -140,7 +140,7 @@ def _of_mode(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
     setting = switch.settings()[context]
     if setting != switch.Setting(Mode.LIVE, 100):
         yield (
-            f"{context} is {setting}: the monolith still does steps of it, in this database. Let it go live for all "
+            f"{context} is {setting}: the monolith still does some of its steps, in this database. Make it live for all "
             "flows first."
         )
         return

@@ -10,7 +10,7 @@ _LINE_SECONDS = 10.0
 
 
 class Progress:
-    """Counts rows and shows how many there are still to come."""
+    """Counts rows and shows the share that is done."""
 
     def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
@@ -26,7 +26,7 @@ class Progress:
         self._total, self._done, self._shown_at = total, 0, self._clock()
 
     def name(self, name: str) -> None:
-        """Say which table the next rows belong to."""
+        """Name the table of the next rows."""
         self._name = name
 
     def add(self) -> None:
@@ -36,7 +36,7 @@ class Progress:
             self._show()
 
     def end(self) -> None:
-        """Show that all rows are there."""
+        """Show that all rows are copied."""
         self._name = "all tables"
         self._show()
         if self._terminal:

@@ -1,4 +1,4 @@
-"""The steps of a move, as ``ContextMove`` keeps them: each is noted before it begins, and may be done twice."""
+"""The steps of a move, as ``ContextMove`` keeps them: each is noted before it begins and may be done twice."""
 
 from enum import StrEnum
 
@@ -13,14 +13,14 @@ AGAIN = "Run the same command again to go on, or with --abort to give the move u
 
 
 class MoveStep(StrEnum):
-    """How far a move is."""
+    """Progress of a move."""
 
     PREPARE = "prepare"
     """The target gets its tables, and a fence."""
     PAUSE = "pause"
-    """The fence goes up around what the context has in the source."""
+    """The fence goes up around the context's rows in the source."""
     DRAIN = "drain"
-    """What the context announced goes to the broker."""
+    """The events that the context announced go to the broker."""
     COPY = "copy"
     """Its rows are copied and verified."""
     SWITCH = "switch"
@@ -30,8 +30,8 @@ class MoveStep(StrEnum):
     MOVED = "moved"
     """The context lives in the target. Its old tables are still in the source, behind the fence."""
     DROPPED = "dropped"
-    """As moved, and the old tables are empty."""
+    """The context lives in the target, and its old tables are empty."""
 
 
 AWAY = frozenset({MoveStep.OPEN, MoveStep.MOVED, MoveStep.DROPPED})
-"""From here on the context belongs to the target, and there is no aborting, only moving back."""
+"""The steps at which the context belongs to the target: it can be moved back, but no longer aborted."""

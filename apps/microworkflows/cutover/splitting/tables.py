@@ -1,4 +1,4 @@
-"""What belongs to a context in a database: the tables of its models, and its rows of inbox and outbox."""
+"""The rows of a context in a database: the tables of its models, and its rows of inbox and outbox."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ OUTBOX = OutboxEvent._meta.db_table
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table, and which of its rows are meant."""
+    """A table, and the condition for the rows that are meant."""
 
     name: str
     columns: tuple[str, ...]
-    """All but those that the database computes."""
+    """All columns except those that the database computes."""
     condition: Composable
 
     @property
     def of_events(self) -> bool:
-        """Whether it is the inbox or the outbox, which the contexts of a database share."""
+        """True if it is the inbox or the outbox, which the contexts of a database share."""
         return self.name in {INBOX, OUTBOX}
 
     def select(self, what: Composable) -> Composable:
@@ -40,7 +40,7 @@ class Table:
 
 
 def of_context(connection: BaseDatabaseWrapper, context: str) -> list[Table]:
-    """Return what a context has, tables that are referred to before those that refer to them."""
+    """Return a context's tables, those that are referred to before those that refer to them."""
     names = _in_order(connection, [model._meta.db_table for model in models_of(context)])
     own = [_table(connection, name, SQL("TRUE")) for name in names]
     return [
@@ -51,7 +51,7 @@ def of_context(connection: BaseDatabaseWrapper, context: str) -> list[Table]:
 
 
 def count(connection: BaseDatabaseWrapper, table: Table) -> int:
-    """Return how many rows there are."""
+    """Return the number of rows that are meant."""
     ((number,),) = rows(connection, table.select(SQL("count(*)")))
     return int(number)
 
@@ -69,7 +69,7 @@ def outbox_of(context: str, row: str = "") -> Composable:
 
 
 def models_of(context: str) -> "list[type[models.Model]]":
-    """Return a context's models that have a table of their own, those between many and many included."""
+    """Return a context's models that have a table of their own, those of many-to-many fields included."""
     if context not in apps.app_configs:
         return []
     return [model for model in _models(context) if model._meta.managed and not model._meta.proxy]
@@ -87,7 +87,7 @@ def unmanaged(connection: BaseDatabaseWrapper, context: str) -> list[str]:
 
 
 def columns_of(connection: BaseDatabaseWrapper, table: str) -> tuple[str, ...]:
-    """Return the columns of a table, by name, but not those that the database computes; none if there is no table."""
+    """Return the columns of a table by name, except those that the database computes; none if there is no table."""
     found = rows(
         connection,
         "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s))"

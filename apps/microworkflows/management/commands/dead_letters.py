@@ -1,4 +1,4 @@
-"""``manage.py dead_letters``: the messages that a context's worker could not read, kept by the broker."""
+"""``manage.py dead_letters``: the broker's dead letters, such as messages that a context's worker could not read."""
 
 from typing import Any
 
@@ -40,8 +40,8 @@ class Command(BaseCommand):
                 queue = topology.dead_letter_name(name)
                 count: int = channel.queue_declare(queue, passive=True).message_count
                 self.stdout.write(f"{count:>8}  {queue}")
-                # All at once: what is given back, or is dead again, must not be met again. Not by Queue.get(), which
-                # raises for a body that it cannot decompress.
+                # Take all first: a message that is given back, or dead again, must not come up again. Queue.get() would
+                # raise for a body that it cannot decompress.
                 taken = [channel.basic_get(queue) for _ in range(count)] if show or requeue or drop else []
                 for message in map(channel.message_to_python, filter(None, taken)):
                     if show:
@@ -58,7 +58,7 @@ class Command(BaseCommand):
         message.requeue()
 
     def _bring_back(self, message: Message, channel: Any, queue: str) -> None:
-        """Publish it as it came, whatever it is, and wait for the broker's confirm."""
+        """Publish the message unchanged, whatever it is, and wait for the broker's confirm."""
         headers = {name: value for name, value in message.headers.items() if name != topology.DELIVERY_COUNT}
         if not message.errors:
             headers.pop("compression", None)  # Kombu has decompressed it

@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def _fresh(file: Path) -> str:
-    """Return what ``file`` should hold."""
+    """Return the fresh contents of ``file``."""
     if file.suffix != ".md":
         return flowmap.flow_map()
     try:

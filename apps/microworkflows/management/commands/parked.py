@@ -1,4 +1,4 @@
-"""``manage.py parked``: the dead letters of the inbox, and what waits for another attempt."""
+"""``manage.py parked``: the parked messages of the inbox, and those that wait for another attempt."""
 
 from itertools import chain
 from typing import Any
@@ -14,7 +14,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
         parser.add_argument(
-            "--waiting", action="store_true", help="list what waits for another attempt as well"
+            "--waiting", action="store_true", help="also list messages that wait for another attempt"
         )
 
     def handle(self, *args: Any, contexts: list[str], waiting: bool, **options: Any) -> None:

@@ -14,7 +14,7 @@ from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
 _ORPHAN_SECONDS = 2.0
-"""Time for an orphan to finish its batch: another relay waits for its lock, and what is not marked is sent again."""
+"""Time for an orphan to finish its batch: another relay waits for its lock, and sends unmarked messages again."""
 
 
 def _broker() -> Connection:
@@ -31,12 +31,12 @@ class Command(BaseCommand):
             "queues",
             nargs="*",
             metavar="context",
-            help="labels of contexts; by default all that are installed",
+            help="labels of contexts; by default all installed ones",
         )
         parser.add_argument(
             "--parent",
             type=int,
-            help="stop when the process with this id is no longer the parent; told to stop, relay what it recorded",
+            help="stop when the process with this id is no longer the parent; before a stop, relay its last events",
         )
 
     def handle(self, *args: Any, queues: list[str], parent: int | None, **options: Any) -> None:

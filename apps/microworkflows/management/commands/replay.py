@@ -1,4 +1,4 @@
-"""``manage.py replay``: lets parked messages be tried again, once their cause is mended."""
+"""``manage.py replay``: tries parked messages again, once the cause of their failure is mended."""
 
 from typing import Any
 from uuid import UUID

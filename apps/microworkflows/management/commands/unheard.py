@@ -1,4 +1,4 @@
-"""``manage.py unheard``: events that no queue was bound to when they were relayed, and relaying them again."""
+"""``manage.py unheard``: counts events that were relayed when no queue was bound to their type, and relays them again."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""``manage.py coupling``: shows where apps hold on to each other; exit code 1 if they do."""
+"""``manage.py coupling``: shows how apps depend on each other; the exit code is 1 if they do."""
 
 import json
 import sys
@@ -14,8 +14,8 @@ from microworkflows.cutover.coupling import FOREIGN_KEY, IMPORT, Pair
 
 class Command(BaseCommand):
     help = (
-        "Show, for each pair of apps, the foreign keys and imports with which one holds on to the other. The exit code "
-        "is 1 if there are any."
+        "Show, for each pair of apps, the foreign keys and imports by which one depends on the other. The exit code is 1 "
+        "if there are any."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,12 +40,12 @@ class Command(BaseCommand):
         elif pairs:
             self._show(pairs)
         else:
-            self.stdout.write(f"None of these apps holds on to another: {', '.join(labels)}.")
+            self.stdout.write(f"None of these apps depends on another: {', '.join(labels)}.")
         if pairs:
             sys.exit(1)
 
     def _show(self, pairs: Sequence[Pair]) -> None:
-        heads = ("app", "holds on to", "foreign keys", "imports")
+        heads = ("app", "depends on", "foreign keys", "imports")
         rows = [(pair.app, pair.on, str(pair.count(FOREIGN_KEY)), str(pair.count(IMPORT))) for pair in pairs]
         widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
         for row in (heads, *rows):

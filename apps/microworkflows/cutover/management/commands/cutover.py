@@ -1,4 +1,4 @@
-"""``manage.py cutover``: shows how far each context is, and changes its mode."""
+"""``manage.py cutover``: shows the mode and figures of each context, and changes its mode."""
 
 import getpass
 import json
@@ -29,10 +29,12 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="show it as JSON")
         parser.add_argument("--history", action="store_true", help="show the changes instead, newest first")
         change = parser.add_argument_group("changing a mode")
-        change.add_argument("--mode", choices=_MODES, help="for the flows that begin from now on")
-        change.add_argument("--percent", type=int, help="with live: 1 to 100; by default 100")
+        change.add_argument("--mode", choices=_MODES, help="the mode for the flows that begin from now on")
+        change.add_argument(
+            "--percent", type=int, help="with live: percentage of flows, 1 to 100; by default 100"
+        )
         change.add_argument("--why", default="", help="the reason, for the history")
-        change.add_argument("--by", help="who changes it; by default the user who runs this")
+        change.add_argument("--by", help="name for the history; by default the user who runs this")
         change.add_argument(
             "--unseen-worker", action="store_true", help="go live although no worker was seen"
         )
@@ -43,7 +45,7 @@ class Command(BaseCommand):
         if mode is not None:
             self._change(context, Mode(mode), **options)
         elif options["percent"] is not None:
-            raise CommandError("--percent says how many flows go live; say --mode live as well.")
+            raise CommandError("--percent is the share of flows that go live; pass --mode live as well.")
         elif history:
             self._show_history(context, as_json=options["json"])
         else:
@@ -60,7 +62,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         if context is None:
-            raise CommandError("Say which context goes there.")
+            raise CommandError("Say which context changes its mode.")
         try:
             setting = switch.change(
                 context,

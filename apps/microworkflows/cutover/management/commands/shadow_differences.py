@@ -1,4 +1,4 @@
-"""``manage.py shadow_differences``: what shadow runs did otherwise than the legacy steps, one JSON object a line."""
+"""``manage.py shadow_differences``: prints the differences of shadow runs and legacy steps, one JSON object a line."""
 
 import json
 from argparse import ArgumentTypeError
@@ -22,7 +22,7 @@ def _time(text: str) -> datetime:
         raise ArgumentTypeError(f"{text}: {error}") from error
     if time is None:
         raise ArgumentTypeError(
-            f"{text} is no time in ISO 8601, such as 2026-03-01 or 2026-03-01T14:00:00+01:00."
+            f"{text} is not a time in ISO 8601, such as 2026-03-01 or 2026-03-01T14:00:00+01:00."
         )
     return timezone.make_aware(time) if timezone.is_naive(time) else time
 
@@ -40,8 +40,8 @@ class Command(BaseCommand):
             known = {each.label for each in registry.workflows()}
             if workflow not in known and not ShadowComparison.objects.filter(workflow=workflow).exists():
                 raise CommandError(
-                    f"There is no microworkflow {workflow}, and never was a comparison of one. "
-                    f"There are: {', '.join(sorted(known))}."
+                    f"The microworkflow {workflow} does not exist, and was never compared. "
+                    f"Existing ones are: {', '.join(sorted(known))}."
                 )
             rows = rows.filter(workflow=workflow)
         if since is not None:

@@ -1,4 +1,4 @@
-"""``manage.py split_database``: moves a context to a database of its own while the others go on working; and back."""
+"""``manage.py split_database``: moves a context to a database of its own, and back, while the others go on working."""
 
 import sys
 from typing import Any
@@ -14,7 +14,7 @@ from microworkflows.models import OutboxEvent
 class Command(BaseCommand):
     help = (
         "Move a context's tables, with its part of inbox and outbox, from this database to one of its own. "
-        "The context pauses meanwhile, the others do not. Run it again to go on with a move that stopped."
+        "The context pauses meanwhile; the others go on. Run it again to go on with a move that stopped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +29,7 @@ class Command(BaseCommand):
             "--patience",
             type=float,
             default=120.0,
-            help="seconds for which to try to fence a table in that others use (120)",
+            help="seconds for which to try to fence in a table that others use (120)",
         )
         instead = parser.add_mutually_exclusive_group()
         instead.add_argument("--abort", action="store_true", help="give up a move that has not switched yet")
@@ -52,7 +52,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"split_database moves contexts between PostgreSQL databases; this is {source.vendor}."
             )
-        # Imported here: they need psycopg, which other databases do without.
+        # Imported here: they need psycopg, which other databases do not.
         import psycopg
 
         from microworkflows.cutover.splitting import databases
@@ -92,7 +92,7 @@ class Command(BaseCommand):
     def _say_what_to_do(self, context: str, target: str) -> None:
         self._say(
             f"""
-{context} works in {target} from now on. Nothing is lost: what comes for it waits until you
+{context} works in {target} from now on. Nothing is lost: its events wait until you
 1. stop its worker, which still runs on the old database (SIGTERM; it gives back what it holds), and
 2. start it on the new one:
    DATABASE_URL={target} celery -A {current_app.main} worker -Q {context} -n {context}@%h

@@ -36,7 +36,7 @@ TESTED: Final = {
     "Django": ("5.2", "6.1"),
     "celery": ("5.5", "5.7"),
     "kombu": ("5.5", "5.7"),
-    "amqp": ("5.3", "5.4"),
+    "amqp": ("5.1", "5.4"),
 }
 """Oldest and newest feature release that the tests have passed with; a test holds pyproject.toml to it."""
 

@@ -5,7 +5,6 @@ E030 to E032 warn while no app declares an event or a microworkflow: until then 
 they stop every command, and a worker of the contexts' queues does not start; Celery itself ignores what checks find.
 """
 
-import itertools
 import platform
 from collections import Counter
 from collections.abc import Iterable, Iterator

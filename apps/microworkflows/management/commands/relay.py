@@ -9,7 +9,7 @@ from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu import Connection
 
-from microworkflows import conf, topology
+from microworkflows import checks, conf, topology
 from microworkflows.relay.loop import Relay
 from microworkflows.stamps import MONOLITH
 
@@ -50,6 +50,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, contexts: list[str], parent: int | None, **options: Any) -> None:
+        checks.raise_for(checks.problems_at_start(current_app))
         unknown = sorted(set(contexts) - set(topology.feeds()))
         if unknown:
             raise CommandError(

@@ -1,15 +1,21 @@
 # One image for the web server, the workers and the migrations; docker-compose.yml says which runs what.
-FROM python:3.11-slim
+# The tag names one Python and one Debian. To pin its bytes too: --build-arg PYTHON=python:3.13.15-slim-trixie@sha256:…
+ARG PYTHON=python:3.13.15-slim-trixie
 
-ENV PYTHONUNBUFFERED=1 \
+FROM ${PYTHON} AS packages
+COPY requirements/app.lock requirements/app.lock
+RUN python -m venv --without-pip /packages \
+    && pip --python /packages/bin/python install --no-cache-dir --no-deps --require-hashes --requirement requirements/app.lock
+
+FROM ${PYTHON}
+ENV PATH=/packages/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
     PYTHONPATH=/shop:/shop/apps \
     DJANGO_SETTINGS_MODULE=project.settings
 
 WORKDIR /shop
 
-COPY requirements/app.lock requirements/app.lock
-RUN pip install --no-cache-dir --no-deps --require-hashes --requirement requirements/app.lock
-
+COPY --from=packages /packages /packages
 COPY manage.py ./
 COPY project project
 COPY apps apps

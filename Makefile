@@ -1,6 +1,6 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo guide test test-slow soak chaos check docs bench lock clean
+.PHONY: help venv demo guide test test-slow soak chaos matrix check docs bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -61,6 +61,9 @@ check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Dja
 chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, and count what is lost or doubled (ROUNDS=10)
 	@for round in $$(seq $(or $(ROUNDS),1)); do $(PYTEST) -m chaos || exit; done
 
+matrix: $(VENV)/dev.stamp ## Run the tests on each Python that is here, each Django, the oldest and the newest Celery
+	@exec $(BIN)/nox --session matrix
+
 bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers (QUICK=1: five minutes; ONLY=relay,hop)
 	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
 
@@ -71,10 +74,17 @@ docs: $(VENV)/bench.stamp ## Write what is generated in the documents anew: the 
 
 lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
 	@rm -rf var/lock && $(PYTHON) -m venv var/lock && var/lock/bin/pip install -qq uv==$(UV_VERSION)
-	@cd requirements && for name in app dev bench; do \
+	@cd requirements && compile() { \
 		../var/lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-			$(if $(UPGRADE),--upgrade) $$name.in --output-file $$name.lock || exit; done
+			$(if $(UPGRADE),--upgrade) "$$@"; } && \
+	compile app.in --output-file app.lock && \
+	compile demo.in --constraint app.lock --output-file demo.lock && \
+	compile dev.in --constraint demo.lock --output-file dev.lock && \
+	compile bench.in --constraint dev.lock --output-file bench.lock && \
+	compile dev.in --override oldest.in --output-file oldest.lock && \
+	for version in 6.0 6.1; do \
+		compile --python-version 3.12 --no-deps django-$$version.in --output-file django-$$version.lock || exit; done
 
 clean: ## Remove .venv, var/ with the demo's database, and what builds leave behind
 	rm -rf $(VENV) var dist staticfiles .hypothesis
@@ -89,9 +99,9 @@ $(BIN)/python:
 
 # A lock names everything, so pip need not resolve anything; where it does, a release newer than a pinned one with an
 # extra (such as coverage[toml]) makes it refuse the lock.
-$(VENV)/app.stamp: requirements/app.lock pyproject.toml | $(BIN)/python
+$(VENV)/app.stamp: requirements/demo.lock pyproject.toml | $(BIN)/python
 	@echo "Installing what the shop needs into $(VENV) …"
-	@$(PIP) install --no-deps --require-hashes -r requirements/app.lock
+	@$(PIP) install --no-deps --require-hashes -r requirements/demo.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 

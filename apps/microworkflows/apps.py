@@ -1,5 +1,6 @@
 """The kit as a Django app: finds each app's events and microworkflows at start."""
 
+from celery.signals import celeryd_after_setup
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
 
@@ -11,6 +12,7 @@ class MicroworkflowsConfig(AppConfig):
     verbose_name = "Microworkflows"
 
     def ready(self) -> None:
-        from microworkflows import checks  # noqa: F401  (registers the system checks)
+        from microworkflows import checks  # registers the system checks
 
+        celeryd_after_setup.connect(checks.guard_worker, weak=False)
         autodiscover_modules("events", "workflows")

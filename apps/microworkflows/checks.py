@@ -1,22 +1,26 @@
 """System checks: a broken contract between contexts is found at start, not by the first event.
 
 Ids are stable: ``microworkflows.E0xx`` stops, ``microworkflows.W0xx`` warns; ``SILENCED_SYSTEM_CHECKS`` takes them.
+E030 to E032 warn while no app declares an event or a microworkflow: until then there is nothing to lose. From then on
+they stop every command, and a worker of the contexts' queues does not start; Celery itself ignores what checks find.
 """
 
-import itertools
+import platform
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from typing import Any, Final
 
-from celery import current_app
+from celery import Celery, current_app
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import WARNING, CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import SystemCheckError
 from django.db import connections, router
 from django.utils.version import get_version_tuple
 
-from microworkflows import conf, registry, schemas
+from microworkflows import conf, registry, schemas, topology
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
 
 TAG = "microworkflows"
@@ -24,6 +28,15 @@ _LONGEST_LABEL = 100 - len(message_id("", OutboxEvent._meta.pk.default()))
 _DATABASES = ("postgresql", "sqlite")
 _PSYCOPG = (3, 2, 4)
 _BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
+
+TESTED: Final = {
+    "Python": ("3.11", "3.13"),
+    "Django": ("5.2", "6.1"),
+    "celery": ("5.5", "5.7"),
+    "kombu": ("5.5", "5.7"),
+    "amqp": ("5.1", "5.4"),
+}
+"""Oldest and newest feature release that the tests have passed with; a test holds pyproject.toml to it."""
 
 
 @register(TAG)
@@ -223,22 +236,50 @@ def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_celery(**kwargs: Any) -> list[CheckMessage]:
-    """E030 to W033: Celery is set up so that events would be lost, never consumed, or kill their workers."""
-    return list(itertools.chain(_check_worker(), _check_broker(), _check_eager(), _check_time_limit()))
+    """E030 to W033: Celery is set up so that events would be lost, never consumed, or kill their workers.
+
+    E030 to E032 warn while nothing is declared.
+    """
+    problems = problems_at_start(current_app)
+    if not registry.contexts():
+        for problem in problems:
+            problem.level = WARNING
+    return [*problems, *_check_time_limit()]
 
 
-def _check_worker() -> Iterator[CheckMessage]:
-    if "EventConsumer" not in str(current_app.conf.worker_consumer):
+def problems_at_start(app: Celery) -> list[CheckMessage]:
+    """Return E030 to E032, for which neither a worker of the contexts' queues nor a relay of ``app`` may start."""
+    return [*_check_worker(app), *_check_broker(app), *_check_eager(app)]
+
+
+def raise_for(problems: Iterable[CheckMessage]) -> None:
+    """Raise SystemCheckError with what each problem is and what to do, if there is one that is not silenced."""
+    said = [str(problem) for problem in problems if not problem.is_silenced()]
+    if said:
+        raise SystemCheckError("Not started, or events would be lost:\n\n" + "\n".join(said))
+
+
+def guard_worker(instance: Any, **kwargs: Any) -> None:
+    """End a worker of the contexts' queues that would lose their events; receives ``celeryd_after_setup``."""
+    if instance.app.amqp.queues.consume_from.keys() & {*topology.queues()}:
+        try:
+            raise_for(problems_at_start(instance.app))
+        except SystemCheckError as error:
+            raise SystemExit(str(error)) from None  # Celery logs other exceptions, and goes on
+
+
+def _check_worker(app: Celery) -> Iterator[CheckMessage]:
+    if "EventConsumer" not in str(app.conf.worker_consumer):
         yield Error(
-            f"The Celery app {current_app.main!r} was not set up for events: its workers would ack and drop them.",
+            f"The Celery app {app.main!r} was not set up for events: its workers would ack and drop them.",
             hint="Call microworkflows.worker.setup(app) where the app is made, import the app in the project's "
             "__init__.py, and leave the setting worker_consumer alone.",
             id="microworkflows.E030",
         )
 
 
-def _check_broker() -> Iterator[CheckMessage]:
-    scheme = str(current_app.conf.broker_url or "amqp").partition(":")[0]
+def _check_broker(app: Celery) -> Iterator[CheckMessage]:
+    scheme = str(app.conf.broker_url or "amqp").partition(":")[0]
     if scheme not in _BROKERS:
         yield Error(
             f"The broker is {scheme}, which confirms no messages, so the relay cannot know which ones are safe.",
@@ -247,11 +288,12 @@ def _check_broker() -> Iterator[CheckMessage]:
         )
 
 
-def _check_eager() -> Iterator[CheckMessage]:
-    if current_app.conf.task_always_eager or getattr(settings, "CELERY_TASK_ALWAYS_EAGER", False):
+def _check_eager(app: Celery) -> Iterator[CheckMessage]:
+    if app.conf.task_always_eager or getattr(settings, "CELERY_TASK_ALWAYS_EAGER", False):
         yield Error(
             "task_always_eager is on, but no event reaches a microworkflow through it.",
-            hint="Turn it off; tests use microworkflows.testing instead.",
+            hint="Turn it off; tests of microworkflows use microworkflows.testing. If tests of your own tasks need it, "
+            "silence microworkflows.E032 in the tests' settings.",
             id="microworkflows.E032",
         )
 
@@ -263,6 +305,26 @@ def _check_time_limit() -> Iterator[CheckMessage]:
             hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
             id="microworkflows.W033",
         )
+
+
+@register(TAG)
+def check_versions(**kwargs: Any) -> list[CheckMessage]:
+    """W050: a version is installed with which the kit was never tested."""
+    return [
+        Warning(
+            f"{name} {version} is installed; microworkflows was tested with {oldest} to {newest}.",
+            hint="Install a tested version, or run your own tests and silence this; docs/compatibility.md has the table.",
+            id="microworkflows.W050",
+        )
+        for name, (oldest, newest) in TESTED.items()
+        if not get_version_tuple(oldest)
+        <= get_version_tuple(version := _installed(name))[:2]
+        <= get_version_tuple(newest)
+    ]
+
+
+def _installed(name: str) -> str:
+    return platform.python_version() if name == "Python" else metadata.version(name)
 
 
 def _named(event_type: str) -> list[str]:

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from kombu import Queue
 
-from microworkflows import registry, topology
+from microworkflows import checks, registry, topology
 from project.service import CONTEXTS
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
@@ -239,7 +239,7 @@ def test_compose_itself_accepts_the_file() -> None:
 def test_image_copies_files_that_exist_and_does_not_run_as_root() -> None:
     ignored = (ROOT / ".dockerignore").read_text()
 
-    copied = re.findall(r"^COPY (\S+) ", DOCKERFILE, re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from=packages)(\S+) ", DOCKERFILE, re.MULTILINE)
 
     assert copied
     for name in copied:
@@ -247,6 +247,30 @@ def test_image_copies_files_that_exist_and_does_not_run_as_root() -> None:
         assert f"!{name}\n" in ignored
     assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE)[-1] not in {"root", "0"}
     assert "--no-deps --require-hashes --requirement requirements/app.lock" in DOCKERFILE
+
+
+def test_image_names_one_release_of_the_newest_python_that_is_tested() -> None:
+    base = re.search(r"^ARG PYTHON=python:(\d+\.\d+)\.\d+-slim-trixie$", DOCKERFILE, re.MULTILINE)
+
+    assert base
+    assert base[1] == checks.TESTED["Python"][1]
+    assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON}", "${PYTHON}"]
+
+
+def test_image_holds_what_runs_in_it_and_no_build_tools() -> None:
+    app, demo = (
+        set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("app.lock", "demo.lock")
+    )
+    without = "import sys; sys.modules |= dict.fromkeys(sys.argv[1:]); import manage; "
+    environment = {"PATH": os.environ["PATH"], "SECRET_KEY": "unused", "DATABASE_URL": "sqlite://:memory:"}
+
+    assert {"hatchling", "rich"} <= demo - app
+    assert not app & {"build", "pip", "pytest", "setuptools", "uv", "wheel"}
+    run = "sys.argv = ['manage.py', 'check']; manage.main(); import project.wsgi, project.celery"
+    subprocess.run(
+        [sys.executable, "-c", without + run, "hatchling", "rich"], cwd=ROOT, env=environment, check=True
+    )
 
 
 @pytest.mark.slow

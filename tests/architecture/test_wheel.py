@@ -1,6 +1,7 @@
 """The wheel: the kit alone, and of use in a Django project that knows nothing of the shop."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from microworkflows import checks
 from tests.architecture.files import ROOT, project_files
 
 PROJECT = {
@@ -46,6 +48,34 @@ print(row.type, row.context, row.body["data"], microworkflows.__file__, sep="|")
 }
 
 
+PLAIN_SETTINGS = """
+INSTALLED_APPS = ["django_outbox_pattern", "microworkflows", "greetings"]
+MIDDLEWARE = []
+ROOT_URLCONF = "greetings"
+CELERY_TASK_ALWAYS_EAGER = True
+"""
+PLAIN_PROJECT = {
+    "greetings/__init__.py": "urlpatterns = []",
+    "greetings/models.py": """
+from django.db import models
+
+class Greeting(models.Model):
+    name = models.TextField()
+""",
+    "greetings/tests.py": """
+from django.test import TestCase
+from greetings.models import Greeting
+from microworkflows.models import OutboxEvent
+
+class GreetingTest(TestCase):
+    def test_greeting_is_stored(self):
+        Greeting.objects.create(name="World")
+        self.assertEqual((Greeting.objects.count(), OutboxEvent.objects.count()), (1, 0))
+""",
+}
+"""A project that has installed the kit and no more: no admin, no login, no Celery app, and nothing is declared."""
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
@@ -80,14 +110,12 @@ def test_wheel_contains_the_whole_kit_and_nothing_else(wheel: Path) -> None:
 @pytest.mark.slow
 def test_wheel_works_in_an_empty_django_project(wheel: Path, tmp_path: Path) -> None:
     python = new_environment(tmp_path / "venv", wheel)
-    site = tmp_path / "site"
-    site.mkdir()
-    run(python, "-m", "django", "startproject", "blank", ".", cwd=site)
-    with (site / "blank/settings.py").open("a") as settings:
-        settings.write('\nINSTALLED_APPS += ["django_outbox_pattern", "microworkflows", "greetings"]\n')
-    for name, text in PROJECT.items():
-        (site / name).parent.mkdir(exist_ok=True)
-        (site / name).write_text(text)
+    site = new_site(
+        tmp_path / "site",
+        python,
+        settings='INSTALLED_APPS += ["django_outbox_pattern", "microworkflows", "greetings"]\n',
+        files=PROJECT,
+    )
 
     run(python, "manage.py", "check", cwd=site)
     run(python, "manage.py", "makemigrations", "--check", "--dry-run", cwd=site)
@@ -97,6 +125,63 @@ def test_wheel_works_in_an_empty_django_project(wheel: Path, tmp_path: Path) -> 
     event_type, context, data, location = printed.strip().split("|")
     assert (event_type, context, data) == ("greetings.greeting_sent.v1", "greetings", "{'name': 'World'}")
     assert Path(location).is_relative_to(tmp_path)
+
+
+def test_project_without_admin_celery_and_declarations_goes_on_working(wheel: Path, tmp_path: Path) -> None:
+    python = new_environment(tmp_path / "venv", wheel)
+
+    plain_project_works(python, tmp_path / "site")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_wheel_installs_beside_the_newest_django_and_python_and_leaves_a_plain_project_alone(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """Here pip resolves what the wheel asks for, from the package index that it is configured with."""
+    newest, django = checks.TESTED["Python"][1], checks.TESTED["Django"][1]
+    run(find_python(newest), "-m", "venv", "--without-pip", tmp_path / "venv")
+    python = tmp_path / "venv/bin/python"
+
+    run(sys.executable, "-m", "pip", "--python", python, "install", wheel, f"django=={django}.*")
+
+    plain_project_works(python, tmp_path / "site")
+    installed = run(python, "-c", "import sys, django; print(sys.version_info[:2], django.VERSION[:2])")
+    assert installed == f"({newest.replace('.', ', ')}) ({django.replace('.', ', ')})\n"
+
+
+def find_python(version: str) -> str:
+    """Return the path of a Python of this version, or skip the test."""
+    pyenv = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python"))
+    found = str(pyenv[-1]) if pyenv else shutil.which(f"python{version}")
+    if found is None:
+        pytest.skip(f"Python {version} is not installed here")
+    return found
+
+
+def plain_project_works(python: Path, site: Path) -> None:
+    new_site(site, python, settings=PLAIN_SETTINGS, files=PLAIN_PROJECT)
+    manage: list[str | Path] = [python, "-W", "error", "manage.py"]
+
+    run(*manage, "check", cwd=site)
+    run(*manage, "makemigrations", "greetings", cwd=site)
+    run(*manage, "makemigrations", "--check", "--dry-run", cwd=site)
+    run(*manage, "migrate", cwd=site)
+    run(*manage, "test", cwd=site)
+
+    assert "microworkflows\n [X] 0001_initial" in run(*manage, "showmigrations", cwd=site)
+
+
+def new_site(folder: Path, python: Path, *, settings: str, files: dict[str, str]) -> Path:
+    """Make a Django project with these files and with these lines at the end of its settings."""
+    folder.mkdir()
+    run(python, "-m", "django", "startproject", "blank", ".", cwd=folder)
+    with (folder / "blank/settings.py").open("a") as written:
+        written.write(f"\n{settings}")
+    for name, text in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
 
 
 def new_environment(folder: Path, wheel: Path) -> Path:

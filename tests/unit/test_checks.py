@@ -1,7 +1,13 @@
 """Each check, by its stable id; and that ``manage.py check`` runs them."""
 
+import os
+import re
+import subprocess
+import sys
+import tomllib
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 from uuid import UUID
@@ -9,13 +15,14 @@ from uuid import UUID
 import django.db
 import pytest
 from celery import current_app
-from django.core.checks import CheckMessage
+from django.core.checks import ERROR, WARNING, CheckMessage
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
 from microworkflows import DomainEvent, IncomingEvent, checks, microworkflow
 from microworkflows.models import InboxEvent
+from tests.architecture.files import ROOT
 
 
 def _ids(check: Callable[[], list[CheckMessage]]) -> list[str | None]:
@@ -173,3 +180,148 @@ def test_e030_to_w033_celery_set_up_so_that_events_would_be_lost(
     monkeypatch.setitem(current_app.conf, setting, value)
 
     assert _ids(checks.check_celery) == ([expected] if expected else [])
+
+
+# Before and after something is declared
+
+UNSAFE = [
+    ("worker_consumer", "celery.worker.consumer:Consumer"),
+    ("broker_url", "redis://localhost"),
+    ("task_always_eager", True),
+]
+
+
+@pytest.fixture(params=UNSAFE, ids=["E030", "E031", "E032"])
+def unsafe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Set Celery up so that events would be lost; return the id of the check that tells."""
+    monkeypatch.setitem(current_app.conf, *request.param)
+    return f"microworkflows.E03{UNSAFE.index(request.param)}"
+
+
+def test_unsafe_celery_is_a_warning_while_nothing_is_declared(empty_registry: None, unsafe: str) -> None:
+    (problem,) = checks.check_celery()
+
+    assert (problem.id, problem.level) == (unsafe, WARNING)
+
+
+def test_unsafe_celery_is_an_error_once_an_event_is_announced(empty_registry: None, unsafe: str) -> None:
+    class Composed(DomainEvent, type="letters.composed.v1"):
+        pass
+
+    (problem,) = checks.check_celery()
+
+    assert (problem.id, problem.level) == (unsafe, ERROR)
+
+
+def test_unsafe_celery_is_an_error_once_a_microworkflow_listens(empty_registry: None, unsafe: str) -> None:
+    class Written(IncomingEvent, type="letters.written.v1"):
+        pass
+
+    microworkflow(on=Written, context="desk")(lambda event: None)
+
+    (problem,) = checks.check_celery()
+
+    assert (problem.id, problem.level) == (unsafe, ERROR)
+
+
+def _worker(*queues: str) -> SimpleNamespace:
+    """Return what Celery tells of a worker that starts and consumes these queues."""
+    amqp = SimpleNamespace(queues=SimpleNamespace(consume_from=dict.fromkeys(queues)))
+    return SimpleNamespace(app=SimpleNamespace(amqp=amqp, conf=current_app.conf, main="shop"))
+
+
+def test_worker_of_a_context_does_not_start_and_says_why_and_what_to_do(unsafe: str) -> None:
+    with pytest.raises(SystemExit, match=rf"(?s)Not started.*\({unsafe}\).*HINT: "):
+        checks.guard_worker(_worker("celery", "orders"))
+
+
+def test_worker_of_other_queues_starts(unsafe: str) -> None:
+    checks.guard_worker(_worker("celery"))
+
+
+def test_worker_starts_where_the_check_is_silenced(unsafe: str, settings: Settings) -> None:
+    settings.SILENCED_SYSTEM_CHECKS = [unsafe]
+
+    checks.guard_worker(_worker("orders"))
+
+
+def test_relay_does_not_start_even_if_it_skips_the_checks(unsafe: str) -> None:
+    with pytest.raises(SystemCheckError, match=unsafe):
+        call_command("relay", "orders", skip_checks=True)
+
+
+@pytest.mark.acceptance
+def test_real_worker_of_an_app_that_was_not_set_up_ends_before_it_takes_an_event(tmp_path: Path) -> None:
+    (tmp_path / "plain.py").write_text("import celery; app = celery.Celery(broker='memory://')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}"}
+
+    worker = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "plain", "worker", "-Q", "orders", "-P", "solo"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+    assert worker.returncode == 1
+    assert "microworkflows.E030" in worker.stderr
+    assert " ready." not in worker.stderr
+
+
+# Versions
+
+
+def test_what_is_installed_here_was_tested() -> None:
+    assert _ids(checks.check_versions) == []
+
+
+@pytest.mark.parametrize("version", ["5.4.9", "5.8.0rc1", "6.0"])
+def test_w050_version_that_was_never_tested(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version}.__getitem__)
+
+    (problem,) = checks.check_versions()
+
+    assert problem.id == "microworkflows.W050"
+    assert f"celery {version} is installed; microworkflows was tested with 5.5 to 5.7." in problem.msg
+
+
+@pytest.mark.parametrize("version", ["5.5", "5.5.0", "5.7.99"])
+def test_every_release_of_a_tested_version_passes(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version}.__getitem__)
+
+    assert checks.check_versions() == []
+
+
+INSTALLED = {name: newest for name, (_, newest) in checks.TESTED.items()}
+
+
+def test_wheel_is_bounded_by_what_was_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = {
+        name: (".".join(lower.split(".")[:2]), upper)
+        for name, lower, upper in (
+            re.fullmatch(r"(\w+)>=([\d.]+),<([\d.]+)", needed).groups()  # type: ignore[union-attr]  # each has both
+            for needed in project["dependencies"]
+            if "<" in needed
+        )
+    }
+    classified = {
+        name: [text.rpartition(" ")[2] for text in project["classifiers"] if text.startswith(f"{kind} :: ")]
+        for name, kind in (("Python", "Programming Language :: Python"), ("Django", "Framework :: Django"))
+    }
+
+    assert {name: (versions[0], versions[-1]) for name, versions in classified.items()} == {
+        name: checks.TESTED[name] for name in classified
+    }
+    assert project["requires-python"] == f">={checks.TESTED['Python'][0]}"
+    assert bounds == {
+        name.lower(): (oldest, _next(newest))
+        for name, (oldest, newest) in checks.TESTED.items()
+        if name != "Python"
+    }
+
+
+def _next(version: str) -> str:
+    major, minor = version.split(".")
+    return f"{major}.{int(minor) + 1}"

@@ -1,20 +1,27 @@
-"""The kit in the Django admin: outbox, inbox, the journey of each flow, and counts of messages that need attention."""
+"""The kit in the Django admin: outbox, inbox, the journey of each flow, and counts of messages that need attention.
 
-import django_outbox_pattern.admin  # noqa: F401  (registers its models, so that they surely are before we take over)
-from django.contrib import admin
-from django_outbox_pattern.models import Published, Received
+Without ``django.contrib.admin`` it registers nothing, and Django's template checks can still import its badges.
+"""
 
-from microworkflows.admin.inbox import InboxEventAdmin
-from microworkflows.admin.journeys import JourneyAdminMixin
-from microworkflows.admin.outbox import OutboxEventAdmin
+from django.apps import apps
 
-__all__ = ["InboxEventAdmin", "JourneyAdminMixin", "OutboxEventAdmin"]
+if apps.is_installed("django.contrib.admin"):
+    # Imported first, so that its models surely are registered before we take over.
+    import django_outbox_pattern.admin  # noqa: F401
+    from django.contrib import admin
+    from django_outbox_pattern.models import Published, Received
 
-# The library's admin allows editing and deleting rows by hand, which would lose or forge messages.
-for _model in (Published, Received):
-    if admin.site.is_registered(_model):
-        admin.site.unregister(_model)
+    from microworkflows.admin.inbox import InboxEventAdmin
+    from microworkflows.admin.journeys import JourneyAdminMixin
+    from microworkflows.admin.outbox import OutboxEventAdmin
 
-# A template named admin/index.html would depend on the order of INSTALLED_APPS; this extends whichever one is found.
-if admin.site.index_template is None:
-    admin.site.index_template = "admin/microworkflows/index.html"
+    __all__ = ["InboxEventAdmin", "JourneyAdminMixin", "OutboxEventAdmin"]
+
+    # The library's admin allows editing and deleting rows by hand, which would lose or forge messages.
+    for _model in (Published, Received):
+        if admin.site.is_registered(_model):
+            admin.site.unregister(_model)
+
+    # A template named admin/index.html would depend on the order of INSTALLED_APPS; this extends whichever one is found.
+    if admin.site.index_template is None:
+        admin.site.index_template = "admin/microworkflows/index.html"

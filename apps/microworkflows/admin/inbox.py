@@ -61,6 +61,11 @@ class InboxEventAdmin(MessageAdmin):
         """Give parked and waiting messages all their attempts again, beginning now."""
         return rows.replay()
 
+    @admin.action(description="Replay selected", permissions=["again"])
+    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Name the action after what it does here."""
+        super().send_selected_again(request, queryset)
+
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[QuerySet[InboxEvent], bool]:

@@ -77,9 +77,11 @@ class MessageAdmin(_ModelAdmin):
         """Return True if this user may send messages again."""
         return request.user.has_perm(self.again_permission)
 
-    @admin.action(permissions=["again"])
     def send_selected_again(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """Send the stuck ones of the selected messages again; report the number of the others, and why."""
+        """Send the stuck ones of the selected messages again; report the number of the others, and why.
+
+        A subclass names the action.
+        """
         with transaction.atomic(using=router.db_for_write(self.model)):
             selected = set(queryset.values_list("pk", flat=True))
             # Rows that a worker has locked are being handled at this moment: they are left to it.
@@ -107,14 +109,6 @@ class MessageAdmin(_ModelAdmin):
             reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(left.items()))
             said.append(f"{left.total()} left alone: {reasons}.")
         return " ".join(said), messages.WARNING if left else messages.SUCCESS
-
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Name the action after what it does here."""
-        actions = super().get_actions(request)
-        if action := actions.get("send_selected_again"):
-            function, name, _ = action
-            actions[name] = (function, name, f"{self.again_name} selected")
-        return actions
 
     def get_urls(self) -> list[URLPattern]:
         """Add the URL for the button."""

@@ -108,6 +108,11 @@ class OutboxEventAdmin(MessageAdmin):
         headline = format_html('Flow <code class="mw-id">{}</code>', journey.correlation_id)
         return journey_context(request, journey, headline=headline)
 
+    @admin.action(description="Relay again selected", permissions=["again"])
+    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Name the action after what it does here."""
+        super().send_selected_again(request, queryset)
+
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:

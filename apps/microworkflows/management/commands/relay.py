@@ -9,7 +9,7 @@ from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu import Connection
 
-from microworkflows import flows, topology
+from microworkflows import checks, flows, topology
 from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
@@ -40,6 +40,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, queues: list[str], parent: int | None, **options: Any) -> None:
+        checks.raise_for(checks.problems_at_start(current_app))
         known = topology.queues()
         if unknown := sorted(set(queues) - set(known)):
             raise CommandError(

@@ -84,6 +84,7 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(
     assert generator.wait() == 0, generator.output
     eventually(lambda: travelling() == 0, timeout=90, what="no order on its way")
     eventually(lambda: not any(open_messages().values()), timeout=30, what="nothing to be done")
+    eventually(lambda: not _expected_steps() - _steps_done(), what="every step done")
     _every_step_was_done_once()
     stamps = {
         row.body.get("cutover", "all live") for row in OutboxEvent.objects.of_type("orders.order_accepted.v1")
@@ -109,12 +110,18 @@ def _every_step_was_done_once() -> None:
         .filter(times__gt=1)
     )
     assert list(twice) == []
-    done = Counter(
+    assert _steps_done() == _expected_steps()
+
+
+def _steps_done() -> Counter[tuple[str, str]]:
+    return Counter(
         (row.label, str(row.event_id)) for row in InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED)
     )
-    expected = Counter(
+
+
+def _expected_steps() -> Counter[tuple[str, str]]:
+    return Counter(
         (workflow.label, str(event.pk))
         for event in OutboxEvent.objects.all()
         for workflow in registry.listeners(event.type)
     )
-    assert done == expected

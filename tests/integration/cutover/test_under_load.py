@@ -60,6 +60,10 @@ def shipped_more_than(count: int) -> bool:
     return shipped() > count
 
 
+def handled_by_payments() -> int:
+    return InboxEvent.objects.of_context("payments").filter(status=InboxEvent.Status.HANDLED).count()
+
+
 def travelling() -> int:
     return Order.objects.exclude(state__in=["shipped", "cancelled"]).count()
 
@@ -108,11 +112,12 @@ def test_context_moves_and_moves_back_while_orders_come_in(
     }
     with on(target):
         eventually(lambda: not any(open_messages().values()), what="nothing to be done by payments")
+        eventually(lambda: handled_by_payments() >= sum(told.values()), what="all handled by payments")
         payments_by_order = dict(Payment.objects.values_list("order_id", "state"))
         announced = Counter(
             OutboxEvent.objects.of_context("payments").values_list("destination", "body__data__order_id")
         )
-        handled = InboxEvent.objects.of_context("payments").filter(status=InboxEvent.Status.HANDLED).count()
+        handled = handled_by_payments()
 
     assert payments_by_order.keys() == ends.keys()
     assert set(announced.values()) == {1}

@@ -36,24 +36,21 @@ class Router(Guest):
         """Return the mark of the flow that begins, or None if it is live everywhere."""
         return None
 
-    def check(self, mark: str) -> None:
-        """Raise ValueError if a mark from the wire is invalid: acting on it could do a step twice, or never."""
-
     def queue_for(self, context: str, mark: str) -> str | None:
         """Return the queue from which a context's steps are done in a flow with this mark; None if nobody does them.
 
         Raises:
             UnreadableMarkError: no installed app reads marks.
         """
-        raise UnreadableMarkError(
-            f"When the flow began, it was marked {mark!r} (attribute {MARK}): the mark says who does the steps of "
-            f"{context}, and no installed app reads it. Add the app that marks flows, such as microworkflows.cutover, "
-            "to INSTALLED_APPS, and replay this message."
-        )
+        raise self._unreadable(mark)
 
     def mode(self, context: str, mark: str) -> str:
-        """Return a word for people for a context's part in a flow with this mark, such as ``inline``."""
-        return "unknown"
+        """Return a word for people for a context's part in a flow with this mark, such as ``inline``; empty if live.
+
+        Raises:
+            UnreadableMarkError: as :meth:`queue_for` does.
+        """
+        raise self._unreadable(mark)
 
     def queues(self) -> Sequence[str]:
         """Return the names of the router's own queues, which are consumed beside those of the contexts."""
@@ -67,6 +64,13 @@ class Router(Guest):
         """Handle an event that came by one of :meth:`queues`, as :func:`microworkflows.inbox.receive` does."""
         raise NotImplementedError
 
+    def _unreadable(self, mark: str) -> UnreadableMarkError:
+        return UnreadableMarkError(
+            f"When the flow began, it was marked {mark!r} (attribute {MARK}): the mark says who does its steps, and no "
+            "installed app reads it. Add the app that marks flows, such as microworkflows.cutover, to INSTALLED_APPS, "
+            "and replay this message."
+        )
+
 
 router = Router()
 """The router in force."""
@@ -75,17 +79,17 @@ _guests: list[Guest] = []
 
 
 def register(guest: Guest) -> None:
-    """Let a guest take part from now on, in this process.
+    """Let a guest take part from now on, in this process; it takes the place of another of its class.
 
     Raises:
         ValueError: the guest routes, and so does another one.
     """
     global router
     if isinstance(guest, Router):
-        if type(router) is not Router:
+        if type(router) not in (Router, type(guest)):
             raise ValueError(f"{guest!r} cannot route flows: {router!r} does. Install one of the two apps.")
         router = guest
-    _guests.append(guest)
+    _guests[:] = [*(other for other in _guests if type(other) is not type(guest)), guest]
 
 
 def queue_for(context: str, mark: str | None) -> str | None:
@@ -95,6 +99,14 @@ def queue_for(context: str, mark: str | None) -> str | None:
     does.
     """
     return context if mark is None else router.queue_for(context, mark)
+
+
+def mode(context: str, mark: str | None) -> str:
+    """Return a word for people for a context's part in a flow; empty if live, ``unknown`` if nobody can read the mark."""
+    try:
+        return "" if mark is None else router.mode(context, mark)
+    except UnreadableMarkError:
+        return "unknown"
 
 
 def recorded(events: Sequence[CloudEvent]) -> None:

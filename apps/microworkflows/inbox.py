@@ -40,7 +40,10 @@ def receive(body: object, *, queue: str, attempt: int | None = None, last_delive
     """
     event = CloudEvent.from_dict(body)
     if queue in flows.router.queues():
-        flows.router.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery)
+        try:
+            flows.router.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery)
+        except UnreadableMarkError as error:
+            failures.keep(queue, event, error)
         return
     for workflow in _consumers(event, context=queue):
         failures.handle_or_keep(workflow, event, attempt=attempt, last_delivery=last_delivery)
@@ -65,7 +68,7 @@ def _consumers(event: CloudEvent, *, context: str) -> list[Microworkflow[Any]]:
             failures.keep(consumer, event, error)
         return []
     if queue != context:
-        mode = flows.router.mode(context, event.meta.mark or "")
+        mode = flows.mode(context, event.meta.mark)
         logger.info(
             "skipped %s: in this flow %s is %s",
             *(event, context, mode),

@@ -340,7 +340,7 @@ def _mode(label: str, event: Metadata, message: InboxEvent | None) -> str:
     """Return the mode in which a message was received, or in which it will be by the flow's mark."""
     if message is not None:
         return message.mode
-    return "" if event.mark is None else flows.router.mode(context_of(label), event.mark)
+    return flows.mode(context_of(label), event.mark)
 
 
 def _future(due_at: datetime) -> datetime | None:

@@ -4,6 +4,7 @@ from kombu import Exchange, Queue, binding
 from kombu.transport.base import StdChannel
 
 from microworkflows import conf, flows, registry
+from microworkflows.errors import UnreadableMarkError
 
 DELIVERY_LIMIT = 20
 """Number of deliveries, the worker dying at each, after which RabbitMQ makes a message a dead letter.
@@ -33,11 +34,15 @@ def contexts_served_by(queue: str) -> list[str]:
 def queue_for(context: str, mark: str | None) -> str:
     """Return the queue to which a message for a context is redelivered, in a flow with this mark.
 
-    It is the context's own queue if nobody does its steps, or nobody known here: its worker says so and handles nothing.
+    It is the context's own queue if nobody does its steps, or nobody known here, or if nobody can read the mark: its worker
+    says so and handles nothing.
     """
     if mark is None or not (others := flows.router.queues()):
         return context
-    queue = flows.queue_for(context, mark)
+    try:
+        queue = flows.queue_for(context, mark)
+    except UnreadableMarkError:
+        return context
     return queue if queue is not None and queue in others else context
 
 

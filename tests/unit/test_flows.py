@@ -148,8 +148,21 @@ def test_guest_is_told_of_tasks_of_purges_and_of_the_relays_life(guest: Guest) -
 
 
 def test_second_router_is_refused(guest: Guest) -> None:
+    class Another(flows.Router):
+        pass
+
     with pytest.raises(ValueError, match="Install one of the two apps"):
-        flows.register(Guest())
+        flows.register(Another())
+
+
+def test_router_that_registers_again_takes_its_own_place(guest: Guest) -> None:
+    again = Guest()
+
+    flows.register(again)
+    flows.before_task("letters.print")
+
+    assert flows.router is again
+    assert (guest.heard, again.heard) == ([], ["letters.print"])
 
 
 def test_guest_that_does_not_route_leaves_the_router_alone(guest: Guest) -> None:

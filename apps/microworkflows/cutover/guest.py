@@ -26,10 +26,6 @@ class Cutover(flows.Router):
         """Return the stamp of a flow that begins; None if every context is live for it."""
         return str(switch.stamp(correlation_id)) or None if conf.contexts() else None
 
-    def check(self, mark: str) -> None:
-        """Raise ValueError if a mark is not a stamp."""
-        Stamp.parse(mark)
-
     def queue_for(self, context: str, mark: str) -> str | None:
         """Return the monolith's queue for a step that it does, the context's own for a live one, None for one done."""
         mode = Stamp.parse(mark).mode(context)

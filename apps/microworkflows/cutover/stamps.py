@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from microworkflows.cloudevents import MARK
+from microworkflows.errors import UnreadableMarkError
 
 MONOLITH = "monolith"
 """Name of the queue that the monolith's own worker consumes; no context may have this name."""
@@ -55,7 +56,7 @@ class Stamp:
         """Read a flow's mark; an absent mark, None, is :data:`UNSTAMPED`.
 
         Raises:
-            ValueError: the mark is not a stamp; acting on it could do a step twice, or not at all.
+            UnreadableMarkError: the mark is not a stamp; acting on it could do a step twice, or not at all.
         """
         return UNSTAMPED if mark is None else _parse(mark)
 
@@ -78,5 +79,8 @@ def _parse(mark: str) -> Stamp:
     entries = [_ENTRY.fullmatch(part) for part in mark.split(" ")]
     modes = {entry[1]: Mode(entry[2]) for entry in entries if entry is not None}
     if len(modes) != len(entries):
-        raise ValueError(f"{MARK} is {mark!r}; write context=inline or context=shadow, with spaces between.")
+        raise UnreadableMarkError(
+            f"The flow is marked {mark!r} (attribute {MARK}), which is not a stamp. A stamp is written as "
+            "context=inline or context=shadow, with spaces between."
+        )
     return Stamp.of(modes)

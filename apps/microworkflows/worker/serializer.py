@@ -5,9 +5,7 @@ from typing import Any
 
 from kombu import serialization
 
-from microworkflows import flows
 from microworkflows.cloudevents import CONTENT_TYPE, CloudEvent
-from microworkflows.errors import InvalidCloudEventError
 
 NAME = "cloudevents"
 TASK = "microworkflows.receive"
@@ -23,14 +21,9 @@ def decode(body: str | bytes) -> dict[str, Any]:
     """Return a task message (Celery's protocol 1) that carries the CloudEvent.
 
     Raises:
-        InvalidCloudEventError: the body is not a CloudEvent, or the mark of its flow is invalid.
+        InvalidCloudEventError: the body is not a CloudEvent.
     """
     event = CloudEvent.from_json(body)
-    if event.meta.mark is not None:
-        try:
-            flows.router.check(event.meta.mark)
-        except ValueError as error:
-            raise InvalidCloudEventError(str(error)) from error
     return {
         "task": TASK,
         "id": str(event.meta.id),

@@ -3,12 +3,17 @@
 import copy
 import json
 import pickle
+from uuid import uuid4
 
 import pytest
+from django.utils import timezone
 
+from microworkflows import flows, inbox
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover.stamps import UNSTAMPED, Mode, Stamp
-from microworkflows.errors import InvalidCloudEventError
+from microworkflows.errors import InvalidCloudEventError, UnreadableMarkError
+from microworkflows.models import InboxEvent
+from microworkflows.relay import store
 from microworkflows.worker import serializer
 
 BODY = {"specversion": "1.0", "id": "1", "source": "/orders", "type": "orders.order_accepted.v1", "data": {}}
@@ -46,13 +51,38 @@ def test_stamp_travels_in_the_event() -> None:
     assert Stamp.parse(mark) == Stamp.of({"payments": Mode.INLINE})
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "payments", "payments=live", "payments=inline  orders=inline", "payments=inline payments=shadow", 7],
-)
-def test_what_is_no_stamp_is_refused_at_the_door(text: object) -> None:
+NO_STAMPS = ["payments", "payments=live", "payments=inline  orders=inline", "payments=inline payments=shadow"]
+
+
+@pytest.mark.parametrize("text", NO_STAMPS)
+def test_text_of_another_form_is_not_read_as_a_stamp(text: str) -> None:
+    with pytest.raises(UnreadableMarkError, match="not a stamp"):
+        Stamp.parse(text)
+
+
+@pytest.mark.parametrize("text", ["", 7])
+def test_mark_that_is_no_text_is_refused_at_the_door(text: object) -> None:
     with pytest.raises(InvalidCloudEventError, match="cutover"):
         serializer.decode(json.dumps({**BODY, "cutover": text}))
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("text", NO_STAMPS)
+def test_message_whose_mark_is_no_stamp_is_parked_everywhere_and_costs_nobody_else_anything(
+    monolith: None, text: str
+) -> None:
+    body = {**BODY, "id": str(uuid4()), "cutover": text}
+
+    for queue in ("payments", "monolith"):
+        inbox.receive(body, queue=queue)
+
+    parked = InboxEvent.objects.parked()
+    assert {row.label for row in parked} == {"payments.take_payment", "monolith"}
+    assert parked.replay() == 2
+    assert {
+        message.routing_key for message in store.due_retries("payments", limit=9, now=timezone.now())
+    } == {"payments"}
+    assert flows.mode("payments", text) == "unknown"
 
 
 def test_attributes_that_the_kit_does_not_know_are_kept() -> None:

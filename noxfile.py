@@ -7,7 +7,6 @@ tests/matrix/trixie.sh starts newer ones. What follows ``--`` replaces the selec
 
 import itertools
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -45,18 +44,18 @@ nox.needs_version = ">=2025.5"
 nox.options.envdir = "var/nox"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["oldest", "newest"]
-if (
-    pyenv := Path.home() / ".pyenv/versions"
-).is_dir():  # which runs a Python only if it is chosen: choose all
+pyenv = Path.home() / ".pyenv/versions"
+if pyenv.is_dir():  # it runs a Python only if it is chosen: choose all
     os.environ.setdefault("PYENV_VERSION", ":".join(python.name for python in sorted(pyenv.iterdir())))
 
 
 def runs(version: str) -> bool:
     """Tell whether this Python is here."""
-    command = [f"python{version}", "--version"]
-    return (
-        shutil.which(command[0]) is not None and not subprocess.run(command, capture_output=True).returncode
-    )  # noqa: PLW1510, S603  (own command)
+    try:
+        subprocess.run([f"python{version}", "--version"], check=True, capture_output=True)  # noqa: S603  (own command)
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
 
 
 NEWEST = [version for version in PYTHONS if runs(version)][-1]

@@ -160,7 +160,7 @@ def find_python(version: str) -> str:
 
 def plain_project_works(python: Path, site: Path) -> None:
     new_site(site, python, settings=PLAIN_SETTINGS, files=PLAIN_PROJECT)
-    manage = [python, "-W", "error", "manage.py"]
+    manage: list[str | Path] = [python, "-W", "error", "manage.py"]
 
     run(*manage, "check", cwd=site)
     run(*manage, "makemigrations", "greetings", cwd=site)

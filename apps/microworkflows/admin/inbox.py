@@ -62,7 +62,7 @@ class InboxEventAdmin(MessageAdmin):
         return rows.replay()
 
     @admin.action(description="Replay selected", permissions=["again"])
-    def send_selected_again(self, request: HttpRequest, queryset: InboxQuerySet) -> None:
+    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Name the action after what it does here."""
         super().send_selected_again(request, queryset)
 

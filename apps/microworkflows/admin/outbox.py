@@ -109,7 +109,7 @@ class OutboxEventAdmin(MessageAdmin):
         return journey_context(request, journey, headline=headline)
 
     @admin.action(description="Relay again selected", permissions=["again"])
-    def send_selected_again(self, request: HttpRequest, queryset: OutboxQuerySet) -> None:
+    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Name the action after what it does here."""
         super().send_selected_again(request, queryset)
 

@@ -35,12 +35,24 @@ def setup(app: Celery) -> None:
 
 
 def _configure(sender: Celery, **kwargs: object) -> None:
-    sender.conf.worker_consumer = "microworkflows.worker.consumer:EventConsumer"
-    sender.conf.accept_content = [*sender.conf.accept_content, serializer.NAME]
-    sender.conf.imports = (*sender.conf.imports, "microworkflows.worker.tasks")
+    _overrule(
+        sender,
+        worker_consumer="microworkflows.worker.consumer:EventConsumer",
+        accept_content=[*sender.conf.accept_content, serializer.NAME],
+        imports=(*sender.conf.imports, "microworkflows.worker.tasks"),
+        # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
+        worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),
+    )
     sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)  # else a connection is made for each event
-    # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
-    sender.conf.worker_lost_wait = min(sender.conf.worker_lost_wait, 1.0)
+
+
+def _overrule(app: Celery, **values: object) -> None:
+    """Set these whatever the project has set: before 5.7, Celery reads a project's ``CELERY_IMPORTS`` first."""
+    for name, value in values.items():
+        app.conf[name] = value
+        if app.namespace:
+            full = f"{app.namespace}_{name}"
+            app.conf[full.upper() if app.namespace.isupper() else full.lower()] = value
 
 
 def _declare_queues(instance: Any, **kwargs: object) -> None:
@@ -51,7 +63,7 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
         for queue in app.conf.task_queues or [_default_queue(app)]
         if queue.name not in topology.queues()
     ]
-    app.conf.task_queues = [*own, *map(topology.queue, topology.queues())]
+    _overrule(app, task_queues=[*own, *map(topology.queue, topology.queues())])
 
 
 def _default_queue(app: Celery) -> Queue:

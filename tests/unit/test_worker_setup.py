@@ -1,0 +1,49 @@
+"""What the kit sets in a Celery app holds beside what the project sets, by any name and with every Celery."""
+
+from types import SimpleNamespace
+
+import pytest
+from celery import Celery
+from kombu import Queue
+
+from microworkflows import topology, worker
+
+
+class Upper:
+    """A project's settings in Django's style."""
+
+    CELERY_IMPORTS = ["project.own"]
+    CELERY_ACCEPT_CONTENT = ["json", "yaml"]
+    CELERY_WORKER_LOST_WAIT = 30.0
+    CELERY_TASK_QUEUES = [Queue("own")]
+
+
+class Lower:
+    """The same settings by Celery's own names."""
+
+    imports = ["project.own"]
+    accept_content = ["json", "yaml"]
+    worker_lost_wait = 30.0
+    task_queues = [Queue("own")]
+
+
+@pytest.fixture(params=[(Upper, "CELERY"), (Lower, None)], ids=["namespace", "plain"])
+def app(request: pytest.FixtureRequest) -> Celery:
+    made = Celery("own", set_as_current=False)
+    settings, namespace = request.param
+    made.config_from_object(settings, namespace=namespace)
+    worker.setup(made)
+    return made
+
+
+def test_projects_own_settings_are_kept_and_ours_are_added(app: Celery) -> None:
+    assert app.conf.worker_consumer == "microworkflows.worker.consumer:EventConsumer"
+    assert list(app.conf.imports) == ["project.own", "microworkflows.worker.tasks"]
+    assert app.conf.accept_content == ["json", "yaml", "cloudevents"]
+    assert app.conf.worker_lost_wait == 1.0
+
+
+def test_worker_consumes_the_projects_own_queues_and_ours(app: Celery) -> None:
+    worker._declare_queues(SimpleNamespace(app=app))
+
+    assert [queue.name for queue in app.conf.task_queues] == ["own", *topology.feeds()]

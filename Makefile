@@ -7,8 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
-# Most tests wait for processes and servers. More than two at once would make them wait for the machine.
-PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Most tests wait for processes and servers. More than one for each core would make them wait for the machine.
+PROCESSES ?= 2
+PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # COVERAGE=1, which CI sets, measures coverage; that takes about half as long again. The limit belongs to both runs: the
 # slow one adds its data to what `make test` left, and applies the limit. Where nothing was left, it sets none and says so.

@@ -2,6 +2,7 @@
 
 The seconds that each test took are kept in pytest's cache; for a test that is not in there, ``seconds.json`` has the mean of
 its file, which also decides the order: it is the same in each process of a run, whatever runs beside it.
+``python -m tests.progress`` writes it anew from the cache.
 """
 
 import json
@@ -135,3 +136,8 @@ def longest_first(items: list[pytest.Item]) -> None:
     for item in items:
         total[item.path] += by_file.seconds(item.nodeid)
     items.sort(key=lambda item: (-total[item.path], str(item.path)))
+
+
+if __name__ == "__main__":
+    kept = Path(__file__).resolve().parents[1] / "var/pytest/v" / _KEY
+    FILE.write_text(json.dumps(means(json.loads(kept.read_text())), indent=1) + "\n")

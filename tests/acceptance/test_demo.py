@@ -20,6 +20,7 @@ pytestmark = pytest.mark.acceptance
 ALL_AS_EXPECTED = "12 orders, each ended as it must: 7 shipped, 3 out of stock, 2 payment declined"
 
 
+@pytest.mark.slow
 def test_demo_runs_twice_in_one_place_and_ctrl_c_ends_every_process() -> None:
     folder = servers.SCRATCH / "twice"
     with Demo(folder, "--exit") as first:

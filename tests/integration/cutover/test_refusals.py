@@ -20,7 +20,7 @@ from payments.models import Payment
 from tests.integration.cutover import shop
 from tests.integration.cutover.conftest import On
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def database_url() -> Iterator[str]:
 @pytest.mark.acceptance
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
-@pytest.mark.timeout(3600)  # for a loop without end: waits have limits of their own
+@pytest.mark.timeout(900)
 def test_shop_walks_to_its_last_stage_and_back_at_each_while_orders_are_placed(
     database_url: str, broker_url: str, tmp_path: Path
 ) -> None:
@@ -70,7 +70,7 @@ def test_shop_walks_to_its_last_stage_and_back_at_each_while_orders_are_placed(
 
 
 @pytest.mark.acceptance
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(600)
 def test_shop_walks_until_everybody_is_live_without_a_server(tmp_path: Path) -> None:
     walk = Walk(tmp_path, environment=ENVIRONMENT, pause=0.5)
     try:

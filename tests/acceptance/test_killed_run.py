@@ -14,7 +14,7 @@ from project.processes.waiting import eventually
 from tests import servers
 from tests.acceptance.running import PROJECT, Demo, processes_of
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 NODE = """
 from project.processes.node import Node

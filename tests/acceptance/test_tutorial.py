@@ -17,7 +17,7 @@ from tests.architecture.files import ROOT
 from tests.integration.support.processes import Process
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 BLOCKS = re.findall(r"```(python|ini|sh)\n(.*?)```", (ROOT / "docs/tutorial.md").read_text(), flags=re.DOTALL)
 SKIPPED = (

@@ -134,7 +134,6 @@ def test_project_without_admin_celery_and_declarations_goes_on_working(wheel: Pa
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_wheel_installs_beside_the_newest_django_and_python_and_leaves_a_plain_project_alone(
     wheel: Path, tmp_path: Path
 ) -> None:

@@ -46,4 +46,4 @@ def test_projects_own_settings_are_kept_and_ours_are_added(app: Celery) -> None:
 def test_worker_consumes_the_projects_own_queues_and_ours(app: Celery) -> None:
     worker._declare_queues(SimpleNamespace(app=app))
 
-    assert [queue.name for queue in app.conf.task_queues] == ["own", *topology.feeds()]
+    assert [queue.name for queue in app.conf.task_queues] == ["own", *topology.queues()]

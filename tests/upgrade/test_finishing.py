@@ -14,7 +14,7 @@ from tests.upgrade.conftest import Restore
 from tests.upgrade.frozen import CONTEXTS, VERSIONS, unpack_code
 from tests.upgrade.running import PATIENCE_SECONDS
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(600), pytest.mark.parametrize("version", VERSIONS)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.parametrize("version", VERSIONS)]
 
 
 def test_new_code_finishes_what_was_left_in_files(version: str, restore_files: Restore) -> None:

@@ -46,7 +46,7 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)  # else a connection is made for each event
 
 
-def _overrule(app: Celery, **values: object) -> None:
+def _overrule(app: Any, **values: object) -> None:
     """Set these whatever the project has set: before 5.7, Celery reads a project's ``CELERY_IMPORTS`` first."""
     for name, value in values.items():
         app.conf[name] = value

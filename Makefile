@@ -76,16 +76,16 @@ docs: $(VENV)/bench.stamp ## Write what is generated in the documents anew: the 
 lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
 	@rm -rf var/lock && $(PYTHON) -m venv var/lock && var/lock/bin/pip install -qq uv==$(UV_VERSION)
 	@cd requirements && compile() { \
-		../var/lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+		../var/lock/bin/uv pip compile --quiet --no-config --universal --generate-hashes \
 			--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-			$(if $(UPGRADE),--upgrade) "$$@"; } && \
-	compile app.in --output-file app.lock && \
-	compile demo.in --constraint app.lock --output-file demo.lock && \
-	compile dev.in --constraint demo.lock --output-file dev.lock && \
-	compile bench.in --constraint dev.lock --output-file bench.lock && \
-	compile dev.in --override oldest.in --output-file oldest.lock && \
-	for version in 6.0 6.1; do \
-		compile --python-version 3.12 --no-deps django-$$version.in --output-file django-$$version.lock || exit; done
+			$(if $(UPGRADE),--upgrade) --python-version "$$@"; } && \
+	compile 3.11 app.in --output-file app.lock && \
+	compile 3.11 demo.in --constraint app.lock --output-file demo.lock && \
+	compile 3.11 dev.in --constraint demo.lock --output-file dev.lock && \
+	compile 3.11 bench.in --constraint dev.lock --output-file bench.lock && \
+	compile 3.11 dev.in --override oldest.in --output-file oldest.lock && \
+	compile 3.12 django-6.0.in --no-deps --output-file django-6.0.lock && \
+	compile 3.12 django-6.1.in --no-deps --output-file django-6.1.lock
 
 clean: ## Remove .venv, var/ with the demo's database, and what builds leave behind
 	rm -rf $(VENV) var dist staticfiles .hypothesis

@@ -32,8 +32,8 @@ def test_no_file_names_what_only_one_machine_knows(pattern: re.Pattern[str], wha
 
 
 def test_lock_files_name_a_hash_for_every_package() -> None:
-    for name in ("app.lock", "dev.lock", "bench.lock"):
-        entries = re.split(r"\n(?=\S)", (ROOT / "requirements" / name).read_text())
+    for lock in (ROOT / "requirements").glob("*.lock"):
+        entries = re.split(r"\n(?=\S)", lock.read_text())
         packages = [entry for entry in entries if "==" in entry.splitlines()[0]]
 
         assert packages
@@ -43,7 +43,7 @@ def test_lock_files_name_a_hash_for_every_package() -> None:
 def test_other_locks_have_the_versions_of_the_app_lock() -> None:
     app, *others = (
         dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
-        for name in ("app.lock", "dev.lock", "bench.lock")
+        for name in ("app.lock", "demo.lock", "dev.lock", "bench.lock")
     )
 
     for other in others:

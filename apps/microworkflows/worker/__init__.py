@@ -48,11 +48,12 @@ def _configure(sender: Celery, **kwargs: object) -> None:
 
 def _overrule(app: Any, **values: object) -> None:
     """Set these whatever the project has set: before 5.7, Celery reads a project's ``CELERY_IMPORTS`` first."""
+    namespace: str | None = getattr(app, "namespace", None)
     for name, value in values.items():
         app.conf[name] = value
-        if app.namespace:
-            full = f"{app.namespace}_{name}"
-            app.conf[full.upper() if app.namespace.isupper() else full.lower()] = value
+        if namespace and app.conf[name] is not value:
+            full = f"{namespace}_{name}"
+            app.conf[full.upper() if namespace.isupper() else full.lower()] = value
 
 
 def _declare_queues(instance: Any, **kwargs: object) -> None:

@@ -54,7 +54,7 @@ class Progress:
         """Return it as people read it."""
         left = sum(self._left.values())
         done = self._all - left
-        if not done or not left:
+        if not done or not self._left:
             return ""
         seconds = (now - self._began) / done * left
         return f"{done / self._all:.0%} done, about {in_words(seconds)} left"
@@ -63,7 +63,7 @@ class Progress:
 def in_words(seconds: float) -> str:
     """Return a duration, rounded to what an estimate is worth."""
     if seconds < 60:
-        return f"{round(seconds / 5) * 5} s"
+        return f"{max(round(seconds / 5), 1) * 5} s"
     if seconds >= 600:
         return f"{round(seconds / 60)} min"
     return "{} min {} s".format(*divmod(round(seconds / 10) * 10, 60))

@@ -56,8 +56,15 @@ def shipped() -> int:
     return Order.objects.filter(state="shipped").count()
 
 
-def shipped_more_than(count: int) -> bool:
-    return shipped() > count
+def ship_more() -> None:
+    """Wait until 21 more orders are shipped, for one at a time: each is progress."""
+    before = shipped()
+    for number in range(before + 1, before + 22):
+        eventually(partial(at_least, number), timeout=60, what=f"{number} orders shipped")
+
+
+def at_least(count: int) -> bool:
+    return shipped() >= count
 
 
 def handled_by_payments() -> int:
@@ -86,17 +93,15 @@ def test_context_moves_and_moves_back_while_orders_come_in(
     payments = worker(launcher, "payments", source)
     code = f"import django; django.setup(); from tests.integration.cutover import shop; shop.place_until({str(end)!r})"
     orders = launcher.start(sys.executable, "-c", code, environment=SETTINGS)
-    eventually(lambda: shipped() > 20, timeout=60)
+    ship_more()
 
     for _ in range(soaking.times(1)):
         payments = move(launcher, of=payments, source=source, to=target)
-        there = shipped()
-        eventually(partial(shipped_more_than, there + 20), timeout=60)
+        ship_more()
         with on(target):
             assert Payment.objects.count() > 20
         payments = move(launcher, of=payments, source=target, to=source)
-        back = shipped()
-        eventually(partial(shipped_more_than, back + 20), timeout=60)
+        ship_more()
     move(launcher, of=payments, source=source, to=target)
     end.touch()
 

@@ -159,8 +159,8 @@ class Process:
         return self.wait(timeout=timeout)
 
     def kill(self) -> None:
-        """Kill -9 the process and all of its group at once: nobody says goodbye."""
-        with contextlib.suppress(ProcessLookupError):
+        """Kill -9 the process, if it still runs, and all of its group at once: nobody says goodbye."""
+        if self.status is None:  # else its id may be another's by now
             os.killpg(self.pid, signal.SIGKILL)
         self._popen.wait()
 

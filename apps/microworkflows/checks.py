@@ -35,6 +35,7 @@ TESTED: Final = {
     "celery": ("5.5", "5.7"),
     "kombu": ("5.5", "5.7"),
     "amqp": ("5.1", "5.4"),
+    "billiard": ("4.2", "4.3"),
 }
 """Oldest and newest feature release that the tests have passed with; a test holds pyproject.toml to it."""
 
@@ -309,18 +310,31 @@ def _check_time_limit() -> Iterator[CheckMessage]:
 
 @register(TAG)
 def check_versions(**kwargs: Any) -> list[CheckMessage]:
-    """W050: a version is installed with which the kit was never tested."""
-    return [
+    """W050: a version is installed with which the kit was never tested; W051: two that do not go together."""
+    versions = {name: _installed(name) for name in TESTED}
+    untested = [
         Warning(
-            f"{name} {version} is installed; microworkflows was tested with {oldest} to {newest}.",
+            f"{name} {versions[name]} is installed; microworkflows was tested with {oldest} to {newest}.",
             hint="Install a tested version, or run your own tests and silence this; docs/compatibility.md has the table.",
             id="microworkflows.W050",
         )
         for name, (oldest, newest) in TESTED.items()
-        if not get_version_tuple(oldest)
-        <= get_version_tuple(version := _installed(name))[:2]
-        <= get_version_tuple(newest)
+        if not get_version_tuple(oldest) <= _feature_release(versions[name]) <= get_version_tuple(newest)
     ]
+    if _feature_release(versions["celery"]) < (5, 7) and _feature_release(versions["billiard"]) >= (4, 3):
+        untested.append(
+            Warning(
+                f"Celery {versions['celery']} takes a process that ends in a handler for a failed task if it runs with "
+                f"billiard {versions['billiard']}: the message becomes a dead letter at once and is not redelivered.",
+                hint="Install billiard<4.3, or Celery 5.7 or newer.",
+                id="microworkflows.W051",
+            )
+        )
+    return list(untested)
+
+
+def _feature_release(version: str) -> tuple[int, ...]:
+    return get_version_tuple(version)[:2]
 
 
 def _installed(name: str) -> str:

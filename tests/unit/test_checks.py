@@ -9,6 +9,7 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 from uuid import UUID
 
@@ -177,9 +178,16 @@ def test_w022_reading_that_triggers_nothing(post: SimpleNamespace) -> None:
 def test_e030_to_w033_celery_set_up_so_that_events_would_be_lost(
     monkeypatch: pytest.MonkeyPatch, setting: str, value: object, expected: str | None
 ) -> None:
-    monkeypatch.setitem(current_app.conf, setting, value)
+    _set_celery(monkeypatch, setting, value)
 
     assert _ids(checks.check_celery) == ([expected] if expected else [])
+
+
+def _set_celery(monkeypatch: pytest.MonkeyPatch, setting: str, value: object) -> None:
+    """Set it by both names: before 5.7, Celery reads the one that the settings have first."""
+    changes: Any = current_app.conf.changes
+    for name in (setting, f"CELERY_{setting.upper()}"):
+        monkeypatch.setitem(changes, name, value)
 
 
 # Before and after something is declared
@@ -194,7 +202,7 @@ UNSAFE = [
 @pytest.fixture(params=UNSAFE, ids=["E030", "E031", "E032"])
 def unsafe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Set Celery up so that events would be lost; return the id of the check that tells."""
-    monkeypatch.setitem(current_app.conf, *request.param)
+    _set_celery(monkeypatch, *request.param)
     return f"microworkflows.E03{UNSAFE.index(request.param)}"
 
 
@@ -278,7 +286,7 @@ def test_what_is_installed_here_was_tested() -> None:
 
 @pytest.mark.parametrize("version", ["5.4.9", "5.8.0rc1", "6.0"])
 def test_w050_version_that_was_never_tested(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version}.__getitem__)
+    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version, "billiard": "4.2"}.__getitem__)
 
     (problem,) = checks.check_versions()
 
@@ -288,9 +296,26 @@ def test_w050_version_that_was_never_tested(monkeypatch: pytest.MonkeyPatch, ver
 
 @pytest.mark.parametrize("version", ["5.5", "5.5.0", "5.7.99"])
 def test_every_release_of_a_tested_version_passes(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version}.__getitem__)
+    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version, "billiard": "4.2"}.__getitem__)
 
     assert checks.check_versions() == []
+
+
+@pytest.mark.parametrize(
+    ("celery", "billiard", "expected"),
+    [
+        ("5.6.3", "4.2.4", []),
+        ("5.7.0", "4.3.2", []),
+        ("5.6.3", "4.3.0", ["microworkflows.W051"]),
+    ],
+)
+def test_w051_celery_that_misreads_the_end_of_a_process(
+    monkeypatch: pytest.MonkeyPatch, celery: str, billiard: str, expected: list[str]
+) -> None:
+    installed = {**INSTALLED, "celery": celery, "billiard": billiard}
+    monkeypatch.setattr(checks, "_installed", installed.__getitem__)
+
+    assert _ids(checks.check_versions) == expected
 
 
 INSTALLED = {name: newest for name, (_, newest) in checks.TESTED.items()}
@@ -320,6 +345,17 @@ def test_wheel_is_bounded_by_what_was_tested() -> None:
         for name, (oldest, newest) in checks.TESTED.items()
         if name != "Python"
     }
+
+
+@pytest.mark.parametrize("name", checks.TESTED)
+def test_documented_versions_are_the_tested_ones(name: str) -> None:
+    oldest, newest = map(re.escape, checks.TESTED[name])
+
+    assert re.search(
+        rf"^\| (?:py-)?{name} \| {oldest}(?:\.\d+)? to {newest} \|",
+        (ROOT / "docs/compatibility.md").read_text(),
+        re.MULTILINE | re.IGNORECASE,
+    )
 
 
 def _next(version: str) -> str:

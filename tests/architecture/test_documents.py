@@ -29,8 +29,12 @@ PAGES = [
 README, REFERENCE, GUARANTEES = (
     (ROOT / name).read_text() for name in ("README.md", "docs/reference.md", "docs/reliability.md")
 )
-HOW_TO = [path for path in PAGES if path.parent == ROOT / "docs" and path.name != "tutorial.md"]
-"""The tutorial runs in tests/acceptance/test_tutorial.py, the guide's stages in tests/guide."""
+HOW_TO = [
+    path
+    for path in PAGES
+    if path.parent == ROOT / "docs" and path.name not in {"tutorial.md", "compatibility.md"}
+]
+"""The tutorial runs in tests/acceptance/test_tutorial.py, the guide's stages in tests/guide; the matrix takes hours."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
@@ -224,6 +228,16 @@ def test_contributing_names_targets_and_tests_that_exist() -> None:
             assert command == ".venv/bin/pytest", line
             assert (ROOT / path).exists(), line
             assert not test or test in _tests(path), line
+
+
+def test_compatibility_names_sessions_and_scripts_that_exist() -> None:
+    sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), flags=re.MULTILINE)
+
+    named = [line.split() for line in _shell(ROOT / "docs/compatibility.md")]
+
+    assert {words[2] for words in named if words[0] == "nox"} <= set(sessions)
+    assert all((ROOT / words[0]).exists() for words in named if words[0].startswith("tests/"))
+    assert {words[0] for words in named} == {"nox", "make", "apt-get", "tests/matrix/trixie.sh"}
 
 
 ONE_AFTER_ANOTHER = """

@@ -275,7 +275,7 @@ def test_target_that_changes_what_arrives(source: str, target: str, on: On) -> N
 def test_database_that_the_context_does_not_work_in(source: str, target: str, on: On) -> None:
     shop.stop_before("drain", to=target)
 
-    with on(target), pytest.raises(CommandError, match="is not the database that payments works in"):
+    with on(target), pytest.raises(CommandError, match="is not the database in which payments works"):
         shop.split(to=source)
 
 
@@ -320,7 +320,7 @@ def test_table_that_is_in_use_for_too_long(source: str, target: str) -> None:
         with pytest.raises(CommandError) as refusal:
             shop.split(to=target, patience=1)
 
-        assert "Others write to payments_payment without a pause" in str(refusal.value)
+        assert "Others have used payments_payment without a pause" in str(refusal.value)
         assert f"pid {other.info.backend_pid} (in a transaction for" in str(refusal.value)
         assert (
             Payment.objects.filter(state="declined").update(state="declined") == 1

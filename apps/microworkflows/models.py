@@ -36,7 +36,7 @@ class Header(StrEnum):
     CORRELATION_ID = "correlation_id"
     """Inbox: id of the event's flow."""
     MODE = "mode"
-    """Inbox: how the context takes part in the flow, in a word of the router's."""
+    """Inbox: part of the context in the flow, in a word of the router's."""
     HANDLED_AT = "handled_at"
     """Inbox: time at which a retried message was handled, in ISO 8601."""
     ERROR = "error"
@@ -293,7 +293,7 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
 
     @property
     def mode(self) -> str:
-        """How its context took part in the flow, in a word of the router's; empty where its own worker received it."""
+        """Part of its context in the flow, in a word of the router's; empty if its own worker received it."""
         return str(self._header(Header.MODE) or "")
 
     @property

@@ -4,7 +4,7 @@ import itertools
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,23 +12,16 @@ import dj_database_url
 import psycopg
 from django.db import connections
 from django.db.utils import ConnectionHandler
-from psycopg.sql import SQL, Identifier
 
+from project.processes.servers import database
 from tests import servers
 
 _numbers = itertools.count()
 
 
-@contextmanager
-def postgresql() -> Iterator[str]:
-    """Yield the URL of an empty database on PostgreSQL."""
-    name = f"{servers.RUN}_upgrade_{next(_numbers)}"
-    with psycopg.connect(servers.postgres_url(), autocommit=True) as server:
-        server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
-        try:
-            yield urlsplit(servers.postgres_url())._replace(path=f"/{name}").geturl()
-        finally:
-            server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+def postgresql() -> AbstractContextManager[str]:
+    """Yield the URL of an empty database on PostgreSQL; it is dropped at the end, and if the run is killed."""
+    return database(servers.postgres_url(), f"{servers.RUN}_upgrade_{next(_numbers)}")
 
 
 @contextmanager

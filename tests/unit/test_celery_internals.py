@@ -190,7 +190,7 @@ def test_hooks_for_after_the_commit_are_found_and_made_robust(caplog: pytest.Log
         assert on_commit.is_registered(connection, runs)
         assert not on_commit.is_registered(connection, lambda: None)
         assert on_commit.can_be_made_robust(connection)
-        on_commit.make_robust(connection)
+        on_commit.make_robust(connection, lambda hook: hook)
 
     assert ran == ["second"]
     assert "on purpose" in caplog.text

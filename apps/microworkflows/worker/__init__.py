@@ -43,7 +43,6 @@ def _configure(sender: Celery, **kwargs: object) -> None:
         # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
         worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),
     )
-    sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)  # else a connection is made for each event
 
 
 def _overrule(app: Any, **values: object) -> None:

@@ -4,14 +4,16 @@ import logging
 import mmap
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from celery import shared_task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
-from django.db import close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
 from microworkflows import failures, inbox
+from microworkflows.worker import celery_internals, sessions
 from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
 logger = logging.getLogger(__name__)
@@ -61,9 +63,11 @@ def receive(
     """Receive a CloudEvent that came by a queue into the inbox; it is acked afterwards.
 
     While the database is out of reach nothing is acked: the message waits here, and with it the queue; a worker that
-    is told to stop gives it back. After a failure outside any microworkflow, it goes to the queue's dead letters.
+    is told to stop gives it back. A message that the inbox cannot even keep goes to the queue's dead letters, and so does
+    one that fails outside any microworkflow.
     """
-    _outlast_the_database(
+    _do(
+        receive,
         lambda: inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery),
         doing=f"{event['type']} {event['id']}",
     )
@@ -76,8 +80,18 @@ def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
     A failure outside any microworkflow sends all of them back: each comes again alone, so that the culprit is found.
     """
     doing = f"{len(events)} messages to {queue}, the first {events[0]['type']} {events[0]['id']}"
+
+    def one_by_one() -> None:
+        for event in events:
+            inbox.receive(event, queue=queue)
+
     try:
-        _outlast_the_database(lambda: inbox.receive_bundle(events, queue=queue), doing=doing)
+        _do(
+            receive_bundle,
+            lambda: inbox.receive_bundle(events, queue=queue),
+            again=one_by_one,  # one of them may be what the database cannot bear
+            doing=doing,
+        )
     except Reject:
         raise
     except Exception as error:
@@ -85,19 +99,31 @@ def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
         raise Reject(f"{type(error).__name__}: {error}", requeue=True) from error
 
 
-def _outlast_the_database(receive: Callable[[], None], *, doing: str) -> None:
+def _do(
+    task: Any, receive: Callable[[], None], *, again: Callable[[], None] | None = None, doing: str
+) -> None:
+    with ExitStack() as stack:
+        stack.enter_context(failures.process_ended_by(celery_internals.ends_process))
+        if not task.request.called_directly:
+            stack.enter_context(sessions.kept())
+        _outlast_the_database(receive, again=again or receive, doing=doing)
+
+
+def _outlast_the_database(receive: Callable[[], None], *, again: Callable[[], None], doing: str) -> None:
     wait = 0.5
     while True:
         try:
             try:
                 _renew_connections()
                 return receive()
-            except failures.DATABASE_DOWN as error:
+            except Error as error:
                 if _stopping[0]:
                     raise Reject(
                         f"The worker stops and the database is away: {error}", requeue=True
                     ) from None
                 logger.warning("database out of reach, waits %.1f s with %s: %s", wait, doing, error)
+                connections.close_all()  # a session that only reads would do so for ever
+                receive = again
                 time.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         except (

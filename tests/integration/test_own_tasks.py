@@ -1,4 +1,4 @@
-"""Tasks of the project's own, late by a countdown or a retry, beside the contexts' quorum queues."""
+"""Tasks of the project's own, beside the contexts' quorum queues: they run as they do without the kit."""
 
 import os
 import subprocess
@@ -7,16 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery import Celery
+from django.db import connection
 
 from tests.integration.support.brokers import Broker
-from tests.integration.support.processes import Launcher
+from tests.integration.support.probing import cloud_event, effects
+from tests.integration.support.processes import ROOT, Launcher
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+CHORES = {"CELERY_IMPORTS": ["tests.integration.probe.tasks"]}
 
 
 @pytest.fixture(params=["direct", "topic"])
-def launch(
+def launch_of_exchange(
     request: pytest.FixtureRequest, database: str, broker_url: str, tmp_path: Path
 ) -> Iterator[Launcher]:
     """Yield what starts a worker of a project whose default exchange is of this kind."""
@@ -32,7 +37,11 @@ def launch(
     launcher.end()
 
 
-def test_own_task_with_a_countdown_or_a_retry_runs(launch: Launcher, broker_url: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_own_task_with_a_countdown_or_a_retry_runs(
+    launch_of_exchange: Launcher, broker_url: str, tmp_path: Path
+) -> None:
+    launch = launch_of_exchange
     launch.worker("celery,probe")
     files = {task: tmp_path / task for task in ("write_later", "write_at_second_try")}
 
@@ -44,6 +53,7 @@ def test_own_task_with_a_countdown_or_a_retry_runs(launch: Launcher, broker_url:
     assert Broker(broker_url).count("celery") == 0
 
 
+@pytest.mark.slow
 def test_plain_producer_sends_a_task_before_django_is_set_up(database: str, broker_url: str) -> None:
     environment = {**os.environ, "DATABASE_URL": database, "BROKER_URL": broker_url}
     command = [sys.executable, "-m", "celery", "-A", "project", "call", "reports.print"]
@@ -52,3 +62,96 @@ def test_plain_producer_sends_a_task_before_django_is_set_up(database: str, brok
 
     assert sent.returncode == 0, sent.stderr
     assert Broker(broker_url).count("celery") == 1
+
+
+def sessions() -> set[int]:
+    """Return the sessions of others in the test's database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' "
+            "AND pid <> pg_backend_pid()"
+        )
+        return {pid for (pid,) in cursor.fetchall()}
+
+
+def end_sessions() -> None:
+    """End the sessions of others, as a restart of the server does."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s) pid", [list(sessions())])
+
+
+class OwnTasks:
+    """Sends tasks of the project's own to a worker with one process."""
+
+    def __init__(self, broker_url: str, folder: Path) -> None:
+        self._app = Celery(broker=broker_url, set_as_current=False)
+        self._folder = folder
+        self._count = 0
+
+    def send(self, name: str, statement: str) -> Path:
+        self._count += 1
+        file = self._folder / f"answer_{self._count}"
+        self._app.send_task(f"probe.{name}", (str(file), statement), queue="chores")
+        return file
+
+    def ask(self) -> tuple[int, int]:
+        """Have the worker ask its database; return the ids of process and session that did."""
+        file = self.send("ask_database", "SELECT 'well'")
+        eventually(lambda: file.exists() and file.read_text().endswith("well"), what="an answer")
+        process, session, _ = file.read_text().split()
+        return int(process), int(session)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param("tests.integration.plain", id="without the kit", marks=pytest.mark.slow),
+        pytest.param("project", id="with it"),
+    ],
+)
+def test_own_tasks_outlast_a_lost_session_and_keep_none(
+    launch: Launcher, broker: Broker, tmp_path: Path, app: str
+) -> None:
+    with_kit = app == "project"
+    options = ["--no-relay"] if with_kit else []
+    worker = launch.worker(
+        "chores,probe" if with_kit else "chores",
+        *options,
+        app=app,
+        environment={"PYTHONPATH": str(ROOT)},
+        **CHORES,
+    )
+    own = OwnTasks(broker.url, tmp_path)
+    kept: set[int] = set()
+
+    def handle_event() -> None:
+        """Have the same process handle an event, in a session that it keeps."""
+        if with_kit:
+            done = len(effects())
+            broker.publish(cloud_event())
+            eventually(lambda: len(effects()) > done, what="a handled event")
+            kept.update(sessions())
+
+    process, session = own.ask()
+    eventually(lambda: session not in sessions(), what="the end of its session")
+
+    handle_event()
+    assert len(kept) == with_kit
+    again, session = own.ask()
+    eventually(lambda: sessions() == kept, what="the end of the task's session, and of no other")
+    assert again == process
+    assert session not in kept
+
+    asking = own.send("ask_database", "SELECT pg_sleep(0.5)")
+    eventually(lambda: len(sessions()) == len(kept) + 1, what="a session at work")
+    end_sessions()
+    own.ask()
+    handle_event()
+    assert not asking.exists()
+
+    too_much = own.send("ask_too_much", "SELECT pg_sleep(60)")
+    eventually(too_much.exists, what="the soft time limit")
+    own.ask()
+    handle_event()
+    assert worker.status is None
+    end_sessions()  # the server does not notice that nobody waits for its answer any more

@@ -4,7 +4,6 @@ import logging
 import mmap
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from typing import Any
 
 from celery import shared_task
@@ -13,7 +12,7 @@ from celery.signals import worker_shutting_down
 from django.db import Error, close_old_connections, connections
 
 from microworkflows import failures, inbox
-from microworkflows.worker import celery_internals, sessions
+from microworkflows.worker import celery_internals
 from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
 logger = logging.getLogger(__name__)
@@ -66,8 +65,7 @@ def receive(
     is told to stop gives it back. A message that the inbox cannot even keep goes to the queue's dead letters, and so does
     one that fails outside any microworkflow.
     """
-    _do(
-        receive,
+    _outlast_the_database(
         lambda: inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery),
         doing=f"{event['type']} {event['id']}",
     )
@@ -86,8 +84,7 @@ def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
             inbox.receive(event, queue=queue)
 
     try:
-        _do(
-            receive_bundle,
+        _outlast_the_database(
             lambda: inbox.receive_bundle(events, queue=queue),
             again=one_by_one,  # one of them may be what the database cannot bear
             doing=doing,
@@ -99,23 +96,17 @@ def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
         raise Reject(f"{type(error).__name__}: {error}", requeue=True) from error
 
 
-def _do(
-    task: Any, receive: Callable[[], None], *, again: Callable[[], None] | None = None, doing: str
+def _outlast_the_database(
+    receive: Callable[[], None], *, again: Callable[[], None] | None = None, doing: str
 ) -> None:
-    with ExitStack() as stack:
-        stack.enter_context(failures.process_ended_by(celery_internals.ends_process))
-        if not task.request.called_directly:
-            stack.enter_context(sessions.kept())
-        _outlast_the_database(receive, again=again or receive, doing=doing)
-
-
-def _outlast_the_database(receive: Callable[[], None], *, again: Callable[[], None], doing: str) -> None:
+    """Receive; while the database is out of reach, wait and receive again, by another function if there is one."""
     wait = 0.5
     while True:
         try:
             try:
                 _renew_connections()
-                return receive()
+                with failures.process_ended_by(celery_internals.ends_process):
+                    return receive()
             except Error as error:
                 if _stopping[0]:
                     raise Reject(
@@ -123,7 +114,7 @@ def _outlast_the_database(receive: Callable[[], None], *, again: Callable[[], No
                     ) from None
                 logger.warning("database out of reach, waits %.1f s with %s: %s", wait, doing, error)
                 connections.close_all()  # a session that only reads would do so for ever
-                receive = again
+                receive = again or receive
                 time.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         except (

@@ -11,7 +11,7 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
 from django.db import Error, close_old_connections, connections
 
-from microworkflows import failures, inbox
+from microworkflows import failures, handling, inbox
 from microworkflows.worker import celery_internals
 from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
@@ -55,20 +55,29 @@ _OPTIONS: Any = {
 }
 
 
-@shared_task(name=TASK, **_OPTIONS)
+@shared_task(name=TASK, Request="microworkflows.worker.requests:EventRequest", **_OPTIONS)
 def receive(
-    event: dict[str, Any], *, queue: str, attempt: int | None = None, last_delivery: bool = False
+    event: dict[str, Any],
+    *,
+    queue: str,
+    attempt: int | None = None,
+    last_delivery: bool = False,
+    killed_after: float | None = None,
 ) -> None:
     """Receive a CloudEvent that came by a queue into the inbox; it is acked afterwards.
 
     While the database is out of reach nothing is acked: the message waits here, and with it the queue; a worker that
     is told to stop gives it back. A message that the inbox cannot even keep goes to the queue's dead letters, and so does
     one that fails outside any microworkflow.
+
+    If its process was killed by a time limit, after so many seconds, that is kept as a failed attempt.
     """
-    _outlast_the_database(
-        lambda: inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery),
-        doing=f"{event['type']} {event['id']}",
-    )
+
+    def receive_event() -> None:
+        with handling.killed_after(killed_after):
+            inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery)
+
+    _outlast_the_database(receive_event, doing=f"{event['type']} {event['id']}")
 
 
 @shared_task(name=BUNDLE_TASK, **_OPTIONS)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 from uuid import UUID
 
 import psycopg
@@ -15,6 +14,7 @@ from django.db import Error, IntegrityError, OperationalError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 from psycopg import errors
+from pytest_django import Settings
 
 from microworkflows import database_errors, failures, inbox, microworkflow
 from microworkflows.cloudevents import CloudEvent
@@ -197,20 +197,15 @@ def test_message_that_the_inbox_refuses_is_told_from_a_database_that_refuses_all
     assert not InboxEvent.objects.exists()
 
 
-def test_kept_message_that_gave_way_often_enough_loses_attempts(post: SimpleNamespace) -> None:
-    event = CloudEvent.from_dict(LETTER)
-    error = OperationalError()
-    error.__cause__ = errors.DeadlockDetected()
+def test_kept_message_that_gave_way_often_enough_loses_attempts(
+    post: SimpleNamespace, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"MAX_ATTEMPTS": 3}
+    attempts = []
 
-    with mock.patch.object(
-        conf,
-        "current",
-        return_value=SimpleNamespace(max_attempts=3, retry_delay=1.0, retry_max_delay=10.0),
-    ):
-        attempts = []
-        for _ in range(4):
-            failures.keep("desk.stamp_letter", event, error)
-            attempts.append(InboxEvent.objects.get().attempts)
+    for _ in range(4):
+        failures.keep("desk.stamp_letter", CloudEvent.from_dict(LETTER), django_error("40P01"))
+        attempts.append(InboxEvent.objects.get().attempts)
 
     assert attempts == [0, 0, 1, 2]
 

@@ -3,6 +3,7 @@
 import json
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,7 @@ from microworkflows.errors import InvalidCloudEventError, UnrecordableEventError
 from microworkflows.events import DomainEvent
 from microworkflows.models import InboxEvent, OutboxEvent
 from orders.events import OrderAccepted
+from tests.fuzzing import door
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/tills/7", "type": "tills.closed.v1", "data": {}}
 
@@ -203,6 +205,11 @@ def test_envelope_is_read_if_and_only_if_the_sdk_reads_it(
     assert ours.data == theirs.get_data() == data
     if "time" in envelope:
         assert ours.meta.time == theirs.get_time()
+
+
+@pytest.mark.parametrize("path", sorted(door.CORPUS.iterdir()), ids=lambda path: path.name)
+def test_what_a_fuzzer_found_is_read_or_refused(path: Path) -> None:
+    door.must_hold(path.read_bytes())
 
 
 @given(st.binary(max_size=300))

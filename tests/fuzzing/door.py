@@ -40,7 +40,7 @@ def must_hold(message: bytes) -> None:
 
 def main() -> None:
     """Run the fuzzer until it is stopped or finds something."""
-    import atheris  # type: ignore[import-not-found, unused-ignore]  # not in the lock
+    import atheris  # type: ignore[import-untyped, import-not-found, unused-ignore]  # not in the lock
 
     with atheris.instrument_imports(include=["microworkflows"]):
         import microworkflows.cloudevents  # noqa: F401

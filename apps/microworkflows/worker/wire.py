@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import amqp
-from kombu import Consumer, Message
+from kombu import Consumer
 
 from microworkflows.worker import celery_internals
 
@@ -21,31 +21,33 @@ logger = logging.getLogger(__name__)
 def guard(consumer: Consumer, *, is_event_queue: Callable[[str | None], bool]) -> None:
     """Read the messages of event queues as they are; those of other queues as before."""
     channel: Any = consumer.channel
-    to_python = channel.message_to_python
     speaks_amqp = isinstance(channel, amqp.Channel)
     if speaks_amqp:
         channel.auto_decode = False
         celery_internals.keep_unreadable_properties_from_raising()
         celery_internals.on_unreadable_delivery(channel, _refuse)
 
-    def read(raw: Any) -> Message:
+    def origin(raw: Any) -> tuple[str | None, dict[str, Any]]:
+        """Return the queue of a message, and its headers."""
         if not speaks_amqp:
-            queue, headers = raw["properties"]["delivery_info"].get("queue"), raw["headers"]
-        else:
-            queue = celery_internals.queue_of_tag(consumer, raw.delivery_info.get("consumer_tag"))
-            headers = raw.properties.get("application_headers") or {}
-        if not is_event_queue(queue):
-            if speaks_amqp:
-                _decode(raw)
-            message: Message = to_python(raw)
-            return message
-        compression = headers.pop("compression", None)
-        message = to_python(raw)
-        if compression is not None:
-            message.headers["compression"] = compression
-        return message
+            return raw["properties"]["delivery_info"].get("queue"), raw["headers"]
+        queue = celery_internals.queue_of_tag(consumer, raw.delivery_info.get("consumer_tag"))
+        return queue, raw.properties.get("application_headers") or {}
 
-    channel.message_to_python = read
+    class GuardedMessage(channel.Message):  # type: ignore[misc]  # the transport's own
+        """A message that is not decompressed, nor decoded, if it came by an event queue."""
+
+        def __init__(self, raw: Any, *args: Any, **options: Any) -> None:
+            queue, headers = origin(raw)
+            guarded = is_event_queue(queue)
+            compression = headers.pop("compression", None) if guarded else None
+            if speaks_amqp and not guarded:
+                _decode(raw)
+            super().__init__(raw, *args, **options)
+            if compression is not None:
+                self.headers["compression"] = compression
+
+    channel.Message = GuardedMessage
 
 
 def _decode(raw: Any) -> None:

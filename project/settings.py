@@ -180,6 +180,9 @@ if SERVICE:
     # and no service can ask another's workers to stop.
     CELERY_CONTROL_EXCHANGE = SERVICE  # payments.pidbox, reply.payments.pidbox
     CELERY_EVENT_EXCHANGE = CELERY_EVENT_QUEUE_PREFIX = f"{SERVICE}.celeryev"
+    if not BROKER_URL.startswith("embedded:"):
+        # Each logs in to the broker by its own name, and is believed as itself alone.
+        MICROWORKFLOWS = {"USERS": {context: context for context in service.CONTEXTS}}
     # Other services hear what no app here does. If none does, the broker says so: the event is counted as unheard.
     SILENCED_SYSTEM_CHECKS = ["microworkflows.W021"]
 

@@ -42,6 +42,8 @@ class Settings(Section):
     """Seconds after which a redelivered message that is still waiting is redelivered once more."""
     retention_days: Count = 30
     """Age in days at which `purge_events` deletes what is done."""
+    users: dict[Name, Name] = {}
+    """The broker's user of each context, where each has its own: no other user may speak for it."""
 
 
 AnySection = TypeVar("AnySection", bound=Section)

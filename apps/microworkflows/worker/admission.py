@@ -8,6 +8,7 @@ from microworkflows import topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
+from microworkflows.worker import trust
 
 
 def admit(message: Message, *, queue: str) -> None:
@@ -31,6 +32,8 @@ def admit(message: Message, *, queue: str) -> None:
         call: dict[str, Any] = message.decode()
     except Exception as error:
         raise InvalidCloudEventError(str(error)) from error
+    (event,) = call["args"]
+    trust.check(message, event_type=event["type"], source=event["source"], queue=queue)
     call["id"] = message_id(queue, call["id"])
     headers: dict[str, Any] = message.headers or {}
     call["kwargs"] = {"queue": queue, "attempt": headers.get(ATTEMPT_HEADER)}

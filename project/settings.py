@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -182,7 +183,7 @@ if SERVICE:
     CELERY_EVENT_EXCHANGE = CELERY_EVENT_QUEUE_PREFIX = f"{SERVICE}.celeryev"
     if not BROKER_URL.startswith("embedded:"):
         # Each logs in to the broker by its own name, and is believed as itself alone.
-        MICROWORKFLOWS = {"USERS": {context: context for context in service.CONTEXTS}}
+        MICROWORKFLOWS: dict[str, Any] = {"USERS": {context: context for context in service.CONTEXTS}}
     # Other services hear what no app here does. If none does, the broker says so: the event is counted as unheard.
     SILENCED_SYSTEM_CHECKS = ["microworkflows.W021"]
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from microworkflows import conf, topology
 
@@ -36,28 +36,25 @@ def definitions(*, vhost: str) -> Definitions:
             {"vhost": vhost, "user": user, "exchange": exchange.name, **_rights_on_keys(contexts)}
             for user, contexts in users.items()
         ],
-        "exchanges": [
-            {
-                **{"vhost": vhost, "name": exchange.name, "type": exchange.type, "durable": exchange.durable},
-                **{"auto_delete": False, "internal": False, "arguments": {}},
-            }
-        ],
-        "queues": [
-            {
-                **{"vhost": vhost, "name": queue.name, "durable": queue.durable, "auto_delete": False},
-                "arguments": queue.queue_arguments,
-            }
-            for queue in queues
-        ],
+        "exchanges": [_described(exchange, vhost, type=exchange.type, internal=False, arguments={})],
+        "queues": [_described(queue, vhost, arguments=queue.queue_arguments) for queue in queues],
         "bindings": [
             {
-                **{"vhost": vhost, "source": exchange.name, "destination_type": "queue"},
-                **{"destination": queue.name, "routing_key": key, "arguments": {}},
+                "vhost": vhost,
+                "source": exchange.name,
+                "destination_type": "queue",
+                "destination": queue.name,
+                "routing_key": key,
+                "arguments": {},
             }
             for queue in queues
             for key in _keys(queue)
         ],
     }
+
+
+def _described(made: Exchange | Queue, vhost: str, **more: Any) -> dict[str, Any]:
+    return {"vhost": vhost, "name": made.name, "durable": made.durable, "auto_delete": False, **more}
 
 
 def as_text(found: Definitions) -> str:

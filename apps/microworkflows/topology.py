@@ -107,7 +107,7 @@ def declare(channel: StdChannel) -> None:
         PreconditionFailed: an exchange or queue of the name exists with other arguments.
         TopologyError: something is missing, and this user may not declare it.
     """
-    connection = channel.connection.client
+    connection: Connection = channel.connection.client  # type: ignore[attr-defined]  # the stubs leave it out
     if not conf.current().users:
         with suppress(AccessRefused), connection.channel() as own:  # a refusal closes it
             _declare_all(own)

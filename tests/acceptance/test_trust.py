@@ -11,9 +11,11 @@ from uuid import uuid4
 import amqp
 import pytest
 from amqp.spec import Basic
+from celery import Celery
 from kombu import Connection
 
 from microworkflows.cloudevents import CONTENT_TYPE
+from microworkflows.worker import trust
 from tests import servers
 from tests.acceptance import services
 from tests.acceptance.services import Services
@@ -66,7 +68,7 @@ def order(order_id: str, **attributes: Any) -> str:
     return json.dumps({**event, "data": {"order_id": order_id, "lines": lines}, **attributes})
 
 
-def message(body: str, *, headers: dict[str, Any] | None = None, **properties: Any) -> amqp.Message:
+def message(body: str | bytes, *, headers: dict[str, Any] | None = None, **properties: Any) -> amqp.Message:
     return amqp.Message(
         body, content_type=CONTENT_TYPE, delivery_mode=2, application_headers=headers or {}, **properties
     )
@@ -84,14 +86,18 @@ def user_of(url: str) -> str:
 
 
 def reserved(inventory: Services, order_id: str) -> bool:
-    return bool(inventory.ask("inventory", "SELECT 1 FROM inventory_reservation WHERE order_id = %s", order_id))
+    return bool(
+        inventory.ask("inventory", "SELECT 1 FROM inventory_reservation WHERE order_id = %s", order_id)
+    )
 
 
 def dead_letter(brokers: dict[str, str]) -> amqp.Message:
     """Take the one dead letter that inventory has, as soon as it is there."""
     with Connection(brokers["inventory"]) as connection:
         channel: Any = connection.channel()
-        letter = eventually(lambda: channel.basic_get("inventory.dead", no_ack=True), what="a dead letter")
+        letter: amqp.Message = eventually(
+            lambda: channel.basic_get("inventory.dead", no_ack=True), what="a dead letter"
+        )
         assert channel.basic_get("inventory.dead", no_ack=True) is None
         return letter
 
@@ -151,13 +157,19 @@ WAYS: dict[str, Attack] = {
 }
 
 
-@pytest.mark.parametrize("named", [False, True], ids=["naming nobody", "naming itself"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        pytest.param(False, id="naming nobody"),
+        pytest.param(True, id="naming itself", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("way", WAYS)
 def test_service_cannot_announce_what_is_anothers(
     way: str, named: bool, inventory: Services, brokers: dict[str, str], payments: Any
 ) -> None:
     order_id = str(uuid4())
-    user = {"user_id": user_of(brokers["payments"])} if named else {}
+    user: dict[str, Any] = {"user_id": user_of(brokers["payments"])} if named else {}
 
     try:
         WAYS[way](payments, message(order(order_id), **user))
@@ -181,3 +193,83 @@ def test_same_event_is_believed_from_its_own_announcer(inventory: Services, brok
 def test_service_cannot_name_anothers_user(brokers: dict[str, str], payments: Any) -> None:
     with pytest.raises(amqp.PreconditionFailed, match="user_id"):
         publish(payments, message(order(str(uuid4())), user_id=user_of(brokers["orders"])), RECEIVED)
+
+
+def test_service_cannot_speak_in_anothers_name(inventory: Services, brokers: dict[str, str]) -> None:
+    """Its own type and key, and the source of another."""
+    order_id = str(uuid4())
+    body = order(order_id, type=RECEIVED)
+
+    with Connection(brokers["payments"]) as connection:
+        publish(connection.channel(), message(body, user_id=user_of(brokers["payments"])), RECEIVED)
+
+    assert json.loads(dead_letter(brokers).body)["data"]["order_id"] == order_id
+    assert f"{RECEIVED} of /orders with the routing key {RECEIVED} was published by" in inventory.said()
+
+
+@pytest.mark.parametrize("key", [ACCEPTED, "inventory"])
+def test_genuine_event_that_a_service_sends_on_takes_effect_once(
+    key: str, inventory: Services, brokers: dict[str, str], payments: Any
+) -> None:
+    """What it may hear it may send on, unchanged: by its type it is a duplicate, as if to be retried it is refused."""
+    order_id, duplicates = str(uuid4()), inventory.said().count("is a duplicate")
+    dead = {"x-dead-letter-exchange": "microworkflows", "x-dead-letter-routing-key": key}
+    payments.queue_declare(OWN, arguments={**dead, "x-message-ttl": 0}, auto_delete=False)
+    payments.queue_bind(OWN, "microworkflows", ACCEPTED)
+
+    with Connection(brokers["orders"]) as connection:
+        sent = message(order(order_id), user_id=user_of(brokers["orders"]))
+        publish(connection.channel(), sent, ACCEPTED)
+
+    eventually(lambda: reserved(inventory, order_id), what="the effect of a genuine event")
+    if key == "inventory":
+        assert json.loads(dead_letter(brokers).body)["data"]["order_id"] == order_id
+    else:
+        eventually(lambda: inventory.said().count("is a duplicate") > duplicates, what="the duplicate")
+
+
+def test_service_cannot_plant_a_dead_letter(brokers: dict[str, str], payments: Any) -> None:
+    by_an_exchange_that_is_bound("inventory.dead")(payments, message(order(str(uuid4()))))
+
+    with Connection(
+        brokers["inventory"]
+    ) as connection:  # the broker had confirmed, so it had routed it to nobody
+        channel: Any = connection.channel()
+        assert channel.basic_get("inventory.dead") is None
+
+
+def test_forged_event_is_not_believed_because_it_was_requeued(
+    inventory: Services, brokers: dict[str, str], payments: Any
+) -> None:
+    order_id = str(uuid4())
+    refused = inventory.said().count("dead letter in inventory.dead")
+    forged = message(order(order_id), headers={trust.PUBLISHER: user_of(brokers["orders"])})
+    by_an_exchange_that_is_bound(ACCEPTED)(payments, forged)
+    eventually(lambda: inventory.said().count("dead letter in inventory.dead") == refused + 1)
+
+    inventory.run("inventory", "python manage.py dead_letters --requeue")
+
+    eventually(lambda: inventory.said().count("dead letter in inventory.dead") == refused + 2)
+    assert json.loads(dead_letter(brokers).body)["data"]["order_id"] == order_id
+    assert not reserved(inventory, order_id)
+
+
+@pytest.mark.slow
+def test_genuine_event_is_believed_when_it_is_requeued(inventory: Services, brokers: dict[str, str]) -> None:
+    order_id = str(uuid4())
+    celery = Celery(broker=brokers["inventory"], set_as_current=False)
+    celery.conf.control_exchange = "inventory"
+    celery.control.cancel_consumer("inventory", reply=True, timeout=20, limit=1)
+    with Connection(brokers["orders"]) as connection:
+        sent = message(order(order_id), user_id=user_of(brokers["orders"]))
+        publish(connection.channel(), sent, ACCEPTED)
+    with Connection(brokers["inventory"]) as connection:  # as the broker does after 20 deaths of a process
+        channel: Any = connection.channel()
+        channel.basic_reject(channel.basic_get("inventory").delivery_tag, requeue=False)
+        eventually(lambda: channel.queue_declare("inventory.dead", passive=True).message_count == 1)
+
+    inventory.run("inventory", "python manage.py dead_letters --requeue")
+    celery.control.add_consumer("inventory", reply=True, timeout=20, limit=1)
+    celery.close()
+
+    eventually(lambda: reserved(inventory, order_id), what="the effect of a genuine event")

@@ -23,6 +23,7 @@ def _message(body: Any, *, content_type: str = "application/cloudevents+json", *
         content_type=content_type,
         content_encoding="utf-8",
         headers=headers,
+        delivery_info={"routing_key": "desk"},
         accept={"application/cloudevents+json", "application/json"},
     )
 

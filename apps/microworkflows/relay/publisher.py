@@ -89,6 +89,11 @@ def connect(connection: Connection) -> Publisher:
             or is missing and may not be declared.
     """
     timeout = conf.current().confirm_timeout
+    errors: tuple[type[BaseException], ...] = (
+        *connection.connection_errors,
+        *connection.channel_errors,
+        TopologyError,
+    )
     try:
         connection.transport_options = {
             **(connection.transport_options or {}),
@@ -109,7 +114,7 @@ def connect(connection: Connection) -> Publisher:
             if _is_amqp(connection)
             else _FilePublisher(connection, channel)
         )
-    except (*connection.connection_errors, *connection.channel_errors, TopologyError) as error:
+    except errors as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
         raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
 

@@ -67,9 +67,9 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
     _overrule(app, task_queues=[*own, *map(_declared, topology.queues())])
 
 
-def _declared(name: str) -> Queue:
+def _declared(name: str) -> Any:
     """Return an event queue that Celery only consumes: its consumer has declared it, as far as its user may."""
-    queue = topology.queue(name)
+    queue: Any = topology.queue(name)
     queue.no_declare = True
     return queue
 

@@ -20,9 +20,7 @@ class Command(BaseCommand):
         target.add_argument("--output", type=Path, metavar="FILE", help="write them to FILE")
         target.add_argument("--check", type=Path, metavar="FILE", help="fail when FILE has others")
 
-    def handle(
-        self, *args: Any, vhost: str, output: Path | None, check: Path | None, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, vhost: str, output: Path | None, check: Path | None, **options: Any) -> None:
         fresh = definitions.as_text(definitions.definitions(vhost=vhost))
         if output is not None:
             output.write_text(fresh, encoding="utf-8")

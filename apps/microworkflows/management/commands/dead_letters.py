@@ -67,7 +67,9 @@ class Command(BaseCommand):
         properties: dict[str, Any] = {"delivery_mode": 2}
         if user := login(channel.connection.client):
             properties["user_id"] = user
-            headers[trust.PUBLISHER] = trust.publisher(message, queue=queue)  # the door decides as it did before
+            headers[trust.PUBLISHER] = trust.publisher(
+                message, queue=queue
+            )  # the door decides as it did before
         try:
             channel.basic_publish(
                 channel.prepare_message(

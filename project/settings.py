@@ -184,14 +184,19 @@ CELERY_WORKER_CONCURRENCY = _number("WORKER_CONCURRENCY", 2)
 # `celery inspect` and `celery control` need a broker that can fan out a message.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not BROKER_URL.startswith("embedded:")
 
+# Where each service has a user of its own at the broker, each is believed as itself alone: orders=its-user,payments=…
+_USERS = _names("BROKER_USERS")
+if not all(context and user for context, _, user in (pair.partition("=") for pair in _USERS)):
+    raise ImproperlyConfigured(
+        f"BROKER_USERS is {', '.join(_USERS)!r}; set it to pairs such as orders=user,payments=user."
+    )
+MICROWORKFLOWS: dict[str, Any] = {"USERS": dict(pair.split("=", 1) for pair in _USERS)}
+
 if SERVICE:
     # All that Celery declares by itself bears the service's name, so that its user at the broker needs nothing else,
     # and no service can ask another's workers to stop.
     CELERY_CONTROL_EXCHANGE = SERVICE  # payments.pidbox, reply.payments.pidbox
     CELERY_EVENT_EXCHANGE = CELERY_EVENT_QUEUE_PREFIX = f"{SERVICE}.celeryev"
-    if not BROKER_URL.startswith("embedded:"):
-        # Each logs in to the broker by its own name, and is believed as itself alone.
-        MICROWORKFLOWS: dict[str, Any] = {"USERS": {context: context for context in service.CONTEXTS}}
     # Other services hear what no app here does. If none does, the broker says so: the event is counted as unheard.
     SILENCED_SYSTEM_CHECKS = ["microworkflows.W021"]
 

@@ -48,11 +48,11 @@ class Services:
                 "SERVICE": name,
                 "DATABASE_URL": databases[name],
                 "BROKER_URL": brokers[name],
-                "BROKER_USERS": json.dumps({each: urlsplit(url).username for each, url in brokers.items()}),
+                "BROKER_USERS": ",".join(f"{each}={urlsplit(url).username}" for each, url in brokers.items()),
                 "SECRET_KEY": f"for-this-test-and-{name}-only",
                 "WORKER_CONCURRENCY": "1",
                 "VAR_DIR": str(folder),
-                "DJANGO_SETTINGS_MODULE": "tests.acceptance.service_settings",
+                "DJANGO_SETTINGS_MODULE": "project.settings",
                 "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             }

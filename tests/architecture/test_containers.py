@@ -141,6 +141,7 @@ def test_service_has_only_its_own_database_and_its_own_user(context: str) -> Non
         password = f"${{{context.upper()}_PASSWORD:?is missing, so run docker/secrets.sh}}"
 
         assert environment["SERVICE"] == context
+        assert environment["BROKER_USERS"] == ",".join(f"{name}={name}" for name in CONTEXTS)
         assert environment["DATABASE_URL"] == f"postgresql://{context}:{password}@{context}-db:5432/{context}"
         assert environment["BROKER_URL"] == f"amqp://{context}:{password}@broker:5672/shop"
         assert PROFILE[f"{context}-db"]["environment"] == {

@@ -113,6 +113,7 @@ def test_urls_choose_the_servers_and_empty_variables_count_as_unset() -> None:
         ({"SECRET_KEY": "s", "DEBUG": "maybe"}, "DEBUG is 'maybe'; set it to 1 or 0."),
         ({"SECRET_KEY": "s", "WORKER_CONCURRENCY": "many"}, "WORKER_CONCURRENCY is 'many'"),
         ({"SECRET_KEY": "s", "LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
+        ({"SECRET_KEY": "s", "BROKER_USERS": "orders,payments"}, "set it to pairs such as orders=user"),
         ({"SECRET_KEY": "s", "SERVICE": "ledger"}, "Set it to one of orders, payments, inventory, shipping"),
     ],
 )

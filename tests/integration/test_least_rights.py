@@ -1,6 +1,7 @@
 """Each context with a user of its own at the broker: what these users declare, and what is said where they may not."""
 
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -100,7 +101,7 @@ def test_user_finds_what_is_there_and_binds_its_queue(
 def test_user_says_what_is_missing_and_who_must_declare_it(own: Connection, shop: Broker, lost: str) -> None:
     with shop.channel() as channel:
         (channel.exchange_delete if lost == "microworkflows" else channel.queue_delete)(lost)
-    channel = own.channel()
+    channel: Any = own.channel()
 
     with pytest.raises(
         TopologyError, match=rf"{lost}' is missing.*administrator.*broker_definitions"

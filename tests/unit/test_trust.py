@@ -113,7 +113,7 @@ def test_embedded_broker_has_no_users(settings: Settings) -> None:
     ],
 )
 def test_login_is_what_the_url_says_and_unknown_where_a_certificate_says_it(
-    url: str, options: dict[str, str], user: str
+    url: str, options: dict[str, Any], user: str
 ) -> None:
     connection = Connection(url, **options)
     connection.userid = connection.userid or "guest"  # as Kombu does when it connects

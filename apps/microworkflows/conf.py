@@ -44,6 +44,8 @@ class Settings(Section):
     """Largest event in bytes, as JSON: a larger one cannot be recorded, and becomes a dead letter where it arrives."""
     retention_days: Count = 30
     """Age in days at which `purge_events` deletes what is done."""
+    users: dict[Name, Name] = {}
+    """The broker's user of each context, where each has its own: no other user may speak for it."""
 
 
 AnySection = TypeVar("AnySection", bound=Section)

@@ -40,5 +40,9 @@ class EventNotDeliveredError(MicroworkflowsError):
     """The event was made by hand and never delivered, so it has no metadata."""
 
 
+class TopologyError(MicroworkflowsError):
+    """An exchange, a queue or a binding is missing at the broker, and the login may not declare it."""
+
+
 class BrokerUnavailableError(MicroworkflowsError):
     """The broker is out of reach or does not answer in time. Nothing is lost: the outbox keeps every event."""

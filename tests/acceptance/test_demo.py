@@ -40,6 +40,8 @@ def test_demo_runs_twice_in_one_place_and_ctrl_c_ends_every_process() -> None:
         assert second.wait(timeout=30) == 0, second.output
         assert processes_of(folder) == set()
     assert_books_agree(second, runs=2)
+    made = [path for path in folder.rglob("*") if path.name != "terminal.log"]
+    assert [path for path in made if path.stat().st_mode & 0o077] == [], "private to its user"
 
 
 def assert_another_one_is_refused(running: Demo) -> None:

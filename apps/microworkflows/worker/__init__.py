@@ -61,7 +61,14 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
         for queue in app.conf.task_queues or [_default_queue(app)]
         if queue.name not in topology.queues()
     ]
-    _overrule(app, task_queues=[*own, *map(topology.queue, topology.queues())])
+    _overrule(app, task_queues=[*own, *map(_declared, topology.queues())])
+
+
+def _declared(name: str) -> Any:
+    """Return an event queue that Celery only consumes: its consumer has declared it, as far as its user may."""
+    queue: Any = topology.queue(name)
+    queue.no_declare = True
+    return queue
 
 
 def _default_queue(app: Celery) -> Queue:

@@ -14,7 +14,7 @@ from microworkflows import bounds, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
-from microworkflows.worker import celery_internals
+from microworkflows.worker import celery_internals, trust
 from microworkflows.worker.names import TASK
 
 _BATCH = "application/cloudevents-batch+json"
@@ -43,6 +43,7 @@ def admit(message: Message, *, queue: str) -> None:
     # The queue's own relay sends retries by the queue's own key; another publisher's attempts mean nothing.
     attempt = _whole(headers.get(ATTEMPT_HEADER)) if info.get("routing_key") == queue else None
     event = _read(message, message.body, headers, is_retry=attempt is not None)
+    trust.check(message, event_type=event.meta.type, source=event.meta.source, queue=queue)
     call: dict[str, Any] = {"queue": queue, "attempt": attempt}
     # A first delivery has no count but one that its publisher made up; later the broker overwrites that.
     if (

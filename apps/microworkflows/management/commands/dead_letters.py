@@ -8,6 +8,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu import Message
 
 from microworkflows import topology
+from microworkflows.relay.publisher import login
+from microworkflows.worker import trust
 
 _LONGEST_BODY = 500
 
@@ -62,6 +64,12 @@ class Command(BaseCommand):
         headers = {name: value for name, value in message.headers.items() if name != topology.DELIVERY_COUNT}
         if not message.errors:
             headers.pop("compression", None)  # Kombu has decompressed it
+        properties: dict[str, Any] = {"delivery_mode": 2}
+        if user := login(channel.connection.client):
+            properties["user_id"] = user
+            headers[trust.PUBLISHER] = trust.publisher(
+                message, queue=queue
+            )  # the door decides as it did before
         try:
             channel.basic_publish(
                 channel.prepare_message(
@@ -69,7 +77,7 @@ class Command(BaseCommand):
                     content_type=message.content_type,
                     content_encoding=message.content_encoding,
                     headers=headers,
-                    properties={"delivery_mode": 2},
+                    properties=properties,
                 ),
                 exchange=topology.exchange().name,
                 routing_key=queue,

@@ -1,11 +1,12 @@
 """Events as classes: a context's announced facts (DomainEvent) and its readings of others' (IncomingEvent)."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from microworkflows import registry
+from microworkflows import registry, sensitive
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.errors import EventNotDeliveredError, InvalidPayloadError
 
@@ -17,7 +18,7 @@ _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 class Event(BaseModel):
     """Base of both kinds: frozen values under a versioned type. Subclass one of the two instead."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     event_type: ClassVar[str]
     _meta: Metadata | None = PrivateAttr(default=None)
@@ -71,6 +72,13 @@ class Event(BaseModel):
             ) from error
         reading._meta = event.meta
         return reading
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Return the fields that ``repr()`` shows, with the mask in place of sensitive ones."""
+        parts = sensitive.tree(type(self))
+        for name, value in super().__repr_args__():
+            hidden = isinstance(parts, dict) and name is not None and parts.get(name)
+            yield name, sensitive.Masked() if hidden and value is not None else value
 
     def __eq__(self, other: object) -> bool:
         """Compare class and fields; the envelopes do not count."""

@@ -14,7 +14,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models
 
-from microworkflows import failures
+from microworkflows import failures, sensitive
 from microworkflows.cutover.legacy_steps import LegacyStep
 from microworkflows.events import DomainEvent
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -85,7 +85,7 @@ def seen(
     """Return the effects of a run, from the rows before and after it, its events and the tables that it wrote to."""
     payloads: dict[str, list[Row]] = defaultdict(list)
     for event in events:
-        payloads[event.event_type].append(event.model_dump(mode="json"))
+        payloads[event.event_type].append(sensitive.payload(event))
     new = after.rows.keys() - before.rows.keys()
     changes: dict[str, list[Row]] = defaultdict(list)
     for (model, key), row in after.rows.items():

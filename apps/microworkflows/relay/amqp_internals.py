@@ -1,4 +1,4 @@
-"""py-amqp's internals: each undocumented name of its channels and connections that the relay relies on.
+"""py-amqp's internals: each undocumented name of its channels and connections that relay and worker rely on.
 
 Tests verify the description of each.
 """
@@ -6,6 +6,9 @@ Tests verify the description of each.
 import select
 from collections.abc import Callable
 from typing import Any
+
+from amqp import spec
+from amqp.exceptions import ChannelError
 
 
 def write(channel: Any, frames: bytes) -> None:
@@ -40,3 +43,24 @@ def on_outcome(
     channel.events["basic_ack"].add(ack)
     channel.events["basic_nack"].add(nack)
     channel.events["basic_return"].add(returned)
+
+
+def contain_errors(channel: Any, closed: Callable[[ChannelError], None]) -> None:
+    """Call a function when the broker closes the channel by an error, instead of raising it where events are drained.
+
+    py-amqp has opened the channel anew by then, without confirms.
+    """
+    close = channel._callbacks[spec.Channel.Close]  # noqa: SLF001
+
+    def contained(*args: Any) -> None:
+        try:
+            close(*args)
+        except ChannelError as error:
+            closed(error)
+
+    channel._callbacks[spec.Channel.Close] = contained  # noqa: SLF001
+
+
+def header_size(message: Any) -> int:
+    """Return the size in bytes of a message's properties and headers, which must fit into one frame."""
+    return len(message._serialize_properties())  # noqa: SLF001

@@ -16,6 +16,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any, Final
 
+from amqp.exceptions import MessageNacked
 from celery import current_app
 from kombu import Connection
 from kombu.compression import compress
@@ -151,6 +152,7 @@ def prepared(message: Any, *, channel: Any, headers: Mapping[str, Any]) -> Any:
     body, properties, own_headers = carried(message)
     return channel.prepare_message(
         body,
+        priority=properties.pop("priority", None),
         content_type=properties.pop("content_type"),
         content_encoding=properties.pop("content_encoding"),
         headers={**own_headers, **headers},
@@ -174,17 +176,13 @@ class DeadLetters:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._driver = str(connection.transport.driver_type)
+        self._channel: Any = None
 
-    def count(self, queue: str) -> int:
-        """Return the number of dead letters of a queue, less those that somebody is looking at this moment.
+    def look(self, queue: str, *, most: int) -> Look:
+        """Return the oldest dead letters of a queue; they stay there, as they are.
 
         A queue that nobody has declared yet has none.
         """
-        with self._channel() as channel:
-            return self._count(channel, queue)
-
-    def look(self, queue: str, *, most: int) -> Look:
-        """Return the oldest dead letters of a queue; they stay there, as they are."""
         found = Look()
 
         def keep(letter: Letter, message: Any) -> bool:
@@ -224,6 +222,8 @@ class DeadLetters:
             RequeueRefusedError: the queue does not take one; it and those after it stay where they are.
         """
 
+        refusals: tuple[type[BaseException], ...] = (MessageNacked, *self._connection.channel_errors)
+
         def bring_back(letter: Letter, message: Any) -> None:
             message.headers = {
                 name: value
@@ -233,7 +233,7 @@ class DeadLetters:
             try:
                 again = prepared(message, channel=message.channel, headers={})
                 reached = publish(message.channel, again, routing_key=queue)
-            except self._connection.channel_errors as error:  # MessageNacked is one
+            except refusals as error:
                 raise RequeueRefusedError(
                     f"The queue {queue!r} does not take the message back (is it full, or not bound to its own name?): "
                     f"{type(error).__name__}: {texts.line(error)}. It stays in "
@@ -287,10 +287,12 @@ class DeadLetters:
         most_held = _MOST_HELD if self._driver == "amqp" else _MOST_HELD_AS_FILES
         seen: Counter[str] = Counter()
         held: list[Any] = []
-        with self._channel() as channel:
-            count = self._count(channel, queue)
+        with self._talking() as channel:
+            if (count := self._count(channel, queue)) is None:
+                return 0
             try:
-                for _ in range(count if most is None else min(count, most)):
+                # The count of a quorum queue comes late, so it is no bound for a search.
+                for _ in range(min(most_held, most_held if most is None else min(count, most))):
                     # Taken before any is given back: one that is, or is dead again, must not come up again. Queue.get()
                     # would raise for a body that it cannot decompress.
                     if len(held) >= most_held or enough() or (raw := channel.basic_get(name)) is None:
@@ -309,27 +311,25 @@ class DeadLetters:
                         channel.basic_reject(tag, requeue=True)
         return count
 
-    def _count(self, channel: Any, queue: str) -> int:
+    def _count(self, channel: Any, queue: str) -> int | None:
+        """Return the number of messages; None if nobody has declared the queue."""
         try:
             declared = channel.queue_declare(topology.dead_letter_name(queue), passive=True)
         except self._connection.channel_errors as error:
             if "NOT_FOUND" in str(error):
-                return 0
+                return None
             raise
         return int(declared.message_count)
 
     @contextmanager
-    def _channel(self) -> Iterator[Any]:
-        channel: Any = None
+    def _talking(self) -> Iterator[Any]:
+        """Yield the channel, one for all looks: so the broker has obeyed the last one before the next begins."""
         try:
-            channel = self._connection.channel()
-            yield channel
+            if self._channel is None:
+                self._channel = self._connection.channel()
+            yield self._channel
         except self._errors as error:
             raise _unavailable(self._connection, error) from error
-        finally:
-            if channel is not None:
-                with suppress(*self._errors):
-                    channel.close()
 
     @property
     def _errors(self) -> tuple[type[BaseException], ...]:

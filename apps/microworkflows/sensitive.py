@@ -14,7 +14,6 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
-    is_typeddict,
 )
 
 from pydantic import BaseModel, Secret, SecretBytes, SecretStr
@@ -128,13 +127,17 @@ def _mentioned(annotation: Any, seen: list[Any]) -> list[Any]:
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
         fields = annotation.model_fields.values()
         parts = [part for field in fields for part in (field.annotation, *field.metadata)]
-    elif dataclasses.is_dataclass(annotation) or is_typeddict(annotation):
+    elif _has_hints(annotation):
         parts = list(get_type_hints(annotation, include_extras=True).values())
     else:
         parts = list(get_args(annotation))
     for part in parts:
         _mentioned(part, seen)
     return seen
+
+
+def _has_hints(annotation: Any) -> bool:
+    return dataclasses.is_dataclass(annotation) or hasattr(annotation, "__required_keys__")  # a TypedDict
 
 
 def _is_secret(annotation: Any) -> bool:
@@ -161,7 +164,7 @@ def _of(annotation: Any, unnamed: bool, inside: tuple[Any, ...]) -> Tree:
         return _of(annotation.__value__, unnamed, (*inside, annotation))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _of_model(annotation, unnamed, inside)
-    if dataclasses.is_dataclass(annotation) or is_typeddict(annotation):
+    if _has_hints(annotation):
         hints = get_type_hints(annotation, include_extras=True)
         named = {name: _of(hint, unnamed, (*inside, annotation)) for name, hint in hints.items()}
         return named if any(named.values()) else False

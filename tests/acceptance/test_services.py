@@ -128,11 +128,13 @@ def test_broker_lets_a_service_do_what_it_must(users: dict[str, str]) -> None:
 
         publish(channel, "payments.payment_received.v1")
         publish(channel, "payments")
+        publish(channel, "payments.dead")
         topology.exchange()(channel).declare()
         topology.dead_letters("payments")(channel).declare()
         topology.queue("payments")(channel).declare()
 
         assert channel.basic_get("payments") is not None
+        assert channel.basic_get("payments.dead") is not None
 
 
 @pytest.fixture(scope="module")

@@ -69,13 +69,20 @@ def test_full_queue_of_dead_letters_holds_back_and_loses_none(
     try:
         worker = launcher.worker("probe")
         with broker.publishing() as publish:
-            for number in range(60):
+            for number in range(30):
                 publish(f"{BAD}{number}")
-        worker.says("goes without its reason: the broker did not take it")
-        node.ctl("clear_policy", "small")
 
-        eventually(lambda: broker.count("probe.dead") == 60, what="all of them")
-        assert len({each.body for each in broker.take("probe.dead", 60)}) == 60
+        worker.says("goes without its reason: the broker did not take it")
+
+        eventually(lambda: _kept(node) == 30, what="all of them, in one queue or kept back for the other")
+        assert worker.status is None
     finally:
         node.ctl("clear_policy", "small")
         launcher.end()
+
+
+def _kept(node: Node) -> int:
+    """Return the number of dead letters, with those that the broker holds back until their queue has room."""
+    lines = node.ctl("list_queues", "name", "messages_ready", "messages_dlx", "--no-table-headers")
+    counts = {name: (int(ready), int(held)) for name, ready, held in map(str.split, lines.splitlines())}
+    return counts["probe.dead"][0] + counts["probe"][1]

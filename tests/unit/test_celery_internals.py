@@ -174,6 +174,38 @@ def test_amqp_channel_takes_frames_and_tells_outcomes(rabbitmq_vhost: str) -> No
         assert channel.connection.bytes_sent > before
 
 
+@pytest.mark.rabbitmq
+def test_error_of_a_channel_can_be_contained_and_the_channel_goes_on(rabbitmq_vhost: str) -> None:
+    from kombu import Connection
+
+    closed: list[Exception] = []
+    told: list[int] = []
+    with Connection(rabbitmq_vhost) as client:
+        channel: Any = client.channel()
+        channel.confirm_select()
+        amqp_internals.contain_errors(channel, closed.append)
+        amqp_internals.on_outcome(
+            channel, ack=lambda tag, multiple: told.append(tag), nack=mock.Mock(), returned=mock.Mock()
+        )
+
+        channel.basic_publish(amqp.Message("to no exchange"), exchange="nowhere", routing_key="nobody")
+        client.drain_events(timeout=10)
+        channel.confirm_select(nowait=True)
+        channel.basic_publish(amqp.Message("to nobody"), routing_key="nobody")
+        client.drain_events(timeout=10)
+
+    (error,) = closed
+    assert isinstance(error, amqp.NotFound)
+    assert told == [1], "delivery tags begin anew"
+
+
+def test_size_of_a_messages_header_is_that_of_its_properties() -> None:
+    small, large = amqp.Message("x"), amqp.Message("x", application_headers={"a": "b" * 5_000})
+
+    assert amqp_internals.header_size(small) < 100
+    assert 5_000 < amqp_internals.header_size(large) < 5_100
+
+
 @pytest.mark.django_db(transaction=True)
 def test_hooks_for_after_the_commit_are_found_and_made_robust(caplog: pytest.LogCaptureFixture) -> None:
     ran: list[str] = []

@@ -25,6 +25,16 @@ def data(event_type: str, payload: Any) -> Any:
     return sensitive.masked(payload, _parts(event_type))
 
 
+def hides(event_type: str, path: str) -> bool:
+    """Return True if the part of an event's data at a path, such as ``lines.0.sku``, is sensitive."""
+    parts = _parts(event_type)
+    for key in path.split("."):
+        if isinstance(parts, bool):
+            break
+        parts = parts.get(key, parts.get(sensitive.ANY, False))
+    return bool(parts)
+
+
 def event(body: Any) -> Any:
     """Return a CloudEvent, as JSON, with its data masked; anything else as it is."""
     if not isinstance(body, dict) or not isinstance(body.get("type"), str) or "data" not in body:

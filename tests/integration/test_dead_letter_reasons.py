@@ -48,7 +48,11 @@ def test_reason_queue_key_time_and_worker_travel_with_the_message(
 ) -> None:
     before = datetime.now(tz=UTC)
     headers = {"a": 1, "list": ["x", {"y": True}], dead_letters.REASON: "forged"}
-    properties = {"content_type": "application/json", "message_id": "m-1", "correlation_id": "c-1"}
+    properties: dict[str, Any] = {
+        "content_type": "application/json",
+        "message_id": "m-1",
+        "correlation_id": "c-1",
+    }
 
     shared_broker.publish(BAD, headers=headers, app_id="elsewhere", priority=3, **properties)
 

@@ -105,7 +105,8 @@ def test_selected_ones_are_requeued_and_the_others_stay(
     assert "1  of payments.dead brought back to payments; 1 left" in out
     assert [letter.body for letter in letters()] == [b"two"]
     with current_app.connection_for_write() as connection:
-        message = connection.channel().basic_get("payments")
+        channel: Any = connection.channel()
+        message = channel.basic_get("payments")
         assert message is not None
         assert (message.body, message.headers) == (b"one", {"mine": 1})
         message.ack()

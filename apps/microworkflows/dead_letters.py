@@ -77,6 +77,12 @@ class Letter:
     headers: Mapping[str, Any]
 
     @property
+    def own_headers(self) -> dict[str, Any]:
+        """Its headers as it came, without those that the kit added for what the fields above say."""
+        added = (REASON, QUEUE, KEY, AT, WORKER, ID)
+        return {name: value for name, value in self.headers.items() if name not in added}
+
+    @property
     def text(self) -> str:
         """Its body as text; bytes that are none are replaced."""
         return self.body.decode(errors="replace")

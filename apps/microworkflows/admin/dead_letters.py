@@ -217,7 +217,7 @@ def _row(letter: Letter) -> Row:
     return Row(
         letter=letter,
         at="unknown" if letter.at is None else texts.local_datetime(letter.at),
-        headers=masking.headers(letter.headers),
+        headers=masking.headers(letter.own_headers),
         body=foreign.block(body),
     )
 

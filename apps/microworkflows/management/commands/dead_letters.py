@@ -101,7 +101,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{_INDENT}  came by the routing key {letter.routing_key}")
         if letter.worker:
             self.stdout.write(f"{_INDENT}  refused by {letter.worker}")
-        for header, value in masking.headers(letter.headers).items():
+        for header, value in masking.headers(letter.own_headers).items():
             self.stdout.write(f"{_INDENT}  {header}: {value}")
         body = texts.line(masking.message(letter.text), longest=longest)
         self.stdout.write(f"{_INDENT}{texts.line(letter.content_type)}: {body}")

@@ -19,11 +19,11 @@ from typing import Any, Final
 from amqp.exceptions import MessageNacked
 from celery import current_app
 from kombu import Connection
-from kombu.compression import compress
 
 from microworkflows import conf, texts, topology
 from microworkflows.errors import BrokerUnavailableError, MicroworkflowsError
 from microworkflows.ids import uuid7
+from microworkflows.relay import amqp_internals
 
 PREFIX: Final = "microworkflows-dead-letter-"
 """Begins the headers that the kit adds to a dead letter."""
@@ -132,8 +132,7 @@ def _this_worker() -> str:
 def carried(message: Any) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
     """Return body, properties and headers with which a message that Kombu read is published again, unchanged.
 
-    What would be an order to the broker is left out; its properties are kept as headers. Kombu has decompressed the
-    body: it is compressed again.
+    What would be an order to the broker is left out; such properties are kept as headers. The body must be as it came.
     """
     headers = {
         name: value
@@ -147,10 +146,7 @@ def carried(message: Any) -> tuple[bytes, dict[str, Any], dict[str, Any]]:
         elif name in ("user_id", "expiration", "reply_to", "cluster_id"):
             headers[f"{_LEFT_OUT}{name.replace('_', '-')}"] = str(value)
     properties |= {"content_type": message.content_type, "content_encoding": message.content_encoding}
-    body = message.body
-    if "compression" in headers and not message.errors:
-        body, _ = compress(body, headers["compression"])
-    return _bytes(body), properties, headers
+    return _bytes(message.body), properties, headers
 
 
 def prepared(message: Any, *, channel: Any, headers: Mapping[str, Any]) -> Any:
@@ -231,6 +227,11 @@ class DeadLetters:
         refusals: tuple[type[BaseException], ...] = (MessageNacked, *self._connection.channel_errors)
 
         def bring_back(letter: Letter, message: Any) -> None:
+            if amqp_internals.UNREADABLE in message.headers:
+                raise RequeueRefusedError(
+                    f"The properties of {letter.id} cannot be read, so it cannot be sent again as it was. It stays in "
+                    f"{topology.dead_letter_name(queue)!r}; drop it, or move it by the broker's own tools."
+                )
             message.headers = {
                 name: value
                 for name, value in message.headers.items()
@@ -299,8 +300,7 @@ class DeadLetters:
             try:
                 # The count of a quorum queue comes late, so it is no bound for a search.
                 for _ in range(min(most_held, most_held if most is None else min(count, most))):
-                    # Taken before any is given back: one that is, or is dead again, must not come up again. Queue.get()
-                    # would raise for a body that it cannot decompress.
+                    # Taken before any is given back: one that is, or is dead again, must not come up again.
                     if len(held) >= most_held or enough() or (raw := channel.basic_get(name)) is None:
                         break
                     message = channel.message_to_python(raw)
@@ -333,6 +333,8 @@ class DeadLetters:
         try:
             if self._channel is None:
                 self._channel = self._connection.channel()
+                self._channel.auto_decode = False  # of py-amqp, which would read bodies by any codec
+                self._channel.Message = _as_it_came(self._channel.Message)
             yield self._channel
         except self._errors as error:
             raise _unavailable(self._connection, error) from error
@@ -356,6 +358,7 @@ def opened(*, seconds: float | None = None) -> Iterator[DeadLetters]:
     connection: Connection = current_app.connection_for_write()
     connection.connect_timeout = min(seconds, connection.connect_timeout or seconds)
     options: dict[str, Any] = {"confirm_publish": True}
+    amqp_internals.keep_unreadable_properties_from_raising()
     if connection.transport.driver_type == "amqp":
         options |= {"read_timeout": seconds, "write_timeout": seconds}
     connection.transport_options = {**(connection.transport_options or {}), **options}
@@ -404,13 +407,34 @@ def _unavailable(connection: Connection, error: BaseException) -> BrokerUnavaila
     return BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {texts.line(error)}")
 
 
+def _as_it_came(kind: Any) -> Any:
+    """Return a class of Kombu's messages that does not decompress."""
+
+    class AsItCame(kind):  # type: ignore[misc]  # mypy cannot know it
+        def __init__(self, payload: Any, **options: Any) -> None:
+            held = (
+                payload["headers"]
+                if isinstance(payload, dict)
+                else payload.properties.get("application_headers")
+            )
+            compression = (held or {}).pop("compression", None)
+            super().__init__(payload, **options)
+            if compression is not None:
+                self.headers["compression"] = compression
+
+    return AsItCame
+
+
 def _read(message: Any, queue: str, seen: Counter[str]) -> Letter:
     headers: dict[str, Any] = dict(message.headers)
     death = _last_death(headers)
     fingerprint = _fingerprint(message)
     seen[fingerprint] += 1
     repeated = f"-{seen[fingerprint]}" if seen[fingerprint] > 1 else ""
-    if REASON in headers:
+    if amqp_internals.UNREADABLE in headers:
+        why = headers[amqp_internals.UNREADABLE]
+        reason, at = f"its properties or headers cannot be read: {why}", None
+    elif REASON in headers:
         reason, at = str(headers[REASON]), _time(headers.get(AT))
     else:
         reason, at = _reason_of_broker(death, headers), _time(death.get("time"))

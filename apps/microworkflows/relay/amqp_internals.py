@@ -3,12 +3,19 @@
 Tests verify the description of each.
 """
 
+import logging
 import select
 from collections.abc import Callable
 from typing import Any
 
 from amqp import spec
 from amqp.exceptions import ChannelError
+from amqp.serialization import GenericContent
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE = "microworkflows-unreadable"
+"""The only header of a message whose properties py-amqp cannot read; it names the error."""
 
 
 def write(channel: Any, frames: bytes) -> None:
@@ -64,3 +71,26 @@ def contain_errors(channel: Any, closed: Callable[[ChannelError], None]) -> None
 def header_size(message: Any) -> int:
     """Return the size in bytes of a message's properties and headers, which must fit into one frame."""
     return len(message._serialize_properties())  # noqa: SLF001
+
+
+def keep_unreadable_properties_from_raising() -> None:
+    """Let py-amqp give a message :data:`UNREADABLE` alone where it fails on its properties: no UTF-8, endless nesting.
+
+    It reads them while it assembles frames, so the exception would end the connection, again at each delivery.
+    """
+    contents: Any = GenericContent
+    load = contents._load_properties  # noqa: SLF001
+    if getattr(load, "survives", False):
+        return
+
+    def load_or_leave(content: GenericContent, class_id: int, buffer: bytes, offset: int) -> int:
+        try:
+            result: int = load(content, class_id, buffer, offset)
+        except Exception as error:  # whatever a publisher sent
+            logger.warning("a message has properties that cannot be read: %s", type(error).__name__)
+            content.properties = {"application_headers": {UNREADABLE: type(error).__name__}}
+            return offset
+        return result
+
+    load_or_leave.survives = True  # type: ignore[attr-defined]
+    contents._load_properties = load_or_leave  # noqa: SLF001

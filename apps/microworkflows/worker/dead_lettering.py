@@ -75,6 +75,9 @@ class DeadLettering:
         key = str(message.delivery_info.get("routing_key") or "")
         headers = dead_letters.reason_headers(error, queue=queue, routing_key=key)
         letter = _Letter(message=message, queue=queue, headers=headers)
+        if amqp_internals.UNREADABLE in message.headers:
+            self._reject(letter, "its properties cannot be read, so the broker keeps them")
+            return
         if self._consumer.connection.transport.driver_type == "amqp":
             # Later, by itself: publishing reads from the connection, and this is called while it is read.
             self._unsent.append(letter)

@@ -11,7 +11,7 @@ from celery.signals import worker_shutting_down
 from django.db import close_old_connections, connections
 
 from microworkflows import failures, inbox, logs
-from microworkflows.worker.serializer import BUNDLE_TASK, TASK
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 logger = logs.logger(__name__)
 

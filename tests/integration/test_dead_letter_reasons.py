@@ -2,14 +2,18 @@
 
 import json
 import socket
+import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
+from struct import pack
 from typing import Any
 
+import amqp
 import pytest
 
 from microworkflows import dead_letters
+from microworkflows.cloudevents import CONTENT_TYPE
 from tests.integration.support.brokers import Broker, Seen
 from tests.integration.support.probing import ask, cloud_event, effects
 from tests.integration.support.processes import Launcher, Process
@@ -92,6 +96,62 @@ def test_orders_to_the_broker_in_a_dead_letter_are_not_obeyed_again(
     assert dead_letters.REASON in seen.headers
     copies = [each for each in shared_broker.take("echo", 1) if each.body == BAD.encode()]
     assert len(copies) == 1, "what its first publisher sent there"
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"headers": {"compression": "application/x-gzip"}},
+        {"content_encoding": "utf-16", "content_type": "text/plain"},
+        {"content_type": None},
+    ],
+    ids=["compressed", "in another encoding", "without a content type"],
+)
+def test_body_is_kept_byte_by_byte_on_each_way(
+    worker: Process, shared_broker: Broker, shared_launch: Launcher, properties: dict[str, Any]
+) -> None:
+    body = zlib.compress(b"a" * 1_000, 1) + b"\xff\x00"
+    shared_broker.publish(body, **properties)
+    eventually(lambda: shared_broker.count("probe.dead") == 1, what="a dead letter")
+    dead_before = worker.output.count("dead letter in probe.dead")
+
+    shared_launch.run("dead_letters", "probe", "--requeue", "--all")
+
+    worker.says("dead letter in probe.dead", times=dead_before + 1)  # it met the same door again
+    (seen,) = dead(shared_broker)
+    assert seen.body == body
+    assert without_reason(seen) == properties.get("headers", {})
+    assert seen.properties.get("content_encoding") == properties.get("content_encoding")
+    assert seen.properties.get("content_type") == properties.get("content_type", CONTENT_TYPE)
+
+
+class Unreadable(amqp.Message):
+    """A message with a header that py-amqp cannot read: a time in the year 36,000,000,000."""
+
+    def _serialize_properties(self) -> bytes:
+        header = b"\x01aT" + pack(">Q", 2**60)
+        return pack(">HI", 1 << 13, len(header)) + header
+
+
+def test_message_whose_headers_cannot_be_read_is_found_and_dropped_and_hides_no_other(
+    worker: Process, shared_broker: Broker, shared_launch: Launcher
+) -> None:
+    with shared_broker.channel() as channel:
+        channel.basic_publish_confirm(Unreadable("evil"), routing_key="probe")
+    eventually(lambda: shared_broker.count("probe.dead") == 1, what="a dead letter")
+    shared_broker.publish(BAD)
+    eventually(lambda: shared_broker.count("probe.dead") == 2, what="two dead letters")
+
+    lines = listed(shared_launch.run("dead_letters", "probe"))
+
+    (unreadable,) = [words[0] for words in lines if "its properties or headers cannot" in " ".join(words)]
+    assert len(lines) == 2
+    refused = shared_launch.manage("dead_letters", "probe", "--requeue", "--id", unreadable)
+    assert refused.wait(timeout=60) == 1
+    assert "cannot be sent again as it was" in refused.output
+    shared_launch.run("dead_letters", "probe", "--drop", "--id", unreadable, "--yes")
+    (seen,) = dead(shared_broker)
+    assert seen.body == BAD.encode()
 
 
 def test_message_whose_headers_leave_no_room_for_a_reason_is_kept_without(

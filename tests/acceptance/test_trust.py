@@ -14,8 +14,8 @@ from amqp.spec import Basic
 from celery import Celery
 from kombu import Connection
 
+from microworkflows import trust
 from microworkflows.cloudevents import CONTENT_TYPE
-from microworkflows.worker import trust
 from tests import servers
 from tests.acceptance import services
 from tests.acceptance.services import Services

@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -39,10 +40,15 @@ def _names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in _text(name, default).split(",") if part.strip()]
 
 
+def _make_private(folder: Path) -> None:
+    """Make a folder that nobody else may look into; one that exists keeps its mode."""
+    folder.mkdir(0o700, parents=True, exist_ok=True)
+
+
 def _made_once(path: Path) -> str:
     """Return a secret of this machine; of several processes that make it at once, one wins."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(path.parent)
         made = path.with_name(f".{path.name}-{os.getpid()}")
         made.touch(mode=0o600)
         made.write_text(secrets.token_urlsafe(50))
@@ -58,6 +64,11 @@ SERVICE = service.name()
 # Run-time state: database, broker and logs of the embedded default. Services on one machine share its broker alone.
 _SHARED_DIR = Path(_text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
 VAR_DIR = _SHARED_DIR / SERVICE
+if not _text("DATABASE_URL"):
+    for _folder in (_SHARED_DIR, VAR_DIR):
+        _make_private(_folder)
+    if not (VAR_DIR / "db.sqlite3").exists():
+        (VAR_DIR / "db.sqlite3").touch(0o600)  # SQLite would let everybody read it
 
 # Off unless asked for: DEBUG shows settings and source to whoever meets an error page.
 # `make demo` and a developer's shell set DEBUG=1.
@@ -152,8 +163,6 @@ DATABASES = {
         conn_health_checks=True,
     )
 }
-if not _text("DATABASE_URL"):
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Web and workers share the file. IMMEDIATE takes the write lock at the start of a transaction, where waiting
     # for it works; a transaction that first reads and then writes would fail at once with "database is locked".
@@ -174,6 +183,14 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_CONCURRENCY = _number("WORKER_CONCURRENCY", 2)
 # `celery inspect` and `celery control` need a broker that can fan out a message.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not BROKER_URL.startswith("embedded:")
+
+# Where each service has a user of its own at the broker, each is believed as itself alone: orders=its-user,payments=…
+_USERS = _names("BROKER_USERS")
+if not all(context and user for context, _, user in (pair.partition("=") for pair in _USERS)):
+    raise ImproperlyConfigured(
+        f"BROKER_USERS is {', '.join(_USERS)!r}; set it to pairs such as orders=user,payments=user."
+    )
+MICROWORKFLOWS: dict[str, Any] = {"USERS": dict(pair.split("=", 1) for pair in _USERS)}
 
 if SERVICE:
     # All that Celery declares by itself bears the service's name, so that its user at the broker needs nothing else,

@@ -7,7 +7,6 @@ hardly longer than a single run would, and a slow microworkflow always has its o
 that made settings for the rest of the transaction, so that the next run does not meet them.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -17,12 +16,12 @@ from typing import Any
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import database_errors, failures, handling, on_commit, recording
+from microworkflows import database_errors, failures, handling, logs, on_commit, recording, texts
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 Run = tuple[Microworkflow[Any], CloudEvent]
 """A microworkflow and the event for it to handle."""
@@ -159,7 +158,9 @@ def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:
         runs = list(bundle.left)
         bundle.left.clear()
     logger.warning(
-        "%d runs could not be committed together; each is done alone: %s", len(runs), error, exc_info=error
+        "%d runs could not be committed together; each is done alone: %s",
+        *(len(runs), texts.line(error)),
+        exc_info=error,
     )
     for run in runs:
         failures.handle_or_keep(*run)

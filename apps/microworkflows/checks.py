@@ -21,6 +21,7 @@ from django.db import connections, router
 from django.utils.version import get_version_tuple
 
 from microworkflows import conf, registry, schemas, topology
+from microworkflows.cloudevents import context_of
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
 
 TAG = "microworkflows"
@@ -232,6 +233,34 @@ def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
         )
         for reading in registry.readings()
         if reading not in used
+    ]
+
+
+@register(TAG)
+def check_users(**kwargs: Any) -> list[CheckMessage]:
+    """E034: a context has no user among ``USERS``; W035: the broker has no users."""
+    try:
+        users = conf.current().users
+    except ImproperlyConfigured:
+        return []  # E001 says so
+    if not users:
+        return []
+    if str(current_app.conf.broker_url or "").startswith("embedded:"):
+        return [
+            Warning(
+                "MICROWORKFLOWS['USERS'] names users, and the embedded broker has none: it believes everybody.",
+                hint="Use RabbitMQ, or leave USERS out.",
+                id="microworkflows.W035",
+            )
+        ]
+    heard = {context_of(workflow.on.event_type) for workflow in registry.workflows()}
+    return [
+        Error(
+            f"MICROWORKFLOWS['USERS'] names no user for {name!r}, so workers refuse what it publishes.",
+            hint=f"Add the name of the broker's user by which {name} logs in.",
+            id="microworkflows.E034",
+        )
+        for name in sorted({*topology.queues(), *heard} - users.keys())
     ]
 
 

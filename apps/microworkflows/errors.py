@@ -13,7 +13,11 @@ class PermanentError(MicroworkflowsError):
 
 
 class InvalidCloudEventError(PermanentError):
-    """The message is not a CloudEvent 1.0 in JSON, or its attributes break the standard."""
+    """The message is not a CloudEvent 1.0 in JSON, its attributes break the standard, or it is beyond the kit's bounds."""
+
+
+class UnrecordableEventError(PermanentError):
+    """The event holds what no message or database can, or is too large; its text names the field."""
 
 
 class InvalidPayloadError(PermanentError):
@@ -38,6 +42,10 @@ class TransactionRequiredError(MicroworkflowsError):
 
 class EventNotDeliveredError(MicroworkflowsError):
     """The event was made by hand and never delivered, so it has no metadata."""
+
+
+class TopologyError(MicroworkflowsError):
+    """An exchange, a queue or a binding is missing at the broker, and the login may not declare it."""
 
 
 class BrokerUnavailableError(MicroworkflowsError):

@@ -1,7 +1,6 @@
 """Failures: the inbox keeps a message that failed, with its error, for a retry, or parks it."""
 
 import functools
-import logging
 import random
 import time
 import traceback
@@ -18,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 from pydantic import ValidationError
 
-from microworkflows import conf, database_errors, handling, logs, registry
+from microworkflows import conf, database_errors, handling, logs, masking, registry, texts
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError
 from microworkflows.handling import Headers
@@ -26,7 +25,7 @@ from microworkflows.ids import uuid7
 from microworkflows.models import Header, InboxEvent, InboxQuerySet, message_id
 from microworkflows.workflows import Microworkflow
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 EndsProcess = Callable[[BaseException], bool]
 """Tells of an exception whether it ends the process, rather than the handler that it was raised in."""
@@ -121,7 +120,7 @@ def run_or_keep(
                 break
             logger.info(
                 "retry %s by %s at once, no attempt is lost: %s",
-                *(event, consumer, _brief(error)),
+                *(event, consumer, _brief(error, event)),
                 extra=logs.fields(event.meta, consumer=consumer),
             )
         time.sleep(random.uniform(0, 0.01 * 2**runs))  # noqa: S311  (no secret)
@@ -174,12 +173,15 @@ def keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Hea
                 raise
             raise UnkeepableError(
                 f"The inbox cannot keep {event.meta.type} {event.meta.id}, which failed in {consumer} "
-                f"({_brief(error)}), and keeps other messages: {_brief(refusal)}. Look at this message in the dead "
-                "letters; it can be requeued once the reason is gone."
+                f"({_brief(error, event)}), and keeps other messages: {_brief(refusal, event)}. Look at this message in "
+                "the dead letters; it can be requeued once the reason is gone."
             ) from refusal
 
 
 def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Headers) -> None:
+    scrubbed = masking.scrub(event)
+    said = scrubbed(str(error))
+    traced = scrubbed("".join(traceback.format_exception(error)))
     now = timezone.now()
     with transaction.atomic(using=_connection().alias):
         handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers)
@@ -189,7 +191,7 @@ def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: He
                 "handled %s by %s, but a callback after its commit failed",
                 *(event, consumer),
                 exc_info=error,
-                extra=logs.fields(event.meta, consumer=consumer),
+                extra=logs.fields(event.meta, consumer=consumer, traceback=traced),
             )
             return
         gave_way = _times_given_way(row, error)
@@ -202,22 +204,22 @@ def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: He
         row.headers = {
             **(row.headers or {}),
             **({Header.GAVE_WAY: gave_way} if gave_way else {}),
-            Header.ERROR: storable(f"{type(error).__name__}: {error}"),
-            Header.TRACEBACK: storable("".join(traceback.format_exception(error))),
+            Header.ERROR: storable(f"{type(error).__name__}: {said}"),
+            Header.TRACEBACK: storable(traced),
         }
         row.save(update_fields=["retry", "status", "expires_at", "headers"])
-    fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry)
+    fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry, traceback=traced)
     if parked:
         logger.error(
             "parked %s in %s after attempt %d: %s: %s",
-            *(event, consumer, row.retry, type(error).__name__, error),
+            *(event, consumer, row.retry, type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",
-            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, error),
+            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )
@@ -250,8 +252,10 @@ def _connection() -> BaseDatabaseWrapper:
     return connections[router.db_for_write(InboxEvent)]
 
 
-def _brief(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+def _brief(error: BaseException, event: CloudEvent) -> str:
+    """Return an error on one line, without the event's sensitive values and the database's details."""
+    said = masking.scrub(event)(str(error)).partition("\n")[0]
+    return f"{type(error).__name__}: {texts.line(said)}"
 
 
 def park_orphans(messages: InboxQuerySet, *, now: datetime) -> None:

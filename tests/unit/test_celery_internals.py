@@ -2,6 +2,7 @@
 
 import logging
 from importlib import import_module
+from struct import pack
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -23,7 +24,7 @@ from celery.worker.request import Request
 from celery.worker.worker import WorkController
 from django.db import connection, transaction
 from kombu import Consumer as KombuConsumer
-from kombu import Exchange, Queue
+from kombu import Exchange, Message, Queue
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 from kombu.transport import virtual
 
@@ -31,8 +32,8 @@ from microworkflows import on_commit
 from microworkflows.relay import amqp_internals
 from microworkflows.worker import celery_internals, connection_reuse, tasks
 from microworkflows.worker.celery_internals import Turns
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 from microworkflows.worker.requests import EventRequest
-from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
 
 class Controller(WorkController):
@@ -271,6 +272,38 @@ def test_amqp_channel_takes_frames_and_tells_outcomes(rabbitmq_vhost: str) -> No
         assert channel.connection.bytes_sent > before
 
 
+@pytest.mark.rabbitmq
+def test_error_of_a_channel_can_be_contained_and_the_channel_goes_on(rabbitmq_vhost: str) -> None:
+    from kombu import Connection
+
+    closed: list[Exception] = []
+    told: list[int] = []
+    with Connection(rabbitmq_vhost) as client:
+        channel: Any = client.channel()
+        channel.confirm_select()
+        amqp_internals.contain_errors(channel, closed.append)
+        amqp_internals.on_outcome(
+            channel, ack=lambda tag, multiple: told.append(tag), nack=mock.Mock(), returned=mock.Mock()
+        )
+
+        channel.basic_publish(amqp.Message("to no exchange"), exchange="nowhere", routing_key="nobody")
+        client.drain_events(timeout=10)
+        channel.confirm_select(nowait=True)
+        channel.basic_publish(amqp.Message("to nobody"), routing_key="nobody")
+        client.drain_events(timeout=10)
+
+    (error,) = closed
+    assert isinstance(error, amqp.NotFound)
+    assert told == [1], "delivery tags begin anew"
+
+
+def test_size_of_a_messages_header_is_that_of_its_properties() -> None:
+    small, large = amqp.Message("x"), amqp.Message("x", application_headers={"a": "b" * 5_000})
+
+    assert amqp_internals.header_size(small) < 100
+    assert 5_000 < amqp_internals.header_size(large) < 5_100
+
+
 @pytest.mark.django_db(transaction=True)
 def test_hooks_for_after_the_commit_are_found_and_made_robust(caplog: pytest.LogCaptureFixture) -> None:
     ran: list[str] = []
@@ -299,3 +332,76 @@ def test_hooks_of_another_form_are_told_from_those_that_are_known() -> None:
     assert not on_commit.can_be_made_robust(other)
     assert not on_commit.can_be_made_robust(SimpleNamespace())  # type: ignore[arg-type]
     assert not on_commit.is_registered(SimpleNamespace(), print)  # type: ignore[arg-type]
+
+
+# The wire
+
+
+def test_payload_that_a_message_is_given_is_its_payload() -> None:
+    message = Message(body="no JSON", content_type="application/json")
+
+    celery_internals.set_payload(message, {"task": "x"})
+
+    assert message.payload == message.decode() == {"task": "x"}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"content_type": b"\xff\xfe"},
+        {"application_headers": {"x": 1}, "correlation_id": b"\xc3("},
+    ],
+)
+def test_properties_that_cannot_be_read_are_told(properties: dict[str, Any]) -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
+    sent: Any = amqp.Message("body", **properties)
+    header = pack(">HxxQ", 60, 4) + sent._serialize_properties()
+
+    received: Any = amqp.Message()
+    received.inbound_header(header)
+
+    (unreadable,) = received.properties["application_headers"].items()
+    assert unreadable[0] == amqp_internals.UNREADABLE
+    assert len(received.properties) == 1
+    assert received.body_size == 4
+
+
+def test_headers_nested_without_end_are_told() -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
+    table = b""
+    for _ in range(15_000):
+        table = b"\x00F" + pack(">I", len(table)) + table
+    header = pack(">HxxQH", 60, 4, 1 << 13) + pack(">I", len(table)) + table
+
+    received: Any = amqp.Message()
+    received.inbound_header(header)
+
+    (unreadable,) = received.properties["application_headers"].items()
+    assert unreadable[0] == amqp_internals.UNREADABLE
+    assert len(received.properties) == 1
+
+
+def test_properties_that_can_be_read_are_kept_whole() -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
+    amqp_internals.keep_unreadable_properties_from_raising()
+    sent: Any = amqp.Message("body", content_type="x/y", application_headers={"x": {"y": [1]}})
+
+    received: Any = amqp.Message()
+    received.inbound_header(pack(">HxxQ", 60, 4) + sent._serialize_properties())
+
+    assert received.properties == {"content_type": "x/y", "application_headers": {"x": {"y": [1]}}}
+
+
+def test_delivery_whose_routing_key_cannot_be_read_is_refused_by_its_tag() -> None:
+    channel = mock.Mock()
+    dispatched, refused = channel.dispatch_method, []
+    celery_internals.on_unreadable_delivery(
+        channel, lambda channel, tag, error: refused.append((tag, type(error)))
+    )
+
+    for key in (b"fine", b"\xff"):
+        arguments = b"\x03tag" + pack(">QB", 7, 0) + b"\x02ex" + bytes([len(key)]) + key
+        channel.dispatch_method((60, 60), b"\0\0\0\0" + arguments, "content")
+
+    dispatched.assert_called_once()
+    assert refused == [(7, UnicodeDecodeError)]

@@ -13,7 +13,7 @@ from kombu import Connection
 
 from microworkflows import conf, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
-from microworkflows.errors import BrokerUnavailableError
+from microworkflows.errors import BrokerUnavailableError, TopologyError
 from microworkflows.relay import amqp_internals, frames
 
 _SENT_AT_ONCE = 64
@@ -85,9 +85,15 @@ def connect(connection: Connection) -> Publisher:
     """Connect to the broker, declare the topology and return a publisher for its kind.
 
     Raises:
-        BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments.
+        BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments,
+            or is missing and may not be declared.
     """
     timeout = conf.current().confirm_timeout
+    errors: tuple[type[BaseException], ...] = (
+        *connection.connection_errors,
+        *connection.channel_errors,
+        TopologyError,
+    )
     try:
         connection.transport_options = {
             **(connection.transport_options or {}),
@@ -108,9 +114,22 @@ def connect(connection: Connection) -> Publisher:
             if _is_amqp(connection)
             else _FilePublisher(connection, channel)
         )
-    except (*connection.connection_errors, *connection.channel_errors) as error:
+    except errors as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
         raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
+
+
+def login(connection: Connection) -> str:
+    """Return the name of the user by which a connection is logged in; empty if the broker alone knows it.
+
+    The broker has no users if it is the embedded one. With EXTERNAL and other mechanisms a certificate or ticket names
+    the user: the URL must name it, too, or Kombu takes its own default for it.
+    """
+    if not _is_amqp(connection):
+        return ""
+    is_named = connection.login_method in {None, "PLAIN", "AMQPLAIN"}
+    default = connection.transport.default_connection_params["userid"]
+    return str(connection.userid or "") if is_named or connection.userid != default else ""
 
 
 def _is_amqp(connection: Connection) -> bool:
@@ -131,6 +150,7 @@ class _AmqpPublisher:
             exchange=conf.current().exchange,
             content_type=CONTENT_TYPE,
             frame_max=amqp_internals.frame_max(channel),
+            user_id=login(connection),
         )
         self._tag = 0
         self._under_way: list[Batch] = []

@@ -1,4 +1,4 @@
-"""Celery's internals: every private name of Celery and Kombu that the worker relies on. No other module uses them.
+"""Celery's internals: every private name of Celery, Kombu and py-amqp that the worker relies on. No other module uses them.
 
 Tests verify the description of each name. If one that bundling needs is missing, bundling is off, with a warning.
 """
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
+from amqp import spec
+from amqp.serialization import loads
 from billiard import common
 from celery.app import trace
 from celery.exceptions import WorkerShutdown, WorkerTerminate
@@ -98,6 +100,31 @@ def remember_result(request: Any, result: Any) -> None:
 def is_revoked(request: Any) -> bool:
     """Return True if an operator revoked a request, by the last answer of ``request.revoked()``."""
     return bool(request._already_revoked)  # noqa: SLF001
+
+
+def set_payload(message: Any, payload: Any) -> None:
+    """Give a Kombu message a payload, which is then not read from its body."""
+    message._decoded_cache = payload  # noqa: SLF001
+
+
+def on_unreadable_delivery(channel: Any, refuse: Callable[[Any, int, Exception], None]) -> None:
+    """Call ``refuse`` with channel, delivery tag and error where py-amqp cannot read a routing key or exchange.
+
+    It would raise in the event loop, again at each delivery.
+    """
+    dispatch = channel.dispatch_method
+
+    def dispatch_or_refuse(method: tuple[int, int], payload: Any, content: Any) -> Any:
+        if method == spec.Basic.Deliver:
+            try:
+                loads("sLbss", payload, 4)
+            except UnicodeDecodeError as error:
+                (_, tag), _ = loads("sL", payload, 4)
+                refuse(channel, tag, error)
+                return None
+        return dispatch(method, payload, content)
+
+    channel.dispatch_method = dispatch_or_refuse
 
 
 def queue_of_tag(consumer: Any, tag: object) -> str | None:

@@ -6,7 +6,7 @@ fails one task at most. The kit's tasks look after theirs, and one for each even
 
 from celery import current_task
 
-from microworkflows.worker.serializer import BUNDLE_TASK, TASK
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 
 class ReuseByTheKit(int):

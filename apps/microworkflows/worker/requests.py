@@ -4,7 +4,6 @@ Celery would give it back to its queue, which redelivers it at once, to be kille
 failure itself: the database may let it wait.
 """
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,9 @@ from celery.signals import task_received
 from celery.worker import state
 from celery.worker.request import Request
 
-logger = logging.getLogger(__name__)
+from microworkflows import logs
+
+logger = logs.logger(__name__)
 
 
 class EventRequest(Request):

@@ -66,6 +66,7 @@ def handle(runs: Iterable[Run]) -> None:
         if (count := min(size, len(left))) == 1:
             failures.handle_or_keep(*left.popleft())
             continue
+        connection.ensure_connection()
         bundle = _Bundle(left=deque(left.popleft() for _ in range(count)))
         try:
             with transaction.atomic(using=connection.alias):

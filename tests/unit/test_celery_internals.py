@@ -33,7 +33,7 @@ from microworkflows.relay import amqp_internals
 from microworkflows.worker import celery_internals, connection_reuse, tasks
 from microworkflows.worker.celery_internals import Turns
 from microworkflows.worker.names import BUNDLE_TASK, TASK
-from microworkflows.worker.requests import EventRequest
+from microworkflows.worker.time_limits import TimeLimitedRequest
 
 
 class Controller(WorkController):
@@ -164,7 +164,7 @@ class Again:
         self.pool = mock.Mock()
         self.consumer = mock.Mock()
         request_class: Any = import_module("celery.worker.request").create_request_cls(
-            EventRequest, tasks.receive, self.pool, "host", mock.Mock(enabled=False), app=app
+            TimeLimitedRequest, tasks.receive, self.pool, "host", mock.Mock(enabled=False), app=app
         )
         self.request = request_class(
             SimpleNamespace(delivery_info={}, properties={}, headers={}, body=b"", payload={}),

@@ -54,7 +54,7 @@ _OPTIONS: Any = {
 }
 
 
-@shared_task(name=TASK, Request="microworkflows.worker.requests:EventRequest", **_OPTIONS)
+@shared_task(name=TASK, Request="microworkflows.worker.time_limits:TimeLimitedRequest", **_OPTIONS)
 def receive(
     event: dict[str, Any],
     *,

@@ -1,4 +1,4 @@
-"""Requests of the receiving task. After a hard time limit, the message goes to another process, which keeps the failure.
+"""Time limits: after a hard one, the message goes to another process of the pool, which keeps the failure.
 
 Celery would give it back to its queue, which redelivers it at once, to be killed again. Its parent process cannot keep the
 failure itself: the database may let it wait.
@@ -18,7 +18,7 @@ from microworkflows import logs
 logger = logs.logger(__name__)
 
 
-class EventRequest(Request):
+class TimeLimitedRequest(Request):
     """Celery's request, which is done once more after a hard time limit; the task learns of the limit."""
 
     do_again: Callable[[], object] | None = None
@@ -32,6 +32,8 @@ class EventRequest(Request):
             return
         self._was_killed = True
         self.kwargs["killed_after"] = error.args[0]
+        state.task_ready(self)  # no process has it
+        state.task_reserved(self)
         self.do_again()
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
@@ -44,5 +46,5 @@ class EventRequest(Request):
 
 @task_received.connect
 def _remember_how_to_do_again(sender: Any, request: Any, **_: Any) -> None:
-    if isinstance(request, EventRequest):
+    if isinstance(request, TimeLimitedRequest):
         request.do_again = partial(sender.on_task_request, request)

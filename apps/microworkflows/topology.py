@@ -20,8 +20,8 @@ DELIVERY_COUNT = "x-delivery-count"
 
 _NOT_FOUND = 404
 _WHAT_TO_DO = (
-    "An administrator of the broker must: write the definitions of all contexts with `manage.py broker_definitions`, and "
-    "import them with `rabbitmqctl import_definitions`."
+    "An administrator of the broker must import what `manage.py broker_definitions` writes for all contexts, by "
+    "`rabbitmqctl import_definitions`."
 )
 
 

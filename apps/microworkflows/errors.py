@@ -13,7 +13,11 @@ class PermanentError(MicroworkflowsError):
 
 
 class InvalidCloudEventError(PermanentError):
-    """The message is not a CloudEvent 1.0 in JSON, or its attributes break the standard."""
+    """The message is not a CloudEvent 1.0 in JSON, its attributes break the standard, or it is beyond the kit's bounds."""
+
+
+class UnrecordableEventError(PermanentError):
+    """The event holds what no message or database can, or is too large; its text names the field."""
 
 
 class InvalidPayloadError(PermanentError):

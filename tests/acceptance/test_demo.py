@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from project.processes.tree import descendants
 from tests import servers
@@ -223,6 +224,15 @@ def test_demo_is_refused_in_production() -> None:
 @pytest.mark.slow
 def test_port_that_is_no_port_is_refused() -> None:
     assert "70000 is no port" in refusal(servers.SCRATCH / "no_port", "--port=70000")
+
+
+def test_demo_without_its_screen_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("rich", "project.demo."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+
+    with pytest.raises(CommandError, match=r"(?s)rich, which is not installed.*requirements/demo\.lock"):
+        call_command("demo")
 
 
 def refusal(folder: Path, *options: str, **environment: str) -> str:

@@ -101,15 +101,15 @@ def test_user_finds_what_is_there_and_binds_its_queue(
 def test_user_says_what_is_missing_and_who_must_declare_it(own: Connection, shop: Broker, lost: str) -> None:
     with shop.channel() as channel:
         (channel.exchange_delete if lost == "microworkflows" else channel.queue_delete)(lost)
-    asking: Any = own.channel()
+    refused: Any = own.channel()
 
     with pytest.raises(
         TopologyError, match=rf"{lost}' is missing.*administrator.*broker_definitions"
     ) as told:
-        topology.declare(asking)
+        topology.declare(refused)
 
     assert f"refused for user '{_user('probe')}'" in str(told.value)
-    assert asking.is_open
+    assert refused.is_open
 
 
 def test_relay_says_so_too_and_waits(own: Connection, shop: Broker) -> None:

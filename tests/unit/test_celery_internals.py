@@ -1,6 +1,7 @@
 """Others' insides are as the kit believes: each private name exists, and does what is said of it."""
 
 import logging
+from struct import pack
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -16,7 +17,7 @@ from celery.worker.request import Request
 from celery.worker.worker import WorkController
 from django.db import connection, transaction
 from kombu import Consumer as KombuConsumer
-from kombu import Exchange, Queue
+from kombu import Exchange, Message, Queue
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 from kombu.transport import virtual
 
@@ -202,3 +203,72 @@ def test_hooks_of_another_form_are_told_from_those_that_are_known() -> None:
     assert not on_commit.can_be_made_robust(other)
     assert not on_commit.can_be_made_robust(SimpleNamespace())  # type: ignore[arg-type]
     assert not on_commit.is_registered(SimpleNamespace(), print)  # type: ignore[arg-type]
+
+
+# The wire
+
+
+def test_payload_that_a_message_is_given_is_its_payload() -> None:
+    message = Message(body="no JSON", content_type="application/json")
+
+    celery_internals.set_payload(message, {"task": "x"})
+
+    assert message.payload == message.decode() == {"task": "x"}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"content_type": b"\xff\xfe"},
+        {"application_headers": {"x": 1}, "correlation_id": b"\xc3("},
+    ],
+)
+def test_properties_that_cannot_be_read_are_empty(properties: dict[str, Any]) -> None:
+    celery_internals.keep_unreadable_properties_from_raising()
+    sent: Any = amqp.Message("body", **properties)
+    header = pack(">HxxQ", 60, 4) + sent._serialize_properties()
+
+    received: Any = amqp.Message()
+    received.inbound_header(header)
+
+    assert received.properties == {}
+    assert received.body_size == 4
+
+
+def test_headers_nested_without_end_are_empty() -> None:
+    celery_internals.keep_unreadable_properties_from_raising()
+    table = b""
+    for _ in range(15_000):
+        table = b"\x00F" + pack(">I", len(table)) + table
+    header = pack(">HxxQH", 60, 4, 1 << 13) + pack(">I", len(table)) + table
+
+    received: Any = amqp.Message()
+    received.inbound_header(header)
+
+    assert received.properties == {}
+
+
+def test_properties_that_can_be_read_are_kept_whole() -> None:
+    celery_internals.keep_unreadable_properties_from_raising()
+    celery_internals.keep_unreadable_properties_from_raising()
+    sent: Any = amqp.Message("body", content_type="x/y", application_headers={"x": {"y": [1]}})
+
+    received: Any = amqp.Message()
+    received.inbound_header(pack(">HxxQ", 60, 4) + sent._serialize_properties())
+
+    assert received.properties == {"content_type": "x/y", "application_headers": {"x": {"y": [1]}}}
+
+
+def test_delivery_whose_routing_key_cannot_be_read_is_refused_by_its_tag() -> None:
+    channel = mock.Mock()
+    dispatched, refused = channel.dispatch_method, []
+    celery_internals.on_unreadable_delivery(
+        channel, lambda channel, tag, error: refused.append((tag, type(error)))
+    )
+
+    for key in (b"fine", b"\xff"):
+        arguments = b"\x03tag" + pack(">QB", 7, 0) + b"\x02ex" + bytes([len(key)]) + key
+        channel.dispatch_method((60, 60), b"\0\0\0\0" + arguments, "content")
+
+    dispatched.assert_called_once()
+    assert refused == [(7, UnicodeDecodeError)]

@@ -86,7 +86,10 @@ class InboxEventAdmin(MessageAdmin):
             if indexed.exists():
                 return indexed, False
         return queryset.filter(
-            Q(msg_id__icontains=term) | Q(headers__correlation_id=term) | Q(headers__type__icontains=term)
+            Q(msg_id__icontains=term)
+            | Q(headers__correlation_id=term)
+            | Q(headers__type__icontains=term)
+            | Q(body__id=term)  # as a foreign producer wrote it
         ), False
 
     @admin.display(description="microworkflow", ordering="msg_id")

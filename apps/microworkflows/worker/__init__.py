@@ -8,7 +8,6 @@ from click import Option
 from kombu import Exchange, Queue
 
 from microworkflows import embedded, topology
-from microworkflows.worker import serializer
 from microworkflows.worker.relay_process import RelayProcess
 
 __all__ = ["setup"]
@@ -23,7 +22,6 @@ def setup(app: Celery) -> None:
     """
     app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
-    serializer.register()
     app.on_after_configure.connect(_configure, weak=False)
     celeryd_init.connect(_declare_queues, weak=False)
     app.steps["worker"].add(RelayProcess)
@@ -38,7 +36,6 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     _overrule(
         sender,
         worker_consumer="microworkflows.worker.consumer:EventConsumer",
-        accept_content=[*sender.conf.accept_content, serializer.NAME],
         imports=(*sender.conf.imports, "microworkflows.worker.tasks"),
         # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
         worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),

@@ -1,4 +1,4 @@
-"""Celery's internals: every private name of Celery and Kombu that the worker relies on. No other module uses them.
+"""Celery's internals: every private name of Celery, Kombu and py-amqp that the worker relies on. No other module uses them.
 
 Tests verify the description of each name. If one that bundling needs is missing, bundling is off, with a warning.
 """
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
+from amqp import spec
+from amqp.serialization import GenericContent, loads
 from celery.app import trace
 from celery.worker.request import Request
 
@@ -89,6 +91,54 @@ def remember_result(request: Any, result: Any) -> None:
 def is_revoked(request: Any) -> bool:
     """Return True if an operator revoked a request, by the last answer of ``request.revoked()``."""
     return bool(request._already_revoked)  # noqa: SLF001
+
+
+def set_payload(message: Any, payload: Any) -> None:
+    """Give a Kombu message a payload, which is then not read from its body."""
+    message._decoded_cache = payload  # noqa: SLF001
+
+
+def keep_unreadable_properties_from_raising() -> None:
+    """Make py-amqp read a message's properties as empty where it fails on them: text that is no UTF-8, endless nesting.
+
+    It reads them while it assembles frames, so the exception would end the connection, again at each delivery.
+    """
+    contents: Any = GenericContent
+    load = contents._load_properties  # noqa: SLF001
+    if getattr(load, "survives", False):
+        return
+
+    def load_or_leave(content: GenericContent, class_id: int, buffer: bytes, offset: int) -> int:
+        try:
+            result: int = load(content, class_id, buffer, offset)
+        except Exception as error:  # whatever a publisher sent
+            logger.warning("a message has properties that cannot be read: %s", type(error).__name__)
+            content.properties = {}
+            return offset
+        return result
+
+    load_or_leave.survives = True  # type: ignore[attr-defined]
+    contents._load_properties = load_or_leave  # noqa: SLF001
+
+
+def on_unreadable_delivery(channel: Any, refuse: Callable[[Any, int, Exception], None]) -> None:
+    """Call ``refuse`` with channel, delivery tag and error where py-amqp cannot read a routing key or exchange.
+
+    It would raise in the event loop, again at each delivery.
+    """
+    dispatch = channel.dispatch_method
+
+    def dispatch_or_refuse(method: tuple[int, int], payload: Any, content: Any) -> Any:
+        if method == spec.Basic.Deliver:
+            try:
+                loads("sLbss", payload, 4)
+            except UnicodeDecodeError as error:
+                (_, tag), _ = loads("sL", payload, 4)
+                refuse(channel, tag, error)
+                return None
+        return dispatch(method, payload, content)
+
+    channel.dispatch_method = dispatch_or_refuse
 
 
 def queue_of_tag(consumer: Any, tag: object) -> str | None:

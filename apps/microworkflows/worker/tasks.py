@@ -12,7 +12,7 @@ from celery.signals import worker_shutting_down
 from django.db import close_old_connections, connections
 
 from microworkflows import failures, inbox
-from microworkflows.worker.serializer import BUNDLE_TASK, TASK
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import pytest
 from kombu import Connection, Message
 from pytest_django import Settings
 
+from microworkflows import trust
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.relay.publisher import login
-from microworkflows.worker import trust
 
 USERS = {"orders": "orders-user", "payments": "payments-user", "inventory": "inventory-user"}
 ACCEPTED = "orders.order_accepted.v1"

@@ -10,11 +10,11 @@ from typing import Any
 
 from kombu import Message
 
-from microworkflows import bounds, topology
+from microworkflows import bounds, topology, trust
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
-from microworkflows.worker import celery_internals, trust
+from microworkflows.worker import celery_internals
 from microworkflows.worker.names import TASK
 
 _BATCH = "application/cloudevents-batch+json"

@@ -7,9 +7,8 @@ from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from kombu import Message
 
-from microworkflows import topology
+from microworkflows import topology, trust
 from microworkflows.relay.publisher import login
-from microworkflows.worker import trust
 
 _LONGEST_BODY = 500
 
@@ -67,9 +66,7 @@ class Command(BaseCommand):
         properties: dict[str, Any] = {"delivery_mode": 2}
         if user := login(channel.connection.client):
             properties["user_id"] = user
-            headers[trust.PUBLISHER] = trust.publisher(
-                message, queue=queue
-            )  # the door decides as it did before
+            headers[trust.PUBLISHER] = trust.publisher(message, queue=queue)
         try:
             channel.basic_publish(
                 channel.prepare_message(

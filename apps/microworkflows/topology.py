@@ -20,8 +20,8 @@ DELIVERY_COUNT = "x-delivery-count"
 
 _NOT_FOUND = 404
 _WHAT_TO_DO = (
-    "An administrator of the broker must: write the definitions of all contexts with `manage.py broker_definitions`, and "
-    "import them with `rabbitmqctl import_definitions`."
+    "An administrator of the broker must import what `manage.py broker_definitions` writes for all contexts, by "
+    "`rabbitmqctl import_definitions`."
 )
 
 
@@ -85,9 +85,10 @@ def dead_letter_name(queue: str) -> str:
 
 
 def dead_letters(queue: str) -> Queue:
-    """Return the dead-letter queue of a queue. It is bound to nothing: the broker alone puts messages there."""
+    """Return the dead-letter queue of a queue."""
     return Queue(
         dead_letter_name(queue),
+        bindings=[binding(exchange(), routing_key=dead_letter_name(queue))],
         durable=True,
         # Each look at a dead letter gives it back, and RabbitMQ 4 drops a message that was given back 20 times.
         queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000},
@@ -125,16 +126,15 @@ def _declare_all(channel: StdChannel) -> None:
 def _find_all(connection: Connection) -> None:
     """Look whether everything exists, and bind the queues; declare what is missing, if this user may."""
     _find(exchange(), connection)
-    for name in queues():
-        _find(dead_letters(name), connection)
-        _find(queue(name), connection)
-        for bound in queue(name).bindings:
+    for wanted in (make(name) for name in queues() for make in (dead_letters, queue)):
+        _find(wanted, connection)
+        for bound in wanted.bindings:
             try:
                 with connection.channel() as channel:
-                    bound.bind(queue(name), channel=channel)
+                    bound.bind(wanted, channel=channel)
             except AccessRefused as error:
                 raise TopologyError(
-                    f"The queue {name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
+                    f"The queue {wanted.name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
                     f"{error}. {_WHAT_TO_DO}"
                 ) from error
 

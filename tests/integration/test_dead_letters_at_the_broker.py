@@ -39,7 +39,7 @@ def test_requeued_dead_letter_bears_no_reason_any_more(launch: Launcher, broker:
     launch.run("dead_letters", "--requeue", "--all")
 
     (seen,) = broker.take("probe", 1)
-    assert seen.headers.keys() == {"mine", trust.PUBLISHER}
+    assert set(seen.headers) == {"mine", trust.PUBLISHER}
     assert broker.count("probe.dead") == 0
 
 
@@ -120,7 +120,7 @@ def test_admin_reads_requeues_and_drops_dead_letters_of_a_real_broker(
         form = {"action": action, "selected": [key], "confirmed": "yes"}
         admin_client.post(reverse("admin:microworkflows_deadletter_act"), form)
     (requeued,) = broker.take("probe", 1)
-    assert (requeued.body, requeued.headers.keys()) == (f"{BAD}1".encode(), {trust.PUBLISHER})
+    assert (requeued.body, set(requeued.headers)) == (f"{BAD}1".encode(), {trust.PUBLISHER})
     eventually(lambda: broker.count("probe.dead") == 58, what="the others")
     assert [each.body for each in broker.take("probe.dead", 58)] == [
         f"{BAD}{n}".encode() for n in range(2, 60)

@@ -6,7 +6,6 @@ transaction ends once it has lasted a moment, or once another transaction's lock
 hardly longer than a single run would, and a slow microworkflow always has its own transaction.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -16,12 +15,12 @@ from typing import Any
 from django.db import OperationalError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import failures, handling, on_commit, recording
+from microworkflows import failures, handling, logs, on_commit, recording, texts
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 Run = tuple[Microworkflow[Any], CloudEvent]
 """A microworkflow and the event for it to handle."""
@@ -137,7 +136,9 @@ def _do_one_by_one(bundle: _Bundle, error: Exception) -> None:
         runs = list(bundle.left)
         bundle.left.clear()
     logger.warning(
-        "%d runs could not be committed together; each is done alone: %s", len(runs), error, exc_info=error
+        "%d runs could not be committed together; each is done alone: %s",
+        *(len(runs), texts.line(error)),
+        exc_info=error,
     )
     for run in runs:
         failures.handle_or_keep(*run)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from microworkflows import bounds
+from microworkflows import bounds, texts
 from microworkflows import traceparent as traces
 from microworkflows.errors import InvalidCloudEventError
 
@@ -79,7 +79,7 @@ class CloudEvent:
 
     def __str__(self) -> str:
         """Return the event for a log line."""
-        return f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}"
+        return texts.line(f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of the structured content mode."""

@@ -1,6 +1,5 @@
 """Failures: the inbox keeps a message that failed, with its error, for a retry, or parks it."""
 
-import logging
 import random
 import traceback
 from datetime import datetime, timedelta
@@ -19,14 +18,14 @@ from django.db.models import Q
 from django.utils import timezone
 from pydantic import ValidationError
 
-from microworkflows import conf, handling, logs, registry
+from microworkflows import conf, handling, logs, masking, registry, texts
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError
 from microworkflows.handling import Headers
 from microworkflows.models import Header, InboxEvent, InboxQuerySet
 from microworkflows.workflows import Microworkflow
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 DATABASE_DOWN = (OperationalError, InterfaceError, InternalError, ProgrammingError)
 """Errors of a database that cannot even keep a failure, so that the message must not be acked.
@@ -63,6 +62,9 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
     Raises:
         DatabaseError: one of :data:`DATABASE_DOWN`; nothing was kept.
     """
+    scrubbed = masking.scrub(event)
+    said = scrubbed(str(error))
+    traced = scrubbed("".join(traceback.format_exception(error)))
     connection = connections[router.db_for_write(InboxEvent)]
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()
@@ -75,7 +77,7 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
                 "handled %s by %s, but a callback after its commit failed",
                 *(event, consumer),
                 exc_info=error,
-                extra=logs.fields(event.meta, consumer=consumer),
+                extra=logs.fields(event.meta, consumer=consumer, traceback=traced),
             )
             return
         row.retry += 1
@@ -85,22 +87,22 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
         row.expires_at = now if parked else now + retry_delay(row.retry)
         row.headers = {
             **(row.headers or {}),
-            Header.ERROR: storable(f"{type(error).__name__}: {error}"),
-            Header.TRACEBACK: storable("".join(traceback.format_exception(error))),
+            Header.ERROR: storable(f"{type(error).__name__}: {said}"),
+            Header.TRACEBACK: storable(traced),
         }
         row.save(update_fields=["retry", "status", "expires_at", "headers"])
-    fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry)
+    fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry, traceback=traced)
     if parked:
         logger.error(
             "parked %s in %s after attempt %d: %s: %s",
-            *(event, consumer, row.retry, type(error).__name__, error),
+            *(event, consumer, row.retry, type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",
-            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, error),
+            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )

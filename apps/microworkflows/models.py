@@ -306,6 +306,19 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         return (self.headers or {}).get(name)
 
 
+class DeadLetter(InboxEvent):
+    """Stands for the messages in the broker's dead-letter queues, which have no rows: it carries their permissions."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "dead letter"
+        default_permissions = ("view",)
+        permissions = [
+            ("requeue_deadletter", "Can bring dead letters back to their queues"),
+            ("drop_deadletter", "Can delete dead letters for good"),
+        ]
+
+
 def message_id(label: str, event_id: UUID) -> str:
     """Return the key under which one consumer receives one event once."""
     return f"{label}:{event_id}"

@@ -8,7 +8,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from microworkflows import bounds, causes, flows, logs, rows, wakeup
+from microworkflows import bounds, causes, flows, logs, rows, sensitive, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (
@@ -141,5 +141,5 @@ def _envelope(
             traceparent=causes.next_traceparent(),
             mark=cause.mark if cause else marking(flow),
         ),
-        data=event.model_dump(mode="json"),
+        data=sensitive.payload(event),
     )

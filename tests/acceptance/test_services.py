@@ -138,13 +138,14 @@ def test_broker_lets_a_service_do_what_it_must(users: dict[str, str]) -> None:
 
         publish(channel, "payments.payment_received.v1")
         publish(channel, "payments")
+        publish(channel, "payments.dead")
         channel.exchange_declare("microworkflows", "topic", passive=True)
         for queue in ("payments", "payments.dead"):
             channel.queue_declare(queue, passive=True)
         channel.queue_bind("payments", "microworkflows", "orders.order_accepted.v1")
 
         assert channel.basic_get("payments") is not None
-        assert channel.basic_get("payments.dead") is None
+        assert channel.basic_get("payments.dead") is not None
 
 
 @pytest.fixture(scope="module")

@@ -212,7 +212,7 @@ def test_dead_letters_are_counted_shown_and_brought_back_by_command(
     for seen in mended:
         shared_broker.publish(seen.body, queue="probe.dead")
     eventually(lambda: shared_broker.count("probe.dead") == 3)
-    shared_launch.run("dead_letters", "probe", "--requeue")
+    shared_launch.run("dead_letters", "probe", "--requeue", "--all")
 
     eventually(lambda: set(effects()) == {json.loads(body)["id"] for body in bodies}, what="the effects")
     assert shared_broker.count("probe.dead") == 0
@@ -256,7 +256,7 @@ def test_dead_letter_that_is_brought_back_is_what_it_was(
     dead_before = worker.output.count("dead letter in probe.dead")
     assert "1  probe.dead" in shared_launch.run("dead_letters", "probe", "--show")
 
-    shared_launch.run("dead_letters", "probe", "--requeue")
+    shared_launch.run("dead_letters", "probe", "--requeue", "--all")
 
     worker.says("dead letter in probe.dead", times=dead_before + 1)  # it met the same door again
     seen = dead(shared_broker)
@@ -276,7 +276,7 @@ def test_dead_letter_that_kombu_compressed_is_brought_back_and_handled(
         content_encoding="utf-8",
     )
 
-    shared_launch.run("dead_letters", "probe", "--requeue")
+    shared_launch.run("dead_letters", "probe", "--requeue", "--all")
 
     eventually(lambda: effects() == [json.loads(body)["id"]], what="the effect")
     assert shared_broker.count("probe.dead") == 0
@@ -294,7 +294,7 @@ def test_dead_letter_stays_where_it_is_until_its_queue_confirms_to_have_it(
             broker.publish(cloud_event(number=number), queue="probe.dead")
         eventually(lambda: broker.count("probe.dead") == 30)
 
-        command = launcher.manage("dead_letters", "probe", "--requeue")
+        command = launcher.manage("dead_letters", "probe", "--requeue", "--all")
 
         assert command.wait() == 1
         assert "does not take the message back" in command.output

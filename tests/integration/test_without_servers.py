@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu import Connection
 
+from microworkflows import dead_letters, embedded
 from tests.integration.support.probing import CREATE
 from tests.integration.support.processes import Launcher, exists, pool_of, relays_of
 from tests.integration.support.waiting import eventually
@@ -66,6 +68,24 @@ def files(template: Path, tmp_path: Path) -> Iterator[Files]:
     made = Files(tmp_path, template)
     yield made
     made.launch.end()
+
+
+def test_what_is_no_event_becomes_a_dead_letter_with_its_reason(files: Files, tmp_path: Path) -> None:
+    embedded.register()
+    worker = files.launch.worker("probe")
+    with Connection(f"embedded://{tmp_path / 'broker'}") as connection:
+        channel: Any = connection.channel()
+        message = channel.prepare_message("no JSON {", content_type="text/plain", headers={"mine": 1})
+        channel.basic_publish(message, exchange="", routing_key="probe")
+
+        seen = eventually(lambda: channel.basic_get("probe.dead", no_ack=True), what="a dead letter")
+
+    assert (seen.body, seen.content_type, seen.headers["mine"]) == (b"no JSON {", "text/plain", 1)
+    assert "content type is 'text/plain'" in seen.headers[dead_letters.REASON]
+    assert seen.headers[dead_letters.QUEUE] == "probe"
+    assert worker.status is None
+    files.launch.run("probe_record", "one", "--count", "1")
+    eventually(lambda: len(files.effects("probe.answer")) == 1, what="the effect of an event")
 
 
 def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None:

@@ -175,6 +175,38 @@ def test_amqp_channel_takes_frames_and_tells_outcomes(rabbitmq_vhost: str) -> No
         assert channel.connection.bytes_sent > before
 
 
+@pytest.mark.rabbitmq
+def test_error_of_a_channel_can_be_contained_and_the_channel_goes_on(rabbitmq_vhost: str) -> None:
+    from kombu import Connection
+
+    closed: list[Exception] = []
+    told: list[int] = []
+    with Connection(rabbitmq_vhost) as client:
+        channel: Any = client.channel()
+        channel.confirm_select()
+        amqp_internals.contain_errors(channel, closed.append)
+        amqp_internals.on_outcome(
+            channel, ack=lambda tag, multiple: told.append(tag), nack=mock.Mock(), returned=mock.Mock()
+        )
+
+        channel.basic_publish(amqp.Message("to no exchange"), exchange="nowhere", routing_key="nobody")
+        client.drain_events(timeout=10)
+        channel.confirm_select(nowait=True)
+        channel.basic_publish(amqp.Message("to nobody"), routing_key="nobody")
+        client.drain_events(timeout=10)
+
+    (error,) = closed
+    assert isinstance(error, amqp.NotFound)
+    assert told == [1], "delivery tags begin anew"
+
+
+def test_size_of_a_messages_header_is_that_of_its_properties() -> None:
+    small, large = amqp.Message("x"), amqp.Message("x", application_headers={"a": "b" * 5_000})
+
+    assert amqp_internals.header_size(small) < 100
+    assert 5_000 < amqp_internals.header_size(large) < 5_100
+
+
 @pytest.mark.django_db(transaction=True)
 def test_hooks_for_after_the_commit_are_found_and_made_robust(caplog: pytest.LogCaptureFixture) -> None:
     ran: list[str] = []
@@ -223,20 +255,22 @@ def test_payload_that_a_message_is_given_is_its_payload() -> None:
         {"application_headers": {"x": 1}, "correlation_id": b"\xc3("},
     ],
 )
-def test_properties_that_cannot_be_read_are_empty(properties: dict[str, Any]) -> None:
-    celery_internals.keep_unreadable_properties_from_raising()
+def test_properties_that_cannot_be_read_are_told(properties: dict[str, Any]) -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
     sent: Any = amqp.Message("body", **properties)
     header = pack(">HxxQ", 60, 4) + sent._serialize_properties()
 
     received: Any = amqp.Message()
     received.inbound_header(header)
 
-    assert received.properties == {}
+    (unreadable,) = received.properties["application_headers"].items()
+    assert unreadable[0] == amqp_internals.UNREADABLE
+    assert len(received.properties) == 1
     assert received.body_size == 4
 
 
-def test_headers_nested_without_end_are_empty() -> None:
-    celery_internals.keep_unreadable_properties_from_raising()
+def test_headers_nested_without_end_are_told() -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
     table = b""
     for _ in range(15_000):
         table = b"\x00F" + pack(">I", len(table)) + table
@@ -245,12 +279,14 @@ def test_headers_nested_without_end_are_empty() -> None:
     received: Any = amqp.Message()
     received.inbound_header(header)
 
-    assert received.properties == {}
+    (unreadable,) = received.properties["application_headers"].items()
+    assert unreadable[0] == amqp_internals.UNREADABLE
+    assert len(received.properties) == 1
 
 
 def test_properties_that_can_be_read_are_kept_whole() -> None:
-    celery_internals.keep_unreadable_properties_from_raising()
-    celery_internals.keep_unreadable_properties_from_raising()
+    amqp_internals.keep_unreadable_properties_from_raising()
+    amqp_internals.keep_unreadable_properties_from_raising()
     sent: Any = amqp.Message("body", content_type="x/y", application_headers={"x": {"y": [1]}})
 
     received: Any = amqp.Message()

@@ -16,9 +16,15 @@ from django_outbox_pattern.models import Published, Received
 from pytest_django import DjangoAssertNumQueries
 
 from microworkflows import DomainEvent, PermanentError, inbox, journeys
-from microworkflows.admin import InboxEventAdmin, JourneyAdminMixin, OutboxEventAdmin, counts
+from microworkflows.admin import (
+    DeadLetterAdmin,
+    InboxEventAdmin,
+    JourneyAdminMixin,
+    OutboxEventAdmin,
+    counts,
+)
 from microworkflows.admin.badges import badge
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import DeadLetter, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -44,6 +50,7 @@ site.register(Group, LetterAdmin)
 site.register(User, PlainJourneyAdmin)
 site.register(OutboxEvent, OutboxEventAdmin)
 site.register(InboxEvent, InboxEventAdmin)
+site.register(DeadLetter, DeadLetterAdmin)
 urlpatterns = [path("admin/", site.urls)]
 
 Login = Callable[..., Client]

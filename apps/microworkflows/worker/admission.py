@@ -14,6 +14,7 @@ from microworkflows import bounds, topology, trust
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
+from microworkflows.relay import amqp_internals
 from microworkflows.worker import celery_internals
 from microworkflows.worker.names import TASK
 
@@ -31,6 +32,10 @@ def admit(message: Message, *, queue: str) -> None:
         InvalidCloudEventError: the message is something else; one with a ``task`` header could call any task.
     """
     headers: dict[str, Any] = message.headers or {}
+    if amqp_internals.UNREADABLE in headers:
+        raise InvalidCloudEventError(
+            f"Its properties or headers cannot be read: {headers[amqp_internals.UNREADABLE]}."
+        )
     if "task" in headers:
         raise InvalidCloudEventError(
             "A Celery task was sent to an event queue; send tasks to queues of their own."

@@ -9,7 +9,7 @@ from typing import Any
 from weakref import ref
 
 from amqp import spec
-from amqp.serialization import GenericContent, loads
+from amqp.serialization import loads
 from celery.app import trace
 from celery.worker.request import Request
 
@@ -96,29 +96,6 @@ def is_revoked(request: Any) -> bool:
 def set_payload(message: Any, payload: Any) -> None:
     """Give a Kombu message a payload, which is then not read from its body."""
     message._decoded_cache = payload  # noqa: SLF001
-
-
-def keep_unreadable_properties_from_raising() -> None:
-    """Make py-amqp read a message's properties as empty where it fails on them: text that is no UTF-8, endless nesting.
-
-    It reads them while it assembles frames, so the exception would end the connection, again at each delivery.
-    """
-    contents: Any = GenericContent
-    load = contents._load_properties  # noqa: SLF001
-    if getattr(load, "survives", False):
-        return
-
-    def load_or_leave(content: GenericContent, class_id: int, buffer: bytes, offset: int) -> int:
-        try:
-            result: int = load(content, class_id, buffer, offset)
-        except Exception as error:  # whatever a publisher sent
-            logger.warning("a message has properties that cannot be read: %s", type(error).__name__)
-            content.properties = {}
-            return offset
-        return result
-
-    load_or_leave.survives = True  # type: ignore[attr-defined]
-    contents._load_properties = load_or_leave  # noqa: SLF001
 
 
 def on_unreadable_delivery(channel: Any, refuse: Callable[[Any, int, Exception], None]) -> None:

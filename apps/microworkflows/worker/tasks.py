@@ -1,6 +1,5 @@
 """The tasks that receive events: one event, or a bundle of those that waited for the same process."""
 
-import logging
 import mmap
 import time
 from collections.abc import Callable
@@ -11,10 +10,10 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
 from django.db import close_old_connections, connections
 
-from microworkflows import failures, inbox
+from microworkflows import failures, inbox, logs
 from microworkflows.worker.names import BUNDLE_TASK, TASK
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 _LONGEST_WAIT_SECONDS = 5.0
 _ALIVE_SECONDS = 1.0

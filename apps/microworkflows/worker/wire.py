@@ -13,6 +13,7 @@ from typing import Any
 import amqp
 from kombu import Consumer
 
+from microworkflows.relay import amqp_internals
 from microworkflows.worker import celery_internals
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def guard(consumer: Consumer, *, is_event_queue: Callable[[str | None], bool]) -
     speaks_amqp = isinstance(channel, amqp.Channel)
     if speaks_amqp:
         channel.auto_decode = False
-        celery_internals.keep_unreadable_properties_from_raising()
+        amqp_internals.keep_unreadable_properties_from_raising()
         celery_internals.on_unreadable_delivery(channel, _refuse)
 
     def origin(raw: Any) -> tuple[str | None, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """The kit's declarations at the broker: one topic exchange, and for each context a queue and its dead letters."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from amqp.exceptions import AccessRefused
@@ -95,8 +96,10 @@ def dead_letters(queue: str) -> Queue:
     )
 
 
-def declare(channel: StdChannel) -> None:
+def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: None) -> None:
     """Declare exchange and queues, dead letters first; existing ones stay as they are.
+
+    ``after_each`` is called after each queue.
 
     The queue of every installed context exists before the first publish, so that an event waits there for a worker
     that has not started yet.
@@ -111,19 +114,20 @@ def declare(channel: StdChannel) -> None:
     connection: Connection = channel.connection.client  # type: ignore[attr-defined]  # the stubs leave it out
     if not conf.current().users:
         with suppress(AccessRefused), connection.channel() as own:  # a refusal closes it
-            _declare_all(own)
+            _declare_all(own, after_each)
             return
-    _find_all(connection)
+    _find_all(connection, after_each)
 
 
-def _declare_all(channel: StdChannel) -> None:
+def _declare_all(channel: StdChannel, after_each: Callable[[], object]) -> None:
     exchange()(channel).declare()
     for name in queues():
         dead_letters(name)(channel).declare()
         queue(name)(channel).declare()
+        after_each()
 
 
-def _find_all(connection: Connection) -> None:
+def _find_all(connection: Connection, after_each: Callable[[], object]) -> None:
     """Look whether everything exists, and bind the queues; declare what is missing, if this user may."""
     _find(exchange(), connection)
     for wanted in (make(name) for name in queues() for make in (dead_letters, queue)):
@@ -137,6 +141,7 @@ def _find_all(connection: Connection) -> None:
                     f"The queue {wanted.name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
                     f"{error}. {_WHAT_TO_DO}"
                 ) from error
+        after_each()
 
 
 def _find(wanted: Exchange | Queue, connection: Connection) -> None:

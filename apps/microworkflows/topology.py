@@ -1,5 +1,7 @@
 """The kit's declarations at the broker: one topic exchange, and for each context a queue and its dead letters."""
 
+from collections.abc import Callable
+
 from kombu import Exchange, Queue, binding
 from kombu.transport.base import StdChannel
 
@@ -87,8 +89,10 @@ def dead_letters(queue: str) -> Queue:
     )
 
 
-def declare(channel: StdChannel) -> None:
+def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: None) -> None:
     """Declare exchange and queues, dead letters first; existing ones stay as they are.
+
+    ``after_each`` is called after each queue.
 
     The queue of every installed context exists before the first publish, so that an event waits there for a worker
     that has not started yet.
@@ -97,3 +101,4 @@ def declare(channel: StdChannel) -> None:
     for name in queues():
         dead_letters(name)(channel).declare()
         queue(name)(channel).declare()
+        after_each()

@@ -67,6 +67,34 @@ def test_other_relay_takes_over_and_neither_order_nor_event_is_lost(
         assert len(arrived) == 600
 
 
+@pytest.mark.slow
+def test_leader_that_freezes_loses_the_lead_and_marks_nothing_once_it_thaws(
+    launch: Launcher, broker: Broker
+) -> None:
+    leader = launch.relay(MICROWORKFLOWS=SMALL_BATCHES)
+    standby = launch.relay(MICROWORKFLOWS=SMALL_BATCHES, wait=False)
+    standby.says(f"relay probe: stands by; process {leader.pid} on ")
+    ask(300)
+    eventually(lambda: OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED).exists())
+    leader.send(signal.SIGSTOP)
+    ask(300, start=300)
+
+    standby.says(f"relay probe: takes over from process {leader.pid} on ", timeout=80)
+    standby.says(": leads")
+    arrived = broker.take("echo", 600)
+    eventually(lambda: not OutboxEvent.objects.pending().exists())
+    leader.send(signal.SIGCONT)
+
+    leader.says("relay probe: lost the lead")
+    leader.says(f"relay probe: stands by; process {standby.pid} on ")
+    assert "Traceback" not in leader.output
+    ask(10, start=600)
+    arrived += broker.take("echo", 10)
+    assert first_seen(arrived) == list(range(610))
+    assert len(arrived) - 610 <= 2 * SMALL_BATCHES["RELAY_BATCH"]
+    assert standby.output.count("stands by") == 1
+
+
 def test_only_one_of_three_relays_publishes(launch: Launcher, broker: Broker) -> None:
     relays = [launch.relay(wait=False, MICROWORKFLOWS=SMALL_BATCHES) for _ in range(3)]
     eventually(lambda: any(": leads" in relay.output for relay in relays), timeout=40)

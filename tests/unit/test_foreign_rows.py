@@ -50,7 +50,7 @@ def _rows() -> list[Any]:
 
 
 def test_relay_takes_none_of_them() -> None:
-    assert store.due_events("letters", limit=99, now=timezone.now()) == []
+    assert store.due_events("letters", limit=99, now=timezone.now()).messages == []
     assert store.due_retries("desk", limit=99, now=timezone.now()) == []
 
 

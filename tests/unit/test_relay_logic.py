@@ -52,7 +52,7 @@ def relay(
 ) -> Callable[[Callable[[Message], Exception | None]], tuple[Relay, StandIn]]:
     def make(refuses: Callable[[Message], Exception | None]) -> tuple[Relay, StandIn]:
         stand_in = StandIn(refuses)
-        monkeypatch.setattr(pipeline, "connect", lambda connection: stand_in)
+        monkeypatch.setattr(pipeline, "connect", lambda connection, **_: stand_in)
         broker = lambda: Connection("amqp://nowhere")  # noqa: E731
         return Relay("letters", broker=broker, stop=threading.Event()), stand_in
 
@@ -126,14 +126,14 @@ def test_nacked_message_stays_pending_with_backoff_and_the_reason(post: SimpleNa
     assert rows[nacked].due_at > now
     assert rows[confirmed].status == OutboxEvent.Status.RELAYED
     assert rows[unheard].status == OutboxEvent.Status.UNHEARD
-    assert [message.id for message in store.due_events("letters", limit=9, now=now)] == [untold]
+    assert [message.id for message in store.due_events("letters", limit=9, now=now).messages] == [untold]
 
 
 def test_error_that_nobody_foresaw_ends_neither_a_relay_nor_its_neighbour(
     post: SimpleNamespace, relay: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ours, _ = relay(lambda message: None)
-    monkeypatch.setattr("microworkflows.relay.loop.random.uniform", lambda low, high: 0.01)
+    monkeypatch.setattr("microworkflows.relay.outages.random.uniform", lambda low, high: 0.01)
     rounds: Any = iter([RuntimeError("a bug"), RuntimeError("a bug"), None])
 
     def lead() -> None:

@@ -40,3 +40,9 @@ def on_outcome(
     channel.events["basic_ack"].add(ack)
     channel.events["basic_nack"].add(nack)
     channel.events["basic_return"].add(returned)
+
+
+def on_blocked(channel: Any, *, blocked: Callable[[], None], unblocked: Callable[[], None]) -> None:
+    """Call functions when the broker, short of memory or disk, stops to take messages in, and when it goes on."""
+    channel.connection.on_blocked = lambda reason: blocked()
+    channel.connection.on_unblocked = unblocked

@@ -1,7 +1,8 @@
 """The relay's way to the broker: send a batch, and learn the outcome of each message."""
 
+import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -15,7 +16,11 @@ from microworkflows import conf, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.relay import amqp_internals, frames
+from microworkflows.relay.leadership import LONGEST_WAIT_SECONDS
 
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
 _SENT_AT_ONCE = 64
 """Largest number of messages between two reads of the broker's answers: it must never wait for the relay to read."""
 
@@ -43,7 +48,9 @@ class Outcome:
     unheard: list[UUID] = field(default_factory=list)
     """Messages that the broker returned, because no queue is bound to the routing key."""
     refused: dict[UUID, str] = field(default_factory=dict)
-    """Messages that the broker did not accept (nacked), each with the reason."""
+    """Messages that the broker did not accept for now (nacked), each with the reason."""
+    rejected: dict[UUID, str] = field(default_factory=dict)
+    """Messages that the broker will never accept, each with the reason."""
     error: BaseException | None = None
     """The error that ended the batch early; the publisher must be opened anew."""
 
@@ -61,7 +68,8 @@ class Batch:
     @property
     def untold(self) -> list[Message]:
         """Messages without a reported outcome."""
-        told = {*self.outcome.confirmed, *self.outcome.unheard, *self.outcome.refused}
+        outcome = self.outcome
+        told = {*outcome.confirmed, *outcome.unheard, *outcome.refused, *outcome.rejected}
         return [message for message in self.messages if message.id not in told]
 
 
@@ -81,13 +89,17 @@ class Publisher(Protocol):
         """Close the connection; never raises."""
 
 
-def connect(connection: Connection) -> Publisher:
+def connect(connection: Connection, *, waits: Callable[[], bool]) -> Publisher:
     """Connect to the broker, declare the topology and return a publisher for its kind.
+
+    Args:
+        connection: A new one, unconnected.
+        waits: Called every second or so while the broker is waited for; returns False to wait no longer than necessary.
 
     Raises:
         BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments.
     """
-    timeout = conf.current().confirm_timeout
+    timeout = min(conf.current().confirm_timeout, LONGEST_WAIT_SECONDS)
     try:
         connection.transport_options = {
             **(connection.transport_options or {}),
@@ -100,11 +112,12 @@ def connect(connection: Connection) -> Publisher:
             interval_start=0,
             interval_step=0,
             reraise_as_library_errors=False,
+            errback=lambda error, interval: waits(),
         )
         channel: Any = connection.channel()
-        topology.declare(channel)
+        topology.declare(channel, after_each=waits)
         return (
-            _AmqpPublisher(connection, channel)
+            _AmqpPublisher(connection, channel, waits=waits)
             if _is_amqp(connection)
             else _FilePublisher(connection, channel)
         )
@@ -123,9 +136,10 @@ class _AmqpPublisher:
     Delivery tags are counted here: py-amqp's own confirming publish takes any ack for the one it waits for.
     """
 
-    def __init__(self, connection: Connection, channel: Any) -> None:
+    def __init__(self, connection: Connection, channel: Any, *, waits: Callable[[], bool]) -> None:
         self._connection = connection
         self._channel = channel
+        self._waits = waits
         self._frames = frames.publish(
             channel=channel.channel_id,
             exchange=conf.current().exchange,
@@ -135,16 +149,21 @@ class _AmqpPublisher:
         self._tag = 0
         self._under_way: list[Batch] = []
         self._returned: set[UUID] = set()
+        self._is_blocked = False
+        self._looked_at = time.monotonic()
         self._error: BaseException | None = None
         self._errors = (*connection.connection_errors, *connection.channel_errors)
         channel.confirm_select()
         amqp_internals.on_outcome(channel, ack=self._on_ack, nack=self._on_nack, returned=self._on_return)
+        amqp_internals.on_blocked(channel, blocked=self._on_blocked, unblocked=self._on_unblocked)
 
     def send(self, messages: Sequence[Message]) -> Batch:
         batch = Batch(messages=messages)
         self._under_way.append(batch)
         try:
             for start in range(0, len(messages), _SENT_AT_ONCE):
+                while self._is_blocked and self._error is None:
+                    self._drain(_LOOK_SECONDS)
                 if self._error is None:
                     self._write(batch, messages[start : start + _SENT_AT_ONCE])
                     self._read()
@@ -157,12 +176,14 @@ class _AmqpPublisher:
         deadline = time.monotonic() + timeout
         try:
             while batch.unconfirmed and self._error is None:
+                if self._is_blocked:
+                    deadline = time.monotonic() + timeout
                 if (remaining := deadline - time.monotonic()) <= 0:
                     raise TimeoutError(
                         f"{len(batch.unconfirmed)} messages were not confirmed in {timeout} s; "
-                        "is the broker out of memory or disk, or has a quorum queue lost its majority?"
+                        "has a quorum queue lost its majority?"
                     )
-                self._connection.drain_events(timeout=remaining)
+                self._drain(min(remaining, _LOOK_SECONDS))
         except self._errors as error:
             self._fail(error)
         self._under_way.remove(batch)
@@ -200,7 +221,38 @@ class _AmqpPublisher:
                     headers=message.headers,
                 )
             )
-        amqp_internals.write(self._channel, b"".join(pieces))
+        try:
+            amqp_internals.write(self._channel, b"".join(pieces))
+        except (TimeoutError, BlockingIOError) as error:
+            raise TimeoutError(
+                "the broker reads nothing of what is sent; is it out of memory or disk, or off the network?"
+            ) from error
+
+    def _drain(self, timeout: float) -> None:
+        """Wait for the broker to say something; meanwhile, show signs of life.
+
+        Raises:
+            TimeoutError: the broker takes nothing in, and the relay is told to stop.
+        """
+        with suppress(TimeoutError):
+            self._connection.drain_events(timeout=timeout)
+        if (now := time.monotonic()) < self._looked_at + _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        self._connection.heartbeat_check()
+        if not self._waits() and self._is_blocked:
+            raise TimeoutError("the broker blocks publishers, and the relay is told to stop")
+
+    def _on_blocked(self) -> None:
+        self._is_blocked = True
+        logger.warning(
+            "the broker blocks publishers, because it is short of memory or disk (its log says which); "
+            "the relay waits, nothing is lost"
+        )
+
+    def _on_unblocked(self) -> None:
+        self._is_blocked = False
+        logger.info("the broker takes messages in again; the relay goes on")
 
     def _read(self) -> None:
         """Read what the broker has sent so far."""

@@ -1,5 +1,6 @@
 """``manage.py relay``: a worker runs it beside itself; by hand it serves workers started with ``--no-relay``."""
 
+import logging
 import os
 import signal
 import threading
@@ -21,6 +22,15 @@ def _broker() -> Connection:
     return current_app.connection_for_write(heartbeat=current_app.conf.broker_heartbeat)
 
 
+def _set_up_logging() -> None:
+    """Log as a Celery worker does, and beside one at its level, unless the project's LOGGING has handlers of its own."""
+    if not logging.getLogger("microworkflows").hasHandlers():
+        current_app.log.setup(
+            loglevel=int(os.environ.get("CELERY_LOG_LEVEL") or logging.INFO),
+            logfile=os.environ.get("CELERY_LOG_FILE") or None,
+        )
+
+
 class Command(BaseCommand):
     help = (
         "Relay the events of contexts to the broker, and bring messages due for a retry back to their queues."
@@ -40,6 +50,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, queues: list[str], parent: int | None, **options: Any) -> None:
+        _set_up_logging()
         checks.raise_for(checks.problems_at_start(current_app))
         known = topology.queues()
         if unknown := sorted(set(queues) - set(known)):

@@ -127,21 +127,25 @@ def test_wake_up_that_fails_costs_one_calm_line_and_no_long_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(wakeup, "_ANSWER_SECONDS", 0.5)
-    through_proxy = {**connection.settings_dict, "HOST": "127.0.0.1", "PORT": database_proxy.port}
-    connection.close()
-    monkeypatch.setattr(connections["default"], "settings_dict", through_proxy)
-    with transaction.atomic():
-        outbox.record(Asked(number=1))
-        transaction.on_commit(database_proxy.cut if trouble == "ended" else database_proxy.silence)
-        connection.run_on_commit.reverse()  # so that the trouble comes first
+    trouble_comes = database_proxy.cut if trouble == "ended" else database_proxy.silence
+
+    def record() -> None:
+        own = connections["default"]
+        own.settings_dict = {**own.settings_dict, "HOST": "127.0.0.1", "PORT": database_proxy.port}
+        with transaction.atomic():
+            outbox.record(Asked(number=1))
+            transaction.on_commit(trouble_comes)
+            own.run_on_commit.reverse()  # so that the trouble comes first
+        own.close()
+
+    recorder = threading.Thread(target=record)
+    recorder.start()
+    eventually(lambda: not recorder.is_alive())
 
     (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert line.getMessage().startswith("relay probe was not woken and finds the recorded events at its next look")
     assert line.exc_info is None
-    database_proxy.restore()
-    connection.close()
     assert OutboxEvent.objects.pending().count() == 1
-    connection.close()
 
 
 def test_waiting_on_a_session_that_ended_raises_djangos_error(database: str) -> None:

@@ -52,7 +52,7 @@ def relay(
 ) -> Callable[[Callable[[Message], Exception | None]], tuple[Relay, StandIn]]:
     def make(refuses: Callable[[Message], Exception | None]) -> tuple[Relay, StandIn]:
         stand_in = StandIn(refuses)
-        monkeypatch.setattr(pipeline, "connect", lambda connection, **_: stand_in)
+        monkeypatch.setattr(pipeline, "connect", lambda connection, **_: (stand_in, []))
         broker = lambda: Connection("amqp://nowhere")  # noqa: E731
         return Relay("letters", broker=broker, stop=threading.Event()), stand_in
 

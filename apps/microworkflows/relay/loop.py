@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 _STANDBY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
+_MEND_SECONDS = 60.0
+"""Time between two looks for what the broker has lost: it may be a queue, a binding or an exchange."""
 _DRAIN_SECONDS = 10.0
 """Longest time for a relay that is told to stop to relay the events that its worker's last handlers recorded."""
 
@@ -51,6 +53,7 @@ class Relay:
         self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
         self._looked_for_retries_at = 0.0
+        self._mended_at = 0.0
 
     def run(self) -> None:
         """Relay until stopped. While broker or database are away, keep everything, wait and try again.
@@ -77,8 +80,10 @@ class Relay:
             level = logging.DEBUG if self._outage.of_broker else logging.INFO  # it led already, most likely
             logger.log(level, "relay %s: leads", self.context, extra={"context": self.context})
             session.set_up(connection)
+            self._mended_at = time.monotonic()
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
+                self._mend()
                 # Both in each round: a context that records without pause must not starve its retries.
                 has_more, has_redelivered = self._relay_events(), self._redeliver()
                 if self._pipeline.is_open or not self._outage.of_broker:
@@ -140,6 +145,12 @@ class Relay:
             self._pipeline.send(messages, mark=partial(self._mark_retries, found_at=now))
             self._pipeline.settle()
         return bool(messages)
+
+    def _mend(self) -> None:
+        """From time to time, declare again what the broker has lost."""
+        if time.monotonic() > self._mended_at + _MEND_SECONDS:
+            self._mended_at = time.monotonic()
+            self._pipeline.mend()
 
     def _mark_events(self, batch: Batch) -> None:
         outcome = batch.outcome

@@ -35,7 +35,7 @@ class Outage:
         if not self._failures:
             self._began_at = now
         self._failures += 1
-        longest = min(0.1 * 2 ** min(self._failures, 10), _LONGEST_WAIT_SECONDS)
+        longest = min(0.1 * 2.0 ** min(self._failures, 10), _LONGEST_WAIT_SECONDS)
         delay = longest * random.uniform(0.5, 1)  # noqa: S311  (no secret)
         cause = (
             "broker"

@@ -77,6 +77,7 @@ class Pipeline:
         self._waits = waits
         self._publisher: Publisher | None = None
         self._connected_at = 0.0
+        self._was_open = False
         self._under_way: deque[tuple[Batch, Mark]] = deque()
 
     @property
@@ -91,9 +92,7 @@ class Pipeline:
 
     def send(self, messages: Sequence[Message], *, mark: Mark) -> None:
         """Publish a batch; its outcome is marked once it is settled."""
-        if self._publisher is None:
-            self._publisher, self._connected_at = connect(self._broker(), waits=self._waits), time.monotonic()
-        self._under_way.append((self._publisher.send(messages), mark))
+        self._under_way.append((self._open().send(messages), mark))
 
     def settle(self, *, keep: int = 0) -> None:
         """Wait for the confirms of batches and mark them, the first sent first, until no more than ``keep`` are under way.
@@ -116,6 +115,42 @@ class Pipeline:
             raise BrokerUnavailableError(f"{type(error).__name__}: {error}") from error
         if any(batch.outcome.refused for batch in batches):
             self._renew_old_connection()
+
+    def mend(self) -> None:
+        """Declare again what the broker has lost, and tell what that was.
+
+        Raises:
+            BrokerUnavailableError: the broker is away.
+        """
+        self.settle()
+        if self._publisher is None:
+            self._open()
+            return
+        found = self._publisher.mend()
+        if found.missing and found.refusal:
+            logger.error(
+                "relay %s: the broker lacks %s, which cannot be declared: %s",
+                *(self._name, ", ".join(found.missing), found.refusal),
+                extra={"context": self._name},
+            )
+        elif found.missing:
+            self._tell_loss(found.missing)
+
+    def _open(self) -> Publisher:
+        if self._publisher is None:
+            self._publisher, missing = connect(self._broker(), waits=self._waits)
+            self._connected_at = time.monotonic()
+            if missing and self._was_open:  # at first, a broker is empty
+                self._tell_loss(missing)
+            self._was_open = True
+        return self._publisher
+
+    def _tell_loss(self, missing: Sequence[str]) -> None:
+        logger.error(
+            "relay %s: the broker had lost %s, declared again now; `manage.py unreceived` tells which events are missing",
+            *(self._name, ", ".join(missing)),
+            extra={"context": self._name},
+        )
 
     def keep_alive(self) -> None:
         """Serve the connection while there is nothing to send; close it if it is lost."""

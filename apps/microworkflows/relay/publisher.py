@@ -17,6 +17,7 @@ from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.relay import amqp_internals, frames
 from microworkflows.relay.leadership import LONGEST_WAIT_SECONDS
+from microworkflows.relay.upkeep import Upkeep, mend
 
 logger = logging.getLogger(__name__)
 
@@ -85,21 +86,35 @@ class Publisher(Protocol):
     def keep_alive(self) -> bool:
         """Serve the connection while there is nothing to publish; return False if it is lost."""
 
+    def mend(self) -> Upkeep:
+        """Declare again what the broker has lost; nothing may be under way.
+
+        Raises:
+            BrokerUnavailableError: the broker went away.
+        """
+
     def close(self) -> None:
         """Close the connection; never raises."""
 
 
-def connect(connection: Connection, *, waits: Callable[[], bool]) -> Publisher:
-    """Connect to the broker, declare the topology and return a publisher for its kind.
+def connect(connection: Connection, *, waits: Callable[[], bool]) -> tuple[Publisher, list[str]]:
+    """Connect to the broker and declare the topology.
 
     Args:
         connection: A new one, unconnected.
         waits: Called every second or so while the broker is waited for; returns False to wait no longer than necessary.
 
+    Returns:
+        A publisher for this kind of broker, and what was missing there before, in words.
+
     Raises:
         BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments.
     """
     timeout = min(conf.current().confirm_timeout, LONGEST_WAIT_SECONDS)
+
+    def show_life(error: Exception, interval: float) -> None:
+        waits()
+
     try:
         connection.transport_options = {
             **(connection.transport_options or {}),
@@ -112,18 +127,22 @@ def connect(connection: Connection, *, waits: Callable[[], bool]) -> Publisher:
             interval_start=0,
             interval_step=0,
             reraise_as_library_errors=False,
-            errback=lambda error, interval: waits(),
+            errback=show_life,
         )
-        channel: Any = connection.channel()
-        topology.declare(channel, after_each=waits)
-        return (
-            _AmqpPublisher(connection, channel, waits=waits)
-            if _is_amqp(connection)
-            else _FilePublisher(connection, channel)
+        publisher: Publisher = (
+            _AmqpPublisher(connection, waits=waits) if _is_amqp(connection) else _FilePublisher(connection)
         )
+        found = publisher.mend()
+    except BrokerUnavailableError:
+        raise
     except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
         raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
+    if found.refusal and (found.missing or not found.is_denied):
+        connection.collect()
+        lacks = f"lacks {', '.join(found.missing)}; " if found.missing else ""
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {lacks}{found.refusal}")
+    return publisher, found.missing
 
 
 def _is_amqp(connection: Connection) -> bool:
@@ -136,8 +155,9 @@ class _AmqpPublisher:
     Delivery tags are counted here: py-amqp's own confirming publish takes any ack for the one it waits for.
     """
 
-    def __init__(self, connection: Connection, channel: Any, *, waits: Callable[[], bool]) -> None:
+    def __init__(self, connection: Connection, *, waits: Callable[[], bool]) -> None:
         self._connection = connection
+        channel: Any = connection.channel()
         self._channel = channel
         self._waits = waits
         self._frames = frames.publish(
@@ -199,6 +219,15 @@ class _AmqpPublisher:
         except self._errors as error:
             self._fail(error)
         return self._error is None
+
+    def mend(self) -> Upkeep:
+        try:
+            return mend(self._connection, after_each=self._waits)
+        except self._errors as error:
+            self._fail(error)
+            raise BrokerUnavailableError(
+                f"{self._connection.as_uri()}: {type(error).__name__}: {error}"
+            ) from error
 
     def close(self) -> None:
         self._connection.release()
@@ -289,9 +318,9 @@ class _AmqpPublisher:
 class _FilePublisher:
     """Publishes to the embedded broker, where a written message is a confirmed one."""
 
-    def __init__(self, connection: Connection, channel: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._channel = channel
+        self._channel: Any = connection.channel()
         self._exchange = conf.current().exchange
 
     def send(self, messages: Sequence[Message]) -> Batch:
@@ -319,6 +348,10 @@ class _FilePublisher:
     def keep_alive(self) -> bool:
         """Return True: files need no heartbeat."""
         return True
+
+    def mend(self) -> Upkeep:
+        topology.declare(self._channel)
+        return Upkeep([])
 
     def close(self) -> None:
         self._connection.release()

@@ -14,11 +14,13 @@ from django.db.models.functions import Cast, Length
 
 from microworkflows import conf, failures, flows, topology
 from microworkflows.cloudevents import MARK, CloudEvent
-from microworkflows.models import Header, InboxEvent, OutboxEvent
+from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
 
 BATCH_BYTES = 4_000_000
 """Size of the bodies of a batch, beyond which it takes no further message (bytes; in SQLite, characters)."""
+
+_AGAIN_AT_ONCE = 5_000
 
 # In SQL, because every event takes this way: Django would build a statement of 500 parameters each time.
 # "status + 0 = 1" is the condition of the index microworkflows_pending; its migration says why.
@@ -109,6 +111,27 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
         row.expires_at = now + failures.retry_delay(row.retry)
         row.headers = {**row.headers, Header.ERROR: outcome.refused[row.pk]}
         row.save(update_fields=["retry", "expires_at", "headers"])
+
+
+def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetime) -> int:
+    """Make the events recorded since a time pending again, in small transactions; return their number.
+
+    Args:
+        contexts: Labels of the contexts that announced them.
+        types: Types of the events; all if empty.
+        since: Time of the first recording.
+    """
+    rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).exclude(status=OutboxEvent.Status.PENDING)
+    if types:
+        rows = rows.filter(destination__in=types)
+    rows = rows.alias(of=ContextOf("destination")).filter(of__in=contexts, added__gte=since).order_by("pk")
+    number, last = 0, UUID(int=0)
+    # By key, and not until there is none left: the relay is at work, and marks them meanwhile.
+    while ids := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_AGAIN_AT_ONCE]):
+        last = ids[-1]
+        again = rows.filter(pk__in=ids).order_by()
+        number += again.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+    return number
 
 
 def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:

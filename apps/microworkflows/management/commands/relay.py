@@ -4,13 +4,17 @@ import logging
 import os
 import signal
 import threading
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from kombu import Connection
 
-from microworkflows import checks, flows, topology
+from microworkflows import checks, conf, flows, topology
+from microworkflows.relay import store
 from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
@@ -31,6 +35,28 @@ def _set_up_logging() -> None:
         )
 
 
+def _time(text: str | None) -> datetime:
+    """Return the time from which events are relayed again: no earlier than inboxes recognise a duplicate."""
+    try:
+        since = parse_datetime(text or "")
+    except ValueError:
+        since = None
+    if since is None:
+        raise CommandError(
+            f"--again needs the time from which on events are relayed again, such as --since "
+            f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M%z}; {text!r} is none."
+        )
+    if timezone.is_naive(since):
+        since = timezone.make_aware(since)
+    days = conf.current().retention_days
+    if since < timezone.now() - timedelta(days=days):
+        raise CommandError(
+            f"{text} is more than {days} days ago (RETENTION_DAYS): inboxes may have forgotten what they handled then, "
+            "and would handle it twice. Nothing was changed."
+        )
+    return since
+
+
 class Command(BaseCommand):
     help = (
         "Relay the events of contexts to the broker, and bring messages due for a retry back to their queues."
@@ -48,8 +74,27 @@ class Command(BaseCommand):
             type=int,
             help="stop when the process with this id is no longer the parent; before a stop, relay its last events",
         )
+        parser.add_argument(
+            "--again",
+            action="store_true",
+            help="only make the events recorded since a time pending again, whatever became of them, and end; inboxes "
+            "skip what they have",
+        )
+        parser.add_argument("--since", help="for --again: that time, such as 2026-01-31T12:00+01:00")
+        parser.add_argument(
+            "--type", action="append", default=[], dest="types", help="for --again: only events of this type"
+        )
 
-    def handle(self, *args: Any, queues: list[str], parent: int | None, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        queues: list[str],
+        parent: int | None,
+        again: bool,
+        since: str | None,
+        types: list[str],
+        **options: Any,
+    ) -> None:
         _set_up_logging()
         checks.raise_for(checks.problems_at_start(current_app))
         known = topology.queues()
@@ -57,6 +102,12 @@ class Command(BaseCommand):
             raise CommandError(
                 f"No such context: {', '.join(unknown)}. Installed are: {', '.join(known) or 'none'}."
             )
+        if again:
+            number = store.relay_again(queues or known, types=types, since=_time(since))
+            self.stdout.write(f"{number} events are pending again; their relay publishes them once more.")
+            return
+        if since or types:
+            raise CommandError("--since and --type belong to --again.")
         # Beside a worker of the router's own queue, such as the monolith's, the events of every context are recorded.
         serves_router = not set(queues).isdisjoint(flows.router.queues())
         relayed = queues if queues and not serves_router else known

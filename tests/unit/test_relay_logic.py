@@ -1,19 +1,23 @@
 """What the relay does about each answer of the broker; the broker is a stand-in, the outbox is real."""
 
+import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import amqp
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from kombu import Connection
 
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import OutboxEvent
-from microworkflows.relay import pipeline, store
+from microworkflows.relay import outages, pipeline, store
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.publisher import Batch, Message, Outcome
 from microworkflows.testing import Flow
@@ -149,3 +153,91 @@ def test_error_that_nobody_foresaw_ends_neither_a_relay_nor_its_neighbour(
     assert len(crashes) == 2
     assert all(record.exc_info and "a bug" in record.getMessage() for record in crashes)
     assert not list(rounds)
+
+
+def test_batch_of_large_events_is_bounded_in_bytes_and_none_is_left(
+    post: SimpleNamespace, flow: Flow, relay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = _recorded(post, flow, 40)
+    size = len(json.dumps(OutboxEvent.objects.get(pk=recorded[0]).body))
+    monkeypatch.setattr(store, "BATCH_BYTES", int(2.5 * size))
+    ours, broker = relay(lambda message: None)
+
+    _relay_all(ours)
+
+    assert broker.taken == recorded
+    assert max(broker.batches) == 3
+    assert not OutboxEvent.objects.pending().exists()
+
+
+def test_event_larger_than_a_batch_travels_alone(
+    post: SimpleNamespace, flow: Flow, relay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BATCH_BYTES", 1)
+    recorded = _recorded(post, flow, 3)
+    ours, broker = relay(lambda message: None)
+
+    _relay_all(ours)
+
+    assert (broker.taken, broker.batches) == (recorded, [1, 1, 1])
+
+
+def test_large_messages_to_be_retried_are_bounded_in_bytes(
+    post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post.fail = ValueError("later")
+    _recorded(post, flow, 5)
+    flow.run(keep_failures=True)
+    monkeypatch.setattr(store, "BATCH_BYTES", 1)
+
+    due = store.due_retries("desk", limit=10, now=timezone.now() + timedelta(days=1))
+
+    assert len(due) == 1
+
+
+def test_event_that_is_too_large_for_the_broker_is_rejected_and_relayed_again_on_demand(
+    post: SimpleNamespace, flow: Flow, relay: Any
+) -> None:
+    bad, good = _recorded(post, flow, 2)
+    refusal = amqp.PreconditionFailed("message size 200 is larger than configured max size 100", (60, 40))
+    refusals = {bad: refusal}
+    ours, broker = relay(lambda message: refusals.get(message.id))
+
+    _relay_all(ours)
+
+    (row,) = OutboxEvent.objects.rejected()
+    assert (row.pk, row.attempts) == (bad, 0)
+    assert "message size 200 is larger" in (row.error or "")
+    refusals.clear()
+    assert OutboxEvent.objects.all().relay_again() == 1
+    _relay_all(ours)
+    assert broker.taken == [good, bad]
+    assert not OutboxEvent.objects.rejected().exists()
+
+
+def test_outage_is_told_once_and_again_each_minute_and_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(outages, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    outage = outages.Outage("letters")
+
+    waits = [outage.after(BrokerUnavailableError("refused,\ntwice")) for _ in range(20)]
+    now.seconds = 61
+    outage.after(BrokerUnavailableError("refused"))
+    outage.after(OperationalError("gone"))
+    outage.end()
+    outage.end()
+
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    start = "relay letters: waits for the"
+    rest = "and tries again every 10 s at the latest, nothing is lost:"
+    assert lines == [
+        ("WARNING", f"{start} broker {rest} refused, twice"),
+        ("WARNING", f"{start} broker {rest} refused"),
+        ("WARNING", f"{start} database {rest} gone"),
+        ("INFO", "relay letters: goes on after 61.0 s"),
+    ]
+    assert waits[0] <= 0.2
+    assert 5 <= waits[-1] <= 10

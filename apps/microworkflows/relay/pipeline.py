@@ -138,7 +138,7 @@ class Pipeline:
 
     def _open(self) -> Publisher:
         if self._publisher is None:
-            self._publisher, missing = connect(self._broker(), waits=self._waits)
+            self._publisher, missing = connect(self._broker(), name=self._name, waits=self._waits)
             self._connected_at = time.monotonic()
             if missing and self._was_open:  # at first, a broker is empty
                 self._tell_loss(missing)

@@ -1,6 +1,7 @@
 """The relay's way to the broker: send a batch, and learn the outcome of each message."""
 
 import logging
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -24,6 +25,11 @@ logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 1.0
 _SENT_AT_ONCE = 64
 """Largest number of messages between two reads of the broker's answers: it must never wait for the relay to read."""
+
+
+# py-amqp lets Linux end a connection whose bytes are not taken in for a second. So a broker that blocks publishers would be
+# left, and sent everything once more; and the confirm timeout finds a broker that is gone.
+_SOCKET_SETTINGS = {socket.TCP_USER_TIMEOUT: 0} if hasattr(socket, "TCP_USER_TIMEOUT") else {}
 
 
 class Message(NamedTuple):
@@ -97,11 +103,12 @@ class Publisher(Protocol):
         """Close the connection; never raises."""
 
 
-def connect(connection: Connection, *, waits: Callable[[], bool]) -> tuple[Publisher, list[str]]:
+def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> tuple[Publisher, list[str]]:
     """Connect to the broker and declare the topology.
 
     Args:
         connection: A new one, unconnected.
+        name: Name of the relay, for log lines.
         waits: Called every second or so while the broker is waited for; returns False to wait no longer than necessary.
 
     Returns:
@@ -116,11 +123,14 @@ def connect(connection: Connection, *, waits: Callable[[], bool]) -> tuple[Publi
         waits()
 
     try:
-        connection.transport_options = {
-            **(connection.transport_options or {}),
-            # A broker that falls silent must not hold the relay for ever, whatever it waits for.
-            **({"read_timeout": timeout, "write_timeout": timeout} if _is_amqp(connection) else {}),
-        }
+        if _is_amqp(connection):
+            given = connection.transport_options or {}
+            connection.transport_options = {
+                **given,
+                # A broker that falls silent must not hold the relay for ever, whatever it waits for.
+                **{"read_timeout": timeout, "write_timeout": timeout},
+                "socket_settings": {**_SOCKET_SETTINGS, **given.get("socket_settings", {})},
+            }
         # Kombu's connect() would sleep two seconds before its second try; the relay waits by itself, and can be stopped.
         connection.ensure_connection(
             max_retries=len(connection.alt) or 1,
@@ -130,7 +140,7 @@ def connect(connection: Connection, *, waits: Callable[[], bool]) -> tuple[Publi
             errback=show_life,
         )
         publisher: Publisher = (
-            _AmqpPublisher(connection, waits=waits) if _is_amqp(connection) else _FilePublisher(connection)
+            _AmqpPublisher(connection, name=name, waits=waits) if _is_amqp(connection) else _FilePublisher(connection)
         )
         found = publisher.mend()
     except BrokerUnavailableError:
@@ -155,7 +165,8 @@ class _AmqpPublisher:
     Delivery tags are counted here: py-amqp's own confirming publish takes any ack for the one it waits for.
     """
 
-    def __init__(self, connection: Connection, *, waits: Callable[[], bool]) -> None:
+    def __init__(self, connection: Connection, *, name: str, waits: Callable[[], bool]) -> None:
+        self._name = name
         self._connection = connection
         channel: Any = connection.channel()
         self._channel = channel
@@ -182,8 +193,8 @@ class _AmqpPublisher:
         self._under_way.append(batch)
         try:
             for start in range(0, len(messages), _SENT_AT_ONCE):
-                while self._is_blocked and self._error is None:
-                    self._drain(_LOOK_SECONDS)
+                if self._error is None:
+                    self._await_unblocked()
                 if self._error is None:
                     self._write(batch, messages[start : start + _SENT_AT_ONCE])
                     self._read()
@@ -222,6 +233,7 @@ class _AmqpPublisher:
 
     def mend(self) -> Upkeep:
         try:
+            self._await_unblocked()
             return mend(self._connection, after_each=self._waits)
         except self._errors as error:
             self._fail(error)
@@ -257,6 +269,10 @@ class _AmqpPublisher:
                 "the broker reads nothing of what is sent; is it out of memory or disk, or off the network?"
             ) from error
 
+    def _await_unblocked(self) -> None:
+        while self._is_blocked:
+            self._drain(_LOOK_SECONDS)
+
     def _drain(self, timeout: float) -> None:
         """Wait for the broker to say something; meanwhile, show signs of life.
 
@@ -275,13 +291,19 @@ class _AmqpPublisher:
     def _on_blocked(self) -> None:
         self._is_blocked = True
         logger.warning(
-            "the broker blocks publishers, because it is short of memory or disk (its log says which); "
-            "the relay waits, nothing is lost"
+            "relay %s: waits, since the broker blocks publishers: it is short of memory or disk (its log says which); "
+            "nothing is lost",
+            self._name,
+            extra={"context": self._name},
         )
 
     def _on_unblocked(self) -> None:
         self._is_blocked = False
-        logger.info("the broker takes messages in again; the relay goes on")
+        logger.info(
+            "relay %s: goes on, since the broker takes messages in again",
+            self._name,
+            extra={"context": self._name},
+        )
 
     def _read(self) -> None:
         """Read what the broker has sent so far."""

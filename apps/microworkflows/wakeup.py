@@ -53,7 +53,9 @@ def _notify(alias: str, context: str) -> Callable[[], None]:
             if isinstance(error, TimeoutError):
                 connection.close()  # the answer may still come, to another question
             else:
-                connection.errors_occurred = True  # as after an error of Django's cursor: look before the next use
+                connection.errors_occurred = (
+                    True  # as after an error of Django's cursor: look before the next use
+                )
 
     return notify
 

@@ -56,7 +56,9 @@ def _none_pending() -> bool:
 
 def highest(pid: int) -> int:
     """Return the largest resident memory that a process has had, in bytes."""
-    (line,) = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    (line,) = [
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")
+    ]
     return int(line.split()[1]) * 1024
 
 

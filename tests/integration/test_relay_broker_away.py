@@ -119,7 +119,9 @@ def test_stopping_is_prompt_while_the_broker_is_away(
     broker_proxy.vanish()
     relay = launch.relay(CELERY_BROKER_URL=broker_through_proxy)
     ask()
-    relay.says("relay probe: waits for the broker and tries again every 10 s at the latest, nothing is lost: ")
+    relay.says(
+        "relay probe: waits for the broker and tries again every 10 s at the latest, nothing is lost: "
+    )
 
     assert relay.stop(timeout=2.5) == 0
 
@@ -190,7 +192,11 @@ def test_broker_away_while_messages_wait_to_be_retried_is_told_in_one_line(
 
     eventually(lambda: running.tries > 4)
 
-    told = [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING and "relay" in line.name]
+    told = [
+        line.getMessage()
+        for line in caplog.records
+        if line.levelno >= logging.WARNING and "relay" in line.name
+    ]
     assert len(told) == 1
     assert told[0].startswith("relay probe: waits for the broker and tries again every 10 s at the latest")
 

@@ -1,6 +1,5 @@
 """One relay is active at a time; when it dies, loses its session or is told to stop, the other takes over."""
 
-import re
 import signal
 from collections.abc import Callable
 
@@ -116,18 +115,3 @@ def test_idle_relay_survives_the_end_of_its_session(launch: Launcher, broker: Br
 
     assert [message.number for message in broker.take("echo", 1)] == [0]
     assert "Traceback" not in relay.output
-
-
-@pytest.mark.parametrize(("level", "seen"), [("", True), ("30", False)], ids=["by hand", "beside a quiet worker"])
-def test_relay_of_a_project_without_logging_writes_time_and_level_as_a_worker_does(
-    launch: Launcher, broker: Broker, level: str, seen: bool
-) -> None:
-    relay = launch.relay(wait=False, environment={"CELERY_LOG_LEVEL": level}, LOGGING={}, LOGGING_CONFIG=None)
-    ask()
-    broker.take("echo", 1)
-    eventually(lambda: not OutboxEvent.objects.pending().exists())
-
-    assert relay.stop() == 0
-
-    line = re.compile(r"^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d+: INFO/MainProcess\] relayed 1 of 1 events of probe", re.M)
-    assert bool(line.search(relay.output)) == seen

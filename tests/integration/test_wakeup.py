@@ -143,7 +143,9 @@ def test_wake_up_that_fails_costs_one_calm_line_and_no_long_wait(
     eventually(lambda: not recorder.is_alive())
 
     (line,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert line.getMessage().startswith("relay probe was not woken and finds the recorded events at its next look")
+    assert line.getMessage().startswith(
+        "relay probe was not woken and finds the recorded events at its next look"
+    )
     assert line.exc_info is None
     assert OutboxEvent.objects.pending().count() == 1
 

@@ -158,7 +158,7 @@ class Relay:
         for message_id, reason in outcome.rejected.items():
             logger.error(
                 "relay %s: the broker refuses the event %s for good: %s (mend the cause, then relay it again from the "
-                "admin's outbox or by `manage.py relay --again`)",
+                "admin's outbox or by manage.py relay --again)",
                 *(self.context, message_id, reason),
                 extra={"context": self.context, "event_id": str(message_id)},
             )

@@ -147,7 +147,7 @@ class Pipeline:
 
     def _tell_loss(self, missing: Sequence[str]) -> None:
         logger.error(
-            "relay %s: the broker had lost %s, declared again now; `manage.py unreceived` tells which events are missing",
+            "relay %s: the broker had lost %s, declared again now; manage.py unreceived tells which events are missing",
             *(self._name, ", ".join(missing)),
             extra={"context": self._name},
         )

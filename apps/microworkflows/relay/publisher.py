@@ -128,7 +128,8 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
             connection.transport_options = {
                 **given,
                 # A broker that falls silent must not hold the relay for ever, whatever it waits for.
-                **{"read_timeout": timeout, "write_timeout": timeout},
+                "read_timeout": timeout,
+                "write_timeout": timeout,
                 "socket_settings": {**_SOCKET_SETTINGS, **given.get("socket_settings", {})},
             }
         # Kombu's connect() would sleep two seconds before its second try; the relay waits by itself, and can be stopped.
@@ -140,7 +141,9 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
             errback=show_life,
         )
         publisher: Publisher = (
-            _AmqpPublisher(connection, name=name, waits=waits) if _is_amqp(connection) else _FilePublisher(connection)
+            _AmqpPublisher(connection, name=name, waits=waits)
+            if _is_amqp(connection)
+            else _FilePublisher(connection)
         )
         found = publisher.mend()
     except BrokerUnavailableError:

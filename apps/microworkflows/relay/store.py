@@ -121,7 +121,9 @@ def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetim
         types: Types of the events; all if empty.
         since: Time of the first recording.
     """
-    rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).exclude(status=OutboxEvent.Status.PENDING)
+    rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).exclude(
+        status=OutboxEvent.Status.PENDING
+    )
     if types:
         rows = rows.filter(destination__in=types)
     rows = rows.alias(of=ContextOf("destination")).filter(of__in=contexts, added__gte=since).order_by("pk")

@@ -9,7 +9,6 @@ from kombu import Connection, Queue
 
 from microworkflows import topology
 
-
 _ACCESS_REFUSED, _NOT_FOUND = 403, 404
 
 

@@ -9,12 +9,14 @@ from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections, router
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from kombu import Connection
 
 from microworkflows import checks, conf, flows, topology
-from microworkflows.relay import store
+from microworkflows.models import OutboxEvent
+from microworkflows.relay import session, store
 from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
@@ -111,6 +113,7 @@ class Command(BaseCommand):
         # Beside a worker of the router's own queue, such as the monolith's, the events of every context are recorded.
         serves_router = not set(queues).isdisjoint(flows.router.queues())
         relayed = queues if queues and not serves_router else known
+        session.prepare(connections[router.db_for_write(OutboxEvent)])  # of this thread, which watches and calls guests
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

@@ -31,7 +31,9 @@ class Command(BaseCommand):
             self.stdout.write(f"{number:>8}  {event_type}  {listener}")
         self.stdout.write(f"{missing.total()} deliveries are missing.")
         if missing:
-            types = " ".join(f"--type {event_type}" for event_type in sorted({each.event_type for each in missing}))
+            types = " ".join(
+                f"--type {event_type}" for event_type in sorted({each.event_type for each in missing})
+            )
             self.stdout.write(
                 "If they are not in a queue or among the dead letters, the broker lost them: "
                 f"`manage.py relay --again --since {since.isoformat(timespec='seconds')} {types}` relays them once more."

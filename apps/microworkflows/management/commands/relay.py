@@ -113,7 +113,7 @@ class Command(BaseCommand):
         # Beside a worker of the router's own queue, such as the monolith's, the events of every context are recorded.
         serves_router = not set(queues).isdisjoint(flows.router.queues())
         relayed = queues if queues and not serves_router else known
-        session.prepare(connections[router.db_for_write(OutboxEvent)])  # of this thread, which watches and calls guests
+        session.prepare(connections[router.db_for_write(OutboxEvent)])  # this thread's, which the guests use
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())

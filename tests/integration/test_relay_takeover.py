@@ -1,12 +1,18 @@
 """One relay is active at a time; when it dies, loses its session or is told to stop, the other takes over."""
 
+import logging
+import os
 import signal
+import threading
 from collections.abc import Callable
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from microworkflows.models import OutboxEvent
+from microworkflows.relay import leadership, session
+from tests import servers
 from tests.integration.support.brokers import Broker, first_seen
 from tests.integration.support.probing import ask
 from tests.integration.support.processes import Launcher, Process
@@ -115,3 +121,49 @@ def test_idle_relay_survives_the_end_of_its_session(launch: Launcher, broker: Br
 
     assert [message.number for message in broker.take("echo", 1)] == [0]
     assert "Traceback" not in relay.output
+
+
+def test_leader_of_another_role_is_named_and_left_alone(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(leadership, "LEASE_SECONDS", 0.0)
+    role = f"{servers.RUN}_standby"
+    own = connections["default"]
+    monkeypatch.setattr(own, "settings_dict", own.settings_dict)  # so that it is put back
+    session.prepare(own)
+    connection.close()
+    leader = leadership.leadership(connections["default"], "probe")
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE ROLE "{role}" LOGIN')
+    assert leader.acquire()
+
+    def stand_by() -> None:
+        own = connections["default"]
+        own.settings_dict = {**own.settings_dict, "USER": role}
+        for grant in (None, "pg_read_all_stats"):
+            if grant is not None:
+                with psycopg.connect(database, autocommit=True) as administrator:
+                    administrator.execute(f'GRANT {grant} TO "{role}"')
+            standby = leadership.leadership(own, "probe")
+            standby.stand_by()
+            standby.stand_by()
+            own.close()
+
+    try:
+        thread = threading.Thread(target=stand_by)
+        thread.start()
+        eventually(lambda: not thread.is_alive())
+    finally:
+        leader.release()
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP ROLE "{role}"')
+
+    me = f"process {os.getpid()} on "
+    blind, seen, refused = [line for line in caplog.records if line.name == "microworkflows.relay.leadership"]
+    assert blind.getMessage().startswith(f"relay probe: stands by; {me}")
+    assert "may not see whether it is alive" in blind.getMessage()
+    assert seen.getMessage().startswith(f"relay probe: stands by; {me}")
+    assert (refused.levelno, f"{me}" in refused.getMessage()) == (logging.ERROR, True)
+    assert "this role may not end its session" in refused.getMessage()

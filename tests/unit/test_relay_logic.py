@@ -16,7 +16,7 @@ from django.utils import timezone
 from kombu import Connection
 
 from microworkflows.errors import BrokerUnavailableError
-from microworkflows.models import OutboxEvent
+from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import outages, pipeline, store
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.publisher import Batch, Message, Outcome
@@ -241,3 +241,19 @@ def test_outage_is_told_once_and_again_each_minute_and_at_its_end(
     ]
     assert waits[0] <= 0.2
     assert 5 <= waits[-1] <= 10
+
+
+def test_message_to_be_retried_that_is_too_large_for_the_broker_is_parked_with_the_reason(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    post.fail = ValueError("later")
+    _recorded(post, flow, 2)
+    flow.run(keep_failures=True)
+    rejected, other = flow.waiting
+    now = timezone.now() + timedelta(days=1)
+
+    store.mark_retries(Outcome(rejected={rejected.pk: "too large"}, confirmed=[other.pk]), now=now)
+
+    (parked,) = InboxEvent.objects.parked()
+    assert (parked.pk, parked.error) == (rejected.pk, "too large")
+    assert [row.pk for row in InboxEvent.objects.waiting()] == [other.pk]

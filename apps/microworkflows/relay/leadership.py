@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import zlib
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
@@ -56,7 +57,7 @@ class _Leader(NamedTuple):
     """The session that holds a lock, as PostgreSQL shows it to others."""
 
     pid: int
-    began_at: Any
+    began_at: datetime | None
     name: str | None
     """Name that its relay gave it; None if this role may not see it."""
     silent: float | None
@@ -117,11 +118,7 @@ class _AdvisoryLock:
         leader = _Leader(*row)
         if self._told != leader[:2]:
             self._told, self._warned = leader[:2], False
-            logger.info(
-                "relay %s: stands by; %s leads (its session began at %s)",
-                *(self._context, leader, f"{leader.began_at:%Y-%m-%d %H:%M:%S %Z}"),
-                extra={"context": self._context},
-            )
+            self._tell(leader)
         if leader.silent is not None and leader.silent > LEASE_SECONDS:
             self._end(leader)
 
@@ -147,6 +144,20 @@ class _AdvisoryLock:
             logger.warning(
                 "relay %s: lost the lead after %d s without a sign of life; it marks nothing, another may lead by now",
                 *(self._context, silent),
+                extra={"context": self._context},
+            )
+
+    def _tell(self, leader: _Leader) -> None:
+        if leader.silent is None:
+            logger.warning(
+                "relay %s: stands by; %s leads, and this role may not see whether it is alive (pg_read_all_stats lets it)",
+                *(self._context, leader),
+                extra={"context": self._context},
+            )
+        else:
+            logger.info(
+                "relay %s: stands by; %s leads (its session began at %s)",
+                *(self._context, leader, f"{leader.began_at:%Y-%m-%d %H:%M:%S %Z}"),
                 extra={"context": self._context},
             )
 

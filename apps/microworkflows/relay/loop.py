@@ -155,13 +155,7 @@ class Relay:
     def _mark_events(self, batch: Batch) -> None:
         outcome = batch.outcome
         store.mark_events(outcome, now=timezone.now())
-        for message_id, reason in outcome.rejected.items():
-            logger.error(
-                "relay %s: the broker refuses the event %s for good: %s (mend the cause, then relay it again from the "
-                "admin's outbox or by manage.py relay --again)",
-                *(self.context, message_id, reason),
-                extra={"context": self.context, "event_id": str(message_id)},
-            )
+        self._tell_rejections(batch)
         logger.info(
             "relayed %d of %d events of %s; %d unheard, %d refused",
             *(
@@ -177,12 +171,21 @@ class Relay:
 
     def _mark_retries(self, batch: Batch, *, found_at: datetime) -> None:
         store.mark_retries(batch.outcome, now=found_at)
+        self._tell_rejections(batch)
         logger.info(
             "redelivered %d messages to %s",
             *(len(batch.outcome.confirmed), self.context),
             extra={"context": self.context},
         )
         self._name_messages(batch, "redelivered")
+
+    def _tell_rejections(self, batch: Batch) -> None:
+        for message_id, reason in batch.outcome.rejected.items():
+            logger.error(
+                "relay %s: the broker refuses message %s for good: %s (mend the cause, then send it again from the admin)",
+                *(self.context, message_id, reason),
+                extra={"context": self.context},
+            )
 
     def _name_messages(self, batch: Batch, verb: str) -> None:
         """Log the ids of a batch at DEBUG only: there may be hundreds."""

@@ -69,7 +69,7 @@ class Pipeline:
         *,
         broker: Callable[[], Connection],
         size: BatchSize,
-        waits: Callable[[], bool] = lambda: True,
+        waits: Callable[[], bool],
     ) -> None:
         self._name = name
         self._broker = broker

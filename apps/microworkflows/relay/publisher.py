@@ -1,5 +1,6 @@
 """The relay's way to the broker: send a batch, and learn the outcome of each message."""
 
+import errno
 import logging
 import socket
 import time
@@ -150,12 +151,20 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
         raise
     except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
-        raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {_reason(error)}") from error
     if found.refusal and (found.missing or not found.is_denied):
         connection.collect()
         lacks = f"lacks {', '.join(found.missing)}; " if found.missing else ""
         raise BrokerUnavailableError(f"{connection.as_uri()}: {lacks}{found.refusal}")
     return publisher, found.missing
+
+
+def _reason(error: BaseException) -> str:
+    if (
+        isinstance(error, OSError) and error.errno == errno.EINVAL
+    ):  # Linux's word for a blackhole among the routes
+        return f"no route leads there ({error})"
+    return f"{type(error).__name__}: {error}"
 
 
 def _is_amqp(connection: Connection) -> bool:

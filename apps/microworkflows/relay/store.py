@@ -159,7 +159,7 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     """Lease redelivered messages: those not handled by the end of the lease are due again.
 
     ``now`` is the time at which they were found due: one that has failed again since then already has its next attempt
-    set. A message that was received when nobody listened to it leaves the inbox, to be received anew. One whose
+    set. One that the broker refuses for good is parked. A message that was received when nobody listened to it leaves the inbox, to be received anew. One whose
     microworkflow no longer exists is parked.
     """
     due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
@@ -167,10 +167,13 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     redelivered.exclude(msg_id__contains=".").delete()
     failures.park_orphans(redelivered, now=now)
     redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
-    failed = [*outcome.refused, *outcome.rejected, *outcome.unheard]
-    InboxEvent.objects.filter(pk__in=failed, status=InboxEvent.Status.WAITING).update(
-        expires_at=now + failures.retry_delay(1)
-    )
+    waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING)
+    for row in waiting.filter(pk__in=outcome.rejected) if outcome.rejected else ():
+        row.status = InboxEvent.Status.PARKED
+        row.headers = {**(row.headers or {}), Header.ERROR: outcome.rejected[row.pk], Header.TRACEBACK: None}
+        row.save(update_fields=["status", "headers"])
+    failed = [*outcome.refused, *outcome.unheard]
+    waiting.filter(pk__in=failed).update(expires_at=now + failures.retry_delay(1))
 
 
 def _queue(context: str, text: str) -> str:

@@ -5,19 +5,24 @@ import logging
 import random
 import threading
 import time
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
 from django.utils import timezone
+from kombu import Connection
 from pytest_django import Settings
 
 from microworkflows import inbox
 from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.relay import amqp_internals
+from microworkflows.relay.publisher import Message, connect
 from tests.integration.conftest import StartRelay
 from tests.integration.support import processes
 from tests.integration.support.brokers import Broker, first_seen
 from tests.integration.support.node import Node
-from tests.integration.support.probing import ask, cloud_event
+from tests.integration.support.probing import Asked, ask, cloud_event
 from tests.integration.support.processes import Launcher
 from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
@@ -214,6 +219,21 @@ def test_idle_connection_is_kept_alive_beyond_the_heartbeats_of_the_broker(
 
     broker.take("echo", 1)
     assert "lost" not in caplog.text
+
+
+def test_heartbeat_that_arrives_while_a_batch_is_sent_holds_nothing_up(
+    broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"CONFIRM_TIMEOUT": 2.0}
+    publisher: Any
+    publisher, _ = connect(Connection(f"{broker.url}?heartbeat=2"), name="probe", waits=lambda: True)
+    eventually(lambda: amqp_internals.has_input(publisher._channel), what="a heartbeat, and nothing else")
+
+    publisher._read()
+
+    message = Message(uuid4(), Asked.event_type, cloud_event())
+    assert publisher.settle(publisher.send([message])).confirmed == [message.id]
+    publisher.close()
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from kombu import Connection
 
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.relay import outages, pipeline, store
+from microworkflows.relay import outages, pipeline, publisher, store
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.publisher import Batch, Message, Outcome
 from microworkflows.testing import Flow
@@ -257,3 +257,13 @@ def test_message_to_be_retried_that_is_too_large_for_the_broker_is_parked_with_t
     (parked,) = InboxEvent.objects.parked()
     assert (parked.pk, parked.error) == (rejected.pk, "too large")
     assert [row.pk for row in InboxEvent.objects.waiting()] == [other.pk]
+
+
+def test_missing_route_to_the_broker_is_told_in_words() -> None:
+    blackhole = OSError(22, "Invalid argument")  # what Linux says of one
+
+    assert publisher._reason(blackhole) == "no route leads there ([Errno 22] Invalid argument)"
+    assert (
+        publisher._reason(ConnectionRefusedError(111, "refused"))
+        == "ConnectionRefusedError: [Errno 111] refused"
+    )

@@ -24,6 +24,8 @@ from microworkflows.relay.upkeep import Upkeep, mend
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 1.0
+_AT_ONCE_SECONDS = 0.001
+"""Not 0, for which py-amqp would wait busily in the middle of a frame, as long as the rest does not come."""
 _SENT_AT_ONCE = 64
 """Largest number of messages between two reads of the broker's answers: it must never wait for the relay to read."""
 
@@ -237,7 +239,7 @@ class _AmqpPublisher:
         """Send the heartbeats that the broker expects, and read those that it sends, or its goodbye."""
         try:
             with suppress(TimeoutError):
-                self._connection.drain_events(timeout=0)
+                self._connection.drain_events(timeout=_AT_ONCE_SECONDS)
             self._connection.heartbeat_check()
         except self._errors as error:
             self._fail(error)
@@ -318,9 +320,10 @@ class _AmqpPublisher:
         )
 
     def _read(self) -> None:
-        """Read what the broker has sent so far."""
-        while amqp_internals.has_input(self._channel):
-            self._connection.drain_events(timeout=conf.current().confirm_timeout)
+        """Read what the broker has sent so far; it may be a heartbeat, after which nothing comes."""
+        with suppress(TimeoutError):
+            while amqp_internals.has_input(self._channel):
+                self._connection.drain_events(timeout=_AT_ONCE_SECONDS)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for batch, message_id in self._settled(tag, multiple):

@@ -16,6 +16,7 @@ from tests import servers
 from tests.integration.support.brokers import Broker, first_seen
 from tests.integration.support.probing import ask
 from tests.integration.support.processes import Launcher, Process
+from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
@@ -167,3 +168,19 @@ def test_leader_of_another_role_is_named_and_left_alone(
     assert seen.getMessage().startswith(f"relay probe: stands by; {me}")
     assert (refused.levelno, f"{me}" in refused.getMessage()) == (logging.ERROR, True)
     assert "this role may not end its session" in refused.getMessage()
+
+
+@pytest.mark.slow
+def test_relay_whose_database_falls_silent_says_so_leaves_it_and_goes_on_elsewhere(
+    launch: Launcher, broker: Broker, database_proxy: Proxy, database_through_proxy: str
+) -> None:
+    relay = launch.relay(environment={"DATABASE_URL": database_through_proxy})
+    database_proxy.silence()
+
+    relay.says("relay probe: the database has not answered for ", timeout=80)
+    relay.says("relay probe: waits for the database and tries again every 10 s at the latest", timeout=80)
+    database_proxy.restore()
+
+    ask(5)
+    assert first_seen(broker.take("echo", 5, timeout=60)) == list(range(5))
+    assert "Traceback" not in relay.output

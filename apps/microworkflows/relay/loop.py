@@ -16,7 +16,7 @@ from kombu import Connection
 from microworkflows import conf, wakeup
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
-from microworkflows.relay.leadership import Leadership, leadership
+from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
 from microworkflows.relay.outages import Outage
 from microworkflows.relay.pipeline import BatchSize, Pipeline
 from microworkflows.relay.publisher import Batch, Message
@@ -50,6 +50,8 @@ class Relay:
         self._size = BatchSize()
         self._pipeline = Pipeline(context, broker=broker, size=self._size, waits=self._waits)
         self._lock: Leadership | None = None
+        self._connection: BaseDatabaseWrapper | None = None
+        self._progress_at = time.monotonic()
         self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
         self._looked_for_retries_at = 0.0
@@ -61,20 +63,35 @@ class Relay:
         Any other error has the same effect: it must end neither this relay nor those of other contexts beside it.
         """
         while not self._stop.is_set():
+            self._progress_at = time.monotonic()
             try:
                 self._lead()
             except Exception as error:
                 self._stop.wait(self._outage.after(error))
         logger.info("relay %s: stopped", self.context, extra={"context": self.context})
 
+    def watch(self) -> None:
+        """Leave a database that has not answered for longer than the lease; another thread calls this time and again."""
+        waited = time.monotonic() - self._progress_at
+        if waited > LEASE_SECONDS and self._connection is not None:
+            self._progress_at = time.monotonic()
+            logger.warning(
+                "relay %s: the database has not answered for %d s; the relay leaves this connection",
+                *(self.context, waited),
+                extra={"context": self.context},
+            )
+            session.abandon(self._connection)
+
     def _lead(self) -> None:
         """Become the active relay of the context, and serve until something fails or the relay is told to stop."""
         connection = connections[router.db_for_write(OutboxEvent)]
         session.prepare(connection)
+        self._connection = connection
         self._lock = lock = leadership(connection, self.context)
         try:
             while not lock.acquire():
                 lock.stand_by()
+                self._progress_at = time.monotonic()
                 if self._stop.wait(_STANDBY_SECONDS):
                     return
             level = logging.DEBUG if self._outage.of_broker else logging.INFO  # it led already, most likely
@@ -83,6 +100,7 @@ class Relay:
             self._mended_at = time.monotonic()
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
+                self._progress_at = time.monotonic()
                 self._mend()
                 # Both in each round: a context that records without pause must not starve its retries.
                 has_more, has_redelivered = self._relay_events(), self._redeliver()
@@ -196,6 +214,7 @@ class Relay:
     def _waits(self) -> bool:
         """Show a sign of life while something is waited for; return False to wait no longer."""
         leads = self._lock is None or self._lock.acquire()
+        self._progress_at = time.monotonic()
         return leads and not self._stop.is_set()
 
     def _wait(self, connection: BaseDatabaseWrapper) -> None:

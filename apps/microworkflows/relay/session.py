@@ -4,6 +4,11 @@ Without them, TCP waits a quarter of an hour for a machine that fell off the net
 with it the lead of its context, as long.
 """
 
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows.relay import leadership
@@ -51,3 +56,18 @@ def set_up(connection: BaseDatabaseWrapper) -> None:
     }
     with connection.cursor() as cursor:
         cursor.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()))
+
+
+def abandon(connection: BaseDatabaseWrapper) -> None:
+    """End the socket of a connection on which another thread waits for an answer: it gets an error.
+
+    TCP's limits do not help if something between here and the server, such as a load balancer, takes every byte.
+    """
+    untyped: Any = connection
+    if connection.vendor != "postgresql" or untyped.connection is None:
+        return
+    with (
+        suppress(OSError, untyped.Database.Error),  # it has ended meanwhile
+        socket.socket(fileno=os.dup(untyped.connection.pgconn.socket)) as copy,
+    ):
+        copy.shutdown(socket.SHUT_RDWR)

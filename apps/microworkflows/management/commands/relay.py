@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,12 @@ _ORPHAN_SECONDS = 2.0
 
 def _broker() -> Connection:
     return current_app.connection_for_write(heartbeat=current_app.conf.broker_heartbeat)
+
+
+def _watch(relays: Sequence[Relay], stop: threading.Event) -> None:
+    while not stop.wait(_LOOK_SECONDS):
+        for relay in relays:
+            relay.watch()
 
 
 def _set_up_logging() -> None:
@@ -113,20 +120,22 @@ class Command(BaseCommand):
         # Beside a worker of the router's own queue, such as the monolith's, the events of every context are recorded.
         serves_router = not set(queues).isdisjoint(flows.router.queues())
         relayed = queues if queues and not serves_router else known
+        self._relay(relayed, queues=queues, parent=parent)
+
+    def _relay(self, contexts: Sequence[str], *, queues: Sequence[str], parent: int | None) -> None:
+        """Relay contexts until told to stop, or until the parent is gone."""
         session.prepare(connections[router.db_for_write(OutboxEvent)])  # this thread's, which the guests use
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        relays = [
-            threading.Thread(
-                target=Relay(queue, broker=_broker, stop=stop, drain=parent is not None).run,
-                name=f"relay-{queue}",
-                daemon=True,
-            )
-            for queue in relayed
+        relays = [Relay(queue, broker=_broker, stop=stop, drain=parent is not None) for queue in contexts]
+        threads = [
+            threading.Thread(target=relay.run, name=f"relay-{relay.context}", daemon=True) for relay in relays
         ]
-        for relay in relays:
-            relay.start()
+        for thread in threads:
+            thread.start()
+        # By a thread of its own, since a guest may wait for the same database.
+        threading.Thread(target=_watch, args=[relays, stop], name="relay-watch", daemon=True).start()
         patience = None
         while not stop.wait(_LOOK_SECONDS):
             if parent is None:
@@ -136,5 +145,5 @@ class Command(BaseCommand):
                 stop.set()
             else:
                 flows.while_relaying(queues)
-        for relay in relays:
-            relay.join(patience)
+        for thread in threads:
+            thread.join(patience)

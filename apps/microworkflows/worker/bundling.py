@@ -3,6 +3,7 @@
 A message that arrives while a process is free goes to it alone, at once: no message waits for others to arrive.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,6 +21,8 @@ from microworkflows.worker import celery_internals
 from microworkflows.worker.celery_internals import Process, Turns
 from microworkflows.worker.serializer import BUNDLE_TASK, TASK
 
+logger = logging.getLogger(__name__)
+
 
 class Bundler:
     """Bundles requests between Celery's consumer and its pool; called with each request for a process.
@@ -29,11 +32,19 @@ class Bundler:
     Args:
         controller: Celery's worker.
         process: Function that takes a request once a process is free for it.
+        refuse: Function that makes a request which cannot be sent to the pool a dead letter, with the error.
     """
 
-    def __init__(self, controller: Any, process: Process) -> None:
+    def __init__(
+        self,
+        controller: Any,
+        process: Process,
+        *,
+        refuse: Callable[[Request, Exception], None] = lambda request, _: request.reject(requeue=False),
+    ) -> None:
         self._controller = controller
         self._process = process
+        self._refuse = refuse
         self._turns = Turns.of(controller, process)
         self._waiting: deque[Request] = deque()
         self._asked = 0
@@ -42,7 +53,7 @@ class Bundler:
     def __call__(self, request: Request) -> None:
         """Hand a request to the pool, together with others if it may be bundled."""
         if self._turns is None or not self._may_be_bundled(request):
-            self._process(request)
+            self._do_alone(request)
             return
         self._waiting.append(request)
         self._ask(self._turns)
@@ -91,33 +102,77 @@ class Bundler:
             mine = len(taken) < share and request.kwargs["queue"] == queue
             (taken if mine else left).append(request)
         self._waiting = left
-        turns.use(taken[0] if len(taken) == 1 else Bundle(taken))
+        turns.use(Single(taken[0], self._refuse) if len(taken) == 1 else Bundle(taken, self._do_alone))
         if self._waiting:
             self._ask(turns)
+
+    def _do_alone(self, request: Request) -> None:
+        self._process(Single(request, self._refuse))
+
+
+class Single:
+    """A request that a process does by itself. If it cannot be sent there, that is its own fault, and no other's concern."""
+
+    def __init__(self, request: Request, refuse: Callable[[Request, Exception], None]) -> None:
+        self._request = request
+        self._refuse = refuse
+
+    def execute_using_pool(self, pool: Any) -> None:
+        """Send the request to the pool.
+
+        Raises:
+            TaskRevokedError: it was revoked, or refused; Celery then gives the turn back.
+        """
+        try:
+            self._request.execute_using_pool(pool)
+        except TaskRevokedError:
+            raise
+        except Exception as error:
+            celery_internals.forget_call(pool, self._request.id)
+            state.task_ready(self._request)
+            self._refuse(self._request, error)
+            raise TaskRevokedError from error
 
 
 class Bundle:
     """Requests of one queue that a process does in one call.
 
     The outcome of the call is the outcome of each request, which is acked or goes back to its queue as if it were alone.
+    If they cannot be sent to a process together, each is sent alone.
     """
 
-    def __init__(self, requests: list[Request]) -> None:
+    def __init__(self, requests: list[Request], do_alone: Callable[[Request], None]) -> None:
         self._requests = requests
+        self._do_alone = do_alone
 
     def execute_using_pool(self, pool: Any) -> None:
         """Send the requests to the pool, as a single request sends itself.
 
         Raises:
-            TaskRevokedError: all requests were revoked.
+            TaskRevokedError: all requests were revoked, or each is sent alone; Celery then gives the turn back.
         """
         self._requests = [request for request in self._requests if not request.revoked()]
         if not self._requests:
             raise TaskRevokedError
+        try:
+            result = self._send(pool)
+        except Exception as error:
+            logger.warning(
+                "%d messages cannot be sent to a process together, and each is sent alone: %s: %s",
+                *(len(self._requests), type(error).__name__, error),
+            )
+            celery_internals.forget_call(pool, self._requests[0].id)
+            for request in self._requests:
+                self._do_alone(request)
+            raise TaskRevokedError from error
+        for request in self._requests:
+            celery_internals.remember_result(request, result)
+
+    def _send(self, pool: Any) -> Any:
         first = self._requests[0]
         events = [request.args[0] for request in self._requests]
         call: tuple[Any, ...] = (events,), {"queue": first.kwargs["queue"]}, {}
-        result = pool.apply_async(
+        return pool.apply_async(
             celery_internals.tracer(first.app),
             args=(BUNDLE_TASK, first.id, {**first.request_dict, "task": BUNDLE_TASK}, call, None, None),
             accept_callback=self._each("on_accepted"),
@@ -125,8 +180,6 @@ class Bundle:
             error_callback=self._on_failure,
             correlation_id=first.id,
         )
-        for request in self._requests:
-            celery_internals.remember_result(request, result)
 
     def _each(self, name: str) -> Callable[..., None]:
         def call(*args: Any, **kwargs: Any) -> None:

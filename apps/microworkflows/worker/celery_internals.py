@@ -86,6 +86,14 @@ def remember_result(request: Any, result: Any) -> None:
     request._apply_result = ref(result)  # noqa: SLF001
 
 
+def forget_call(pool: Any, correlation_id: str) -> None:
+    """Forget the last call if it could not be sent: billiard would wait for its outcome when the worker stops."""
+    calls = getattr(getattr(pool, "_pool", None), "_cache", {})
+    last = next(reversed(calls.values()), None)
+    if last is not None and last.correlation_id == correlation_id and not hasattr(last, "_payload"):
+        last.discard()
+
+
 def is_revoked(request: Any) -> bool:
     """Return True if an operator revoked a request, by the last answer of ``request.revoked()``."""
     return bool(request._already_revoked)  # noqa: SLF001

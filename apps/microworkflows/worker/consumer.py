@@ -8,24 +8,30 @@ from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection, Message
 from vine import promise
 
 from microworkflows import conf, topology
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.worker import admission, celery_internals
+from microworkflows.worker import admission, celery_internals, deaths, renewing
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.delayed_delivery import OwnDelayedDelivery
+from microworkflows.worker.request import CALM
 
 logger = logging.getLogger(__name__)
+
+_RENEW_AGAIN_SECONDS = 5.0
 
 
 class EventConsumer(Consumer):
     """Consumes the contexts' queues as event queues, and every other queue as Celery does."""
 
     task_consumer: Any
+    event_dispatcher: Any
     connection_errors: tuple[type[BaseException], ...]
+    channel_errors: tuple[type[BaseException], ...]
     controller: Any
     on_task_request: Callable[[Any], object]
     initial_prefetch_count: int
@@ -41,8 +47,11 @@ class EventConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._commands: deque[Callable[[], object]] = deque()
+        self._to_renew: deque[tuple[Message, str]] = deque()
         super().__init__(*args, **kwargs)
-        self.on_task_request = self._bundler = Bundler(self.controller, self.on_task_request)
+        self.on_task_request = self._bundler = Bundler(
+            self.controller, self.on_task_request, refuse=self._refuse
+        )
         self._prefetch_bundles()
 
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
@@ -70,13 +79,17 @@ class EventConsumer(Consumer):
             if queue is None:
                 message.requeue()  # it comes again when the queue is consumed again, here or elsewhere
                 return
-            if queue in event_queues:
-                try:
+            try:
+                if queue in event_queues:
                     admission.admit(message, queue=queue)
-                except InvalidCloudEventError as error:
-                    self._dead_letter(message, queue, error)
-                    return
-            handle(message)
+                    if renewing.is_due(message) and not deaths.seen(message.payload["id"]):
+                        self._renew_soon(message, queue)
+                        return
+                handle(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # whatever a message does here, it must not end the worker
+                self._give_up(message, queue, error)
 
         return on_message
 
@@ -88,10 +101,20 @@ class EventConsumer(Consumer):
             return
         super().on_decode_error(message, exc)
 
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of the connection on which Celery sends its monitoring events, as Celery lets go of the one it reads.
+
+        It would close that one in due form, and wait for the answer of a broker that may never give it.
+        """
+        if (events := self.event_dispatcher) and events.connection:
+            events.connection.collect()
+        super().on_connection_error_after_connected(exc)
+
     def on_close(self) -> None:
         """Forget the requests that came by the lost connection."""
         super().on_close()
         self._bundler.clear()
+        self._to_renew.clear()
 
     def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Obey the commands of ``celery control`` in the order in which they came.
@@ -134,6 +157,56 @@ class EventConsumer(Consumer):
             return str(info["queue"])
         return celery_internals.queue_of_tag(self.task_consumer, info.get("consumer_tag"))
 
+    def _refuse(self, request: Request, error: Exception) -> None:
+        """Give up a request that cannot be sent to the pool."""
+        message: Message = request.message
+        why = f"the event cannot be sent to a process of the pool: {type(error).__name__}: {error}"
+        self._give_up(message, self._queue_of(message) or "its queue", InvalidCloudEventError(why))
+        request.acknowledged = True
+
+    def _give_up(self, message: Message, queue: str, error: Exception) -> None:
+        """Make a message a dead letter of its queue; on a queue of the project's own, that is the queue's affair."""
+        if queue in topology.queues():
+            self._dead_letter(message, queue, error)
+            return
+        logger.error("a message from %s is rejected: %s", queue, error, exc_info=error)
+        message.reject_log_error(CALM, self.connection_errors)
+
+    def _renew_soon(self, message: Message, queue: str) -> None:
+        """Replace a message by a copy; one that was renewed often becomes a dead letter instead."""
+        if (times := renewing.renewals(message)) >= renewing.LIMIT:
+            error = InvalidCloudEventError(
+                f"In {times} copies, its worker was killed, or lost its connection, at each delivery of this message. "
+                "Whether the message did it is not known. Look for the reason in the worker's log, then requeue it."
+            )
+            self._dead_letter(message, queue, error)
+            return
+        self._to_renew.append((message, queue))
+        if len(self._to_renew) == 1:
+            self.call_soon(self._renew)
+
+    def _renew(self) -> None:
+        if not self._to_renew:
+            return
+        try:
+            with self.app.connection_for_write() as connection:
+                renewing.publish_copies(connection, self._to_renew)
+        except Exception as error:
+            logger.warning(
+                "%d messages that came back often could not be renewed, which is tried again: %s: %s",
+                *(len(self._to_renew), type(error).__name__, error),
+            )
+            self.timer.call_after(_RENEW_AGAIN_SECONDS, self._renew)
+            return
+        while self._to_renew:
+            message, queue = self._to_renew.popleft()
+            message.ack_log_error(CALM, self.connection_errors)
+            logger.warning(
+                "message %s in %s came back often, though it killed no process here; a copy with a new count is in its place",
+                *(message.payload["id"], queue),
+                extra={"context": queue},
+            )
+
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(
             "dead letter in %s: %s (content type %s, %d bytes)",
@@ -141,4 +214,4 @@ class EventConsumer(Consumer):
             extra={"context": queue},
             exc_info=error,
         )
-        message.reject_log_error(logger, self.connection_errors)
+        message.reject_log_error(CALM, self.connection_errors)

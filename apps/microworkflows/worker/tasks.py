@@ -50,6 +50,7 @@ _OPTIONS: Any = {
     "reject_on_worker_lost": True,
     "acks_on_failure_or_timeout": False,
     "ignore_result": True,
+    "Request": "microworkflows.worker.request:EventRequest",
     **_NEVER_ACKED,
 }
 

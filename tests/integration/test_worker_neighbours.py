@@ -1,11 +1,13 @@
 """What one message does to a worker costs its neighbours a redelivery at most; and what died with others is no culprit."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from microworkflows.models import InboxEvent
 from tests.integration.support.brokers import Broker
+from tests.integration.support.node import Node
 from tests.integration.support.probing import cloud_event, effects
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
@@ -61,3 +63,58 @@ def test_message_that_waits_in_a_worker_that_is_killed_each_time_is_handled_in_t
     eventually(lambda: handled(2), what="both handled")
     assert not InboxEvent.objects.parked().exists()
     assert broker.count("probe.dead") == broker.count("probe") == 0
+
+
+def test_messages_that_wait_long_behind_a_slow_one_go_to_a_worker_that_is_free(
+    launch: Launcher, broker: Broker, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    with broker.publishing() as send:
+        send(cloud_event(number=0, behaviour="hold", file=str(held)))
+        for number in range(1, 9):
+            send(cloud_event(number=number))
+    busy = launch.worker("probe", "--no-relay", CELERY_IMPORTS=["tests.integration.probe.impatient"])
+    eventually(held.exists)
+    busy.says("are given back")
+
+    launch.worker("probe", "--no-relay")
+
+    eventually(lambda: handled(8), what="all but the slow one")
+    Path(f"{held}.go").touch()
+    eventually(lambda: handled(9) and broker.count("probe") == 0, what="everything handled")
+    assert len(effects()) == 9
+    assert busy.stop() == 0
+
+
+@pytest.fixture
+def impatient_node(node: Node) -> Iterator[Node]:
+    """Yield a node that closes the channel of a consumer which keeps a message for some seconds."""
+    for name, milliseconds in (("consumer_timeout", 3_000), ("channel_tick_interval", 1_000)):
+        node.ctl("eval", f"application:set_env(rabbit, {name}, {milliseconds}).")
+    yield node
+    for name, milliseconds in (("consumer_timeout", 1_800_000), ("channel_tick_interval", 60_000)):
+        node.ctl("eval", f"application:set_env(rabbit, {name}, {milliseconds}).")
+
+
+@pytest.mark.slow
+def test_worker_whose_step_outlasts_the_brokers_patience_connects_anew(
+    database: str, impatient_node: Node, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    broker = Broker(impatient_node.url)
+    launch = Launcher(tmp_path, database=database, broker=broker.url)
+    try:
+        worker = launch.worker("probe", "--no-relay", "-c", "2")
+        broker.publish(cloud_event(number=0, behaviour="hold", file=str(held)))
+        worker.says("delivery acknowledgement on channel", timeout=60)
+        worker.says("Connected to", times=2)
+        broker.publish(cloud_event(number=1))
+        eventually(lambda: len(effects()) == 1, what="another message")
+
+        Path(f"{held}.go").touch()
+
+        eventually(lambda: handled(2) and broker.count("probe") == 0, what="everything handled")
+        assert len(effects()) == 2
+        assert worker.stop() == 0
+    finally:
+        launch.end()

@@ -10,10 +10,11 @@ from kombu import Exchange, Queue
 from microworkflows import embedded, topology
 from microworkflows.worker import serializer
 from microworkflows.worker.relay_process import RelayProcess
+from microworkflows.worker.watch import Watch
 
 __all__ = ["setup"]
 
-_HEARTBEAT_SECONDS = 15
+_HEARTBEAT_SECONDS = 10
 
 
 def setup(app: Celery) -> None:
@@ -28,7 +29,7 @@ def setup(app: Celery) -> None:
     serializer.register()
     app.on_after_configure.connect(_configure, weak=False)
     celeryd_init.connect(_declare_queues, weak=False)
-    app.steps["worker"].add(RelayProcess)
+    app.steps["worker"].update([RelayProcess, Watch])
     app.user_options["worker"].add(
         Option(
             ["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`."

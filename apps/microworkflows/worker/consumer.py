@@ -1,12 +1,16 @@
 """Celery's consumer, extended to event queues: a message there that is not an event becomes a dead letter."""
 
 import logging
+import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
+from celery.exceptions import CPendingDeprecationWarning
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from django.core.exceptions import ImproperlyConfigured
@@ -15,14 +19,19 @@ from vine import promise
 
 from microworkflows import conf, topology
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.worker import admission, celery_internals, deaths, renewing
+from microworkflows.worker import admission, celery_internals, deaths, renewing, watch
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.delayed_delivery import OwnDelayedDelivery
 from microworkflows.worker.request import CALM
 
 logger = logging.getLogger(__name__)
 
-_RENEW_AGAIN_SECONDS = 5.0
+LONGEST_IN_LINE_SECONDS = 600.0
+"""Longest time that an event waits in a worker for a process: a third of RabbitMQ's default consumer timeout."""
+
+_REPLACE_AGAIN_SECONDS = 5
+_LET_GO_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 10
 
 
 class EventConsumer(Consumer):
@@ -30,6 +39,7 @@ class EventConsumer(Consumer):
 
     task_consumer: Any
     event_dispatcher: Any
+    hub: Any
     connection_errors: tuple[type[BaseException], ...]
     channel_errors: tuple[type[BaseException], ...]
     controller: Any
@@ -47,16 +57,20 @@ class EventConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._commands: deque[Callable[[], object]] = deque()
-        self._to_renew: deque[tuple[Message, str]] = deque()
+        self._to_renew: deque[renewing.Copy] = deque()
+        self._opening: Connection | None = None
         super().__init__(*args, **kwargs)
         self.on_task_request = self._bundler = Bundler(
             self.controller, self.on_task_request, refuse=self._refuse
         )
         self._prefetch_bundles()
+        if self.hub:
+            self.timer.call_repeatedly(LONGEST_IN_LINE_SECONDS / 10, self._give_back_in_time)
+            self.timer.call_repeatedly(_LET_GO_SECONDS, self._bundler.let_go)
 
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
         """Connect, and declare the topology before consuming; Celery also calls this at each reconnect."""
-        connection = super().connection_for_read(heartbeat=heartbeat)
+        connection = self._opening = super().connection_for_read(heartbeat=heartbeat)
         try:
             with connection.channel() as channel:
                 topology.declare(channel)
@@ -67,6 +81,34 @@ class EventConsumer(Consumer):
                 "or use another vhost."
             ) from error
         return connection
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Connect to the broker, and wait for it as long as it is away; every second of that is progress."""
+        if self.first_connection_attempt and self.app.conf.broker_connection_retry_on_startup is False:
+            conn.connect()
+        else:
+            conn.ensure_connection(
+                lambda error, wait: self._waits_for_the_broker(conn, error, wait),
+                interval_max=_LONGEST_WAIT_SECONDS,
+                callback=self._is_waiting,
+            )
+        self.first_connection_attempt = False
+        return conn
+
+    def _is_waiting(self) -> None:
+        watch.progress()
+        state.maybe_shutdown()
+
+    def _waits_for_the_broker(self, connection: Connection, error: Exception, wait: float) -> None:
+        logger.warning(
+            "waits for the broker at %s, tries again in %d s; nothing is lost: %s: %s",
+            *(connection.as_uri(), wait, type(error).__name__, error),
+        )
+
+    def open_connections(self) -> list[Connection]:
+        """Return the connections at which the consumer may be waiting for the broker."""
+        events = self.event_dispatcher and self.event_dispatcher.connection
+        return [each for each in (self.connection, self._opening, events) if each]
 
     def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
         """Return Celery's handler of messages, with a door in front of it for event queues."""
@@ -108,7 +150,9 @@ class EventConsumer(Consumer):
         """
         if (events := self.event_dispatcher) and events.connection:
             events.connection.collect()
-        super().on_connection_error_after_connected(exc)
+        with warnings.catch_warnings():  # of what Celery 6 may do instead; no concern of who reads the log
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
 
     def on_close(self) -> None:
         """Forget the requests that came by the lost connection."""
@@ -181,31 +225,49 @@ class EventConsumer(Consumer):
             )
             self._dead_letter(message, queue, error)
             return
-        self._to_renew.append((message, queue))
-        if len(self._to_renew) == 1:
-            self.call_soon(self._renew)
+        logger.warning(
+            "message %s in %s came back often, though it killed no process here; a copy with a new count takes its place",
+            *(message.payload["id"], queue),
+            extra={"context": queue},
+        )
+        self._replace(renewing.Copy(message, queue, times + 1))
 
-    def _renew(self) -> None:
+    def _give_back_in_time(self) -> None:
+        """Give back, as copies, the events that have waited long for a process here: another worker may have one free.
+
+        The broker also closes the channel of a consumer that keeps a message for half an hour.
+        """
+        given_back = self._bundler.withdraw(before=time.monotonic() - LONGEST_IN_LINE_SECONDS)
+        for request in given_back:
+            message, queue = request.message, request.kwargs["queue"]
+            self._replace(renewing.Copy(message, queue, renewing.renewals(message)))
+        if given_back:
+            logger.warning(
+                "%d messages waited for a process for %d s and are given back: the steps in hand are slow, or wait",
+                *(len(given_back), LONGEST_IN_LINE_SECONDS),
+            )
+
+    def _replace(self, copy: renewing.Copy) -> None:
+        self._to_renew.append(copy)
+        if len(self._to_renew) == 1:
+            self.call_soon(self._publish_copies)
+
+    def _publish_copies(self) -> None:
+        """Publish the copies that are due, then ack the originals."""
         if not self._to_renew:
             return
         try:
             with self.app.connection_for_write() as connection:
-                renewing.publish_copies(connection, self._to_renew)
+                renewing.publish(connection, self._to_renew)
         except Exception as error:
             logger.warning(
-                "%d messages that came back often could not be renewed, which is tried again: %s: %s",
-                *(len(self._to_renew), type(error).__name__, error),
+                "%d messages could not be replaced by copies, which is tried again in %d s: %s: %s",
+                *(len(self._to_renew), _REPLACE_AGAIN_SECONDS, type(error).__name__, error),
             )
-            self.timer.call_after(_RENEW_AGAIN_SECONDS, self._renew)
+            self.timer.call_after(_REPLACE_AGAIN_SECONDS, self._publish_copies)
             return
         while self._to_renew:
-            message, queue = self._to_renew.popleft()
-            message.ack_log_error(CALM, self.connection_errors)
-            logger.warning(
-                "message %s in %s came back often, though it killed no process here; a copy with a new count is in its place",
-                *(message.payload["id"], queue),
-                extra={"context": queue},
-            )
+            self._to_renew.popleft().message.ack_log_error(CALM, self.connection_errors)
 
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(

@@ -4,19 +4,16 @@ The broker counts each delivery that came to nothing, also one that only waited 
 twenty-first it makes the message a dead letter. A copy begins anew.
 """
 
-import logging
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from kombu import Connection, Message
 
 from microworkflows import topology
 
-logger = logging.getLogger(__name__)
-
 HEADER = "microworkflows-renewals"
 """Number of copies that went before."""
-LIMIT = 10
+LIMIT = 50
 """Number of renewals after which a message becomes a dead letter: it may be what kills the workers."""
 
 _DUE_AT = topology.DELIVERY_LIMIT // 2
@@ -34,29 +31,39 @@ def renewals(message: Message) -> int:
     return _count(message, HEADER)
 
 
-def publish_copies(connection: Connection, messages: Iterable[tuple[Message, str]]) -> None:
-    """Publish a copy of each message to its queue, and wait for the broker's confirms; the originals are not settled.
+class Copy(NamedTuple):
+    """A message that is to give way to a copy."""
+
+    message: Message
+    queue: str
+    renewals: int
+    """Number of copies that the new one counts before it, itself included."""
+
+
+def publish(connection: Connection, copies: Iterable[Copy]) -> None:
+    """Publish copies to their queues, and wait for the broker's confirms; the originals are not settled.
 
     Raises:
         Exception: the broker did not take them all; those that it took come twice.
     """
     channel: Any = connection.channel()
     exchange = topology.exchange().name
-    for message, queue in messages:
-        copy = _copy(channel, message, user=connection.userid)
+    for copy in copies:
+        prepared = _prepare(channel, copy, user=connection.userid)
         if hasattr(channel, "basic_publish_confirm"):
             channel.basic_publish_confirm(
-                copy, exchange=exchange, routing_key=queue, mandatory=True, timeout=_TIMEOUT_SECONDS
+                prepared, exchange=exchange, routing_key=copy.queue, mandatory=True, timeout=_TIMEOUT_SECONDS
             )
         else:  # the embedded broker has it in a file once this returns
-            channel.basic_publish(copy, exchange=exchange, routing_key=queue)
+            channel.basic_publish(prepared, exchange=exchange, routing_key=copy.queue)
 
 
-def _copy(channel: Any, message: Message, *, user: str | None) -> Any:
+def _prepare(channel: Any, copy: Copy, *, user: str | None) -> Any:
+    message = copy.message
     headers = {
         name: value for name, value in (message.headers or {}).items() if not _begins_with(name, _BROKERS_OWN)
     }
-    properties = {
+    properties: dict[str, Any] = {
         name: value
         for name, value in (message.properties or {}).items()
         if name in {"message_id", "correlation_id", "timestamp", "app_id", "type", "user_id"}
@@ -67,7 +74,7 @@ def _copy(channel: Any, message: Message, *, user: str | None) -> Any:
         message.body,
         content_type=message.content_type,
         content_encoding=message.content_encoding,
-        headers={**headers, HEADER: renewals(message) + 1},
+        headers={**headers, HEADER: copy.renewals},
         properties={**properties, "delivery_mode": 2},
     )
 
@@ -77,5 +84,6 @@ def _begins_with(name: str, beginnings: Sequence[str]) -> bool:
 
 
 def _count(message: Message, header: str) -> int:
-    value = (message.headers or {}).get(header)
+    headers: dict[str, Any] = message.headers or {}
+    value = headers.get(header)
     return value if isinstance(value, int) else 0

@@ -151,7 +151,7 @@ class Proxy:
             end.close()
 
     def _pass_on(self, data: bytes, sink: socket.socket) -> None:
-        while data:
+        while data and sink not in self._left_open:
             self._flows.wait()
             rate = self.bytes_per_second
             size = len(data) if rate is None else max(int(rate * _SLICE_SECONDS), 1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from microworkflows.models import InboxEvent
+from microworkflows.topology import DELIVERY_COUNT, DELIVERY_LIMIT
 from tests.integration.support.brokers import Broker
 from tests.integration.support.node import Node
 from tests.integration.support.probing import cloud_event, effects
@@ -43,6 +44,24 @@ def test_message_that_cannot_be_sent_to_the_pool_is_a_dead_letter_and_its_neighb
     broker.publish(cloud_event(number=7))
     eventually(lambda: handled(6), what="one that comes later")
     assert worker.stop() == 0
+
+
+def test_message_that_came_back_often_for_others_faults_is_handled_and_not_parked(
+    launch: Launcher, broker: Broker
+) -> None:
+    broker.publish(cloud_event(number=1))
+    deliveries = 0
+    while deliveries < DELIVERY_LIMIT - 1:
+        with broker.channel() as channel:  # closed with the message unacked, as by a worker that is killed
+            if message := channel.basic_get("probe"):
+                deliveries = message.headers.get(DELIVERY_COUNT, 0)
+
+    worker = launch.worker("probe", "--no-relay")
+
+    eventually(lambda: handled(1) and broker.count("probe") == 0, what="the message handled")
+    worker.says("a copy with a new count takes its place")
+    assert not InboxEvent.objects.parked().exists()
+    assert broker.count("probe.dead") == 0
 
 
 @pytest.mark.slow

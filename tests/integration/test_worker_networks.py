@@ -38,6 +38,7 @@ def works(broker: Broker) -> None:
     eventually(lambda: handled(wanted) and broker.count("probe") == 0, timeout=90, what="a message handled")
 
 
+@pytest.mark.slow
 def test_worker_that_lost_its_connection_while_the_broker_still_holds_it_connects_anew(
     worker: Process, broker: Broker, broker_proxy: Proxy
 ) -> None:
@@ -50,7 +51,6 @@ def test_worker_that_lost_its_connection_while_the_broker_still_holds_it_connect
     worker.says("Connected to", times=2)
 
 
-@pytest.mark.slow
 def test_two_workers_of_one_name_both_work(launch: Launcher, broker: Broker) -> None:
     workers = [launch.worker("probe", "--no-relay", name="twin", wait=False) for _ in range(2)]
     for worker in workers:
@@ -146,4 +146,18 @@ def test_worker_in_the_middle_of_a_message_does_not_wait_for_the_rest_for_ever(
 
     eventually(lambda: handled(2), timeout=120, what="the message handled")
     worker.says("the event loop stands still")
+    works(broker)
+
+
+@pytest.mark.slow
+def test_worker_that_hears_nothing_while_it_connects_tries_again(
+    worker: Process, broker: Broker, broker_proxy: Proxy
+) -> None:
+    works(broker)
+
+    broker_proxy.silent_after = b"reply.celery.pidbox"  # past the handshake, in which there are limits
+    broker_proxy.cut()
+    worker.says("the event loop stands still")
+    broker_proxy.restore()
+
     works(broker)

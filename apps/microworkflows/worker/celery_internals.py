@@ -116,6 +116,15 @@ def hang_up(connection: Any) -> None:
             sock.shutdown(socket.SHUT_RDWR)
 
 
+def tell_when_blocked(
+    connection: Any, on_blocked: Callable[[str], None], on_unblocked: Callable[[], None]
+) -> None:
+    """Call functions when the broker blocks a Kombu connection for lack of memory or disk, and when it goes on."""
+    opened = getattr(connection, "_connection", None)
+    if hasattr(opened, "on_blocked"):  # AMQP
+        opened.on_blocked, opened.on_unblocked = on_blocked, on_unblocked
+
+
 def is_revoked(request: Any) -> bool:
     """Return True if an operator revoked a request, by the last answer of ``request.revoked()``."""
     return bool(request._already_revoked)  # noqa: SLF001

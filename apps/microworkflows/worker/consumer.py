@@ -59,6 +59,7 @@ class EventConsumer(Consumer):
         self._commands: deque[Callable[[], object]] = deque()
         self._to_renew: deque[renewing.Copy] = deque()
         self._opening: Connection | None = None
+        self._blocked = False
         super().__init__(*args, **kwargs)
         self.on_task_request = self._bundler = Bundler(
             self.controller, self.on_task_request, refuse=self._refuse
@@ -93,7 +94,20 @@ class EventConsumer(Consumer):
                 callback=self._is_waiting,
             )
         self.first_connection_attempt = False
+        celery_internals.tell_when_blocked(conn, self._on_blocked, self._on_unblocked)
         return conn
+
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = True
+        logger.warning(
+            "the broker takes no messages from this worker until it has room again, and may take its acks late; "
+            "nothing is lost: %s",
+            reason,
+        )
+
+    def _on_unblocked(self) -> None:
+        self._blocked = False
+        logger.info("the broker takes messages from this worker again")
 
     def _is_waiting(self) -> None:
         watch.progress()
@@ -159,6 +173,7 @@ class EventConsumer(Consumer):
         super().on_close()
         self._bundler.clear()
         self._to_renew.clear()
+        self._blocked = False
 
     def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Obey the commands of ``celery control`` in the order in which they came.
@@ -256,9 +271,12 @@ class EventConsumer(Consumer):
         """Publish the copies that are due, then ack the originals."""
         if not self._to_renew:
             return
+        if self._blocked:  # the log says so
+            self.timer.call_after(_REPLACE_AGAIN_SECONDS, self._publish_copies)
+            return
         try:
-            with self.app.connection_for_write() as connection:
-                renewing.publish(connection, self._to_renew)
+            with self.app.connection_for_write() as self._opening:
+                renewing.publish(self._opening, self._to_renew)
         except Exception as error:
             logger.warning(
                 "%d messages could not be replaced by copies, which is tried again in %d s: %s: %s",

@@ -17,7 +17,7 @@ LIMIT = 50
 """Number of renewals after which a message becomes a dead letter: it may be what kills the workers."""
 
 _DUE_AT = topology.DELIVERY_LIMIT // 2
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 5.0
 _BROKERS_OWN = ("x-delivery-count", "x-acquired-count", "x-death", "x-first-death-", "x-last-death-")
 
 

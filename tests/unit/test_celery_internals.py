@@ -1,6 +1,8 @@
 """Others' insides are as the kit believes: each private name exists, and does what is said of it."""
 
+import inspect
 import logging
+import os
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -8,8 +10,11 @@ from unittest import mock
 import amqp
 import pytest
 from amqp.channel import Channel
+from billiard.pool import ApplyResult
 from celery import Celery
 from celery.app import trace
+from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
 from celery.worker.components import Pool
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
@@ -112,6 +117,73 @@ def test_request_keeps_its_result_weakly_and_tells_whether_it_was_revoked() -> N
     assert celery_internals.is_revoked(request) is False
     request._already_revoked = True
     assert celery_internals.is_revoked(request) is True
+
+
+def test_call_that_could_not_be_sent_is_forgotten_and_no_other() -> None:
+    pool = mock.Mock(_cache={})
+    sent, unsent = (ApplyResult(pool._cache, None, correlation_id="a") for _ in range(2))
+    sent._payload = ()
+
+    celery_internals.forget_call(SimpleNamespace(_pool=pool), "b")
+    assert list(pool._cache.values()) == [sent, unsent]
+    celery_internals.forget_call(SimpleNamespace(_pool=pool), "a")
+    celery_internals.forget_call(SimpleNamespace(_pool=pool), "a")
+
+    assert list(pool._cache.values()) == [sent]
+    assert "_payload" in inspect.getsource(AsynPool._create_write_handlers), (
+        "what a call has once it is written"
+    )
+    assert TaskPool.on_start.__code__.co_names.count("_pool"), "where Celery keeps billiard's pool"
+
+
+def test_file_of_a_process_that_the_pool_has_closed_is_made_anew() -> None:
+    hub = mock.Mock()
+    process = SimpleNamespace(_popen=SimpleNamespace(sentinel=os.open(os.devnull, os.O_RDONLY)))
+    pool: Any = AsynPool.__new__(AsynPool)
+    pool._track_child_process(process, hub)
+    pool._untrack_child_process(process, hub)
+    assert process._sentinel_poll is None
+
+    celery_internals.forget_closed_sentinels(SimpleNamespace(_pool=SimpleNamespace(_pool=[process])))
+    pool._track_child_process(process, hub)
+
+    assert hub.add_reader.call_args.args[0] == process._sentinel_poll is not None
+    os.close(process._sentinel_poll)
+    os.close(process._popen.sentinel)
+
+
+@pytest.mark.rabbitmq
+def test_connection_that_is_hung_up_finds_itself_closed_and_one_that_is_not_open_stays_so(
+    rabbitmq_vhost: str,
+) -> None:
+    from kombu import Connection
+
+    with Connection(rabbitmq_vhost) as client:
+        celery_internals.hang_up(client)
+        assert not client.connected
+        client.connect()
+
+        celery_internals.hang_up(client)
+
+        with pytest.raises(OSError, match="closed|reset"):
+            client.drain_events(timeout=10)
+        client.collect()
+
+
+@pytest.mark.rabbitmq
+def test_connection_tells_when_the_broker_blocks_it(rabbitmq_vhost: str) -> None:
+    from kombu import Connection
+
+    told: list[str] = []
+    with Connection(rabbitmq_vhost) as client:
+        client.connect()
+
+        celery_internals.tell_when_blocked(client, told.append, lambda: told.append("goes on"))
+        client.connection._on_blocked()
+        client.connection._on_unblocked()
+
+    assert len(told) == 2
+    assert told[1] == "goes on"
 
 
 def test_consumers_tags_lead_to_its_queues() -> None:

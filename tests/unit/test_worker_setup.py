@@ -43,6 +43,15 @@ def test_projects_own_settings_are_kept_and_ours_are_added(app: Celery) -> None:
     assert app.conf.worker_lost_wait == 1.0
 
 
+def test_worker_waits_for_its_broker_for_ever_and_shares_its_control_queue(app: Celery) -> None:
+    assert app.conf.broker_connection_max_retries is None
+    assert app.conf.broker_connection_retry is True
+    assert app.conf.broker_channel_error_retry is True
+    assert app.conf.broker_heartbeat == 10
+    mailbox = app.control.mailbox
+    assert not getattr(mailbox, "queue_exclusive", False)
+
+
 def test_worker_consumes_the_projects_own_queues_and_ours(app: Celery) -> None:
     worker._declare_queues(SimpleNamespace(app=app))
 

@@ -165,7 +165,7 @@ def test_connection_that_is_hung_up_finds_itself_closed_and_one_that_is_not_open
 
         celery_internals.hang_up(client)
 
-        with pytest.raises(OSError, match="closed|reset"):
+        with pytest.raises(OSError, match=r"closed|reset"):
             client.drain_events(timeout=10)
         client.collect()
 

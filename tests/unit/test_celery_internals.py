@@ -121,7 +121,9 @@ def test_request_keeps_its_result_weakly_and_tells_whether_it_was_revoked() -> N
 
 def test_call_that_could_not_be_sent_is_forgotten_and_no_other() -> None:
     pool = mock.Mock(_cache={})
+    sent: Any
     sent, unsent = (ApplyResult(pool._cache, None, correlation_id="a") for _ in range(2))
+    writing: Any = AsynPool
     sent._payload = ()
 
     celery_internals.forget_call(SimpleNamespace(_pool=pool), "b")
@@ -130,7 +132,7 @@ def test_call_that_could_not_be_sent_is_forgotten_and_no_other() -> None:
     celery_internals.forget_call(SimpleNamespace(_pool=pool), "a")
 
     assert list(pool._cache.values()) == [sent]
-    assert "_payload" in inspect.getsource(AsynPool._create_write_handlers), (
+    assert "_payload" in inspect.getsource(writing._create_write_handlers), (
         "what a call has once it is written"
     )
     assert TaskPool.on_start.__code__.co_names.count("_pool"), "where Celery keeps billiard's pool"
@@ -138,7 +140,7 @@ def test_call_that_could_not_be_sent_is_forgotten_and_no_other() -> None:
 
 def test_file_of_a_process_that_the_pool_has_closed_is_made_anew() -> None:
     hub = mock.Mock()
-    process = SimpleNamespace(_popen=SimpleNamespace(sentinel=os.open(os.devnull, os.O_RDONLY)))
+    process: Any = SimpleNamespace(_popen=SimpleNamespace(sentinel=os.open(os.devnull, os.O_RDONLY)))
     pool: Any = AsynPool.__new__(AsynPool)
     pool._track_child_process(process, hub)
     pool._untrack_child_process(process, hub)

@@ -327,7 +327,7 @@ def test_second_delivery_of_what_a_process_has_in_hand_takes_no_process() -> Non
 def test_failure_of_dealing_with_a_failure_gives_the_message_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    request = EventRequest(**message_fields("a", redelivered=True))
+    request: Any = EventRequest(**message_fields("a", redelivered=True))
 
     request.on_failure(failure(MemoryError("in the process")))
 
@@ -339,7 +339,7 @@ def test_failure_of_dealing_with_a_failure_gives_the_message_back(
 
 def test_late_ack_is_told_calmly(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    gone = KombuMessage(channel=mock.Mock(no_ack_consumers=set()), delivery_tag=7)
+    gone: Any = KombuMessage(channel=mock.Mock(no_ack_consumers=set()), delivery_tag="7")
     gone.channel.basic_ack.side_effect = ConnectionError("it is gone")
 
     gone.ack_log_error(CALM, (ConnectionError,))

@@ -1,6 +1,7 @@
 """What the kit sets in a Celery app holds beside what the project sets, by any name and with every Celery."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -48,7 +49,8 @@ def test_worker_waits_for_its_broker_for_ever_and_shares_its_control_queue(app: 
     assert app.conf.broker_connection_retry is True
     assert app.conf.broker_channel_error_retry is True
     assert app.conf.broker_heartbeat == 10
-    mailbox = app.control.mailbox
+    control: Any = app.control
+    mailbox = control.mailbox
     assert not getattr(mailbox, "queue_exclusive", False)
 
 

@@ -120,7 +120,7 @@ def tell_when_blocked(
     connection: Any, on_blocked: Callable[[str], None], on_unblocked: Callable[[], None]
 ) -> None:
     """Call functions when the broker blocks a Kombu connection for lack of memory or disk, and when it goes on."""
-    opened = getattr(connection, "_connection", None)
+    opened: Any = getattr(connection, "_connection", None)
     if hasattr(opened, "on_blocked"):  # AMQP
         opened.on_blocked, opened.on_unblocked = on_blocked, on_unblocked
 

@@ -144,7 +144,7 @@ def test_file_of_a_process_that_the_pool_has_closed_is_made_anew() -> None:
     pool: Any = AsynPool.__new__(AsynPool)
     pool._track_child_process(process, hub)
     pool._untrack_child_process(process, hub)
-    assert process._sentinel_poll is None
+    assert vars(process)["_sentinel_poll"] is None
 
     celery_internals.forget_closed_sentinels(SimpleNamespace(_pool=SimpleNamespace(_pool=[process])))
     pool._track_child_process(process, hub)

@@ -78,7 +78,7 @@ class Watch(bootsteps.StartStopStep):
             return
         logger.error(
             "the event loop stands still, at %s; its connections to the broker are closed, and it connects anew",
-            " < ".join(f"{place.name} ({place.filename}:{place.lineno})" for place in _stack(frame)),
+            _place(frame),
         )
         for connection in consumer.open_connections():
             celery_internals.hang_up(connection)
@@ -91,5 +91,6 @@ def progress() -> None:
         signal.setitimer(signal.ITIMER_REAL, _LONGEST_SECONDS)
 
 
-def _stack(frame: FrameType | None) -> list[traceback.FrameSummary]:
-    return list(traceback.extract_stack(frame, limit=_LINES))[::-1]
+def _place(frame: FrameType | None) -> str:
+    places = traceback.extract_stack(frame, limit=_LINES)
+    return " < ".join(f"{place.name} ({place.filename}:{place.lineno})" for place in reversed(places))

@@ -1,7 +1,9 @@
 """What one message does to a worker costs its neighbours a redelivery at most; and what died with others is no culprit."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,30 @@ def test_message_that_cannot_be_sent_to_the_pool_is_a_dead_letter_and_its_neighb
     assert "Unrecoverable" not in worker.output
     broker.publish(cloud_event(number=7))
     eventually(lambda: handled(6), what="one that comes later")
+    assert worker.stop() == 0
+
+
+@pytest.mark.parametrize("body", [None, ""], ids=["body", "bodyless"])
+def test_message_whose_properties_cannot_be_read_is_a_dead_letter_and_its_neighbours_go_on(
+    launch: Launcher, broker: Broker, request: pytest.FixtureRequest, body: str | None
+) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(1500):
+        deep = {"x": deep}
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10_000)  # py-amqp writes it as it would read it
+    request.addfinalizer(lambda: sys.setrecursionlimit(limit))
+    broker.publish(cloud_event(number=0) if body is None else body, content_type=b"\xff\xfe")  # type: ignore[arg-type]
+    broker.publish(cloud_event(number=1) if body is None else body, correlation_id=b"\xff")
+    broker.publish(cloud_event(number=2) if body is None else body, headers={"deep": deep})
+    for number in range(3, 6):
+        broker.publish(cloud_event(number=number))
+
+    worker = launch.worker("probe", "--no-relay")
+
+    eventually(lambda: handled(3) and broker.count("probe") == 0, what="the innocents' handling")
+    worker.says("dead letter in probe.dead: Its AMQP properties cannot be read", times=3)
+    eventually(lambda: broker.count("probe.dead") == 3, what="the dead letters")
     assert worker.stop() == 0
 
 

@@ -3,6 +3,7 @@
 import inspect
 import logging
 import os
+from struct import pack
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -27,7 +28,7 @@ from kombu.transport import virtual
 
 from microworkflows import on_commit
 from microworkflows.relay import amqp_internals
-from microworkflows.worker import celery_internals
+from microworkflows.worker import celery_internals, wire
 from microworkflows.worker.celery_internals import Turns
 
 
@@ -186,6 +187,27 @@ def test_connection_tells_when_the_broker_blocks_it(rabbitmq_vhost: str) -> None
 
     assert len(told) == 2
     assert told[1] == "goes on"
+
+
+def test_frames_handler_asks_for_the_rest_after_properties_that_it_could_not_read() -> None:
+    delivered: list[Any] = []
+    connection = mock.Mock(bytes_recv=0)
+    handle = wire.tolerant_frame_handler(connection, lambda *frame: delivered.append(frame[-1]))
+    deliver = pack(">HH", 60, 60)
+    sizes = pack(">HHQ", 60, 0, 2)
+
+    for properties in (pack(">HB", 1 << 15, 2) + b"\xff\xfe", pack(">HB", 1 << 15, 2) + b"ab"):
+        handle((1, 1, deliver))
+        handle((2, 1, sizes + properties))
+        handle((3, 1, b"{}"))
+    handle((1, 1, deliver))
+    handle((2, 1, pack(">HHQ", 60, 0, 0) + pack(">HB", 1 << 15, 1) + b"\xff"))
+
+    first, second, empty = delivered
+    assert [bytes(each.body) for each in delivered[:2]] == [b"{}", b"{}"]
+    assert first.properties["content_type"].startswith("unreadable properties: UnicodeDecodeError")
+    assert second.properties == {"content_type": "ab"}
+    assert empty.properties["content_type"].startswith("unreadable properties: UnicodeDecodeError")
 
 
 def test_consumers_tags_lead_to_its_queues() -> None:

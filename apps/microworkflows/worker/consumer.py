@@ -19,7 +19,7 @@ from vine import promise
 
 from microworkflows import conf, topology
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.worker import admission, celery_internals, deaths, renewing, watch
+from microworkflows.worker import admission, celery_internals, deaths, renewing, watch, wire
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.delayed_delivery import OwnDelayedDelivery
 from microworkflows.worker.request import CALM
@@ -85,6 +85,7 @@ class EventConsumer(Consumer):
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect to the broker, and wait for it as long as it is away; every second of that is progress."""
+        wire.tolerate(conn)
         if self.first_connection_attempt and self.app.conf.broker_connection_retry_on_startup is False:
             conn.connect()
         else:
@@ -136,6 +137,7 @@ class EventConsumer(Consumer):
                 message.requeue()  # it comes again when the queue is consumed again, here or elsewhere
                 return
             try:
+                wire.raise_if_unreadable(message)
                 if queue in event_queues:
                     admission.admit(message, queue=queue)
                     if renewing.is_due(message) and not deaths.seen(message.payload["id"]):

@@ -30,7 +30,7 @@ VERIFIED = [
 ]
 """The stages between 0 and 7 are walked through, and accepted on the way, in test_walk_embedded.py."""
 UNSEEN = ProcessError(
-    "manage.py cutover failed (status 1):\nCommandError: No worker of payments was ever seen, so …"
+    "manage.py cutover failed (status 1):\nCommandError: No worker of payments was ever seen, so nobody would do its steps. …"
 )
 
 

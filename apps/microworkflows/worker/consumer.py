@@ -1,9 +1,11 @@
 """Celery's consumer, extended to event queues: a message there that is not an event becomes a dead letter."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
@@ -20,6 +22,8 @@ from microworkflows.worker.delayed_delivery import OwnDelayedDelivery
 
 logger = logging.getLogger(__name__)
 
+_ROUND_SECONDS = 1.0
+
 
 class EventConsumer(Consumer):
     """Consumes the contexts' queues as event queues, and every other queue as Celery does."""
@@ -30,6 +34,9 @@ class EventConsumer(Consumer):
     on_task_request: Callable[[Any], object]
     initial_prefetch_count: int
     prefetch_multiplier: int
+    timer: Any
+    last_round_at: float
+    """Monotonic time at which its loop last came round: while it is stuck or without a broker, this grows old."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a class, but the stubs say variable
         """Celery's steps, with delayed delivery for the project's own tasks only."""
@@ -41,7 +48,10 @@ class EventConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._commands: deque[Callable[[], object]] = deque()
+        self.last_round_at = -inf
         super().__init__(*args, **kwargs)
+        if self.hub:
+            self.timer.call_repeatedly(_ROUND_SECONDS, self._note_round)
         self.on_task_request = self._bundler = Bundler(self.controller, self.on_task_request)
         self._prefetch_bundles()
 
@@ -88,6 +98,11 @@ class EventConsumer(Consumer):
             return
         super().on_decode_error(message, exc)
 
+    def perform_pending_operations(self) -> None:
+        """Make one round of the loop that Celery uses where the transport has no event loop."""
+        self._note_round()
+        super().perform_pending_operations()
+
     def on_close(self) -> None:
         """Forget the requests that came by the lost connection."""
         super().on_close()
@@ -105,6 +120,9 @@ class EventConsumer(Consumer):
     def _obey(self) -> None:
         while self._commands:
             self._commands.popleft()()
+
+    def _note_round(self) -> None:
+        self.last_round_at = time.monotonic()
 
     def _prefetch_bundles(self) -> None:
         """Prefetch enough for each process to do a bundle while its next one comes in."""

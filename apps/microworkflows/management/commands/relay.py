@@ -64,12 +64,8 @@ class Command(BaseCommand):
             relay.start()
         patience = None
         while not stop.wait(_LOOK_SECONDS):
-            if parent is None:
-                continue
-            if os.getppid() != parent:
+            if parent is not None and os.getppid() != parent:
                 patience = _ORPHAN_SECONDS
                 stop.set()
-            else:
-                flows.while_relaying(queues)
         for relay in relays:
             relay.join(patience)

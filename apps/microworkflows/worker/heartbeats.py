@@ -91,10 +91,10 @@ class _Heart:
         self._write(lambda: heartbeats.note(self._process, depths=depths, handling=handling))
 
     def stop(self) -> None:
-        self._depths.close()
         if self._has_beaten:
             self._write(lambda: heartbeats.note_stop(self._process))
         self._close()
+        self._depths.close()
 
     def _write(self, write: Callable[[], None]) -> None:
         try:

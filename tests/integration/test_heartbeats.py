@@ -1,6 +1,7 @@
 """Heartbeats: a worker is seen while it consumes, and soon no longer once it does not, whatever the reason is."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -18,7 +19,8 @@ pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
 
 
 def seen(queue: str = "probe") -> Seen:
-    return eventually(lambda: heartbeats.last_seen().get(queue), what=f"a heartbeat at {queue}")
+    eventually(lambda: queue in heartbeats.last_seen(), what=f"a heartbeat at {queue}")
+    return heartbeats.last_seen()[queue]
 
 
 def alive() -> set[str]:
@@ -55,7 +57,7 @@ def test_worker_that_is_told_to_stop_is_not_seen_any_more_while_it_finishes_what
     eventually(file.exists)
     assert seen().is_alive
 
-    worker.send(15)
+    worker.send(signal.SIGTERM)
 
     eventually(lambda: seen().stopped_at, what="the stop noted")
     assert worker.status is None

@@ -34,6 +34,7 @@ class EventConsumer(Consumer):
     on_task_request: Callable[[Any], object]
     initial_prefetch_count: int
     prefetch_multiplier: int
+    hub: Any
     timer: Any
     last_round_at: float
     """Monotonic time at which its loop last came round: while it is stuck or without a broker, this grows old."""

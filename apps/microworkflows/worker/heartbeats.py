@@ -61,7 +61,9 @@ class Heartbeats(bootsteps.StartStopStep):
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
 
-    terminate = stop
+    def terminate(self, worker: Any) -> None:
+        """Do the same even if the worker has to hurry."""
+        self.stop(worker)
 
     def _run(self) -> None:
         due_at = 0.0

@@ -228,7 +228,7 @@ def test_worker_keeps_few_connections_to_the_database(worker: Process) -> None:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        assert cursor.fetchone()[0] <= len(pool_of(worker.pid)) + 1  # and the relay's
+        assert cursor.fetchone()[0] <= len(pool_of(worker.pid)) + 2  # the relay's and the heartbeats'
 
 
 def test_message_that_kills_its_process_each_time_ends_in_the_dead_letters(

@@ -2,6 +2,9 @@
 
 A thread, because a database that is away must not hold up the consumer. In the worker and not in its relay, because a
 worker may run without a relay, and a relay outlives its worker by seconds.
+
+The pool forks beside the thread. Its connections stay open from heartbeat to heartbeat, since opening one takes locks that
+a fork could copy; a forked process neither uses nor closes them, for the step holds on to them there, too.
 """
 
 import logging

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from microworkflows import flows, registry
+from microworkflows import flows, masking, registry
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
@@ -27,6 +27,8 @@ class RelayStatus(StrEnum):
     RELAYED = "relayed"
     UNHEARD = "unheard"
     """The broker had no queue for it."""
+    REJECTED = "rejected"
+    """The broker refuses it for good."""
     FOREIGN = "foreign"
     """Another service's outbox relayed it; it is known here because it was received."""
 
@@ -41,7 +43,7 @@ class DeliveryStatus(StrEnum):
     PARKED = "parked"
     """It failed for good: the inbox keeps it until somebody replays it."""
     MISSED = "missed"
-    """A microworkflow listens, but the broker had no queue: the event is unheard until it is relayed again."""
+    """A microworkflow listens, but the broker had no queue or refused the event: until it is relayed again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +113,7 @@ class Step:
     """Number of events of the flow that led to it, one causing the next."""
     relay: RelayState
     payload: dict[str, Any]
+    """Data of the event; sensitive parts are masked."""
     deliveries: tuple[Delivery, ...]
     done: bool = False
     """True if the code that recorded it also did everything that follows, so that no delivery is expected."""
@@ -209,7 +212,7 @@ def journey(correlation_id: str) -> Journey:
             hop=event.meta.time - cause.recorded_at if cause else None,
             depth=cause.depth + 1 if cause else 0,
             relay=_relay(recorded),
-            payload=event.data,
+            payload=masking.data(event.meta.type, event.data),
             deliveries=_deliveries(event.meta, recorded, received[event_id], caused),
             done=_is_left_to_nobody(event.meta.context, event.meta),
         )
@@ -299,7 +302,7 @@ def _deliveries(
         for workflow in registry.listeners(event.type)
         if not _is_left_to_nobody(workflow.context, event)
     }
-    unheard = row is not None and row.status == OutboxEvent.Status.UNHEARD
+    missed = row is not None and row.status in (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
     deliveries = []
     for label in sorted(labels):
         message = messages.get(label)
@@ -307,7 +310,7 @@ def _deliveries(
             DeliveryStatus(InboxEvent.Status(message.status).label)
             if message
             else DeliveryStatus.MISSED
-            if unheard
+            if missed
             else DeliveryStatus.EXPECTED
         )
         handled = status is DeliveryStatus.HANDLED

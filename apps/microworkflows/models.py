@@ -39,6 +39,8 @@ class Header(StrEnum):
     """Inbox: part of the context in the flow, in a word of the router's."""
     HANDLED_AT = "handled_at"
     """Inbox: time at which a retried message was handled, in ISO 8601."""
+    GAVE_WAY = "gave_way"
+    """Inbox: number of times that the message gave way to others' transactions, each at the cost of no attempt."""
     ERROR = "error"
     """Both: the last refusal of the broker, or the error of the last attempt."""
     TRACEBACK = "traceback"
@@ -73,7 +75,7 @@ class CorrelationOf(Func):
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
-    """Queries of the outbox, and the way to relay unheard events again."""
+    """Queries of the outbox, and the way to relay unheard and rejected events again."""
 
     def pending(self, *, context: str | None = None) -> "OutboxQuerySet":
         """Return the events still to be relayed, oldest first; of one context or of all."""
@@ -98,9 +100,14 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         rows: OutboxQuerySet = self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id)
         return rows.order_by("pk")
 
+    def rejected(self) -> "OutboxQuerySet":
+        """Return the events that the broker refuses for good, such as one that is too large, oldest first."""
+        return self.filter(status=OutboxEvent.Status.REJECTED).order_by("pk")
+
     def relay_again(self) -> int:
-        """Make the unheard events pending again; return their number."""
-        return self.unheard().update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+        """Make the unheard and rejected events pending again; return their number."""
+        stuck = self.filter(status__in=[OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED])
+        return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
 
 
 _OutboxManager = models.Manager.from_queryset(OutboxQuerySet)
@@ -123,6 +130,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         PENDING = 1, "pending"
         RELAYED = 2, "relayed"
         UNHEARD = 3, "unheard"
+        REJECTED = 4, "rejected"
 
     objects = OutboxManager()
 
@@ -304,6 +312,19 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
 
     def _header(self, name: Header) -> Any:
         return (self.headers or {}).get(name)
+
+
+class DeadLetter(InboxEvent):
+    """Stands for the messages in the broker's dead-letter queues, which have no rows: it carries their permissions."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "dead letter"
+        default_permissions = ("view",)
+        permissions = [
+            ("requeue_deadletter", "Can bring dead letters back to their queues"),
+            ("drop_deadletter", "Can delete dead letters for good"),
+        ]
 
 
 class Heartbeat(models.Model):

@@ -53,7 +53,9 @@ def test_checks_find_nothing_migrations_are_complete_and_tests_pass(stage: Stage
     said = manage(folder, *commands, "test", environment=environment)
 
     assert said.endswith(("OK\n", "OK\nDestroying test database for alias 'default'...\n")), said
-    assert ("Found 0 test(s)" in said) == (stage.number >= 7), "the direct calls have their tests until they go"
+    assert ("Found 0 test(s)" in said) == (stage.number >= 7), (
+        "the direct calls have their tests until they go"
+    )
 
 
 def test_monolith_runs_without_the_kit_and_what_it_brings(tmp_path: Path) -> None:

@@ -15,10 +15,16 @@ from django.utils.safestring import SafeString
 from django_outbox_pattern.models import Published, Received
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError, journeys
-from microworkflows.admin import InboxEventAdmin, JourneyAdminMixin, OutboxEventAdmin, counts
+from microworkflows import DomainEvent, PermanentError, inbox, journeys
+from microworkflows.admin import (
+    DeadLetterAdmin,
+    InboxEventAdmin,
+    JourneyAdminMixin,
+    OutboxEventAdmin,
+    counts,
+)
 from microworkflows.admin.badges import badge
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import DeadLetter, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -44,6 +50,7 @@ site.register(Group, LetterAdmin)
 site.register(User, PlainJourneyAdmin)
 site.register(OutboxEvent, OutboxEventAdmin)
 site.register(InboxEvent, InboxEventAdmin)
+site.register(DeadLetter, DeadLetterAdmin)
 urlpatterns = [path("admin/", site.urls)]
 
 Login = Callable[..., Client]
@@ -430,6 +437,12 @@ def test_inbox_is_filtered_and_searched(admin_client: Client, post: SimpleNamesp
     assert found(q="file_letter") == {filed}
     assert found(q="letter_written") == {stamped, parked}
 
+    foreign = {"specversion": "1.0", "id": "till-7/4711", "source": "https://tills.example/"}
+    inbox.receive(
+        {**foreign, "type": "letters.letter_written.v1", "data": {"letter_id": str(uuid4())}}, queue="desk"
+    )
+    assert found(q="till-7/4711") == {InboxEvent.objects.latest("added").pk}
+
 
 def test_messages_of_a_long_flow_are_all_found(
     admin_client: Client, post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
@@ -644,7 +657,7 @@ def test_index_counts_what_is_not_done_and_links_to_it(
 
     response = admin_client.get(reverse("admin:index"))
 
-    assert "Messages 1 pending 0 unheard 1 waiting 1 parked" in text_of(response)
+    assert "Messages 1 pending 0 unheard 0 rejected 1 waiting 1 parked" in text_of(response)
     assert (
         reverse("admin:microworkflows_inboxevent_changelist") + "?status=parked" in response.content.decode()
     )
@@ -653,7 +666,7 @@ def test_index_counts_what_is_not_done_and_links_to_it(
 def test_index_of_the_kit_shows_the_counts_too(admin_client: Client, empty_registry: None) -> None:
     response = admin_client.get(reverse("admin:app_list", args=["microworkflows"]))
 
-    assert "Messages 0 pending 0 unheard 0 waiting 0 parked" in text_of(response)
+    assert "Messages 0 pending 0 unheard 0 rejected 0 waiting 0 parked" in text_of(response)
 
 
 def test_counts_are_for_those_who_may_see_the_messages(login: Login, empty_registry: None) -> None:
@@ -676,4 +689,4 @@ def test_counts_take_two_queries(
     with django_assert_num_queries(2):
         numbers = {count.status: count.number for count in counts.counts()}
 
-    assert numbers == {"pending": 0, "unheard": 0, "waiting": 0, "parked": 1}
+    assert numbers == {"pending": 0, "unheard": 0, "rejected": 0, "waiting": 0, "parked": 1}

@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys
+from microworkflows import journeys, masking
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
@@ -23,14 +23,14 @@ from microworkflows.models import OutboxEvent, OutboxQuerySet
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(MessageAdmin):
-    """Every recorded event, newest first; unheard ones can be relayed again."""
+    """Every recorded event, newest first; unheard and rejected ones can be relayed again."""
 
     again_permission = "microworkflows.relay_outboxevent"
     again_name = "Relay again"
     again_done = "made pending again"
     again_hint = "The relay publishes pending events within a moment."
     statuses = OutboxEvent.Status
-    stuck = (OutboxEvent.Status.UNHEARD,)
+    stuck = (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
 
     ordering = ["-pk"]
     list_display = ["event_and_type", "status_badge", "emitted_by", "recorded_at", "attempts", "links"]
@@ -58,7 +58,7 @@ class OutboxEventAdmin(MessageAdmin):
         return journeys.event_name(row.type)
 
     def send_again(self, rows: OutboxQuerySet) -> int:
-        """Make unheard events pending again."""
+        """Make unheard and rejected events pending again."""
         return rows.relay_again()
 
     def get_urls(self) -> list[URLPattern]:
@@ -195,8 +195,8 @@ class OutboxEventAdmin(MessageAdmin):
 
     @admin.display(description="CloudEvent")
     def cloud_event(self, obj: OutboxEvent) -> SafeString:
-        """The whole envelope."""
-        return texts.block(texts.pretty_json(obj.body))
+        """The whole envelope; sensitive data are masked."""
+        return texts.block(texts.pretty_json(masking.event(obj.body)))
 
     @admin.display(description="see also")
     def links(self, obj: OutboxEvent) -> SafeString:

@@ -24,6 +24,7 @@ from kombu import Connection
 from microworkflows import heartbeats, topology
 from microworkflows.heartbeats import Process
 from microworkflows.models import Heartbeat
+from microworkflows.relay import session
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Heartbeats(bootsteps.StartStopStep):
         self.stop(worker)
 
     def _run(self) -> None:
+        self._heart.prepare()
         due_at = 0.0
         while not self._told_to_stop.wait(_LOOK_SECONDS):
             now = time.monotonic()
@@ -88,6 +90,11 @@ class _Heart:
         self._queues = queues
         self._depths = _Depths(worker.app)
         self._has_beaten = self._fails = False
+
+    def prepare(self) -> None:
+        """Limit how long the thread's session waits for a server that is gone."""
+        connection = connections[router.db_for_write(Heartbeat)]
+        session.prepare(connection, name=f"heartbeats of {self._process.worker}")
 
     def beat(self) -> None:
         depths = self._depths.of(self._queues)

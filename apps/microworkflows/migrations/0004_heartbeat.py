@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("microworkflows", "0002_received_flow")]
+    dependencies = [("microworkflows", "0003_dead_letters")]
 
     operations = [
         migrations.CreateModel(

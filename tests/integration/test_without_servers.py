@@ -136,6 +136,16 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     assert files.outbox(PENDING) == 0
 
 
+def test_worker_is_seen_from_its_start_to_its_stop(files: Files) -> None:
+    alive = "SELECT queue FROM microworkflows_heartbeat WHERE stopped_at IS NULL AND depth = 0 ORDER BY queue"
+    worker = files.launch.worker("probe,echo", "--no-relay")
+
+    eventually(lambda: files.rows(alive) == ["echo", "probe"], what="heartbeats")
+    assert worker.stop() == 0, worker.output
+
+    assert files.rows(alive) == []
+
+
 @pytest.mark.slow
 def test_flow_runs_through_the_embedded_broker_whatever_is_killed(files: Files) -> None:
     workers = [files.launch.worker("probe", "-c", "2", wait=False), files.launch.worker("echo", wait=False)]

@@ -21,14 +21,15 @@ def setup(app: Celery) -> None:
     """Make ``app``'s workers run microworkflows; call it once, where the app is made.
 
     A worker then consumes CloudEvents from the queues of the contexts that ``-Q`` names (of all contexts without
-    ``-Q``), and runs their relay beside it unless it is started with ``--no-relay``. Your own tasks, on queues of
+    ``-Q``), and runs their relay beside it unless it is started with ``--no-relay``. It notes every few seconds that it lives. Your own tasks, on queues of
     their own, run as before.
     """
     app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
     app.on_after_configure.connect(_configure, weak=False)
     celeryd_init.connect(_declare_queues, weak=False)
-    app.steps["worker"].update([RelayProcess, Watch])
+    # The heartbeats have a table, so they are imported once Django is set up.
+    app.steps["worker"].update([RelayProcess, Watch, "microworkflows.worker.heartbeats:Heartbeats"])
     app.user_options["worker"].add(
         Option(
             ["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`."

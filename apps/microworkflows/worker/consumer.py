@@ -5,6 +5,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
@@ -32,6 +33,7 @@ LONGEST_IN_LINE_SECONDS = 600.0
 _REPLACE_AGAIN_SECONDS = 5
 _LET_GO_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 10
+_ROUND_SECONDS = 1.0
 
 
 class EventConsumer(Consumer):
@@ -46,6 +48,9 @@ class EventConsumer(Consumer):
     on_task_request: Callable[[Any], object]
     initial_prefetch_count: int
     prefetch_multiplier: int
+    timer: Any
+    last_round_at: float
+    """Monotonic time at which its loop last came round: while it is stuck or without a broker, this grows old."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a class, but the stubs say variable
         """Celery's steps, with delayed delivery for the project's own tasks only."""
@@ -57,6 +62,7 @@ class EventConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._commands: deque[Callable[[], object]] = deque()
+        self.last_round_at = -inf
         self._dead_letters = DeadLettering(self)
         self._to_renew: deque[renewing.Copy] = deque()
         self._opening: Connection | None = None
@@ -67,6 +73,7 @@ class EventConsumer(Consumer):
         )
         self._prefetch_bundles()
         if self.hub:
+            self.timer.call_repeatedly(_ROUND_SECONDS, self._note_round)
             self.timer.call_repeatedly(LONGEST_IN_LINE_SECONDS / 10, self._give_back_in_time)
             self.timer.call_repeatedly(_LET_GO_SECONDS, self._bundler.let_go)
 
@@ -174,6 +181,11 @@ class EventConsumer(Consumer):
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
 
+    def perform_pending_operations(self) -> None:
+        """Make one round of the loop that Celery uses where the transport has no event loop."""
+        self._note_round()
+        super().perform_pending_operations()
+
     def on_close(self) -> None:
         """Forget the requests that came by the lost connection."""
         super().on_close()
@@ -194,6 +206,9 @@ class EventConsumer(Consumer):
     def _obey(self) -> None:
         while self._commands:
             self._commands.popleft()()
+
+    def _note_round(self) -> None:
+        self.last_round_at = time.monotonic()
 
     def _prefetch_bundles(self) -> None:
         """Prefetch enough for each process to do a bundle while its next one comes in."""

@@ -40,9 +40,20 @@ def _names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in _text(name, default).split(",") if part.strip()]
 
 
+def _pairs(name: str) -> dict[str, str]:
+    pairs = [pair.partition("=")[::2] for pair in _names(name)]
+    if not all(key and value for key, value in pairs):
+        raise ImproperlyConfigured(
+            f"{name} is {_text(name)!r}; set it to pairs such as orders=user,payments=user."
+        )
+    return dict(pairs)
+
+
 def _make_private(folder: Path) -> None:
-    """Make a folder that nobody else may look into; one that exists keeps its mode."""
-    folder.mkdir(0o700, parents=True, exist_ok=True)
+    """Make a folder into which nobody else may look, and those above it; what exists keeps its mode."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
 
 
 def _made_once(path: Path) -> str:
@@ -65,8 +76,7 @@ SERVICE = service.name()
 _SHARED_DIR = Path(_text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
 VAR_DIR = _SHARED_DIR / SERVICE
 if not _text("DATABASE_URL"):
-    for _folder in (_SHARED_DIR, VAR_DIR):
-        _make_private(_folder)
+    _make_private(VAR_DIR)
     if not (VAR_DIR / "db.sqlite3").exists():
         (VAR_DIR / "db.sqlite3").touch(0o600)  # SQLite would let everybody read it
 
@@ -173,6 +183,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 
 
+# The kit. Where each service has a user of its own at the broker, each is believed as itself alone.
+MICROWORKFLOWS: dict[str, Any] = {"USERS": _pairs("BROKER_USERS")}
+
+
 # Celery: what is unsafe to change is set by the kit, in microworkflows.worker.
 BROKER_URL = _text("BROKER_URL", f"embedded://{_SHARED_DIR / 'broker'}")
 
@@ -183,14 +197,6 @@ CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_CONCURRENCY = _number("WORKER_CONCURRENCY", 2)
 # `celery inspect` and `celery control` need a broker that can fan out a message.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = not BROKER_URL.startswith("embedded:")
-
-# Where each service has a user of its own at the broker, each is believed as itself alone: orders=its-user,payments=…
-_USERS = _names("BROKER_USERS")
-if not all(context and user for context, _, user in (pair.partition("=") for pair in _USERS)):
-    raise ImproperlyConfigured(
-        f"BROKER_USERS is {', '.join(_USERS)!r}; set it to pairs such as orders=user,payments=user."
-    )
-MICROWORKFLOWS: dict[str, Any] = {"USERS": dict(pair.split("=", 1) for pair in _USERS)}
 
 if SERVICE:
     # All that Celery declares by itself bears the service's name, so that its user at the broker needs nothing else,

@@ -72,14 +72,15 @@ def _rights(contexts: Sequence[str]) -> dict[str, str]:
     control = rf"{own}\.celeryev(\..+)?|(.+\.)?{own}\.pidbox"
     return {
         "configure": f"^({control})$",
-        "write": f"^({exchange}|{own}|{control})$",  # a queue is written to by binding it
+        "write": rf"^({exchange}|{own}(\.dead)?|{control})$",  # a queue is written to by binding it
         "read": rf"^({exchange}|{own}(\.dead)?|{control})$",  # and an exchange is read from
     }
 
 
 def _rights_on_keys(contexts: Sequence[str]) -> dict[str, str]:
     """Return regular expressions of routing keys, to publish with and to bind with."""
-    heard = dict.fromkeys(key for context in contexts for key in _keys(topology.queue(context)))
+    queues = [make(context) for context in contexts for make in (topology.dead_letters, topology.queue)]
+    heard = dict.fromkeys(key for queue in queues for key in _keys(queue))
     return {
         "write": rf"^{_any(contexts)}(\..+)?$",
         "read": f"^({'|'.join(map(re.escape, heard))})$",

@@ -1,5 +1,6 @@
 """The kit's declarations at the broker: one topic exchange, and for each context a queue and its dead letters."""
 
+from collections.abc import Callable
 from contextlib import suppress
 
 from amqp.exceptions import AccessRefused
@@ -20,8 +21,8 @@ DELIVERY_COUNT = "x-delivery-count"
 
 _NOT_FOUND = 404
 _WHAT_TO_DO = (
-    "An administrator of the broker must: write the definitions of all contexts with `manage.py broker_definitions`, and "
-    "import them with `rabbitmqctl import_definitions`."
+    "An administrator of the broker must import what `manage.py broker_definitions` writes for all contexts, by "
+    "`rabbitmqctl import_definitions`."
 )
 
 
@@ -85,17 +86,20 @@ def dead_letter_name(queue: str) -> str:
 
 
 def dead_letters(queue: str) -> Queue:
-    """Return the dead-letter queue of a queue. It is bound to nothing: the broker alone puts messages there."""
+    """Return the dead-letter queue of a queue."""
     return Queue(
         dead_letter_name(queue),
+        bindings=[binding(exchange(), routing_key=dead_letter_name(queue))],
         durable=True,
         # Each look at a dead letter gives it back, and RabbitMQ 4 drops a message that was given back 20 times.
         queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000},
     )
 
 
-def declare(channel: StdChannel) -> None:
+def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: None) -> None:
     """Declare exchange and queues, dead letters first; existing ones stay as they are.
+
+    ``after_each`` is called after each queue.
 
     The queue of every installed context exists before the first publish, so that an event waits there for a worker
     that has not started yet.
@@ -110,33 +114,34 @@ def declare(channel: StdChannel) -> None:
     connection: Connection = channel.connection.client  # type: ignore[attr-defined]  # the stubs leave it out
     if not conf.current().users:
         with suppress(AccessRefused), connection.channel() as own:  # a refusal closes it
-            _declare_all(own)
+            _declare_all(own, after_each)
             return
-    _find_all(connection)
+    _find_all(connection, after_each)
 
 
-def _declare_all(channel: StdChannel) -> None:
+def _declare_all(channel: StdChannel, after_each: Callable[[], object]) -> None:
     exchange()(channel).declare()
     for name in queues():
         dead_letters(name)(channel).declare()
         queue(name)(channel).declare()
+        after_each()
 
 
-def _find_all(connection: Connection) -> None:
+def _find_all(connection: Connection, after_each: Callable[[], object]) -> None:
     """Look whether everything exists, and bind the queues; declare what is missing, if this user may."""
     _find(exchange(), connection)
-    for name in queues():
-        _find(dead_letters(name), connection)
-        _find(queue(name), connection)
-        for bound in queue(name).bindings:
+    for wanted in (make(name) for name in queues() for make in (dead_letters, queue)):
+        _find(wanted, connection)
+        for bound in wanted.bindings:
             try:
                 with connection.channel() as channel:
-                    bound.bind(queue(name), channel=channel)
+                    bound.bind(wanted, channel=channel)
             except AccessRefused as error:
                 raise TopologyError(
-                    f"The queue {name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
+                    f"The queue {wanted.name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
                     f"{error}. {_WHAT_TO_DO}"
                 ) from error
+        after_each()
 
 
 def _find(wanted: Exchange | Queue, connection: Connection) -> None:

@@ -12,7 +12,10 @@ from microworkflows.cloudevents import context_of
 from microworkflows.errors import InvalidCloudEventError
 
 PUBLISHER = "microworkflows-publisher"
-"""Header of a dead letter that was requeued: the user who had published it. It is believed from a queue's own user."""
+"""Header of a message that was published once more, as a dead letter or from there: the user who had published it first.
+
+It is believed from the queue's own user alone. Who publishes again must set it, and the property ``user-id``.
+"""
 
 
 def check(message: Message, *, event_type: str, source: str, queue: str) -> None:

@@ -252,7 +252,7 @@ def test_user_may_touch_what_bears_its_services_name_and_configure_nothing_share
     every = [*own, *anothers, exchange, context, dead]
     for right, more in {
         "configure": [],
-        "write": [exchange, context],
+        "write": [exchange, context, dead],
         "read": [exchange, context, dead],
     }.items():
         assert [name for name in every if re.search(may[right], name)] == [
@@ -263,7 +263,7 @@ def test_user_may_touch_what_bears_its_services_name_and_configure_nothing_share
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_user_may_announce_its_own_events_and_hear_what_it_listens_to(context: str) -> None:
     announced = {event for event in registry.announced() if event.startswith(f"{context}.")}
-    heard = {*registry.subscriptions(context), context}
+    heard = {*registry.subscriptions(context), context, f"{context}.dead"}
     every = {*registry.announced(), *CONTEXTS, *(f"{one}.dead" for one in CONTEXTS), "#", "*.*.v1"}
 
     (may,) = [one for one in BROKER["topic_permissions"] if one["user"] == context]

@@ -127,7 +127,7 @@ def test_reference_lists_the_settings_of_the_kit() -> None:
 
 def test_reference_lists_the_environment_that_the_settings_read() -> None:
     settings = "".join((ROOT / "project" / name).read_text() for name in ("settings.py", "service.py"))
-    read = re.findall(r'(?:_text|_flag|_number|_names|environ\.get)\("([A-Z_]+)"', settings)
+    read = re.findall(r'(?:_text|_flag|_number|_names|_pairs|environ\.get)\("([A-Z_]+)"', settings)
 
     assert _table(REFERENCE, "## Environment") == set(read)
 

@@ -125,6 +125,7 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     standby = files.launch.relay(wait=False)
     files.launch.run("probe_record", "one", "--count", "100")
     eventually(lambda: files.outbox(RELAYED) > 0)
+    standby.says(f"relay probe: stands by; process {leader.pid} on ")
     assert ": leads" not in standby.output
 
     leader.kill()
@@ -133,6 +134,16 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     files.launch.run("probe_record", "two", "--count", "20")
     eventually(lambda: files.outbox(RELAYED) == 120)
     assert files.outbox(PENDING) == 0
+
+
+def test_worker_is_seen_from_its_start_to_its_stop(files: Files) -> None:
+    alive = "SELECT queue FROM microworkflows_heartbeat WHERE stopped_at IS NULL AND depth = 0 ORDER BY queue"
+    worker = files.launch.worker("probe,echo", "--no-relay")
+
+    eventually(lambda: files.rows(alive) == ["echo", "probe"], what="heartbeats")
+    assert worker.stop() == 0, worker.output
+
+    assert files.rows(alive) == []
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from celery import Celery
 from django.db import connection
 
 from tests.integration.support.brokers import Broker
-from tests.integration.support.probing import cloud_event, effects
+from tests.integration.support.probing import cloud_event
 from tests.integration.support.processes import ROOT, Launcher
 from tests.integration.support.waiting import eventually
 
@@ -75,6 +76,16 @@ def sessions() -> set[int]:
         return {pid for (pid,) in cursor.fetchall()}
 
 
+def statements() -> str:
+    """Return what the sessions of others do."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(string_agg(query, ' '), '') FROM pg_stat_activity WHERE datname = current_database() "
+            "AND state = 'active' AND pid <> pg_backend_pid()"
+        )
+        return str(cursor.fetchone()[0])
+
+
 def end_sessions() -> None:
     """End the sessions of others, as a restart of the server does."""
     with connection.cursor() as cursor:
@@ -126,30 +137,28 @@ def test_own_tasks_outlast_a_lost_session_and_keep_none(
     )
     own = OwnTasks(broker.url, tmp_path)
 
-    def handle_events() -> None:
-        """Have the same process handle two events, in one session, which it keeps."""
-        for _ in range(2 * with_kit):
-            handle_event()
-            kept.append(sessions())
+    def handle_events() -> set[int]:
+        """Have the same process handle two events; return the sessions that it did so in."""
+        return {handle_event() for _ in range(2 * with_kit)}
 
-    def handle_event() -> None:
-        done = len(effects())
-        broker.publish(cloud_event())
-        eventually(lambda: len(effects()) > done, what="a handled event")
+    def handle_event() -> int:
+        file = tmp_path / f"session_{time.monotonic_ns()}"
+        broker.publish(cloud_event(behaviour="session", file=str(file)))
+        eventually(lambda: file.exists() and file.read_text(), what="a handled event")
+        return int(file.read_text())
 
     process, first = own.ask()
-    eventually(lambda: not sessions(), what="the end of its session")
+    eventually(lambda: first not in sessions(), what="the end of its session")
 
-    kept: list[set[int]] = []
-    handle_events()
-    assert not with_kit or (kept[0] == kept[1] and len(kept[0]) == 1)
+    kept = handle_events()
+    assert len(kept) == with_kit
     again, second = own.ask()
-    eventually(lambda: not sessions(), what="the end of every session")
+    eventually(lambda: not sessions() & {second, *kept}, what="the end of every session")
     assert again == process
-    assert second not in {first, *set().union(*kept)}
+    assert second not in {first, *kept}
 
     asking = own.send("ask_database", "SELECT pg_sleep(60)")
-    eventually(sessions, what="a session at work")
+    eventually(lambda: "pg_sleep" in statements(), what="a session at work")
     end_sessions()
     own.ask()
     handle_events()

@@ -114,6 +114,13 @@ def lose_session(event: Asked) -> None:
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
 
+def note_session(event: Asked) -> None:
+    """Note in which of the database's sessions the handler runs."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        Path(event.file).write_text(str(cursor.fetchone()[0]))
+
+
 def lock_both(event: Asked) -> None:
     """Take two locks, in an order that depends on the event: two such handlers may wait for each other."""
     first = event.number % 2
@@ -163,6 +170,7 @@ BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "emit": lambda event: None,
     "sql": raise_in_database,
     "lose": lose_session,
+    "session": note_session,
     "embrace": lock_both,
     "count": count_all,
     "raise": raise_what_is_no_exception,

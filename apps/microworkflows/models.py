@@ -75,7 +75,7 @@ class CorrelationOf(Func):
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
-    """Queries of the outbox, and the way to relay unheard events again."""
+    """Queries of the outbox, and the way to relay unheard and rejected events again."""
 
     def pending(self, *, context: str | None = None) -> "OutboxQuerySet":
         """Return the events still to be relayed, oldest first; of one context or of all."""
@@ -100,9 +100,14 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         rows: OutboxQuerySet = self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id)
         return rows.order_by("pk")
 
+    def rejected(self) -> "OutboxQuerySet":
+        """Return the events that the broker refuses for good, such as one that is too large, oldest first."""
+        return self.filter(status=OutboxEvent.Status.REJECTED).order_by("pk")
+
     def relay_again(self) -> int:
-        """Make the unheard events pending again; return their number."""
-        return self.unheard().update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+        """Make the unheard and rejected events pending again; return their number."""
+        stuck = self.filter(status__in=[OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED])
+        return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
 
 
 _OutboxManager = models.Manager.from_queryset(OutboxQuerySet)
@@ -125,6 +130,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         PENDING = 1, "pending"
         RELAYED = 2, "relayed"
         UNHEARD = 3, "unheard"
+        REJECTED = 4, "rejected"
 
     objects = OutboxManager()
 

@@ -125,6 +125,7 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     standby = files.launch.relay(wait=False)
     files.launch.run("probe_record", "one", "--count", "100")
     eventually(lambda: files.outbox(RELAYED) > 0)
+    standby.says(f"relay probe: stands by; process {leader.pid} on ")
     assert ": leads" not in standby.output
 
     leader.kill()

@@ -9,6 +9,7 @@ from unittest import mock
 
 import amqp
 import pytest
+from amqp import spec
 from amqp.channel import Channel
 from billiard import common
 from billiard.einfo import ExceptionInfo
@@ -270,6 +271,13 @@ def test_amqp_channel_takes_frames_and_tells_outcomes(rabbitmq_vhost: str) -> No
         assert amqp_internals.has_input(channel) is False
         amqp_internals.write(channel, b"")
         assert channel.connection.bytes_sent > before
+        said: list[str] = []
+        amqp_internals.on_blocked(
+            channel, blocked=lambda: said.append("blocked"), unblocked=lambda: said.append("unblocked")
+        )
+        channel.connection._callbacks[spec.Connection.Blocked]()
+        channel.connection._callbacks[spec.Connection.Unblocked]()
+        assert said == ["blocked", "unblocked"]
 
 
 @pytest.mark.rabbitmq

@@ -1,4 +1,4 @@
-"""``manage.py purge_events``: deletes old rows that are done; pending, unheard, waiting and parked ones stay."""
+"""``manage.py purge_events``: deletes old rows that are done; pending, unheard, rejected, waiting and parked ones stay."""
 
 from datetime import timedelta
 from typing import Any

@@ -331,8 +331,8 @@ def _check_eager(app: Celery) -> Iterator[CheckMessage]:
 def _check_time_limit() -> Iterator[CheckMessage]:
     if current_app.conf.task_time_limit:
         yield Warning(
-            "task_time_limit is set: a message whose handling it kills is redelivered, and killed again, until parked.",
-            hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
+            "task_time_limit is set: it kills the process of a slow microworkflow, and nothing shows where the time went.",
+            hint="Use task_soft_time_limit: its exception and traceback are kept with the message, which is then retried.",
             id="microworkflows.W033",
         )
 

@@ -32,6 +32,10 @@ class UndeclaredEventError(PermanentError):
     """A microworkflow emitted an event that its ``emits`` does not name."""
 
 
+class UnkeepableError(MicroworkflowsError):
+    """The inbox cannot keep a message that failed, and keeps others: it becomes a dead letter."""
+
+
 class TransactionRequiredError(MicroworkflowsError):
     """An event was recorded outside a transaction: it could be lost, or announce a change that never happened."""
 

@@ -38,7 +38,8 @@ def receive(body: object, *, queue: str, attempt: int | None = None, last_delive
 
     Raises:
         InvalidCloudEventError: ``body`` is not a CloudEvent.
-        OperationalError, InterfaceError: the database is out of reach; deliver the message again.
+        Error: the database is out of reach, or takes no writes; deliver the message again.
+        UnkeepableError: the message failed, and cannot be kept either; it belongs to the dead letters.
     """
     event = _as_kept(CloudEvent.from_dict(body))
     if queue in flows.router.queues():

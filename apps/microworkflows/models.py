@@ -39,6 +39,8 @@ class Header(StrEnum):
     """Inbox: part of the context in the flow, in a word of the router's."""
     HANDLED_AT = "handled_at"
     """Inbox: time at which a retried message was handled, in ISO 8601."""
+    GAVE_WAY = "gave_way"
+    """Inbox: number of times that the message gave way to others' transactions, each at the cost of no attempt."""
     ERROR = "error"
     """Both: the last refusal of the broker, or the error of the last attempt."""
     TRACEBACK = "traceback"

@@ -204,6 +204,23 @@ def test_task_waits_for_the_database_and_acks_nothing_meanwhile(monkeypatch: pyt
     assert waits == [0.5, 1.0]
 
 
+def test_bundle_that_met_a_database_that_is_away_is_received_one_by_one_afterwards(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One of its messages may be what the database cannot bear."""
+    bundled = mock.Mock(side_effect=OperationalError("gone"))
+    single = mock.Mock()
+    monkeypatch.setattr(inbox, "receive_bundle", bundled)
+    monkeypatch.setattr(inbox, "receive", single)
+    monkeypatch.setattr(tasks, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
+
+    tasks.receive_bundle([EVENT, {**EVENT, "id": "2"}], queue="desk")
+
+    bundled.assert_called_once()
+    assert [call.args[0]["id"] for call in single.call_args_list] == ["1", "2"]
+
+
 def test_task_gives_its_message_back_when_the_worker_stops_and_the_database_is_away(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,6 +1,7 @@
 """Others' insides are as the kit believes: each private name exists, and does what is said of it."""
 
 import logging
+from importlib import import_module
 from struct import pack
 from types import SimpleNamespace
 from typing import Any
@@ -9,8 +10,14 @@ from unittest import mock
 import amqp
 import pytest
 from amqp.channel import Channel
+from billiard import common
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery
 from celery.app import trace
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+from celery.signals import task_received
+from celery.worker import state
 from celery.worker.components import Pool
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
@@ -23,8 +30,10 @@ from kombu.transport import virtual
 
 from microworkflows import on_commit
 from microworkflows.relay import amqp_internals
-from microworkflows.worker import celery_internals
+from microworkflows.worker import celery_internals, connection_reuse, tasks
 from microworkflows.worker.celery_internals import Turns
+from microworkflows.worker.names import BUNDLE_TASK, TASK
+from microworkflows.worker.time_limits import TimeLimitedRequest
 
 
 class Controller(WorkController):
@@ -113,6 +122,94 @@ def test_request_keeps_its_result_weakly_and_tells_whether_it_was_revoked() -> N
     assert celery_internals.is_revoked(request) is False
     request._already_revoked = True
     assert celery_internals.is_revoked(request) is True
+
+
+def test_signal_that_ends_a_process_of_the_pool_is_told_from_a_tasks_own_exit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(common, celery_internals.ENDING, [False])
+
+    assert not celery_internals.ends_process(SystemExit(3))
+    assert not celery_internals.ends_process(KeyboardInterrupt())
+    assert celery_internals.ends_process(WorkerShutdown(0))
+    assert celery_internals.ends_process(WorkerTerminate(0))
+    signal_handler: Any = vars(common)["_shutdown_cleanup"]
+    with pytest.raises(SystemExit) as ended:
+        signal_handler(0, None)
+    assert celery_internals.ends_process(ended.value)
+
+
+def test_celery_closes_connections_around_every_task_but_the_kits(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Celery(set_as_current=False)
+    app.conf["CELERY_DB_REUSE_MAX"] = connection_reuse.REUSE
+    fixup: Any = import_module("celery.fixups.django").DjangoWorkerFixup(app)
+    running: Any = import_module("celery._state")._task_stack
+    closed: list[str | None] = []
+    monkeypatch.setattr(fixup, "_close_database", lambda: closed.append(running.top and running.top.name))
+
+    for name in ("reports.print", TASK, BUNDLE_TASK, "reports.print"):
+        running.push(SimpleNamespace(name=name))
+        fixup.close_database()
+        running.pop()
+    fixup.close_database()
+
+    assert closed == ["reports.print", "reports.print", None]
+
+
+class Again:
+    """A request of the receiving task as Celery's strategy makes it, for a pool that is a stand-in."""
+
+    def __init__(self) -> None:
+        app = Celery(set_as_current=False)
+        self.pool = mock.Mock()
+        self.consumer = mock.Mock()
+        request_class: Any = import_module("celery.worker.request").create_request_cls(
+            TimeLimitedRequest, tasks.receive, self.pool, "host", mock.Mock(enabled=False), app=app
+        )
+        self.request = request_class(
+            SimpleNamespace(delivery_info={}, properties={}, headers={}, body=b"", payload={}),
+            app=app,
+            task=tasks.receive,
+            headers={"id": "a", "task": TASK},
+            body=([{"id": "a"}], {"queue": "desk"}, {}),
+            decoded=True,
+            on_ack=mock.Mock(),
+            on_reject=mock.Mock(),
+        )
+        task_received.send(sender=self.consumer, request=self.request)
+
+    def end(self, error: Exception) -> None:
+        with pytest.raises(type(error)) as caught:
+            raise error
+        self.request.on_failure(ExceptionInfo((type(error), error, caught.tb)))
+
+
+def test_request_that_a_time_limit_kills_is_done_again_with_the_limit() -> None:
+    again = Again()
+
+    again.end(TimeLimitExceeded(30.0))
+    again.request.on_timeout(soft=False, timeout=30.0)
+    again.request.execute_using_pool(again.pool)
+
+    again.consumer.on_task_request.assert_called_once_with(again.request)
+    again.request._on_ack.assert_not_called()
+    again.request._on_reject.assert_not_called()
+    _, _, _, (_, kwargs, _), *_ = again.pool.apply_async.call_args.kwargs["args"]
+    assert kwargs == {"queue": "desk", "killed_after": 30.0}
+
+
+def test_request_whose_process_died_or_whose_worker_hurries_goes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    died, hurried = Again(), Again()
+
+    died.end(WorkerLostError("signal 9"))
+    monkeypatch.setattr(state, "should_terminate", True)
+    hurried.end(TimeLimitExceeded(30.0))
+
+    for each in (died, hurried):
+        each.consumer.on_task_request.assert_not_called()
+        each.request._on_reject.assert_called_once()
 
 
 def test_consumers_tags_lead_to_its_queues() -> None:
@@ -223,7 +320,7 @@ def test_hooks_for_after_the_commit_are_found_and_made_robust(caplog: pytest.Log
         assert on_commit.is_registered(connection, runs)
         assert not on_commit.is_registered(connection, lambda: None)
         assert on_commit.can_be_made_robust(connection)
-        on_commit.make_robust(connection)
+        on_commit.make_robust(connection, lambda hook: hook)
 
     assert ran == ["second"]
     assert "on purpose" in caplog.text

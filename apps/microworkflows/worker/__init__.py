@@ -8,6 +8,7 @@ from click import Option
 from kombu import Exchange, Queue
 
 from microworkflows import embedded, topology
+from microworkflows.worker import connection_reuse
 from microworkflows.worker.relay_process import RelayProcess
 
 __all__ = ["setup"]
@@ -40,7 +41,7 @@ def _configure(sender: Celery, **kwargs: object) -> None:
         # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
         worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),
     )
-    sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)  # else a connection is made for each event
+    sender.conf.setdefault("CELERY_DB_REUSE_MAX", connection_reuse.REUSE)
 
 
 def _overrule(app: Any, **values: object) -> None:

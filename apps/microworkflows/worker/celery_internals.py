@@ -10,7 +10,9 @@ from weakref import ref
 
 from amqp import spec
 from amqp.serialization import loads
+from billiard import common
 from celery.app import trace
+from celery.exceptions import WorkerShutdown, WorkerTerminate
 from celery.worker.request import Request
 
 logger = logging.getLogger(__name__)
@@ -22,8 +24,15 @@ CONTROLLER = ("_process_task_sem", "_process_task", "_quick_acquire", "_quick_re
 """Methods of Celery's worker: send a request to the pool in its turn, or at once; ask for a turn; give one back."""
 REQUEST = ("_already_revoked", "_apply_result", "request_dict", "on_accepted", "on_success", "on_failure")
 """Attributes of Celery's requests: revocation by an operator, the pool's result, the message as sent, callbacks."""
+ENDING = "_should_have_exited"
+"""A list of billiard's with one flag: its signal handler sets it before it raises SystemExit in a process of the pool."""
 TRACE = ("fast_trace_task", "trace_task_ret")
 """The functions with which a process of the pool runs a task."""
+
+
+def ends_process(error: BaseException) -> bool:
+    """Return True if the exception ends this process by the wish of Celery or of a signal, not of a task."""
+    return isinstance(error, WorkerShutdown | WorkerTerminate) or bool(getattr(common, ENDING)[0])
 
 
 class Turns:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
@@ -39,10 +40,26 @@ def _names(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in _text(name, default).split(",") if part.strip()]
 
 
+def _pairs(name: str) -> dict[str, str]:
+    pairs = [pair.partition("=")[::2] for pair in _names(name)]
+    if not all(key and value for key, value in pairs):
+        raise ImproperlyConfigured(
+            f"{name} is {_text(name)!r}; set it to pairs such as orders=user,payments=user."
+        )
+    return dict(pairs)
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder into which nobody else may look, and those above it; what exists keeps its mode."""
+    if not folder.is_dir():
+        _make_private(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
+
+
 def _made_once(path: Path) -> str:
     """Return a secret of this machine; of several processes that make it at once, one wins."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_private(path.parent)
         made = path.with_name(f".{path.name}-{os.getpid()}")
         made.touch(mode=0o600)
         made.write_text(secrets.token_urlsafe(50))
@@ -58,6 +75,10 @@ SERVICE = service.name()
 # Run-time state: database, broker and logs of the embedded default. Services on one machine share its broker alone.
 _SHARED_DIR = Path(_text("VAR_DIR", str(BASE_DIR / "var"))).resolve()
 VAR_DIR = _SHARED_DIR / SERVICE
+if not _text("DATABASE_URL"):
+    _make_private(VAR_DIR)
+    if not (VAR_DIR / "db.sqlite3").exists():
+        (VAR_DIR / "db.sqlite3").touch(0o600)  # SQLite would let everybody read it
 
 # Off unless asked for: DEBUG shows settings and source to whoever meets an error page.
 # `make demo` and a developer's shell set DEBUG=1.
@@ -152,8 +173,6 @@ DATABASES = {
         conn_health_checks=True,
     )
 }
-if not _text("DATABASE_URL"):
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Web and workers share the file. IMMEDIATE takes the write lock at the start of a transaction, where waiting
     # for it works; a transaction that first reads and then writes would fail at once with "database is locked".
@@ -162,6 +181,10 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,  # seconds
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # what is committed survives a power cut
     }
+
+
+# The kit. Where each service has a user of its own at the broker, each is believed as itself alone.
+MICROWORKFLOWS: dict[str, Any] = {"USERS": _pairs("BROKER_USERS")}
 
 
 # Celery: what is unsafe to change is set by the kit, in microworkflows.worker.

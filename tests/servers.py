@@ -55,6 +55,7 @@ def choose_environment() -> None:
         "LOG_LEVEL",
         "WORKER_CONCURRENCY",
         "SERVICE",
+        "BROKER_USERS",
     ]:
         os.environ.pop(name, None)
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

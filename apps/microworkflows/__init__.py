@@ -2,7 +2,16 @@
 
 from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
+from microworkflows.sensitive import Sensitive
 from microworkflows.workflows import microworkflow
 
 # ``outbox`` is a submodule, which `from microworkflows import outbox` imports once Django has loaded its apps.
-__all__ = ["DomainEvent", "IncomingEvent", "Metadata", "PermanentError", "microworkflow", "outbox"]
+__all__ = [
+    "DomainEvent",
+    "IncomingEvent",
+    "Metadata",
+    "PermanentError",
+    "Sensitive",
+    "microworkflow",
+    "outbox",
+]

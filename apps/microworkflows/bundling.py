@@ -3,25 +3,25 @@
 Bundling saves most of a run's cost besides the function itself: all runs share one commit, one statement for their
 inbox rows and one for their events. Each run has its own savepoint, so a failure rolls back that run only. The
 transaction ends once it has lasted a moment, or once another transaction's lock is in its way. So it holds locks
-hardly longer than a single run would, and a slow microworkflow always has its own transaction.
+hardly longer than a single run would, and a slow microworkflow always has its own transaction. It also ends after a run
+that made settings for the rest of the transaction, so that the next run does not meet them.
 """
 
-import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import OperationalError, connections, router, transaction
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import failures, handling, on_commit, recording
+from microworkflows import database_errors, failures, handling, logs, on_commit, recording, texts
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 Run = tuple[Microworkflow[Any], CloudEvent]
 """A microworkflow and the event for it to handle."""
@@ -30,8 +30,6 @@ _LONGEST_SECONDS = 0.05
 """A transaction starts no further run after this many seconds."""
 _LONGEST_LOCK_WAIT = "10ms"
 """Longest wait for a lock: the order of runs is arbitrary, so two transactions may each wait for the other."""
-_IN_THE_WAY = {"55P03", "40P01"}
-"""SQLSTATEs of a lock that was not available in that time, and of a deadlock."""
 
 
 @dataclass(kw_only=True)
@@ -44,21 +42,22 @@ class _Bundle:
     """Runs that succeeded, each with its duration in seconds."""
     known: list[Run] = field(default_factory=list)
     """Runs of events received before, or by another process at this very moment."""
-    failed: tuple[Run, Exception] | None = None
+    failed: tuple[Run, BaseException] | None = None
 
 
 def handle(runs: Iterable[Run]) -> None:
     """Handle each event in its microworkflow, in this order unless a lock is in the way.
 
-    These runs have their own transaction each: the last one left, a duplicate, a run that meets another transaction's
-    lock, and every run of a transaction that could not be committed. A failure is kept with its message.
+    These runs have their own transaction each: the last one left, a duplicate, a run whose error in the database may be
+    due to others, such as a lock, and every run of a transaction that could not be committed. A failure is kept with its
+    message.
 
     Args:
         runs: Microworkflows with their events, of which none is known to have been delivered before.
 
     Raises:
-        DatabaseError: one of :data:`.failures.DATABASE_DOWN`. The inbox knows the committed runs, so all events may
-            be delivered again.
+        Error: as :func:`.failures.keep` does. The inbox knows the committed runs, so all events may be delivered again.
+        UnkeepableError: as :func:`.failures.keep` does; the same holds.
     """
     left = deque(runs)
     connection = connections[router.db_for_write(InboxEvent)]
@@ -67,12 +66,14 @@ def handle(runs: Iterable[Run]) -> None:
         if (count := min(size, len(left))) == 1:
             failures.handle_or_keep(*left.popleft())
             continue
+        connection.ensure_connection()
         bundle = _Bundle(left=deque(left.popleft() for _ in range(count)))
         try:
             with transaction.atomic(using=connection.alias):
                 _bound_lock_waits(connection)
                 _do(connection, bundle)
-        except Exception as error:
+        except BaseException as error:
+            failures.raise_if_process_ends(error)
             _do_one_by_one(bundle, error)
             left.extendleft(reversed(bundle.left))
             continue
@@ -85,7 +86,7 @@ def handle(runs: Iterable[Run]) -> None:
             failures.handle_or_keep(*run)
         if bundle.failed is not None:
             (workflow, event), raised = bundle.failed
-            if _is_in_the_way(raised):
+            if database_errors.may_be_the_neighbours(raised):
                 failures.handle_or_keep(workflow, event)
             else:
                 failures.keep(workflow.label, event, raised)
@@ -98,22 +99,25 @@ def _bound_lock_waits(connection: BaseDatabaseWrapper) -> None:
 
 
 def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
-    """Do runs until the time is up or one fails."""
+    """Do runs until the time is up, or one fails or makes settings."""
     began = time.monotonic()
     ends_at = began + _LONGEST_SECONDS
     deliveries = [(workflow.label, event) for workflow, event in bundle.left]
     new = handling.insert(deliveries, status=InboxEvent.Status.HANDLED)
     emitted: list[tuple[CloudEvent, str | None]] = []
-    while bundle.left and bundle.failed is None:
+    settings = _Settings()
+    while bundle.left and bundle.failed is None and not settings.were_made:
         workflow, event = run = bundle.left.popleft()
         if (key := message_id(workflow.label, event.meta.id)) not in new:
             bundle.known.append(run)
             continue
         try:
             with transaction.atomic(using=connection.alias):
-                events = handling.run(workflow, event)
+                with connection.execute_wrapper(settings):
+                    events = handling.run(workflow, event)
                 handling.raise_if_transaction_broken()
-        except Exception as error:
+        except BaseException as error:
+            failures.raise_if_process_ends(error)
             bundle.failed = run, error
         else:
             new.remove(key)
@@ -126,10 +130,28 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
     if emitted:
         recording.store(emitted)
     handling.raise_if_transaction_broken()  # else COMMIT would silently roll it back
-    on_commit.make_robust(connection)  # one run's failing callback must not keep the others' from running
+    on_commit.make_robust(
+        connection, failures.contained
+    )  # one run's failing callback must not keep others from running
 
 
-def _do_one_by_one(bundle: _Bundle, error: Exception) -> None:
+class _Settings:
+    """Notices statements whose effect may last until the end of the transaction; an ``execute_wrapper`` of Django's.
+
+    Those that a function of the database makes go unnoticed.
+    """
+
+    def __init__(self) -> None:
+        self.were_made = False
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        text = sql if isinstance(sql, str) else str(sql)
+        if "set_config" in text or text.lstrip()[:4].upper() == "SET ":
+            self.were_made = True
+        return execute(sql, params, many, context)
+
+
+def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:
     """Repeat the runs of a transaction that was rolled back, each by itself: those begun, or all if none was."""
     done = [run for run, _ in bundle.done]
     runs = [*done, *bundle.known, *([bundle.failed[0]] if bundle.failed else [])]
@@ -137,11 +159,9 @@ def _do_one_by_one(bundle: _Bundle, error: Exception) -> None:
         runs = list(bundle.left)
         bundle.left.clear()
     logger.warning(
-        "%d runs could not be committed together; each is done alone: %s", len(runs), error, exc_info=error
+        "%d runs could not be committed together; each is done alone: %s",
+        *(len(runs), texts.line(error)),
+        exc_info=error,
     )
     for run in runs:
         failures.handle_or_keep(*run)
-
-
-def _is_in_the_way(error: Exception) -> bool:
-    return isinstance(error, OperationalError) and getattr(error.__cause__, "sqlstate", None) in _IN_THE_WAY

@@ -21,6 +21,7 @@ from django.db import connections, router
 from django.utils.version import get_version_tuple
 
 from microworkflows import conf, registry, schemas, topology
+from microworkflows.cloudevents import context_of
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
 
 TAG = "microworkflows"
@@ -236,6 +237,34 @@ def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
+def check_users(**kwargs: Any) -> list[CheckMessage]:
+    """E034: a context has no user among ``USERS``; W035: the broker has no users."""
+    try:
+        users = conf.current().users
+    except ImproperlyConfigured:
+        return []  # E001 says so
+    if not users:
+        return []
+    if str(current_app.conf.broker_url or "").startswith("embedded:"):
+        return [
+            Warning(
+                "MICROWORKFLOWS['USERS'] names users, and the embedded broker has none: it believes everybody.",
+                hint="Use RabbitMQ, or leave USERS out.",
+                id="microworkflows.W035",
+            )
+        ]
+    heard = {context_of(workflow.on.event_type) for workflow in registry.workflows()}
+    return [
+        Error(
+            f"MICROWORKFLOWS['USERS'] names no user for {name!r}, so workers refuse what it publishes.",
+            hint=f"Add the name of the broker's user by which {name} logs in.",
+            id="microworkflows.E034",
+        )
+        for name in sorted({*topology.queues(), *heard} - users.keys())
+    ]
+
+
+@register(TAG)
 def check_celery(**kwargs: Any) -> list[CheckMessage]:
     """E030 to W033: Celery is set up so that events would be lost, never consumed, or kill their workers.
 
@@ -302,8 +331,8 @@ def _check_eager(app: Celery) -> Iterator[CheckMessage]:
 def _check_time_limit() -> Iterator[CheckMessage]:
     if current_app.conf.task_time_limit:
         yield Warning(
-            "task_time_limit is set: a message whose handling it kills is redelivered, and killed again, until parked.",
-            hint="Use task_soft_time_limit: its exception is kept with the message, which is then retried.",
+            "task_time_limit is set: it kills the process of a slow microworkflow, and nothing shows where the time went.",
+            hint="Use task_soft_time_limit: its exception and traceback are kept with the message, which is then retried.",
             id="microworkflows.W033",
         )
 

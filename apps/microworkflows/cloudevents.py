@@ -1,12 +1,13 @@
 """The wire: CloudEvents 1.0 in JSON, with correlation, causation and W3C trace context as extension attributes."""
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from microworkflows import bounds, texts
 from microworkflows import traceparent as traces
 from microworkflows.errors import InvalidCloudEventError
 
@@ -16,18 +17,24 @@ CONTENT_TYPE = "application/cloudevents+json"
 ATTEMPT_HEADER = "microworkflows-attempt"
 """Header of a redelivered message: number of attempts that had failed when it was sent."""
 
-MARK = "cutover"
-"""Extension attribute that holds the mark of the event's flow (see :mod:`~microworkflows.flows`).
+MARK = "microworkflowsmark"
+"""Extension attribute that holds the mark of the event's flow (see :mod:`~microworkflows.flows`)."""
 
-The name is that of the first app that marked flows. It stays, because events of any age may be under way.
-"""
+FORMER_MARK = "cutover"
+"""Name of :data:`MARK` for kit 0.1. Both are written, so that its workers may run beside this one's."""
 
 _KNOWN = frozenset(
     {
         *("specversion", "id", "source", "type", "time", "datacontenttype", "data"),
-        *("correlationid", "causationid", "traceparent", MARK),
+        *("correlationid", "causationid", "traceparent"),
     }
 )
+_JSON_TYPE = re.compile(r"[!-~]+/(?:[!-~]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt]((?:[01]\d|2[0-3]):[0-5]\d):([0-5]\d|60)(\.\d+)?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+_MARKS = (MARK, FORMER_MARK)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +57,10 @@ class Metadata:
     """W3C Trace Context."""
     mark: str | None = None
     """Mark that a guest of the core gave the flow when it began; None for a flow that is live everywhere."""
+    original_id: str | None = None
+    """Attribute ``id`` as its producer wrote it; None where it is :attr:`id` itself, as for each context's events."""
+    former_id: UUID | None = None
+    """Id under which kit 0.1 kept this event, where it is another."""
 
     @property
     def context(self) -> str:
@@ -68,14 +79,14 @@ class CloudEvent:
 
     def __str__(self) -> str:
         """Return the event for a log line."""
-        return f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}"
+        return texts.line(f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of the structured content mode."""
         attributes = {
             **self.extensions,
             "specversion": "1.0",
-            "id": str(self.meta.id),
+            "id": self.meta.original_id or str(self.meta.id),
             "source": self.meta.source,
             "type": self.meta.type,
             "time": self.meta.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -87,15 +98,16 @@ class CloudEvent:
         if self.meta.causation_id is not None:
             attributes["causationid"] = self.meta.causation_id
         if self.meta.mark is not None:
-            attributes[MARK] = self.meta.mark
+            attributes[MARK] = attributes[FORMER_MARK] = self.meta.mark
         return attributes
 
     @classmethod
     def from_dict(cls, body: object) -> "CloudEvent":
         """Read a CloudEvent that anybody may have published.
 
-        An ``id`` that is not a UUID becomes one, made from ``source`` and ``id`` (the standard requires the pair to
-        be unique). Without ``correlationid`` the event begins a flow of its own.
+        CloudEvents identifies an event by ``source`` and ``id`` together. The id of a context's own event is a UUID,
+        which identifies it alone; for any other event, a UUID is made from the pair. Without ``correlationid`` the event
+        begins a flow of its own. A mark is believed in the events of contexts only.
 
         Raises:
             InvalidCloudEventError: a required attribute is missing, or an attribute breaks CloudEvents 1.0.
@@ -104,16 +116,22 @@ class CloudEvent:
             raise InvalidCloudEventError(f"A CloudEvent is a JSON object; this is {type(body).__name__}.")
         if body.get("specversion") != "1.0":
             raise InvalidCloudEventError(
-                f"specversion is {body.get('specversion')!r}; this kit reads CloudEvents 1.0 only."
+                f"specversion is {bounds.shown(body.get('specversion'))}; this kit reads CloudEvents 1.0 only."
             )
         source, event_type, raw_id = (_text(body, name) for name in ("source", "type", "id"))
-        content_type = body.get("datacontenttype", "application/json")
-        if not isinstance(content_type, str) or not content_type.split(";")[0].strip().endswith("json"):
-            raise InvalidCloudEventError(f"datacontenttype is {content_type!r}; payloads are JSON.")
+        content_type = body.get("datacontenttype")
+        if content_type is not None and not (
+            isinstance(content_type, str) and _JSON_TYPE.fullmatch(content_type)
+        ):
+            raise InvalidCloudEventError(
+                f"datacontenttype is {bounds.shown(content_type)}; payloads are JSON."
+            )
         data = body.get("data")
         if not isinstance(data, dict):
-            raise InvalidCloudEventError(f"data is {type(data).__name__}; a payload is a JSON object.")
-        event_id = _uuid(raw_id, source)
+            found = "data_base64, binary" if "data_base64" in body else type(data).__name__
+            raise InvalidCloudEventError(f"data is {found}; a payload is a JSON object.")
+        own_id = _own_id(source, event_type, raw_id)
+        event_id = own_id or _foreign_id(source, raw_id)
         traceparent = body.get("traceparent")
         return cls(
             meta=Metadata(
@@ -124,20 +142,50 @@ class CloudEvent:
                 correlation_id=_optional_text(body, "correlationid") or str(event_id),
                 causation_id=_optional_text(body, "causationid"),
                 traceparent=traceparent if traces.is_valid(traceparent) else traces.new(),
-                mark=_optional_text(body, MARK),
+                mark=next((_text(body, name) for name in _MARKS if body.get(name) is not None), None)
+                if own_id
+                else None,
+                original_id=None if own_id else raw_id,
+                former_id=None if own_id else _former_id(source, raw_id),
             ),
             data=data,
-            extensions={name: value for name, value in body.items() if name not in _KNOWN},
+            extensions={
+                name: value
+                for name, value in body.items()
+                if name not in _KNOWN and value is not None and not (own_id and name in _MARKS)
+            },
         )
 
     @classmethod
-    def from_json(cls, raw: str | bytes) -> "CloudEvent":
-        """Read a CloudEvent from the text of a message; raises as :meth:`from_dict` does."""
-        try:
-            body = json.loads(raw)
-        except (ValueError, UnicodeDecodeError) as error:
-            raise InvalidCloudEventError(f"The message is not JSON: {error}") from error
-        return cls.from_dict(body)
+    def from_json(cls, raw: str | bytes, *, is_retry: bool = False) -> "CloudEvent":
+        """Read a CloudEvent from the text of a message; see :meth:`from_outside`.
+
+        Args:
+            raw: The text; bytes are UTF-8.
+            is_retry: True for an event that was let in before, and comes back as the inbox kept it.
+        """
+        return cls.from_outside(bounds.parse(raw, is_retry=is_retry))
+
+    @classmethod
+    def from_outside(cls, body: object) -> "CloudEvent":
+        """Read a CloudEvent as :meth:`from_dict` does, if it is within the kit's :mod:`.bounds`.
+
+        Raises:
+            InvalidCloudEventError: it is not a CloudEvent, or beyond the bounds.
+        """
+        if isinstance(body, dict):
+            bounds.check_attributes(body)
+        event = cls.from_dict(body)
+        if len(event.extensions) > bounds.MOST_EXTENSIONS:
+            raise InvalidCloudEventError(
+                f"The event has {len(event.extensions)} extension attributes; at most {bounds.MOST_EXTENSIONS} are allowed."
+            )
+        return event
+
+
+def mark_of(body: Mapping[str, Any]) -> str | None:
+    """Return the mark in the body of an event that was recorded here."""
+    return body.get(MARK) or body.get(FORMER_MARK)
 
 
 def context_of(type_or_label: str) -> str:
@@ -148,7 +196,9 @@ def context_of(type_or_label: str) -> str:
 def _text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise InvalidCloudEventError(f"{name} is {value!r}; CloudEvents 1.0 requires a non-empty string.")
+        raise InvalidCloudEventError(
+            f"{name} is {bounds.shown(value)}; CloudEvents 1.0 requires a non-empty string."
+        )
     return value
 
 
@@ -156,20 +206,48 @@ def _optional_text(body: dict[str, Any], name: str) -> str | None:
     return None if body.get(name) is None else _text(body, name)
 
 
-def _uuid(raw_id: str, source: str) -> UUID:
+def _own_id(source: str, event_type: str, raw_id: str) -> UUID | None:
+    """Return the id of an event that a context announced; None if it is somebody else's."""
+    if source != f"/{context_of(event_type)}":
+        return None
     try:
-        return UUID(raw_id)
+        uuid = UUID(raw_id)
     except ValueError:
-        return uuid5(NAMESPACE_URL, f"{source}#{raw_id}")
+        return None
+    return uuid if str(uuid) == raw_id else None
+
+
+def _foreign_id(source: str, raw_id: str) -> UUID:
+    """Return an id for a pair that is unique; a source may hold a "#" itself, but no line break."""
+    return uuid5(NAMESPACE_URL, f"{source}\n{raw_id}" if "#" in source else f"{source}#{raw_id}")
+
+
+def _former_id(source: str, raw_id: str) -> UUID | None:
+    try:
+        former = UUID(raw_id)
+    except ValueError:
+        former = uuid5(NAMESPACE_URL, f"{source}#{raw_id}")
+    return former if former != _foreign_id(source, raw_id) else None
 
 
 def _time(value: object) -> datetime:
+    """Read a timestamp of RFC 3339; a leap second is read as the second after it, as POSIX clocks count."""
     if value is None:
         return datetime.now(tz=UTC)
+    if not isinstance(value, str) or (found := _TIME.fullmatch(value)) is None:
+        raise InvalidCloudEventError(
+            f"time is {bounds.shown(value)}; it must be a timestamp of RFC 3339, such as 2026-01-31T12:00:00Z."
+        )
+    day, minute, second, fraction, offset = found.groups()
+    is_leap = second == "60"
+    text = f"{day}T{minute}:{'59' if is_leap else second}{fraction or ''}{offset.upper()}"
     try:
-        time = datetime.fromisoformat(str(value))
-    except ValueError as error:
-        raise InvalidCloudEventError(f"time is {value!r}; it must be a timestamp of RFC 3339.") from error
-    if time.tzinfo is None:
-        raise InvalidCloudEventError(f"time is {value!r}; RFC 3339 requires an offset, such as Z.")
-    return time.astimezone(UTC)
+        time = datetime.fromisoformat(text).astimezone(UTC)
+        time += timedelta(seconds=is_leap)
+    except (ValueError, OverflowError) as error:
+        raise InvalidCloudEventError(f"time is {bounds.shown(value)}: {error}.") from error
+    if is_leap and (time.day, time.hour, time.minute) != (1, 0, 0):
+        raise InvalidCloudEventError(
+            f"time is {bounds.shown(value)}; a leap second is the last one of a month in UTC."
+        )
+    return time

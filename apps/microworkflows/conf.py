@@ -40,8 +40,12 @@ class Settings(Section):
     """Seconds that the relay waits for the broker's confirms before it connects anew and publishes again."""
     redelivery_lease: Seconds = 60.0
     """Seconds after which a redelivered message that is still waiting is redelivered once more."""
+    max_event_bytes: Count = 1_048_576
+    """Largest event in bytes, as JSON: a larger one cannot be recorded, and becomes a dead letter where it arrives."""
     retention_days: Count = 30
     """Age in days at which `purge_events` deletes what is done."""
+    users: dict[Name, Name] = {}
+    """The broker's user of each context, where each has its own: no other user may speak for it."""
 
 
 AnySection = TypeVar("AnySection", bound=Section)

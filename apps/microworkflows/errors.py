@@ -13,7 +13,11 @@ class PermanentError(MicroworkflowsError):
 
 
 class InvalidCloudEventError(PermanentError):
-    """The message is not a CloudEvent 1.0 in JSON, or its attributes break the standard."""
+    """The message is not a CloudEvent 1.0 in JSON, its attributes break the standard, or it is beyond the kit's bounds."""
+
+
+class UnrecordableEventError(PermanentError):
+    """The event holds what no message or database can, or is too large; its text names the field."""
 
 
 class InvalidPayloadError(PermanentError):
@@ -28,12 +32,20 @@ class UndeclaredEventError(PermanentError):
     """A microworkflow emitted an event that its ``emits`` does not name."""
 
 
+class UnkeepableError(MicroworkflowsError):
+    """The inbox cannot keep a message that failed, and keeps others: it becomes a dead letter."""
+
+
 class TransactionRequiredError(MicroworkflowsError):
     """An event was recorded outside a transaction: it could be lost, or announce a change that never happened."""
 
 
 class EventNotDeliveredError(MicroworkflowsError):
     """The event was made by hand and never delivered, so it has no metadata."""
+
+
+class TopologyError(MicroworkflowsError):
+    """An exchange, a queue or a binding is missing at the broker, and the login may not declare it."""
 
 
 class BrokerUnavailableError(MicroworkflowsError):

@@ -1,11 +1,12 @@
 """Events as classes: a context's announced facts (DomainEvent) and its readings of others' (IncomingEvent)."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError
 
-from microworkflows import registry
+from microworkflows import bounds, registry, sensitive
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.errors import EventNotDeliveredError, InvalidPayloadError
 
@@ -17,7 +18,8 @@ _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 class Event(BaseModel):
     """Base of both kinds: frozen values under a versioned type. Subclass one of the two instead."""
 
-    model_config = ConfigDict(frozen=True)
+    # Infinities and NaN stay what they are until recording refuses them; pydantic would write null.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, ser_json_inf_nan="constants")
 
     event_type: ClassVar[str]
     _meta: Metadata | None = PrivateAttr(default=None)
@@ -26,10 +28,10 @@ class Event(BaseModel):
         super().__init_subclass__(**kwargs)
         if type is None:
             return
-        if not _TYPE.fullmatch(type):
+        if not _TYPE.fullmatch(type) or len(type) > bounds.LONGEST_NAME:
             raise TypeError(
                 f"{cls.__qualname__} has the type {type!r}. Write context.past_tense_fact.vN in lower case, "
-                'such as "orders.order_accepted.v1".'
+                'such as "orders.order_accepted.v1"; at most 255 characters.'
             )
         if "meta" in cls.__annotations__:
             raise TypeError(f"{cls.__qualname__} has a field 'meta', which is taken; choose another name.")
@@ -71,6 +73,13 @@ class Event(BaseModel):
             ) from error
         reading._meta = event.meta
         return reading
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """Return the fields that ``repr()`` shows, with the mask in place of sensitive ones."""
+        parts = sensitive.tree(type(self))
+        for name, value in super().__repr_args__():
+            hidden = isinstance(parts, dict) and name is not None and parts.get(name)
+            yield name, sensitive.Masked() if hidden and value is not None else value
 
     def __eq__(self, other: object) -> bool:
         """Compare class and fields; the envelopes do not count."""

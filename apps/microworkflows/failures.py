@@ -1,40 +1,85 @@
 """Failures: the inbox keeps a message that failed, with its error, for a retry, or parks it."""
 
-import logging
+import functools
 import random
+import time
 import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import (
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    ProgrammingError,
-    connections,
-    router,
-    transaction,
-)
+from django.db import DataError, Error, connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 from django.utils import timezone
 from pydantic import ValidationError
 
-from microworkflows import conf, handling, logs, registry
+from microworkflows import conf, database_errors, handling, logs, masking, registry, texts
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.errors import PermanentError
+from microworkflows.errors import PermanentError, UnkeepableError
 from microworkflows.handling import Headers
-from microworkflows.models import Header, InboxEvent, InboxQuerySet
+from microworkflows.ids import uuid7
+from microworkflows.models import Header, InboxEvent, InboxQuerySet, message_id
 from microworkflows.workflows import Microworkflow
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
-DATABASE_DOWN = (OperationalError, InterfaceError, InternalError, ProgrammingError)
-"""Errors of a database that cannot even keep a failure, so that the message must not be acked.
+EndsProcess = Callable[[BaseException], bool]
+"""Tells of an exception whether it ends the process, rather than the handler that it was raised in."""
 
-The database is out of reach, read-only after a failover, or not migrated yet. None of that is the message's fault.
-"""
-
+_RUNS_AT_ONCE = 5
+"""Number of runs without a pause of a handler that gives way each time."""
+_MOST_LOSSES = 2
+"""Number of sessions that a handler may lose; of the next one, the handler is the reason."""
+_TRIES_TO_KEEP = 3
 _LONGEST_ERROR = 20_000
+
+_losses: Counter[str] = Counter()
+"""Number of sessions lost by each message in hand: while it is, the database may have to be waited for."""
+
+
+def _is_no_exception(error: BaseException) -> bool:
+    return not isinstance(error, Exception)
+
+
+_ends_process: ContextVar[EndsProcess] = ContextVar("microworkflows_ends_process", default=_is_no_exception)
+
+
+@contextmanager
+def process_ended_by(ends_process: EndsProcess) -> Iterator[None]:
+    """Take whatever is raised inside the block for a handler's failure, unless this function says that it ends the process."""
+    token = _ends_process.set(ends_process)
+    try:
+        yield
+    finally:
+        _ends_process.reset(token)
+
+
+def raise_if_process_ends(error: BaseException) -> None:
+    """Raise an exception that is no handler's failure. By default, that is any but an ``Exception``."""
+    if _ends_process.get()(error):
+        if isinstance(error, Exception):  # a cleanup that failed on the way out
+            raise SystemExit from error
+        raise error
+
+
+def contained(function: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that raises a RuntimeError in place of what is no ``Exception``, unless that ends the process."""
+
+    @functools.wraps(function)
+    def call() -> None:
+        try:
+            function()
+        except Exception:
+            raise
+        except BaseException as error:
+            raise_if_process_ends(error)
+            raise RuntimeError(f"{type(error).__name__} was raised after the commit: {error}") from error
+
+    return call
 
 
 def handle_or_keep(
@@ -44,14 +89,58 @@ def handle_or_keep(
     attempt: int | None = None,
     last_delivery: bool = False,
 ) -> None:
-    """Handle an event in its own transaction, as :func:`.handling.handle` does; after an error, keep the message with it."""
-    try:
-        handling.handle(workflow, event, attempt=attempt, last_delivery=last_delivery)
-    except Exception as error:
-        keep(workflow.label, event, error)
+    """Handle an event in its own transaction, as :func:`.handling.handle` does; see :func:`run_or_keep`."""
+    handle = functools.partial(handling.handle, workflow, event, attempt=attempt, last_delivery=last_delivery)
+    run_or_keep(handle, consumer=workflow.label, event=event)
 
 
-def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers | None = None) -> None:
+def run_or_keep(
+    handle: Callable[[], object], *, consumer: str, event: CloudEvent, headers: Headers | None = None
+) -> None:
+    """Call a function that handles an event in a transaction of its own; after an error, keep the message with it.
+
+    If the transaction gave way to another, or its session was lost, it is done again at once: no attempt is lost.
+
+    Raises:
+        Error: as :func:`keep` does, or the session cannot be opened; deliver the message again.
+        UnkeepableError: as :func:`keep` does.
+    """
+    connection = _connection()
+    key, runs = message_id(consumer, event.meta.id), 0
+    while True:
+        connection.ensure_connection()
+        session, runs = connection.connection, runs + 1
+        try:
+            handle()
+            break
+        except BaseException as error:
+            raise_if_process_ends(error)
+            if not _may_run_again(error, key=key, session=session, runs=runs):
+                keep(consumer, event, error, headers=headers)
+                break
+            logger.info(
+                "retry %s by %s at once, no attempt is lost: %s",
+                *(event, consumer, _brief(error, event)),
+                extra=logs.fields(event.meta, consumer=consumer),
+            )
+        time.sleep(random.uniform(0, 0.01 * 2**runs))  # noqa: S311  (no secret)
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+    _losses.pop(key, None)
+
+
+def _may_run_again(error: BaseException, *, key: str, session: Any, runs: int) -> bool:
+    """Return True if the transaction gave way, or its session was lost, and neither too often for an accident."""
+    if database_errors.gives_way(error):
+        return runs < _RUNS_AT_ONCE
+    connection = _connection()
+    if connection.in_atomic_block or not database_errors.is_lost(error, connection, session=session):
+        return False
+    _losses[key] += 1
+    return _losses[key] <= _MOST_LOSSES
+
+
+def keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Headers | None = None) -> None:
     """Keep the message with its error for the next attempt, or park it.
 
     Args:
@@ -61,49 +150,112 @@ def keep(consumer: str, event: CloudEvent, error: Exception, *, headers: Headers
         headers: Headers kept with the inbox row.
 
     Raises:
-        DatabaseError: one of :data:`DATABASE_DOWN`; nothing was kept.
+        Error: the database is out of reach, only reads, or is not migrated yet; nothing was kept, and none of that is
+            the message's fault: do not ack it.
+        UnkeepableError: the inbox refuses this message, and keeps others.
     """
-    connection = connections[router.db_for_write(InboxEvent)]
-    if not connection.in_atomic_block:
-        connection.close_if_unusable_or_obsolete()
+    connection = _connection()
+    for number in range(1, _TRIES_TO_KEEP + 1):
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+            connection.ensure_connection()
+        session = connection.connection
+        try:
+            _keep(consumer, event, error, headers=headers or {})
+            break
+        except Error as refusal:
+            if database_errors.is_away(refusal, connection, session=session) or not _takes_writes(connection):
+                raise
+            if number < _TRIES_TO_KEEP and not isinstance(refusal, DataError):
+                time.sleep(0.1 * number)
+                continue
+            if database_errors.is_kept_waiting(refusal):
+                raise
+            raise UnkeepableError(
+                f"The inbox cannot keep {event.meta.type} {event.meta.id}, which failed in {consumer} "
+                f"({_brief(error, event)}), and keeps other messages: {_brief(refusal, event)}. Look at this message in "
+                "the dead letters; it can be requeued once the reason is gone."
+            ) from refusal
+
+
+def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Headers) -> None:
+    scrubbed = masking.scrub(event)
+    said = scrubbed(str(error))
+    traced = scrubbed("".join(traceback.format_exception(error)))
     now = timezone.now()
-    with transaction.atomic(using=connection.alias):
-        handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers or {})
+    with transaction.atomic(using=_connection().alias):
+        handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers)
         row = handling.locked(consumer, event)
         if row.status == InboxEvent.Status.HANDLED:
             logger.error(
                 "handled %s by %s, but a callback after its commit failed",
                 *(event, consumer),
                 exc_info=error,
-                extra=logs.fields(event.meta, consumer=consumer),
+                extra=logs.fields(event.meta, consumer=consumer, traceback=traced),
             )
             return
-        row.retry += 1
+        gave_way = _times_given_way(row, error)
+        if not gave_way:
+            row.retry += 1
         permanent = isinstance(error, PermanentError | ValidationError)
         parked = permanent or row.retry >= conf.current().max_attempts
         row.status = InboxEvent.Status.PARKED if parked else InboxEvent.Status.WAITING
-        row.expires_at = now if parked else now + retry_delay(row.retry)
+        row.expires_at = now if parked else now + retry_delay(gave_way or row.retry)
         row.headers = {
             **(row.headers or {}),
-            Header.ERROR: storable(f"{type(error).__name__}: {error}"),
-            Header.TRACEBACK: storable("".join(traceback.format_exception(error))),
+            **({Header.GAVE_WAY: gave_way} if gave_way else {}),
+            Header.ERROR: storable(f"{type(error).__name__}: {said}"),
+            Header.TRACEBACK: storable(traced),
         }
         row.save(update_fields=["retry", "status", "expires_at", "headers"])
-    fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry)
+    fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry, traceback=traced)
     if parked:
         logger.error(
             "parked %s in %s after attempt %d: %s: %s",
-            *(event, consumer, row.retry, type(error).__name__, error),
+            *(event, consumer, row.retry, type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",
-            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, error),
+            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )
+
+
+def _times_given_way(row: InboxEvent, error: BaseException) -> int:
+    """Return how often the message gave way, this time included; 0 if this is a failed attempt.
+
+    Whoever gives way as often as others may fail is not a victim of its neighbours: from then on it costs attempts.
+    """
+    if not database_errors.gives_way(error):
+        return 0
+    times = int((row.headers or {}).get(Header.GAVE_WAY, 0)) + 1
+    return times if times < conf.current().max_attempts else 0
+
+
+def _takes_writes(connection: BaseDatabaseWrapper) -> bool:
+    """Return True if the inbox keeps a message as small as can be; it is taken back."""
+    try:
+        with transaction.atomic(using=connection.alias):
+            small = InboxEvent(msg_id=f"microworkflows:{uuid7()}", body={}, headers={})
+            small.save(using=connection.alias, force_insert=True)
+            transaction.set_rollback(True, using=connection.alias)
+    except Error:
+        return False
+    return True
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[router.db_for_write(InboxEvent)]
+
+
+def _brief(error: BaseException, event: CloudEvent) -> str:
+    """Return an error on one line, without the event's sensitive values and the database's details."""
+    said = masking.scrub(event)(str(error)).partition("\n")[0]
+    return f"{type(error).__name__}: {texts.line(said)}"
 
 
 def park_orphans(messages: InboxQuerySet, *, now: datetime) -> None:

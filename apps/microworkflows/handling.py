@@ -2,7 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 
 from django.db import router, transaction
@@ -11,7 +13,7 @@ from django.utils import timezone
 from microworkflows import causes, logs, recording, rows
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.errors import PermanentError
+from microworkflows.errors import MicroworkflowsError, PermanentError
 from microworkflows.ids import uuid7
 from microworkflows.models import Header, InboxEvent, message_id
 from microworkflows.workflows import Emitted, Microworkflow
@@ -28,6 +30,33 @@ _IN_ERROR = 3
 
 class ProcessDiedError(PermanentError):
     """The process that handled the message died at each delivery."""
+
+
+class TimeLimitError(MicroworkflowsError):
+    """The process that handled the message was killed, because it exceeded the worker's time limit."""
+
+
+_killed: ContextVar[list[TimeLimitError] | None] = ContextVar("microworkflows_killed", default=None)
+
+
+@contextmanager
+def killed_after(seconds: float | None) -> Iterator[None]:
+    """Fail the first microworkflow that would run inside the block: it ran when a time limit killed its process.
+
+    Those before it have handled the event, and those after it run. With None, nothing fails.
+    """
+    if seconds is None:
+        yield
+        return
+    error = TimeLimitError(
+        f"The time limit of {seconds:g} s was exceeded, and the process that handled the message was killed. Make the "
+        "microworkflow quicker or raise the limit; a soft time limit below it would show where the time went."
+    )
+    token = _killed.set([error])
+    try:
+        yield
+    finally:
+        _killed.reset(token)
 
 
 def handle(
@@ -59,6 +88,7 @@ def handle(
 
     Raises:
         ProcessDiedError: it is the last delivery.
+        TimeLimitError: see :func:`killed_after`.
         Exception: the function raised it; nothing was kept.
     """
     began = time.monotonic()
@@ -78,6 +108,8 @@ def handle(
                 f"in another microworkflow of {workflow.context}). Look for the reason in the worker's log (memory, a "
                 "native library, a time limit); then replay the message."
             )
+        if killed := _killed.get():
+            raise killed.pop()
         emitted = run(workflow, event, function=function)
         if emitted:
             recording.store([(each, workflow.label) for each in emitted])

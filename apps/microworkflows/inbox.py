@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from microworkflows import bundling, failures, flows, logs, registry
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnreadableMarkError
+from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
 logger = logging.getLogger(__name__)
@@ -36,9 +38,10 @@ def receive(body: object, *, queue: str, attempt: int | None = None, last_delive
 
     Raises:
         InvalidCloudEventError: ``body`` is not a CloudEvent.
-        OperationalError, InterfaceError: the database is out of reach; deliver the message again.
+        Error: the database is out of reach, or takes no writes; deliver the message again.
+        UnkeepableError: the message failed, and cannot be kept either; it belongs to the dead letters.
     """
-    event = CloudEvent.from_dict(body)
+    event = _as_kept(CloudEvent.from_dict(body))
     if queue in flows.router.queues():
         try:
             flows.router.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery)
@@ -54,8 +57,20 @@ def receive_bundle(bodies: Sequence[object], *, queue: str) -> None:
 
     They share a transaction while they are quick and none fails: see :mod:`~microworkflows.bundling`.
     """
-    events = map(CloudEvent.from_dict, bodies)
+    events = (_as_kept(CloudEvent.from_dict(body)) for body in bodies)
     bundling.handle((workflow, event) for event in events for workflow in _consumers(event, context=queue))
+
+
+def _as_kept(event: CloudEvent) -> CloudEvent:
+    """Return an event under the id by which the inbox has it: kit 0.1 gave another to some that are not a context's."""
+    former = event.meta.former_id
+    if former is None:
+        return event
+    labels = [workflow.label for workflow in registry.listeners(event.meta.type)]
+    keys = [message_id(label, former) for label in (*labels, *registry.contexts())]
+    if not InboxEvent.objects.filter(msg_id__in=keys, body__source=event.meta.source).exists():
+        return event
+    return replace(event, meta=replace(event.meta, id=former))
 
 
 def _consumers(event: CloudEvent, *, context: str) -> list[Microworkflow[Any]]:

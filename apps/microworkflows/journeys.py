@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from microworkflows import flows, registry
+from microworkflows import flows, masking, registry
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
@@ -113,6 +113,7 @@ class Step:
     """Number of events of the flow that led to it, one causing the next."""
     relay: RelayState
     payload: dict[str, Any]
+    """Data of the event; sensitive parts are masked."""
     deliveries: tuple[Delivery, ...]
     done: bool = False
     """True if the code that recorded it also did everything that follows, so that no delivery is expected."""
@@ -211,7 +212,7 @@ def journey(correlation_id: str) -> Journey:
             hop=event.meta.time - cause.recorded_at if cause else None,
             depth=cause.depth + 1 if cause else 0,
             relay=_relay(recorded),
-            payload=event.data,
+            payload=masking.data(event.meta.type, event.data),
             deliveries=_deliveries(event.meta, recorded, received[event_id], caused),
             done=_is_left_to_nobody(event.meta.context, event.meta),
         )

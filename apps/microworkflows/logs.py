@@ -1,8 +1,32 @@
-"""Fields of a hop's log lines, for ``extra=``, by which logs are searched and structured."""
+"""The kit's loggers, and the fields of a hop's log lines, for ``extra=``, by which logs are searched and structured."""
 
+import logging
+import traceback
 from typing import Any
 
+from microworkflows import masking, texts
 from microworkflows.cloudevents import Metadata, context_of
+
+
+def logger(module: str) -> logging.Logger:
+    """Return a module's logger, whose tracebacks are fit for a log.
+
+    The text of an exception may come from outside: a line break in it would forge a line. It may hold sensitive values:
+    the field ``traceback`` is the traceback without them. Where the two differ, the record has the masked one as its text (``exc_text``), and no exception (``exc_info``).
+    """
+    found = logging.getLogger(module)
+    found.addFilter(_tidy)
+    return found
+
+
+def _tidy(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.exc_info[1] is not None:
+        raw = "".join(traceback.format_exception(record.exc_info[1]))
+        shown = getattr(record, "traceback", None) or masking.without_input(raw)
+        record.exc_text = texts.block(shown).rstrip("\n")
+        if shown != raw:
+            record.exc_info = None
+    return True
 
 
 def fields(

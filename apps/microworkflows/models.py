@@ -39,6 +39,8 @@ class Header(StrEnum):
     """Inbox: part of the context in the flow, in a word of the router's."""
     HANDLED_AT = "handled_at"
     """Inbox: time at which a retried message was handled, in ISO 8601."""
+    GAVE_WAY = "gave_way"
+    """Inbox: number of times that the message gave way to others' transactions, each at the cost of no attempt."""
     ERROR = "error"
     """Both: the last refusal of the broker, or the error of the last attempt."""
     TRACEBACK = "traceback"
@@ -310,6 +312,19 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
 
     def _header(self, name: Header) -> Any:
         return (self.headers or {}).get(name)
+
+
+class DeadLetter(InboxEvent):
+    """Stands for the messages in the broker's dead-letter queues, which have no rows: it carries their permissions."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "dead letter"
+        default_permissions = ("view",)
+        permissions = [
+            ("requeue_deadletter", "Can bring dead letters back to their queues"),
+            ("drop_deadletter", "Can delete dead letters for good"),
+        ]
 
 
 def message_id(label: str, event_id: UUID) -> str:

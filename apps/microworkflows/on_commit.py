@@ -9,16 +9,21 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+Hook = Callable[[], None]
 
-def is_registered(connection: BaseDatabaseWrapper, function: Callable[[], None]) -> bool:
+
+def is_registered(connection: BaseDatabaseWrapper, function: Hook) -> bool:
     """Return True if the open transaction has this very function among its hooks."""
     return any(hook[1] is function for hook in getattr(connection, "run_on_commit", ()))
 
 
-def make_robust(connection: BaseDatabaseWrapper) -> None:
-    """Make every hook of the open transaction robust: Django logs its error and runs the others."""
+def make_robust(connection: BaseDatabaseWrapper, contained: Callable[[Hook], Hook]) -> None:
+    """Make every hook of the open transaction robust: Django logs its error and runs the others.
+
+    ``contained`` makes a hook raise an ``Exception``, which Django logs, in place of what else it may raise.
+    """
     untyped: Any = connection
-    untyped.run_on_commit = [(sids, function, True) for sids, function, _ in untyped.run_on_commit]
+    untyped.run_on_commit = [(sids, contained(function), True) for sids, function, _ in untyped.run_on_commit]
 
 
 def can_be_made_robust(connection: BaseDatabaseWrapper) -> bool:

@@ -23,6 +23,7 @@ def record(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata
     Raises:
         TransactionRequiredError: no transaction is open.
         UndeclaredEventError: a microworkflow is running that does not declare this event.
+        UnrecordableEventError: it is too large or too deep, or a field holds what no database can store.
         Exception: a guest's immediate work (the cut-over's inline steps) failed; the transaction can then only be
             rolled back.
     """

@@ -8,10 +8,15 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from microworkflows import causes, flows, logs, rows, wakeup
+from microworkflows import bounds, causes, flows, logs, rows, sensitive, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
-from microworkflows.errors import TransactionRequiredError, UndeclaredEventError
+from microworkflows.errors import (
+    InvalidCloudEventError,
+    TransactionRequiredError,
+    UndeclaredEventError,
+    UnrecordableEventError,
+)
 from microworkflows.events import DomainEvent
 from microworkflows.ids import uuid7
 from microworkflows.models import DUE_AT_ONCE, Header, OutboxEvent
@@ -41,6 +46,7 @@ def record(
     Raises:
         TransactionRequiredError: no transaction is open.
         UndeclaredEventError: a microworkflow is running that does not declare one of them.
+        UnrecordableEventError: one is too large or too deep, or a field holds what no database can store.
     """
     if not events:
         return []
@@ -76,7 +82,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "id": event.meta.id,
             "version": event.meta.type.rpartition(".")[2],
             "destination": event.meta.type,
-            "body": event.to_dict(),
+            "body": _text(event),
             "added": now,
             "expires_at": DUE_AT_ONCE,
             "retry": 0,
@@ -91,6 +97,14 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
         wakeup.notify_on_commit(connection, context)
     for event, workflow in recorded:
         logger.info("recorded %s", event, extra=logs.fields(event.meta, consumer=workflow))
+
+
+def _text(event: CloudEvent) -> str:
+    """Return an event as JSON, so that what could neither be sent nor stored is told where it is recorded."""
+    try:
+        return bounds.json_text(event.to_dict())
+    except InvalidCloudEventError as error:
+        raise UnrecordableEventError(f"{event.meta.type} cannot be recorded: {error}") from error
 
 
 def _connection() -> BaseDatabaseWrapper:
@@ -110,6 +124,11 @@ def _envelope(
             f"{cause.workflow} recorded {event_type} without declaring it. Return the event from the microworkflow "
             "and name its class in emits=[...]."
         )
+    if cause is None and correlation_id:
+        try:
+            bounds.check_text("correlationid", correlation_id)
+        except InvalidCloudEventError as error:
+            raise UnrecordableEventError(f"{event_type} cannot be recorded: {error}") from error
     flow = cause.correlation_id if cause else correlation_id or str(event_id)
     return CloudEvent(
         meta=Metadata(
@@ -122,5 +141,5 @@ def _envelope(
             traceparent=causes.next_traceparent(),
             mark=cause.mark if cause else marking(flow),
         ),
-        data=event.model_dump(mode="json"),
+        data=sensitive.payload(event),
     )

@@ -22,7 +22,7 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import inbox, outbox, registry, topology, traceparent
+from microworkflows import inbox, outbox, registry, sensitive, topology, traceparent
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
@@ -53,7 +53,7 @@ def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent
         causation_id=None,
         traceparent=traceparent.new(),
     )
-    return type(event).from_cloud_event(CloudEvent(meta=meta, data=event.model_dump(mode="json")))
+    return type(event).from_cloud_event(CloudEvent(meta=meta, data=sensitive.payload(event)))
 
 
 class Flow:

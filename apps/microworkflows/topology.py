@@ -1,12 +1,14 @@
 """The kit's declarations at the broker: one topic exchange, and for each context a queue and its dead letters."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
-from kombu import Exchange, Queue, binding
+from amqp.exceptions import AccessRefused
+from kombu import Connection, Exchange, Queue, binding
 from kombu.transport.base import StdChannel
 
 from microworkflows import conf, flows, registry
-from microworkflows.errors import UnreadableMarkError
+from microworkflows.errors import TopologyError, UnreadableMarkError
 
 DELIVERY_LIMIT = 20
 """Number of deliveries, the worker dying at each, after which RabbitMQ makes a message a dead letter.
@@ -16,6 +18,12 @@ RabbitMQ 4 has this default and then *drops* the message; here it goes to the de
 
 DELIVERY_COUNT = "x-delivery-count"
 """Header in which the broker counts the unsuccessful deliveries of a message."""
+
+_NOT_FOUND = 404
+_WHAT_TO_DO = (
+    "An administrator of the broker must import what `manage.py broker_definitions` writes for all contexts, by "
+    "`rabbitmqctl import_definitions`."
+)
 
 
 def exchange() -> Exchange:
@@ -81,8 +89,7 @@ def dead_letters(queue: str) -> Queue:
     """Return the dead-letter queue of a queue."""
     return Queue(
         dead_letter_name(queue),
-        exchange=exchange(),
-        routing_key=dead_letter_name(queue),
+        bindings=[binding(exchange(), routing_key=dead_letter_name(queue))],
         durable=True,
         # Each look at a dead letter gives it back, and RabbitMQ 4 drops a message that was given back 20 times.
         queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000},
@@ -96,9 +103,69 @@ def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: N
 
     The queue of every installed context exists before the first publish, so that an event waits there for a worker
     that has not started yet.
+
+    A user without the right to declare looks whether all is there, and binds the queues. Where ``MICROWORKFLOWS["USERS"]``
+    is set, every user does: the broker logs what it refuses, and nobody shall get used to that.
+
+    Raises:
+        PreconditionFailed: an exchange or queue of the name exists with other arguments.
+        TopologyError: something is missing, and this user may not declare it.
     """
+    connection: Connection = channel.connection.client  # type: ignore[attr-defined]  # the stubs leave it out
+    if not conf.current().users:
+        with suppress(AccessRefused), connection.channel() as own:  # a refusal closes it
+            _declare_all(own, after_each)
+            return
+    _find_all(connection, after_each)
+
+
+def _declare_all(channel: StdChannel, after_each: Callable[[], object]) -> None:
     exchange()(channel).declare()
     for name in queues():
         dead_letters(name)(channel).declare()
         queue(name)(channel).declare()
         after_each()
+
+
+def _find_all(connection: Connection, after_each: Callable[[], object]) -> None:
+    """Look whether everything exists, and bind the queues; declare what is missing, if this user may."""
+    _find(exchange(), connection)
+    for wanted in (make(name) for name in queues() for make in (dead_letters, queue)):
+        _find(wanted, connection)
+        for bound in wanted.bindings:
+            try:
+                with connection.channel() as channel:
+                    bound.bind(wanted, channel=channel)
+            except AccessRefused as error:
+                raise TopologyError(
+                    f"The queue {wanted.name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
+                    f"{error}. {_WHAT_TO_DO}"
+                ) from error
+        after_each()
+
+
+def _find(wanted: Exchange | Queue, connection: Connection) -> None:
+    kind = "exchange" if isinstance(wanted, Exchange) else "queue"
+    try:
+        with connection.channel() as channel:
+            _declare_alone(wanted(channel), passive=True)
+    except connection.channel_errors as error:
+        if getattr(error, "reply_code", None) != _NOT_FOUND:
+            raise
+    else:
+        return
+    try:
+        with connection.channel() as channel:
+            _declare_alone(wanted(channel), passive=False)
+    except AccessRefused as error:
+        raise TopologyError(
+            f"The {kind} {wanted.name!r} is missing, and this user may not declare it: {error}. {_WHAT_TO_DO}"
+        ) from error
+
+
+def _declare_alone(wanted: Exchange | Queue, *, passive: bool) -> None:
+    """Declare an exchange, or a queue without its exchange and bindings."""
+    if isinstance(wanted, Exchange):
+        wanted.declare(passive=passive)
+    else:
+        wanted.queue_declare(passive=passive)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from microworkflows import DomainEvent, IncomingEvent
+from microworkflows import DomainEvent, IncomingEvent, Sensitive
 
 
 class Line(BaseModel):
@@ -36,9 +36,9 @@ class OrderAccepted(DomainEvent, type="orders.order_accepted.v1"):
     number: str
     total: Decimal = Field(gt=0, max_digits=18, decimal_places=2)
     currency: str = Field(min_length=3, max_length=3)
-    payment_token: str
+    payment_token: Sensitive[str]
     lines: list[Line] = Field(min_length=1)
-    ship_to: Address
+    ship_to: Sensitive[Address]
 
 
 class PaymentReceived(IncomingEvent, type="payments.payment_received.v1"):

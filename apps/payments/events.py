@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from microworkflows import DomainEvent, IncomingEvent
+from microworkflows import DomainEvent, IncomingEvent, Sensitive
 
 
 class PaymentReceived(DomainEvent, type="payments.payment_received.v1"):
@@ -39,7 +39,7 @@ class OrderAccepted(IncomingEvent, type="orders.order_accepted.v1"):
     order_id: UUID
     total: Decimal = Field(gt=0, max_digits=18, decimal_places=2)
     currency: str
-    payment_token: str
+    payment_token: Sensitive[str]
 
 
 class OutOfStock(IncomingEvent, type="inventory.out_of_stock.v1"):

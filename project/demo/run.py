@@ -35,6 +35,7 @@ def run(*, port: int, serve: bool) -> int:
         ProcessFailedError: one of its processes does not run.
     """
     preconditions.check_debug()
+    os.umask(0o077)  # its logs tell who ordered what
     with preconditions.only_demo_in(settings.VAR_DIR) as lock:
         preconditions.check_port(port)
         preconditions.check_broker()

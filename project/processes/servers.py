@@ -43,12 +43,14 @@ def database_url(server: str, name: str) -> str:
     return urlsplit(server)._replace(path=f"/{name}").geturl()
 
 
-def make_database(url: str) -> None:
-    """Make an empty database, unless it is there already."""
+def make_database(url: str, *, template: str = "template1") -> None:
+    """Make a database, unless it is there already: an empty one, or a copy of another on its server."""
     name = urlsplit(url).path.removeprefix("/")
     with _administrator(url) as server:
         if not server.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            server.execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+            server.execute(
+                SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template))
+            )
 
 
 def drop_database(url: str) -> None:
@@ -64,11 +66,17 @@ def drop_if_killed(url: str) -> None:
 
 
 @contextmanager
-def database(server: str, name: str) -> Iterator[str]:
-    """Yield the URL of a new database on a server; it is dropped at the end, and if the run is killed."""
+def database(server: str, name: str, *, template: str = "template1") -> Iterator[str]:
+    """Yield the URL of a new database on a server; it is dropped at the end, and if the run is killed.
+
+    Args:
+        server: URL of the server, or of another database of it.
+        name: Name of the new one.
+        template: Name of the database of which it is a copy.
+    """
     url = database_url(server, name)
     drop_if_killed(url)
-    make_database(url)
+    make_database(url, template=template)
     try:
         yield url
     finally:

@@ -10,8 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -38,7 +37,7 @@ MIGRATE, WORKER, WEB = _BLOCK[1].splitlines()
 
 
 class Services:
-    """Four services, each with its environment and, once started, its processes."""
+    """Services, each with its environment and, once started, its processes."""
 
     def __init__(self, folder: Path, *, databases: dict[str, str], brokers: dict[str, str]) -> None:
         self.folder = folder
@@ -49,6 +48,7 @@ class Services:
                 "SERVICE": name,
                 "DATABASE_URL": databases[name],
                 "BROKER_URL": brokers[name],
+                "BROKER_USERS": ",".join(f"{each}={urlsplit(url).username}" for each, url in brokers.items()),
                 "SECRET_KEY": f"for-this-test-and-{name}-only",
                 "WORKER_CONCURRENCY": "1",
                 "VAR_DIR": str(folder),
@@ -56,23 +56,17 @@ class Services:
                 "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             }
-            for name in CONTEXTS
+            for name in databases
         }
         self._started: dict[str, Process] = {}
 
     def prepare(self) -> None:
         """Migrate each database, by its own service and no other's help; fill the catalogue and the shelves."""
         with ThreadPoolExecutor() as at_once:
-            list(at_once.map(lambda name: self.run(name, MIGRATE), CONTEXTS))
-            list(
-                at_once.map(
-                    lambda task: self.run(*task),
-                    [
-                        ("orders", "python manage.py seed_catalogue"),
-                        ("inventory", "python manage.py seed_stock"),
-                    ],
-                )
-            )
+            list(at_once.map(lambda name: self.run(name, MIGRATE), self.databases))
+            seeds = {"orders": "python manage.py seed_catalogue", "inventory": "python manage.py seed_stock"}
+            there = [name for name in seeds if name in self.databases]
+            list(at_once.map(lambda name: self.run(name, seeds[name]), there))
 
     def run(self, name: str, command: str) -> None:
         """Run a command of a service to its end."""
@@ -89,9 +83,9 @@ class Services:
 
     def start_workers(self) -> None:
         """Start one worker for each service, and wait until all and their relays are ready."""
-        for name in CONTEXTS:
+        for name in self.databases:
             self._start(name, f"{name}-worker", WORKER.replace("payments", name))
-        for name in CONTEXTS:
+        for name in self.databases:
             worker = self._started[f"{name}-worker"]
             worker.says(" ready.")
             worker.says(f"relay {name}: leads")
@@ -135,12 +129,12 @@ class Services:
 
 
 @contextmanager
-def databases() -> Iterator[dict[str, str]]:
-    """Yield the URL of a new database for each service."""
+def databases(names: Iterable[str] = CONTEXTS) -> Iterator[dict[str, str]]:
+    """Yield the URL of a new database for each of these services."""
     with ExitStack() as stack:
         yield {
-            context: stack.enter_context(database(servers.postgres_url(), f"{servers.RUN}_{context}"))
-            for context in CONTEXTS
+            name: stack.enter_context(database(servers.postgres_url(), f"{servers.RUN}_{name}"))
+            for name in names
         }
 
 
@@ -159,7 +153,7 @@ def broker_users() -> Iterator[dict[str, str]]:
     for one in definitions["permissions"] + definitions["topic_permissions"]:
         one["user"] = users[one["user"]]
     try:
-        _import(server, definitions)
+        server.define(**definitions)
         yield {
             context: urlsplit(server.url)
             ._replace(
@@ -169,25 +163,6 @@ def broker_users() -> Iterator[dict[str, str]]:
             for context, user in users.items()
         }
     finally:
-        _remove(server, vhost, list(users.values()))
-
-
-def _import(server: servers.RabbitMQ, definitions: dict[str, Any]) -> None:
-    if not server.by_command:
-        servers._management_api(server.url, "POST", "definitions", json.dumps(definitions).encode())
-        return
-    with tempfile.NamedTemporaryFile("w", suffix=".json", dir="/tmp") as file:
-        json.dump(definitions, file)
-        file.flush()
-        Path(file.name).chmod(0o644)  # rabbitmqctl may read it as another user
-        servers._rabbitmqctl("import_definitions", file.name)
-
-
-def _remove(server: servers.RabbitMQ, vhost: str, users: list[str]) -> None:
-    if server.by_command:
-        servers._rabbitmqctl("delete_vhost", vhost)
-        for user in users:
-            servers._rabbitmqctl("delete_user", user)
-        return
-    for what in [f"vhosts/{vhost}", *(f"users/{user}" for user in users)]:
-        servers._management_api(server.url, "DELETE", what)
+        server.delete("vhosts", vhost)
+        for user in users.values():
+            server.delete("users", user)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from project.processes.tree import descendants
 from tests import servers
@@ -39,6 +40,8 @@ def test_demo_runs_twice_in_one_place_and_ctrl_c_ends_every_process() -> None:
         assert second.wait(timeout=30) == 0, second.output
         assert processes_of(folder) == set()
     assert_books_agree(second, runs=2)
+    made = [path for path in folder.rglob("*") if path.name != "terminal.log"]
+    assert [path for path in made if path.stat().st_mode & 0o077] == [], "private to its user"
 
 
 def assert_another_one_is_refused(running: Demo) -> None:
@@ -221,6 +224,15 @@ def test_demo_is_refused_in_production() -> None:
 @pytest.mark.slow
 def test_port_that_is_no_port_is_refused() -> None:
     assert "70000 is no port" in refusal(servers.SCRATCH / "no_port", "--port=70000")
+
+
+def test_demo_without_its_screen_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith(("rich", "project.demo."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rich", None)
+
+    with pytest.raises(CommandError, match=r"(?s)rich, which is not installed.*requirements/demo\.lock"):
+        call_command("demo")
 
 
 def refusal(folder: Path, *options: str, **environment: str) -> str:

@@ -9,7 +9,6 @@ import pytest
 from amqp.spec import Basic
 from kombu import Connection, Exchange
 
-from microworkflows import topology
 from migrations_guide.engine.shop import USER, Order, Shop
 from project.service import CONTEXTS
 from tests import servers
@@ -107,6 +106,17 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
         "payments", "microworkflows", "shipping.shipment_scheduled.v1"
     ),
     "hear everything": lambda channel: channel.queue_bind("payments", "microworkflows", "#"),
+    "hear everything by an exchange of its own": lambda channel: (
+        channel.exchange_declare("spy.payments.pidbox", "fanout"),
+        channel.exchange_bind("spy.payments.pidbox", "microworkflows", "#"),
+    ),
+    "delete what all share": lambda channel: channel.exchange_delete("microworkflows"),
+    "declare what all share": lambda channel: channel.exchange_declare(
+        "microworkflows", "topic", durable=True
+    ),
+    "free its own queue of its limits": lambda channel: channel.queue_delete("payments"),
+    "delete its own dead letters": lambda channel: channel.queue_delete("payments.dead"),
+    "put a message into another's dead letters": lambda channel: publish(channel, "orders.dead"),
     "stop another's workers": lambda channel: publish(channel, "", exchange="orders.pidbox"),
     "make a queue of another name": lambda channel: channel.queue_declare("ledger"),
 }
@@ -128,11 +138,14 @@ def test_broker_lets_a_service_do_what_it_must(users: dict[str, str]) -> None:
 
         publish(channel, "payments.payment_received.v1")
         publish(channel, "payments")
-        topology.exchange()(channel).declare()
-        topology.dead_letters("payments")(channel).declare()
-        topology.queue("payments")(channel).declare()
+        publish(channel, "payments.dead")
+        channel.exchange_declare("microworkflows", "topic", passive=True)
+        for queue in ("payments", "payments.dead"):
+            channel.queue_declare(queue, passive=True)
+        channel.queue_bind("payments", "microworkflows", "orders.order_accepted.v1")
 
         assert channel.basic_get("payments") is not None
+        assert channel.basic_get("payments.dead") is not None
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from django.core.management import call_command
 from kombu import Queue
 
 from microworkflows import checks, registry, topology
@@ -26,7 +28,10 @@ from project.service import CONTEXTS
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
 
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
+DEMANDED = re.findall(r"\$\{(\w+:\?[^}]*)\}", TEXT)
+"""Variables without which Compose starts nothing and says the text behind the question mark."""
 ALL: dict[str, dict[str, Any]] = COMPOSE["services"]
 SERVICES = {name: service for name, service in ALL.items() if "profiles" not in service}
 """What starts without a profile: the shop in one project."""
@@ -64,13 +69,12 @@ def test_services_wait_for_what_they_need() -> None:
         assert set(SERVICES[name]["depends_on"]) == {"postgres", "rabbitmq", "migrate"}
 
 
-def test_every_variable_has_a_default_and_every_volume_is_named() -> None:
-    text = (ROOT / "docker-compose.yml").read_text()
-    variables = re.findall(r"(?<!\$)\$\{([^}]*)\}", text)
+def test_every_variable_but_secrets_has_a_default_and_every_volume_is_named() -> None:
+    variables = re.findall(r"(?<!\$)\$\{([^}]*)\}", TEXT)
     mounts = [mount for service in ALL.values() for mount in service.get("volumes", [])]
 
     assert variables
-    assert [variable for variable in variables if ":-" not in variable] == []
+    assert [variable for variable in variables if ":-" not in variable and variable not in DEMANDED] == []
     assert {mount.split(":")[0] for mount in mounts} == set(COMPOSE["volumes"])
 
 
@@ -79,6 +83,34 @@ def test_settings_read_every_variable_that_the_containers_get() -> None:
 
     for name in {**SERVICES["web"]["environment"], **PROFILE["orders-web"]["environment"]}:
         assert f'"{name}"' in settings
+
+
+def test_no_secret_has_a_default_and_compose_says_where_it_comes_from() -> None:
+    secrets = set(re.findall(r"\$\{(\w*(?:PASSWORD|SECRET|KEY)\w*)", TEXT))
+
+    assert len(secrets) == 3 + 2 * len(CONTEXTS)
+    assert set(DEMANDED) == {f"{name}:?is missing, so run docker/secrets.sh" for name in secrets}
+    assert TEXT.index("docker/secrets.sh") < TEXT.index("docker compose up"), "said first"
+
+
+def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
+    (tmp_path / "docker").mkdir()
+    for name in ("docker-compose.yml", "docker/secrets.sh"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".env").write_text("PORT=8001\nPOSTGRES_PASSWORD=my-own\nSECRET_KEY=")
+
+    written = []
+    for _ in range(2):
+        subprocess.run([tmp_path / "docker/secrets.sh"], check=True, cwd="/")
+        written.append((tmp_path / ".env").read_text())
+
+    made = dict(line.split("=", 1) for line in written[0].splitlines())
+    assert made.keys() == {"PORT", *(variable.partition(":")[0] for variable in DEMANDED)}
+    assert (made.pop("PORT"), made.pop("POSTGRES_PASSWORD")) == ("8001", "my-own")
+    assert len(set(made.values())) == len(made)
+    assert all(re.fullmatch(r"[0-9a-f]{64}", value) for value in made.values())
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+    assert written[0] == written[1]
 
 
 # The profile `services`
@@ -106,9 +138,10 @@ def test_neither_half_needs_the_other() -> None:
 def test_service_has_only_its_own_database_and_its_own_user(context: str) -> None:
     for part in ("migrate", "worker", "web"):
         environment = PROFILE[f"{context}-{part}"]["environment"]
-        password = f"${{{context.upper()}_PASSWORD:-development}}"
+        password = f"${{{context.upper()}_PASSWORD:?is missing, so run docker/secrets.sh}}"
 
         assert environment["SERVICE"] == context
+        assert environment["BROKER_USERS"] == ",".join(f"{name}={name}" for name in CONTEXTS)
         assert environment["DATABASE_URL"] == f"postgresql://{context}:{password}@{context}-db:5432/{context}"
         assert environment["BROKER_URL"] == f"amqp://{context}:{password}@broker:5672/shop"
         assert PROFILE[f"{context}-db"]["environment"] == {
@@ -162,7 +195,7 @@ def test_broker_is_given_its_users_and_the_file_that_says_what_they_may_do() -> 
     assert given["broker-users"] == f"{folder}/1-users.json"
     assert given["broker-shop"] == f"{folder}/2-shop.json"
     assert COMPOSE["configs"]["broker-shop"] == {"file": "docker/broker.json"}
-    users = json.loads(re.sub(r"\$\{\w+:-(\w+)\}", r"\1", users_of_the_broker()))["users"]
+    users = json.loads(re.sub(r"\$\{(\w+):\?[^}]*\}", r"\1", users_of_the_broker()))["users"]
     assert [user["name"] for user in users] == list(CONTEXTS)
 
 
@@ -172,6 +205,10 @@ def users_of_the_broker() -> str:
 
 
 # What the services may do at the broker
+
+
+def test_file_of_the_brokers_definitions_is_fresh() -> None:
+    call_command("broker_definitions", vhost="shop", check=ROOT / "docker/broker.json", stdout=StringIO())
 
 
 def test_broker_has_the_queues_and_bindings_that_the_workers_declare() -> None:
@@ -190,27 +227,37 @@ def test_broker_has_the_queues_and_bindings_that_the_workers_declare() -> None:
 
 
 def keys(queue: Queue) -> set[str]:
-    return {bound.routing_key for bound in queue.bindings} or {queue.routing_key}
+    return {bound.routing_key for bound in queue.bindings}
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_user_may_touch_what_bears_its_services_name_and_the_exchange(context: str) -> None:
+def test_user_may_touch_what_bears_its_services_name_and_configure_nothing_shared(context: str) -> None:
+    exchange, dead = topology.exchange().name, f"{context}.dead"
     own = [
-        *(topology.exchange().name, context, f"{context}.dead"),
         *(f"{context}.celeryev", f"{context}.celeryev.4cbd2a22-5a5c-4b6a-a3a5-7a3c05f2a2ee"),
         *(f"{context}.pidbox", f"reply.{context}.pidbox", f"{context}@host.example.{context}.pidbox"),
         f"751b3cc8-4f76-3299-bb74-b00c8ad246f6.reply.{context}.pidbox",
     ]
     anothers = [
         *("amq.default", "amq.topic", "celery", "celeryev", "celery.pidbox", f"{context}2", f"my{context}"),
-        *(name.replace(context, other) for other in set(CONTEXTS) - {context} for name in own[1:]),
+        *(
+            name.replace(context, other)
+            for other in set(CONTEXTS) - {context}
+            for name in [*own, context, dead]
+        ),
     ]
 
     (may,) = [one for one in BROKER["permissions"] if one["user"] == context]
 
-    for right in ("configure", "write", "read"):
-        assert [name for name in own if not re.search(may[right], name)] == []
-        assert [name for name in anothers if re.search(may[right], name)] == []
+    every = [*own, *anothers, exchange, context, dead]
+    for right, more in {
+        "configure": [],
+        "write": [exchange, context, dead],
+        "read": [exchange, context, dead],
+    }.items():
+        assert [name for name in every if re.search(may[right], name)] == [
+            name for name in every if name in {*own, *more}
+        ]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -232,8 +279,13 @@ def test_user_may_announce_its_own_events_and_hear_what_it_listens_to(context: s
 def test_compose_itself_accepts_the_file() -> None:
     if not shutil.which("docker") or subprocess.run(["docker", "compose", "version"], check=False).returncode:
         pytest.skip("docker compose is not installed here: the tests above read the file without it")
+    secrets = {variable.partition(":")[0]: "given" for variable in DEMANDED}
     for profile in ([], ["--profile", "services"]):
-        subprocess.run(["docker", "compose", *profile, "config", "--quiet"], cwd=ROOT, check=True)
+        command = ["docker", "compose", *profile, "config", "--quiet"]
+        subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **secrets})
+        refused = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+        assert refused.returncode
+        assert "docker/secrets.sh" in refused.stderr
 
 
 def test_image_copies_files_that_exist_and_does_not_run_as_root() -> None:

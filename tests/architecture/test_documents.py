@@ -22,7 +22,7 @@ from tests.integration.support.waiting import eventually
 
 KIT = ROOT / "apps/microworkflows"
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "migrations_guide").glob("*.md")),
 ]
@@ -127,7 +127,7 @@ def test_reference_lists_the_settings_of_the_kit() -> None:
 
 def test_reference_lists_the_environment_that_the_settings_read() -> None:
     settings = "".join((ROOT / "project" / name).read_text() for name in ("settings.py", "service.py"))
-    read = re.findall(r'(?:_text|_flag|_number|_names|environ\.get)\("([A-Z_]+)"', settings)
+    read = re.findall(r'(?:_text|_flag|_number|_names|_pairs|environ\.get)\("([A-Z_]+)"', settings)
 
     assert _table(REFERENCE, "## Environment") == set(read)
 
@@ -183,6 +183,19 @@ def test_each_guarantee_names_tests_that_exist() -> None:
         assert [f"{path}::{name}" for path, name in tests if name not in _tests(path)] == [], number
 
 
+def test_each_thing_that_no_service_can_do_names_tests_that_exist() -> None:
+    _, _, section = (
+        (ROOT / "SECURITY.md").read_text().partition("\n## What a compromised service cannot do\n")
+    )
+    rows = re.findall(r"^\| (?!it cannot|---)(.+) \| (.+) \|$", section.partition("\n## ")[0], re.MULTILINE)
+
+    assert len(rows) >= 10
+    for what, named in rows:
+        tests = re.findall(r"`(tests/\S+?\.py)::(\w+)`", named)
+        assert tests, what
+        assert [f"{path}::{name}" for path, name in tests if name not in _tests(path)] == [], what
+
+
 def _tests(path: str) -> set[str]:
     source = ROOT / path
     nodes = ast.parse(source.read_text()).body if source.exists() else []
@@ -198,6 +211,11 @@ TESTED_ELSEWHERE = {
     "python manage.py migrate": "here, before all others",
     "celery -A project worker -Q payments -n payments@%h": "here, below",
     "export SERVICE=payments DATABASE_URL=postgres://user:password@localhost/payments BROKER_URL=amqp://payments:password@localhost/shop SECRET_KEY=…": "tests/acceptance/test_services.py",
+    "rabbitmqctl import_definitions docker/broker.json": "tests/acceptance/services.py",
+    **dict.fromkeys(
+        re.findall(r"^rabbitmqctl set_policy .*$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE),
+        "tests/integration/test_limits.py",
+    ),
     "gunicorn project.wsgi --bind=127.0.0.1:8002 --no-control-socket": "tests/acceptance/test_services.py",
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",

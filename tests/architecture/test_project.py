@@ -60,6 +60,35 @@ def test_embedded_default_makes_itself_a_secret_key_once(tmp_path: Path) -> None
     assert (tmp_path / "secret_key").stat().st_mode & 0o077 == 0
 
 
+def test_what_the_embedded_default_makes_is_private_to_its_user(tmp_path: Path) -> None:
+    send = "from celery import current_app as app; from microworkflows import topology; "
+    send += "connection = app.connection_for_write(); topology.declare(connection.channel()); "
+    send += "connection.Producer().publish({}, exchange='microworkflows', routing_key='orders')"
+    var = tmp_path / "var"
+    for command in (["migrate", "-v0"], ["shell", "-v0", "-c", send]):
+        result = python("manage.py", *command, VAR_DIR=str(var), DEBUG="1")
+        assert result.returncode == 0, result.stdout + result.stderr
+
+    modes = {path: path.stat().st_mode & 0o777 for path in [var, *var.rglob("*")]}
+
+    assert [path for path, mode in modes.items() if mode != (0o700 if path.is_dir() else 0o600)] == []
+    assert {"db.sqlite3", "secret_key", "microworkflows.json"} <= {path.name for path in modes}
+    assert len(list((var / "broker/queues/orders").glob("*-*.json"))) == 1
+
+
+def test_folder_of_the_embedded_default_that_others_may_read_goes_on_working(tmp_path: Path) -> None:
+    var = tmp_path / "var"
+    for folder in (var, var / "broker", var / "broker/queues"):
+        folder.mkdir()
+        folder.chmod(0o755)
+
+    result = python("manage.py", "migrate", "-v0", VAR_DIR=str(var), DEBUG="1")
+
+    assert result.returncode == 0, result.stderr
+    assert var.stat().st_mode & 0o777 == 0o755
+    assert (var / "db.sqlite3").stat().st_mode & 0o777 == 0o600
+
+
 def test_urls_choose_the_servers_and_empty_variables_count_as_unset() -> None:
     settings = settings_with(
         SECRET_KEY="s",
@@ -84,6 +113,7 @@ def test_urls_choose_the_servers_and_empty_variables_count_as_unset() -> None:
         ({"SECRET_KEY": "s", "DEBUG": "maybe"}, "DEBUG is 'maybe'; set it to 1 or 0."),
         ({"SECRET_KEY": "s", "WORKER_CONCURRENCY": "many"}, "WORKER_CONCURRENCY is 'many'"),
         ({"SECRET_KEY": "s", "LOG_LEVEL": "loud"}, "LOG_LEVEL is 'LOUD'"),
+        ({"SECRET_KEY": "s", "BROKER_USERS": "orders,payments"}, "set it to pairs such as orders=user"),
         ({"SECRET_KEY": "s", "SERVICE": "ledger"}, "Set it to one of orders, payments, inventory, shipping"),
     ],
 )

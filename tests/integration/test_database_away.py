@@ -108,7 +108,7 @@ def test_commit_whose_answer_got_lost_counts(
     Path(f"{trace}.go").touch()
 
     eventually(lambda: handled(1) and effects() == [str(meta.id)])
-    worker.says("handled probe.asked.v1", timeout=10)  # it looks, and finds that it was done
+    worker.says("skipped probe.asked.v1", timeout=10)  # it looks, and finds that it was done
     eventually(lambda: broker.count("probe") == 0)
     assert len(trace.read_text().splitlines()) == 1
     assert database_proxy.cut_after is None

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -170,16 +169,6 @@ def test_commands_that_come_together_are_obeyed_in_their_order(
     celery.close()
 
 
-def test_cloudevent_that_kombu_compressed_is_handled(worker: Process, shared_broker: Broker) -> None:
-    body = cloud_event()
-
-    shared_broker.publish(
-        zlib.compress(body.encode()), headers={"compression": "application/x-gzip"}, content_encoding="utf-8"
-    )
-
-    eventually(lambda: effects() == [json.loads(body)["id"]], what="the effect")
-
-
 def test_event_of_a_type_that_nobody_here_listens_to_is_parked(
     worker: Process, shared_broker: Broker, shared_launch: Launcher
 ) -> None:
@@ -212,7 +201,7 @@ def test_dead_letters_are_counted_shown_and_brought_back_by_command(
     for seen in mended:
         shared_broker.publish(seen.body, queue="probe.dead")
     eventually(lambda: shared_broker.count("probe.dead") == 3)
-    shared_launch.run("dead_letters", "probe", "--requeue")
+    shared_launch.run("dead_letters", "probe", "--requeue", "--all")
 
     eventually(lambda: set(effects()) == {json.loads(body)["id"] for body in bodies}, what="the effects")
     assert shared_broker.count("probe.dead") == 0
@@ -256,30 +245,12 @@ def test_dead_letter_that_is_brought_back_is_what_it_was(
     dead_before = worker.output.count("dead letter in probe.dead")
     assert "1  probe.dead" in shared_launch.run("dead_letters", "probe", "--show")
 
-    shared_launch.run("dead_letters", "probe", "--requeue")
+    shared_launch.run("dead_letters", "probe", "--requeue", "--all")
 
     worker.says("dead letter in probe.dead", times=dead_before + 1)  # it met the same door again
     seen = dead(shared_broker)
     assert seen.body == body
     assert seen.properties.get("content_type") == properties.get("content_type", CLOUD_EVENT)
-
-
-@pytest.mark.slow
-def test_dead_letter_that_kombu_compressed_is_brought_back_and_handled(
-    worker: Process, shared_broker: Broker, shared_launch: Launcher
-) -> None:
-    body = cloud_event()
-    shared_broker.publish(
-        zlib.compress(body.encode()),
-        queue="probe.dead",
-        headers={"compression": "application/x-gzip", topology.DELIVERY_COUNT: topology.DELIVERY_LIMIT},
-        content_encoding="utf-8",
-    )
-
-    shared_launch.run("dead_letters", "probe", "--requeue")
-
-    eventually(lambda: effects() == [json.loads(body)["id"]], what="the effect")
-    assert shared_broker.count("probe.dead") == 0
 
 
 @pytest.mark.slow
@@ -294,7 +265,7 @@ def test_dead_letter_stays_where_it_is_until_its_queue_confirms_to_have_it(
             broker.publish(cloud_event(number=number), queue="probe.dead")
         eventually(lambda: broker.count("probe.dead") == 30)
 
-        command = launcher.manage("dead_letters", "probe", "--requeue")
+        command = launcher.manage("dead_letters", "probe", "--requeue", "--all")
 
         assert command.wait() == 1
         assert "does not take the message back" in command.output

@@ -1,22 +1,28 @@
-"""Tasks of the project's own, late by a countdown or a retry, beside the contexts' quorum queues."""
+"""Tasks of the project's own, beside the contexts' quorum queues: they run as they do without the kit."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery import Celery
+from django.db import connection
 
 from tests.integration.support.brokers import Broker
-from tests.integration.support.processes import Launcher
+from tests.integration.support.probing import cloud_event, effects
+from tests.integration.support.processes import ROOT, Launcher
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.slow]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
+
+CHORES: dict[str, Any] = {"CELERY_IMPORTS": ["tests.integration.probe.tasks"]}
 
 
 @pytest.fixture(params=["direct", "topic"])
-def launch(
+def launch_of_exchange(
     request: pytest.FixtureRequest, database: str, broker_url: str, tmp_path: Path
 ) -> Iterator[Launcher]:
     """Yield what starts a worker of a project whose default exchange is of this kind."""
@@ -32,7 +38,11 @@ def launch(
     launcher.end()
 
 
-def test_own_task_with_a_countdown_or_a_retry_runs(launch: Launcher, broker_url: str, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_own_task_with_a_countdown_or_a_retry_runs(
+    launch_of_exchange: Launcher, broker_url: str, tmp_path: Path
+) -> None:
+    launch = launch_of_exchange
     launch.worker("celery,probe")
     files = {task: tmp_path / task for task in ("write_later", "write_at_second_try")}
 
@@ -44,6 +54,7 @@ def test_own_task_with_a_countdown_or_a_retry_runs(launch: Launcher, broker_url:
     assert Broker(broker_url).count("celery") == 0
 
 
+@pytest.mark.slow
 def test_plain_producer_sends_a_task_before_django_is_set_up(database: str, broker_url: str) -> None:
     environment = {**os.environ, "DATABASE_URL": database, "BROKER_URL": broker_url}
     command = [sys.executable, "-m", "celery", "-A", "project", "call", "reports.print"]
@@ -52,3 +63,105 @@ def test_plain_producer_sends_a_task_before_django_is_set_up(database: str, brok
 
     assert sent.returncode == 0, sent.stderr
     assert Broker(broker_url).count("celery") == 1
+
+
+def sessions() -> set[int]:
+    """Return the sessions of others in the test's database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend' "
+            "AND pid <> pg_backend_pid()"
+        )
+        return {pid for (pid,) in cursor.fetchall()}
+
+
+def end_sessions() -> None:
+    """End the sessions of others, as a restart of the server does."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM unnest(%s::int[]) pid", [list(sessions())]
+        )
+
+
+class OwnTasks:
+    """Sends tasks of the project's own to a worker with one process."""
+
+    def __init__(self, broker_url: str, folder: Path) -> None:
+        self._app = Celery(broker=broker_url, set_as_current=False)
+        self._folder = folder
+        self._count = 0
+
+    def send(self, name: str, statement: str) -> Path:
+        self._count += 1
+        file = self._folder / f"answer_{self._count}"
+        self._app.send_task(f"probe.{name}", (str(file), statement), queue="chores")
+        return file
+
+    def ask(self) -> tuple[int, int]:
+        """Have the worker ask its database; return the ids of process and session that did."""
+        file = self.send("ask_database", "SELECT 'well'")
+        eventually(lambda: file.exists() and file.read_text().endswith("well"), what="an answer")
+        process, session, _ = file.read_text().split()
+        return int(process), int(session)
+
+
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param("tests.integration.plain", id="without the kit", marks=pytest.mark.slow),
+        pytest.param("project", id="with it"),
+    ],
+)
+def test_own_tasks_outlast_a_lost_session_and_keep_none(
+    launch: Launcher, broker: Broker, tmp_path: Path, app: str
+) -> None:
+    with_kit = app == "project"
+    options = ["--no-relay"] if with_kit else []
+    worker = launch.worker(
+        "chores,probe" if with_kit else "chores",
+        *options,
+        app=app,
+        environment={"PYTHONPATH": str(ROOT)},
+        **CHORES,
+    )
+    own = OwnTasks(broker.url, tmp_path)
+
+    def handle_events() -> None:
+        """Have the same process handle two events, in one session, which it keeps."""
+        for _ in range(2 * with_kit):
+            handle_event()
+            kept.append(sessions())
+
+    def handle_event() -> None:
+        done = len(effects())
+        broker.publish(cloud_event())
+        eventually(lambda: len(effects()) > done, what="a handled event")
+
+    process, first = own.ask()
+    eventually(lambda: not sessions(), what="the end of its session")
+
+    kept: list[set[int]] = []
+    handle_events()
+    assert not with_kit or (kept[0] == kept[1] and len(kept[0]) == 1)
+    again, second = own.ask()
+    eventually(lambda: not sessions(), what="the end of every session")
+    assert again == process
+    assert second not in {first, *set().union(*kept)}
+
+    asking = own.send("ask_database", "SELECT pg_sleep(60)")
+    eventually(sessions, what="a session at work")
+    end_sessions()
+    own.ask()
+    handle_events()
+    assert not asking.exists()
+
+    handle_events()
+    end_sessions()
+    own.ask()
+
+    too_much = own.send("ask_too_much", "SELECT pg_sleep(60)")
+    eventually(too_much.exists, what="the soft time limit")
+    own.ask()
+    handle_events()
+    assert worker.status is None
+    end_sessions()  # the server does not notice that nobody waits for its answer any more

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kombu import Connection
 
-from tests.integration.support.probing import CREATE
+from microworkflows import dead_letters, embedded
+from tests.integration.support.probing import CREATE, cloud_event
 from tests.integration.support.processes import Launcher, exists, pool_of, relays_of
 from tests.integration.support.waiting import eventually
 
@@ -35,6 +37,11 @@ class Files:
     def rows(self, query: str) -> list[Any]:
         with closing(sqlite3.connect(self._database, timeout=20)) as connection:
             return [row[0] for row in connection.execute(query)]
+
+    def execute(self, statement: str) -> None:
+        with closing(sqlite3.connect(self._database, timeout=20)) as connection:
+            connection.execute(statement)
+            connection.commit()
 
     def effects(self, workflow: str) -> list[str]:
         return self.rows(f"SELECT event_id FROM probe_effect WHERE workflow = '{workflow}'")
@@ -66,6 +73,51 @@ def files(template: Path, tmp_path: Path) -> Iterator[Files]:
     made = Files(tmp_path, template)
     yield made
     made.launch.end()
+
+
+def test_what_is_no_event_becomes_a_dead_letter_with_its_reason(files: Files, tmp_path: Path) -> None:
+    embedded.register()
+    worker = files.launch.worker("probe")
+    with Connection(f"embedded://{tmp_path / 'broker'}") as connection:
+        channel: Any = connection.channel()
+        message = channel.prepare_message("no JSON {", content_type="text/plain", headers={"mine": 1})
+        channel.basic_publish(message, exchange="", routing_key="probe")
+
+        seen = eventually(lambda: channel.basic_get("probe.dead", no_ack=True), what="a dead letter")
+
+    assert (seen.body, seen.content_type, seen.headers["mine"]) == (b"no JSON {", "text/plain", 1)
+    assert "content type is 'text/plain'" in seen.headers[dead_letters.REASON]
+    assert seen.headers[dead_letters.QUEUE] == "probe"
+    assert worker.status is None
+    files.launch.run("probe_record", "one", "--count", "1")
+    eventually(lambda: len(files.effects("probe.answer")) == 1, what="the effect of an event")
+
+
+@pytest.mark.slow
+def test_failures_have_one_owner_without_servers_too(files: Files, tmp_path: Path) -> None:
+    embedded.register()
+    files.execute(
+        "CREATE TRIGGER refuse BEFORE INSERT ON received WHEN NEW.body LIKE '%refuse this row%' "
+        "BEGIN SELECT RAISE(ABORT, 'refused on purpose'); END"
+    )
+    worker = files.launch.worker("probe", MICROWORKFLOWS={"RETRY_DELAY": 0.1, "MAX_ATTEMPTS": 2})
+    bodies = [cloud_event(number=number) for number in range(6)]
+    bodies.insert(
+        2, cloud_event(behaviour="raise", file=str(tmp_path / "t"), times=9, padding="CancelledError")
+    )
+    bodies.insert(4, cloud_event(number=666, recorder="refuse this row"))
+
+    with Connection(f"embedded://{tmp_path / 'broker'}") as connection:
+        channel: Any = connection.channel()
+        for body in bodies:
+            message = channel.prepare_message(body, content_type="application/cloudevents+json")
+            channel.basic_publish(message, exchange="", routing_key="probe")
+        dead = eventually(lambda: channel.basic_get("probe.dead", no_ack=True), what="a dead letter")
+
+    assert '"number": 666' in dead.body.decode()
+    eventually(lambda: files.handled() == 6, what="the others handled")
+    eventually(lambda: files.rows("SELECT retry FROM received WHERE status = -1") == [2], what="a parked one")
+    assert worker.status is None
 
 
 def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None:

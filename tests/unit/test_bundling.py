@@ -233,3 +233,47 @@ def test_event_whose_step_the_monolith_does_is_skipped(post: SimpleNamespace, se
     inbox.receive_bundle([*letters(1), inline, *letters(3)], queue="desk")
 
     assert stamped(post) == [1, 3]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT set_config('letters.clerk', 'Ada', true)",
+        "SET LOCAL letters.clerk = 'Ada'",
+        "\n  set local letters.clerk to 'Ada'",
+    ],
+)
+def test_settings_that_one_run_makes_are_not_met_by_the_next(
+    post: SimpleNamespace, transactions: list[None], statement: str
+) -> None:
+    clerks: dict[int, str | None] = {}
+
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('letters.clerk', true)")
+            clerks[event.letter_id.int] = cursor.fetchone()[0] or None
+            if event.letter_id.int == 2:
+                cursor.execute(statement)
+
+    inbox.receive_bundle(letters(1, 2, 3, 4), queue="weighing")
+
+    assert clerks == {1: None, 2: None, 3: None, 4: None}
+    assert set(statuses().values()) == {HANDLED}
+    assert len(transactions) == 2
+
+
+@pytest.mark.postgres
+def test_run_that_fails_because_of_what_another_left_in_the_transaction_loses_no_attempt(
+    post: SimpleNamespace,
+) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("CREATE TEMPORARY TABLE scales (weight int) ON COMMIT DROP")
+
+    inbox.receive_bundle(letters(1, 2, 3), queue="weighing")
+
+    assert statuses() == {1: HANDLED, 2: HANDLED, 3: HANDLED}
+    assert all(row.attempts == 0 for row in InboxEvent.objects.all())

@@ -1,6 +1,8 @@
 """Others' insides are as the kit believes: each private name exists, and does what is said of it."""
 
 import logging
+from importlib import import_module
+from struct import pack
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -9,22 +11,30 @@ import amqp
 import pytest
 from amqp import spec
 from amqp.channel import Channel
+from billiard import common
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Celery
 from celery.app import trace
+from celery.exceptions import WorkerShutdown, WorkerTerminate
+from celery.signals import task_received
+from celery.worker import state
 from celery.worker.components import Pool
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from celery.worker.worker import WorkController
 from django.db import connection, transaction
 from kombu import Consumer as KombuConsumer
-from kombu import Exchange, Queue
+from kombu import Exchange, Message, Queue
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 from kombu.transport import virtual
 
 from microworkflows import on_commit
 from microworkflows.relay import amqp_internals
-from microworkflows.worker import celery_internals
+from microworkflows.worker import celery_internals, connection_reuse, tasks
 from microworkflows.worker.celery_internals import Turns
+from microworkflows.worker.names import BUNDLE_TASK, TASK
+from microworkflows.worker.time_limits import TimeLimitedRequest
 
 
 class Controller(WorkController):
@@ -115,6 +125,94 @@ def test_request_keeps_its_result_weakly_and_tells_whether_it_was_revoked() -> N
     assert celery_internals.is_revoked(request) is True
 
 
+def test_signal_that_ends_a_process_of_the_pool_is_told_from_a_tasks_own_exit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(common, celery_internals.ENDING, [False])
+
+    assert not celery_internals.ends_process(SystemExit(3))
+    assert not celery_internals.ends_process(KeyboardInterrupt())
+    assert celery_internals.ends_process(WorkerShutdown(0))
+    assert celery_internals.ends_process(WorkerTerminate(0))
+    signal_handler: Any = vars(common)["_shutdown_cleanup"]
+    with pytest.raises(SystemExit) as ended:
+        signal_handler(0, None)
+    assert celery_internals.ends_process(ended.value)
+
+
+def test_celery_closes_connections_around_every_task_but_the_kits(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Celery(set_as_current=False)
+    app.conf["CELERY_DB_REUSE_MAX"] = connection_reuse.REUSE
+    fixup: Any = import_module("celery.fixups.django").DjangoWorkerFixup(app)
+    running: Any = import_module("celery._state")._task_stack
+    closed: list[str | None] = []
+    monkeypatch.setattr(fixup, "_close_database", lambda: closed.append(running.top and running.top.name))
+
+    for name in ("reports.print", TASK, BUNDLE_TASK, "reports.print"):
+        running.push(SimpleNamespace(name=name))
+        fixup.close_database()
+        running.pop()
+    fixup.close_database()
+
+    assert closed == ["reports.print", "reports.print", None]
+
+
+class Again:
+    """A request of the receiving task as Celery's strategy makes it, for a pool that is a stand-in."""
+
+    def __init__(self) -> None:
+        app = Celery(set_as_current=False)
+        self.pool = mock.Mock()
+        self.consumer = mock.Mock()
+        request_class: Any = import_module("celery.worker.request").create_request_cls(
+            TimeLimitedRequest, tasks.receive, self.pool, "host", mock.Mock(enabled=False), app=app
+        )
+        self.request = request_class(
+            SimpleNamespace(delivery_info={}, properties={}, headers={}, body=b"", payload={}),
+            app=app,
+            task=tasks.receive,
+            headers={"id": "a", "task": TASK},
+            body=([{"id": "a"}], {"queue": "desk"}, {}),
+            decoded=True,
+            on_ack=mock.Mock(),
+            on_reject=mock.Mock(),
+        )
+        task_received.send(sender=self.consumer, request=self.request)
+
+    def end(self, error: Exception) -> None:
+        with pytest.raises(type(error)) as caught:
+            raise error
+        self.request.on_failure(ExceptionInfo((type(error), error, caught.tb)))
+
+
+def test_request_that_a_time_limit_kills_is_done_again_with_the_limit() -> None:
+    again = Again()
+
+    again.end(TimeLimitExceeded(30.0))
+    again.request.on_timeout(soft=False, timeout=30.0)
+    again.request.execute_using_pool(again.pool)
+
+    again.consumer.on_task_request.assert_called_once_with(again.request)
+    again.request._on_ack.assert_not_called()
+    again.request._on_reject.assert_not_called()
+    _, _, _, (_, kwargs, _), *_ = again.pool.apply_async.call_args.kwargs["args"]
+    assert kwargs == {"queue": "desk", "killed_after": 30.0}
+
+
+def test_request_whose_process_died_or_whose_worker_hurries_goes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    died, hurried = Again(), Again()
+
+    died.end(WorkerLostError("signal 9"))
+    monkeypatch.setattr(state, "should_terminate", True)
+    hurried.end(TimeLimitExceeded(30.0))
+
+    for each in (died, hurried):
+        each.consumer.on_task_request.assert_not_called()
+        each.request._on_reject.assert_called_once()
+
+
 def test_consumers_tags_lead_to_its_queues() -> None:
     exchange = Exchange("letters")
     queue = Queue("desk", exchange, routing_key="desk")
@@ -182,6 +280,38 @@ def test_amqp_channel_takes_frames_and_tells_outcomes(rabbitmq_vhost: str) -> No
         assert said == ["blocked", "unblocked"]
 
 
+@pytest.mark.rabbitmq
+def test_error_of_a_channel_can_be_contained_and_the_channel_goes_on(rabbitmq_vhost: str) -> None:
+    from kombu import Connection
+
+    closed: list[Exception] = []
+    told: list[int] = []
+    with Connection(rabbitmq_vhost) as client:
+        channel: Any = client.channel()
+        channel.confirm_select()
+        amqp_internals.contain_errors(channel, closed.append)
+        amqp_internals.on_outcome(
+            channel, ack=lambda tag, multiple: told.append(tag), nack=mock.Mock(), returned=mock.Mock()
+        )
+
+        channel.basic_publish(amqp.Message("to no exchange"), exchange="nowhere", routing_key="nobody")
+        client.drain_events(timeout=10)
+        channel.confirm_select(nowait=True)
+        channel.basic_publish(amqp.Message("to nobody"), routing_key="nobody")
+        client.drain_events(timeout=10)
+
+    (error,) = closed
+    assert isinstance(error, amqp.NotFound)
+    assert told == [1], "delivery tags begin anew"
+
+
+def test_size_of_a_messages_header_is_that_of_its_properties() -> None:
+    small, large = amqp.Message("x"), amqp.Message("x", application_headers={"a": "b" * 5_000})
+
+    assert amqp_internals.header_size(small) < 100
+    assert 5_000 < amqp_internals.header_size(large) < 5_100
+
+
 @pytest.mark.django_db(transaction=True)
 def test_hooks_for_after_the_commit_are_found_and_made_robust(caplog: pytest.LogCaptureFixture) -> None:
     ran: list[str] = []
@@ -198,7 +328,7 @@ def test_hooks_for_after_the_commit_are_found_and_made_robust(caplog: pytest.Log
         assert on_commit.is_registered(connection, runs)
         assert not on_commit.is_registered(connection, lambda: None)
         assert on_commit.can_be_made_robust(connection)
-        on_commit.make_robust(connection)
+        on_commit.make_robust(connection, lambda hook: hook)
 
     assert ran == ["second"]
     assert "on purpose" in caplog.text
@@ -210,3 +340,76 @@ def test_hooks_of_another_form_are_told_from_those_that_are_known() -> None:
     assert not on_commit.can_be_made_robust(other)
     assert not on_commit.can_be_made_robust(SimpleNamespace())  # type: ignore[arg-type]
     assert not on_commit.is_registered(SimpleNamespace(), print)  # type: ignore[arg-type]
+
+
+# The wire
+
+
+def test_payload_that_a_message_is_given_is_its_payload() -> None:
+    message = Message(body="no JSON", content_type="application/json")
+
+    celery_internals.set_payload(message, {"task": "x"})
+
+    assert message.payload == message.decode() == {"task": "x"}
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"content_type": b"\xff\xfe"},
+        {"application_headers": {"x": 1}, "correlation_id": b"\xc3("},
+    ],
+)
+def test_properties_that_cannot_be_read_are_told(properties: dict[str, Any]) -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
+    sent: Any = amqp.Message("body", **properties)
+    header = pack(">HxxQ", 60, 4) + sent._serialize_properties()
+
+    received: Any = amqp.Message()
+    received.inbound_header(header)
+
+    (unreadable,) = received.properties["application_headers"].items()
+    assert unreadable[0] == amqp_internals.UNREADABLE
+    assert len(received.properties) == 1
+    assert received.body_size == 4
+
+
+def test_headers_nested_without_end_are_told() -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
+    table = b""
+    for _ in range(15_000):
+        table = b"\x00F" + pack(">I", len(table)) + table
+    header = pack(">HxxQH", 60, 4, 1 << 13) + pack(">I", len(table)) + table
+
+    received: Any = amqp.Message()
+    received.inbound_header(header)
+
+    (unreadable,) = received.properties["application_headers"].items()
+    assert unreadable[0] == amqp_internals.UNREADABLE
+    assert len(received.properties) == 1
+
+
+def test_properties_that_can_be_read_are_kept_whole() -> None:
+    amqp_internals.keep_unreadable_properties_from_raising()
+    amqp_internals.keep_unreadable_properties_from_raising()
+    sent: Any = amqp.Message("body", content_type="x/y", application_headers={"x": {"y": [1]}})
+
+    received: Any = amqp.Message()
+    received.inbound_header(pack(">HxxQ", 60, 4) + sent._serialize_properties())
+
+    assert received.properties == {"content_type": "x/y", "application_headers": {"x": {"y": [1]}}}
+
+
+def test_delivery_whose_routing_key_cannot_be_read_is_refused_by_its_tag() -> None:
+    channel = mock.Mock()
+    dispatched, refused = channel.dispatch_method, []
+    celery_internals.on_unreadable_delivery(
+        channel, lambda channel, tag, error: refused.append((tag, type(error)))
+    )
+
+    for key in (b"fine", b"\xff"):
+        arguments = b"\x03tag" + pack(">QB", 7, 0) + b"\x02ex" + bytes([len(key)]) + key
+        channel.dispatch_method((60, 60), b"\0\0\0\0" + arguments, "content")
+
+    dispatched.assert_called_once()
+    assert refused == [(7, UnicodeDecodeError)]

@@ -23,6 +23,7 @@ from pytest_django import Settings
 
 from microworkflows import DomainEvent, IncomingEvent, checks, microworkflow
 from microworkflows.models import InboxEvent
+from project.service import CONTEXTS
 from tests.architecture.files import ROOT
 
 
@@ -181,6 +182,28 @@ def test_e030_to_w033_celery_set_up_so_that_events_would_be_lost(
     _set_celery(monkeypatch, setting, value)
 
     assert _ids(checks.check_celery) == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("users", "broker", "expected"),
+    [
+        ({}, "amqp://localhost", []),
+        ({"orders": "orders"}, "amqp://localhost", ["microworkflows.E034"] * 3),
+        ({name: name for name in CONTEXTS}, "amqp://localhost", []),
+        ({name: name for name in CONTEXTS}, "embedded:///folder", ["microworkflows.W035"]),
+    ],
+)
+def test_e034_and_w035_users_that_are_unknown_or_unheeded(
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    users: dict[str, str],
+    broker: str,
+    expected: list[str],
+) -> None:
+    _set_celery(monkeypatch, "broker_url", broker)
+    settings.MICROWORKFLOWS = {"USERS": users}
+
+    assert _ids(checks.check_users) == expected
 
 
 def _set_celery(monkeypatch: pytest.MonkeyPatch, setting: str, value: object) -> None:

@@ -753,3 +753,29 @@ def test_threads_never_take_the_same_message(folder: Path, channel: Any, payment
 def test_body_that_is_no_message_is_told_apart(channel: Any) -> None:
     with pytest.raises(messages.DamagedMessageError):
         messages.decode(b"{}", channel)
+
+
+@pytest.mark.parametrize(("mode", "folders", "written"), [(0o700, 0o700, 0o600), (0o755, 0o755, 0o644)])
+def test_what_is_written_is_as_private_as_the_folder(
+    folder: Path, mode: int, folders: int, written: int
+) -> None:
+    folder.mkdir()
+    folder.chmod(mode)
+    before = os.umask(0o022)
+    try:
+        with _connect(folder) as connection:
+            _declare(connection.channel(), "payments", ACCEPTED)
+            _publish(connection.channel(), {"n": 1})
+    finally:
+        os.umask(before)
+
+    modes = {path: path.stat().st_mode & 0o777 for path in folder.rglob("*")}
+    assert {mode for path, mode in modes.items() if path.is_dir()} == {folders}
+    assert {mode for path, mode in modes.items() if path.is_file()} == {written}
+
+
+def test_folder_that_is_made_is_private(folder: Path) -> None:
+    with _connect(folder) as connection:
+        connection.connect()
+
+    assert folder.stat().st_mode & 0o777 == 0o700

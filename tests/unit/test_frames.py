@@ -15,12 +15,20 @@ ID = UUID("01a20bc1-d5dc-7c31-9558-946b116b223e")
 FRAME_MAX = 4096
 
 
-def ours(body: str, *, routing_key: str = "probe.asked.v1", headers: dict[str, int] | None = None) -> bytes:
-    publish = frames.publish(channel=3, exchange="events", content_type="text/plain", frame_max=FRAME_MAX)
+def ours(
+    body: str,
+    *,
+    routing_key: str = "probe.asked.v1",
+    headers: dict[str, int] | None = None,
+    user_id: str = "",
+) -> bytes:
+    publish = frames.publish(
+        channel=3, exchange="events", content_type="text/plain", frame_max=FRAME_MAX, user_id=user_id
+    )
     return publish(body=body, routing_key=routing_key, message_id=ID, headers=headers or {})
 
 
-def theirs(body: str) -> bytes:
+def theirs(body: str, **properties: str) -> bytes:
     written: list[bytes] = []
     connection = SimpleNamespace(frame_max=FRAME_MAX, bytes_sent=0)
     write = frame_writer(connection, SimpleNamespace(write=lambda data: written.append(bytes(data))))
@@ -31,6 +39,7 @@ def theirs(body: str) -> bytes:
         application_headers={},
         delivery_mode=2,
         message_id=str(ID),
+        **properties,
     )
     arguments = serialization.dumps("Bssbb", (0, "events", "probe.asked.v1", True, False))
     write(1, 3, spec.Basic.Publish, arguments, message)
@@ -40,6 +49,10 @@ def theirs(body: str) -> bytes:
 @pytest.mark.parametrize("body", ["", "{}", "für alle ✓", "x" * 4088, "x" * 4089, "✓" * 9000])
 def test_frames_are_those_of_py_amqp(body: str) -> None:
     assert ours(body) == theirs(body)
+
+
+def test_user_is_named_as_by_py_amqp() -> None:
+    assert ours("{}", user_id="orders") == theirs("{}", user_id="orders")
 
 
 def test_headers_can_be_read_again() -> None:

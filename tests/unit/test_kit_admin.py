@@ -15,10 +15,16 @@ from django.utils.safestring import SafeString
 from django_outbox_pattern.models import Published, Received
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError, journeys
-from microworkflows.admin import InboxEventAdmin, JourneyAdminMixin, OutboxEventAdmin, counts
+from microworkflows import DomainEvent, PermanentError, inbox, journeys
+from microworkflows.admin import (
+    DeadLetterAdmin,
+    InboxEventAdmin,
+    JourneyAdminMixin,
+    OutboxEventAdmin,
+    counts,
+)
 from microworkflows.admin.badges import badge
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import DeadLetter, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -44,6 +50,7 @@ site.register(Group, LetterAdmin)
 site.register(User, PlainJourneyAdmin)
 site.register(OutboxEvent, OutboxEventAdmin)
 site.register(InboxEvent, InboxEventAdmin)
+site.register(DeadLetter, DeadLetterAdmin)
 urlpatterns = [path("admin/", site.urls)]
 
 Login = Callable[..., Client]
@@ -429,6 +436,12 @@ def test_inbox_is_filtered_and_searched(admin_client: Client, post: SimpleNamesp
     assert found(q="letter-2") == {parked}
     assert found(q="file_letter") == {filed}
     assert found(q="letter_written") == {stamped, parked}
+
+    foreign = {"specversion": "1.0", "id": "till-7/4711", "source": "https://tills.example/"}
+    inbox.receive(
+        {**foreign, "type": "letters.letter_written.v1", "data": {"letter_id": str(uuid4())}}, queue="desk"
+    )
+    assert found(q="till-7/4711") == {InboxEvent.objects.latest("added").pk}
 
 
 def test_messages_of_a_long_flow_are_all_found(

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from microworkflows import flows, inbox
 from microworkflows.worker import tasks
 from microworkflows.worker.bundling import Bundler
-from microworkflows.worker.serializer import BUNDLE_TASK, TASK
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 
 class Worker:

@@ -39,7 +39,7 @@ def app(request: pytest.FixtureRequest) -> Celery:
 def test_projects_own_settings_are_kept_and_ours_are_added(app: Celery) -> None:
     assert app.conf.worker_consumer == "microworkflows.worker.consumer:EventConsumer"
     assert list(app.conf.imports) == ["project.own", "microworkflows.worker.tasks"]
-    assert app.conf.accept_content == ["json", "yaml", "cloudevents"]
+    assert app.conf.accept_content == ["json", "yaml"]
     assert app.conf.worker_lost_wait == 1.0
 
 

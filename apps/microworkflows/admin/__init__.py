@@ -1,4 +1,4 @@
-"""The kit in the Django admin: outbox, inbox, the journey of each flow, and counts of messages that need attention.
+"""The kit in the Django admin: outbox, inbox, dead letters, the journey of each flow, and counts of messages that need attention.
 
 Without ``django.contrib.admin`` it registers nothing, and Django's template checks can still import its badges.
 """
@@ -11,11 +11,12 @@ if apps.is_installed("django.contrib.admin"):
     from django.contrib import admin
     from django_outbox_pattern.models import Published, Received
 
+    from microworkflows.admin.dead_letters import DeadLetterAdmin
     from microworkflows.admin.inbox import InboxEventAdmin
     from microworkflows.admin.journeys import JourneyAdminMixin
     from microworkflows.admin.outbox import OutboxEventAdmin
 
-    __all__ = ["InboxEventAdmin", "JourneyAdminMixin", "OutboxEventAdmin"]
+    __all__ = ["DeadLetterAdmin", "InboxEventAdmin", "JourneyAdminMixin", "OutboxEventAdmin"]
 
     # The library's admin allows editing and deleting rows by hand, which would lose or forge messages.
     for _model in (Published, Received):

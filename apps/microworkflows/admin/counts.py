@@ -1,10 +1,11 @@
 """Counts of messages that need attention: one number per status, each a link to its rows."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Count as CountOf
 
+from microworkflows.dead_letters import Look, survey
 from microworkflows.models import InboxEvent, OutboxEvent
 
 
@@ -13,7 +14,8 @@ class Count:
     """Number of messages with one status."""
 
     status: str
-    number: int
+    number: int | None
+    """None if it is unknown, because the broker did not answer."""
     model: str
     """Model name, in lower case, of the admin that lists them."""
     meaning: str
@@ -36,6 +38,23 @@ _COUNTED: tuple[tuple[type[OutboxEvent] | type[InboxEvent], dict[Any, str]], ...
         },
     ),
 )
+
+
+SECONDS: Final = 2.0
+"""Longest wait of a page for one answer of the broker."""
+
+
+def dead_letters() -> Count:
+    """Count the dead letters of all contexts, at the broker, which is asked now."""
+    found = survey(most=0, seconds=SECONDS)
+    looks = [look for look in found.values() if isinstance(look, Look)]
+    known = len(looks) == len(found)
+    return Count(
+        status="dead",
+        number=sum(look.count for look in looks) if known else None,
+        model="deadletter",
+        meaning="refused by a worker, or given up by the broker" if known else "unknown: the broker is away",
+    )
 
 
 def counts() -> list[Count]:

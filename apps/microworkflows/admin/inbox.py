@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys
+from microworkflows import journeys, masking
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
@@ -86,7 +86,10 @@ class InboxEventAdmin(MessageAdmin):
             if indexed.exists():
                 return indexed, False
         return queryset.filter(
-            Q(msg_id__icontains=term) | Q(headers__correlation_id=term) | Q(headers__type__icontains=term)
+            Q(msg_id__icontains=term)
+            | Q(headers__correlation_id=term)
+            | Q(headers__type__icontains=term)
+            | Q(body__id=term)  # as a foreign producer wrote it
         ), False
 
     @admin.display(description="microworkflow", ordering="msg_id")
@@ -162,8 +165,8 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="CloudEvent")
     def cloud_event(self, obj: InboxEvent) -> SafeString:
-        """The whole envelope."""
-        return texts.block(texts.pretty_json(obj.body))
+        """The whole envelope; sensitive data are masked."""
+        return texts.block(texts.pretty_json(masking.event(obj.body)))
 
     @admin.display(description="see also")
     def links(self, obj: InboxEvent) -> SafeString:

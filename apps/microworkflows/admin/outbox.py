@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys
+from microworkflows import journeys, masking
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
@@ -195,8 +195,8 @@ class OutboxEventAdmin(MessageAdmin):
 
     @admin.display(description="CloudEvent")
     def cloud_event(self, obj: OutboxEvent) -> SafeString:
-        """The whole envelope."""
-        return texts.block(texts.pretty_json(obj.body))
+        """The whole envelope; sensitive data are masked."""
+        return texts.block(texts.pretty_json(masking.event(obj.body)))
 
     @admin.display(description="see also")
     def links(self, obj: OutboxEvent) -> SafeString:

@@ -4,9 +4,10 @@ import fnmatch
 import json
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from math import isfinite
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models
 
-from microworkflows import failures
+from microworkflows import failures, masking, sensitive
 from microworkflows.cutover.legacy_steps import LegacyStep
 from microworkflows.events import DomainEvent
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -85,7 +86,7 @@ def seen(
     """Return the effects of a run, from the rows before and after it, its events and the tables that it wrote to."""
     payloads: dict[str, list[Row]] = defaultdict(list)
     for event in events:
-        payloads[event.event_type].append(event.model_dump(mode="json"))
+        payloads[event.event_type].append(sensitive.payload(event))
     new = after.rows.keys() - before.rows.keys()
     changes: dict[str, list[Row]] = defaultdict(list)
     for (model, key), row in after.rows.items():
@@ -115,6 +116,7 @@ def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[D
             legacy.events.get(event_type),
             shadow.events.get(event_type),
             noise,
+            hides=partial(masking.hides, event_type),
         )
     for change in sorted(legacy.changes.keys() | shadow.changes.keys()):
         model = change.partition(" ")[0]
@@ -133,18 +135,29 @@ def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[D
 
 
 def _compared(
-    what: str, name: str, legacy: list[Row] | None, shadow: list[Row] | None, noise: Collection[str]
+    what: str,
+    name: str,
+    legacy: list[Row] | None,
+    shadow: list[Row] | None,
+    noise: Collection[str],
+    *,
+    hides: Callable[[str], bool] = lambda leaf: False,
 ) -> Iterator[Difference]:
-    """Compare two lists of payloads or rows, each sorted by its values without the noise."""
+    """Compare two lists of payloads or rows, each sorted by its values without the noise; hidden values are masked."""
+
+    def shown(row: Row | None) -> Row | None:
+        return row and {leaf: sensitive.MASK if hides(leaf) else value for leaf, value in row.items()}
+
     ours = sorted((_leaves(row, name, noise) for row in legacy or ()), key=_text)
     theirs = sorted((_leaves(row, name, noise) for row in shadow or ()), key=_text)
     for one, other in zip_longest(ours, theirs):
         if one is None or other is None:
-            yield {"what": what, "legacy": one, "shadow": other}
+            yield {"what": what, "legacy": shown(one), "shadow": shown(other)}
             continue
         for leaf in sorted(one.keys() | other.keys()):
             if one.get(leaf) != other.get(leaf):
-                yield {"what": f"{what}: {leaf}", "legacy": one.get(leaf), "shadow": other.get(leaf)}
+                legacy_value, shadow_value = ((shown(row) or {}).get(leaf) for row in (one, other))
+                yield {"what": f"{what}: {leaf}", "legacy": legacy_value, "shadow": shadow_value}
 
 
 def _leaves(row: Row, name: str, noise: Collection[str]) -> Row:

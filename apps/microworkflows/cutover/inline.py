@@ -84,10 +84,12 @@ def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: boo
                 ),
             )
             continue
-        try:
-            do(workflow, event, attempt=attempt, last_delivery=last_delivery)
-        except Exception as error:
-            failures.keep(workflow.label, event, error, headers=_headers(workflow, event))
+        failures.run_or_keep(
+            partial(do, workflow, event, attempt=attempt, last_delivery=last_delivery),
+            consumer=workflow.label,
+            event=event,
+            headers=_headers(workflow, event),
+        )
 
 
 def do(

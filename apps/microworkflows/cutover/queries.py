@@ -8,10 +8,10 @@ from typing import Any
 
 from django.db.models import CharField, Count, Exists, F, OuterRef, Q, Value
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Concat
+from django.db.models.functions import Cast, Coalesce, Concat
 
 from microworkflows import registry
-from microworkflows.cloudevents import MARK
+from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.cutover import conf, switch
 from microworkflows.cutover.stamps import Mode, Stamp
 from microworkflows.models import CorrelationOf, InboxEvent, OutboxEvent, OutboxQuerySet
@@ -73,7 +73,10 @@ def _flows(context: str, workflows: "Collection[Microworkflow[Any]]", events: Ou
     stamped = (
         events.annotate(event_id=KeyTextTransform("id", "body"))
         .filter(reduce(or_, map(_not_handled_by, workflows)))
-        .annotate(stamp=KeyTextTransform(MARK, "body"), flow=CorrelationOf(F("body")))
+        .annotate(
+            stamp=Coalesce(KeyTextTransform(MARK, "body"), KeyTextTransform(FORMER_MARK, "body")),
+            flow=CorrelationOf(F("body")),
+        )
         .order_by()
         .values_list("stamp")
         .annotate(Count("flow", distinct=True))

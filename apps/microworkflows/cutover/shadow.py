@@ -6,7 +6,6 @@ Its failures do not touch the legacy step.
 """
 
 import contextlib
-import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, connections, router, transaction
 from django.utils import timezone
 
-from microworkflows import causes, failures, handling, logs
+from microworkflows import causes, failures, handling, logs, masking
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import comparing
 from microworkflows.cutover.comparing import Difference, Observation, Seen
@@ -27,7 +26,7 @@ from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent
 from microworkflows.workflows import Emitted
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 _OUTSIDE = frozenset(
     {"socket.connect", "subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.fork"}
@@ -226,7 +225,7 @@ def _error(seen: Seen | Exception) -> str | None:
 
 
 def _text(error: Exception) -> str:
-    return failures.storable(f"{type(error).__name__}: {error}")
+    return failures.storable(masking.without_input(f"{type(error).__name__}: {error}"))
 
 
 def _since(started: int) -> int:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from microworkflows import registry
-from microworkflows.cloudevents import MARK
+from microworkflows.cloudevents import mark_of
 from microworkflows.cutover import conf, legacy_steps
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, WorkerPresence, mode_text
 from microworkflows.cutover.splitting.steps import AWAY
@@ -74,7 +74,7 @@ def stamp(correlation_id: str) -> Stamp:
 def _begun(correlation_id: str) -> Stamp | None:
     """Return the stamp of the flow's first event, ignoring those recorded beside direct calls."""
     bodies = OutboxEvent.objects.of_flow(correlation_id).values_list("body", flat=True)
-    stamps = (Stamp.parse(body.get(MARK)) for body in bodies.iterator(chunk_size=20))
+    stamps = (Stamp.parse(mark_of(body)) for body in bodies.iterator(chunk_size=20))
     return next((stamp for stamp in stamps if not stamp.done), None)
 
 

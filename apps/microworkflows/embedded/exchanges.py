@@ -95,7 +95,7 @@ class Exchanges:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         # flock, not a record lock: it belongs to this opening of the file, so threads exclude each other too.
-        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = files.open_or_make(self.folder / ".lock", os.O_RDWR)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

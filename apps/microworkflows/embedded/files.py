@@ -20,7 +20,7 @@ def write_durably(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("xb", buffering=0) as file:
+        with open(temporary, "xb", buffering=0, opener=open_or_make) as file:
             file.write(data)
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -30,10 +30,15 @@ def write_durably(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def open_or_make(path: Path | str, flags: int) -> int:
+    """Return a descriptor of the file `path`; a new file is as private as its folder."""
+    return os.open(path, flags | os.O_CREAT, _mode(Path(path).parent) & 0o666)
+
+
 def make_folder(path: Path) -> None:
-    """Create the folder `path` durably, unless it exists; its parent must exist."""
+    """Create the folder `path` durably, as private as its parent, which must exist; unless it exists."""
     try:
-        path.mkdir()
+        path.mkdir(_mode(path.parent))
     except FileExistsError:
         if not path.is_dir():
             raise
@@ -56,6 +61,11 @@ def name_to_file(name: str) -> str:
 def file_to_name(file: str) -> str:
     """Return the name from which `name_to_file` made `file`."""
     return unquote(file)
+
+
+def _mode(folder: Path) -> int:
+    """Return who may do what with a folder: with what is in it, nobody else may do more."""
+    return folder.stat().st_mode & 0o777
 
 
 def _sync_folder(folder: Path) -> None:

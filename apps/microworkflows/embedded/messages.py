@@ -29,7 +29,8 @@ def decode(body: bytes, channel: virtual.Channel) -> Message:
         message["properties"]["delivery_tag"] = ""
         message["headers"] = dict(message["headers"])
         message["properties"]["delivery_info"] = dict(message["properties"]["delivery_info"])
-        channel.Message(message, channel=channel)
+        plain = {name: value for name, value in message["headers"].items() if name != "compression"}
+        channel.Message({**message, "headers": plain}, channel=channel)
     except Exception as error:  # anything may be in a damaged file, and none may stop a worker
         raise DamagedMessageError(repr(error)) from error
     return message

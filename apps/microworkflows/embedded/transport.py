@@ -98,7 +98,7 @@ def _usable_folder(client: Any) -> Path:
     """Return the folder that the connection's URL names, without symbolic links; create it and test that it is usable."""
     folder = _folder_of(client)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         for name in ("bindings", "queues"):
             files.make_folder(folder / name)
         with tempfile.TemporaryFile(dir=folder / "queues"):

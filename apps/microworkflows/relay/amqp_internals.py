@@ -1,11 +1,21 @@
-"""py-amqp's internals: each undocumented name of its channels and connections that the relay relies on.
+"""py-amqp's internals: each undocumented name of its channels and connections that relay and worker rely on.
 
 Tests verify the description of each.
 """
 
+import logging
 import select
 from collections.abc import Callable
 from typing import Any
+
+from amqp import spec
+from amqp.exceptions import ChannelError
+from amqp.serialization import GenericContent
+
+logger = logging.getLogger(__name__)
+
+UNREADABLE = "microworkflows-unreadable"
+"""The only header of a message whose properties py-amqp cannot read; it names the error."""
 
 
 def write(channel: Any, frames: bytes) -> None:
@@ -46,3 +56,47 @@ def on_blocked(channel: Any, *, blocked: Callable[[], None], unblocked: Callable
     """Call functions when the broker, short of memory or disk, stops to take messages in, and when it goes on."""
     channel.connection.on_blocked = lambda reason: blocked()
     channel.connection.on_unblocked = unblocked
+
+
+def contain_errors(channel: Any, closed: Callable[[ChannelError], None]) -> None:
+    """Call a function when the broker closes the channel by an error, instead of raising it where events are drained.
+
+    py-amqp has opened the channel anew by then, without confirms.
+    """
+    close = channel._callbacks[spec.Channel.Close]  # noqa: SLF001
+
+    def contained(*args: Any) -> None:
+        try:
+            close(*args)
+        except ChannelError as error:
+            closed(error)
+
+    channel._callbacks[spec.Channel.Close] = contained  # noqa: SLF001
+
+
+def header_size(message: Any) -> int:
+    """Return the size in bytes of a message's properties and headers, which must fit into one frame."""
+    return len(message._serialize_properties())  # noqa: SLF001
+
+
+def keep_unreadable_properties_from_raising() -> None:
+    """Let py-amqp give a message :data:`UNREADABLE` alone where it fails on its properties: no UTF-8, endless nesting.
+
+    It reads them while it assembles frames, so the exception would end the connection, again at each delivery.
+    """
+    contents: Any = GenericContent
+    load = contents._load_properties  # noqa: SLF001
+    if getattr(load, "survives", False):
+        return
+
+    def load_or_leave(content: GenericContent, class_id: int, buffer: bytes, offset: int) -> int:
+        try:
+            result: int = load(content, class_id, buffer, offset)
+        except Exception as error:  # whatever a publisher sent
+            logger.warning("a message has properties that cannot be read: %s", type(error).__name__)
+            content.properties = {"application_headers": {UNREADABLE: type(error).__name__}}
+            return offset
+        return result
+
+    load_or_leave.survives = True  # type: ignore[attr-defined]
+    contents._load_properties = load_or_leave  # noqa: SLF001

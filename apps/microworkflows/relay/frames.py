@@ -17,18 +17,21 @@ _BASIC, _BASIC_PUBLISH = 60, 40
 _MANDATORY = b"\x01"
 
 _CONTENT = Struct(">HHQH")
-_CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE, _MESSAGE_ID = (
+_CONTENT_TYPE, _CONTENT_ENCODING, _HEADERS, _DELIVERY_MODE, _MESSAGE_ID, _USER_ID = (
     1 << 15,
     1 << 14,
     1 << 13,
     1 << 12,
     1 << 7,
+    1 << 4,
 )
 _FLAGS = _CONTENT_TYPE | _CONTENT_ENCODING | _HEADERS | _DELIVERY_MODE | _MESSAGE_ID
 _PERSISTENT = b"\x02"
 
 
-def publish(*, channel: int, exchange: str, content_type: str, frame_max: int) -> Callable[..., bytes]:
+def publish(
+    *, channel: int, exchange: str, content_type: str, frame_max: int, user_id: str = ""
+) -> Callable[..., bytes]:
     """Return a function that assembles the frames of one message: persistent, mandatory, in UTF-8.
 
     Args:
@@ -36,6 +39,7 @@ def publish(*, channel: int, exchange: str, content_type: str, frame_max: int) -
         exchange: Name of the exchange to publish to.
         content_type: Media type of the bodies.
         frame_max: Largest frame in bytes, as negotiated with the broker; a longer body travels in several.
+        user_id: Name of the connection's user, which the broker compares with the login; empty to send none.
 
     The function takes ``body``, ``routing_key``, ``message_id`` and ``headers``, a table of whole numbers.
 
@@ -44,6 +48,7 @@ def publish(*, channel: int, exchange: str, content_type: str, frame_max: int) -
     """
     longest = frame_max - _OVERHEAD
     start = _short(content_type) + _short("utf-8")
+    flags, end = (_FLAGS | _USER_ID, _short(user_id)) if user_id else (_FLAGS, b"")
 
     @lru_cache(maxsize=1024)
     def method(routing_key: str) -> bytes:
@@ -52,9 +57,9 @@ def publish(*, channel: int, exchange: str, content_type: str, frame_max: int) -
 
     def frames(*, body: str, routing_key: str, message_id: UUID, headers: dict[str, int]) -> bytes:
         content = body.encode()
-        properties = start + _table(headers) + _PERSISTENT + _short(str(message_id))
+        properties = start + _table(headers) + _PERSISTENT + _short(str(message_id)) + end
         head = method(routing_key) + _frame(
-            _HEADER, channel, _CONTENT.pack(_BASIC, 0, len(content), _FLAGS) + properties
+            _HEADER, channel, _CONTENT.pack(_BASIC, 0, len(content), flags) + properties
         )
         if 0 < len(content) <= longest:
             return head + _frame(_BODY, channel, content)

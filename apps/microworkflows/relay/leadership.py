@@ -199,6 +199,7 @@ class _FileLock:
     def acquire(self) -> bool:
         if self._file is not None:
             return True
+        self._path.touch(0o600)  # as whoever may open it may take the lock
         file = self._path.open("ab")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -118,7 +118,8 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
         A publisher for this kind of broker, and what was missing there before, in words.
 
     Raises:
-        BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments.
+        BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments,
+            or is missing and may not be declared.
     """
     timeout = min(conf.current().confirm_timeout, LONGEST_WAIT_SECONDS)
 
@@ -154,19 +155,29 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
     except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
         raise BrokerUnavailableError(f"{connection.as_uri()}: {_reason(error)}") from error
-    if found.refusal and (found.missing or not found.is_denied):
+    if found.refusal:
         connection.collect()
-        lacks = f"lacks {', '.join(found.missing)}; " if found.missing else ""
-        raise BrokerUnavailableError(f"{connection.as_uri()}: {lacks}{found.refusal}")
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {found.refusal}")
     return publisher, found.missing
 
 
 def _reason(error: BaseException) -> str:
-    if (
-        isinstance(error, OSError) and error.errno == errno.EINVAL
-    ):  # Linux's word for a blackhole among the routes
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # Linux's word for a route to nowhere
         return f"no route leads there ({error})"
     return f"{type(error).__name__}: {error}"
+
+
+def login(connection: Connection) -> str:
+    """Return the name of the user by which a connection is logged in; empty if the broker alone knows it.
+
+    The broker has no users if it is the embedded one. With EXTERNAL and other mechanisms a certificate or ticket names
+    the user: the URL must name it, too, or Kombu takes its own default for it.
+    """
+    if not _is_amqp(connection):
+        return ""
+    is_named = connection.login_method in {None, "PLAIN", "AMQPLAIN"}
+    default = connection.transport.default_connection_params["userid"]
+    return str(connection.userid or "") if is_named or connection.userid != default else ""
 
 
 def _is_amqp(connection: Connection) -> bool:
@@ -190,6 +201,7 @@ class _AmqpPublisher:
             exchange=conf.current().exchange,
             content_type=CONTENT_TYPE,
             frame_max=amqp_internals.frame_max(channel),
+            user_id=login(connection),
         )
         self._tag = 0
         self._under_way: list[Batch] = []

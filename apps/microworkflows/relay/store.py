@@ -13,7 +13,7 @@ from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
 from microworkflows import conf, failures, flows, topology
-from microworkflows.cloudevents import MARK, CloudEvent
+from microworkflows.cloudevents import FORMER_MARK, MARK, CloudEvent
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
 
@@ -178,9 +178,9 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
 
 def _queue(context: str, text: str) -> str:
     """Return the queue that a message goes back to; its body is parsed for the flow's mark only if that may matter."""
-    if not flows.router.queues() or f'"{MARK}"' not in text:
+    if not flows.router.queues() or not any(f'"{name}"' in text for name in (MARK, FORMER_MARK)):
         return context
-    return topology.queue_for(context, CloudEvent.from_json(text).meta.mark)
+    return topology.queue_for(context, CloudEvent.from_dict(json.loads(text)).meta.mark)
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

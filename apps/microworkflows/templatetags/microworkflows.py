@@ -24,6 +24,12 @@ def mw_counts() -> list[counts.Count]:
     return counts.counts()
 
 
+@register.simple_tag
+def mw_dead_letters() -> counts.Count:
+    """Return the number of dead letters, which the broker is asked for."""
+    return counts.dead_letters()
+
+
 @register.filter
 def mw_tone(subject: journeys.Journey | journeys.Step) -> str:
     """Return the tone of a journey or of one of its steps."""

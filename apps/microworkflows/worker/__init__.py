@@ -8,7 +8,7 @@ from click import Option
 from kombu import Exchange, Queue
 
 from microworkflows import embedded, topology
-from microworkflows.worker import serializer
+from microworkflows.worker import connection_reuse
 from microworkflows.worker.relay_process import RelayProcess
 
 __all__ = ["setup"]
@@ -23,7 +23,6 @@ def setup(app: Celery) -> None:
     """
     app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
-    serializer.register()
     app.on_after_configure.connect(_configure, weak=False)
     celeryd_init.connect(_declare_queues, weak=False)
     app.steps["worker"].add(RelayProcess)
@@ -38,12 +37,11 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     _overrule(
         sender,
         worker_consumer="microworkflows.worker.consumer:EventConsumer",
-        accept_content=[*sender.conf.accept_content, serializer.NAME],
         imports=(*sender.conf.imports, "microworkflows.worker.tasks"),
         # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
         worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),
     )
-    sender.conf.setdefault("CELERY_DB_REUSE_MAX", 1_000_000)  # else a connection is made for each event
+    sender.conf.setdefault("CELERY_DB_REUSE_MAX", connection_reuse.REUSE)
 
 
 def _overrule(app: Any, **values: object) -> None:
@@ -64,7 +62,14 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
         for queue in app.conf.task_queues or [_default_queue(app)]
         if queue.name not in topology.queues()
     ]
-    _overrule(app, task_queues=[*own, *map(topology.queue, topology.queues())])
+    _overrule(app, task_queues=[*own, *map(_declared, topology.queues())])
+
+
+def _declared(name: str) -> Any:
+    """Return an event queue that Celery only consumes: its consumer has declared it, as far as its user may."""
+    queue: Any = topology.queue(name)
+    queue.no_declare = True
+    return queue
 
 
 def _default_queue(app: Celery) -> Queue:

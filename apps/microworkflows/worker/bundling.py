@@ -18,7 +18,7 @@ from celery.worker.request import Request
 from microworkflows import conf, flows
 from microworkflows.worker import celery_internals
 from microworkflows.worker.celery_internals import Process, Turns
-from microworkflows.worker.serializer import BUNDLE_TASK, TASK
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 
 class Bundler:

@@ -1,4 +1,4 @@
-"""Celery's internals: every private name of Celery and Kombu that the worker relies on. No other module uses them.
+"""Celery's internals: every private name of Celery, Kombu and py-amqp that the worker relies on. No other module uses them.
 
 Tests verify the description of each name. If one that bundling needs is missing, bundling is off, with a warning.
 """
@@ -8,7 +8,11 @@ from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
+from amqp import spec
+from amqp.serialization import loads
+from billiard import common
 from celery.app import trace
+from celery.exceptions import WorkerShutdown, WorkerTerminate
 from celery.worker.request import Request
 
 logger = logging.getLogger(__name__)
@@ -20,8 +24,15 @@ CONTROLLER = ("_process_task_sem", "_process_task", "_quick_acquire", "_quick_re
 """Methods of Celery's worker: send a request to the pool in its turn, or at once; ask for a turn; give one back."""
 REQUEST = ("_already_revoked", "_apply_result", "request_dict", "on_accepted", "on_success", "on_failure")
 """Attributes of Celery's requests: revocation by an operator, the pool's result, the message as sent, callbacks."""
+ENDING = "_should_have_exited"
+"""A list of billiard's with one flag: its signal handler sets it before it raises SystemExit in a process of the pool."""
 TRACE = ("fast_trace_task", "trace_task_ret")
 """The functions with which a process of the pool runs a task."""
+
+
+def ends_process(error: BaseException) -> bool:
+    """Return True if the exception ends this process by the wish of Celery or of a signal, not of a task."""
+    return isinstance(error, WorkerShutdown | WorkerTerminate) or bool(getattr(common, ENDING)[0])
 
 
 class Turns:
@@ -89,6 +100,31 @@ def remember_result(request: Any, result: Any) -> None:
 def is_revoked(request: Any) -> bool:
     """Return True if an operator revoked a request, by the last answer of ``request.revoked()``."""
     return bool(request._already_revoked)  # noqa: SLF001
+
+
+def set_payload(message: Any, payload: Any) -> None:
+    """Give a Kombu message a payload, which is then not read from its body."""
+    message._decoded_cache = payload  # noqa: SLF001
+
+
+def on_unreadable_delivery(channel: Any, refuse: Callable[[Any, int, Exception], None]) -> None:
+    """Call ``refuse`` with channel, delivery tag and error where py-amqp cannot read a routing key or exchange.
+
+    It would raise in the event loop, again at each delivery.
+    """
+    dispatch = channel.dispatch_method
+
+    def dispatch_or_refuse(method: tuple[int, int], payload: Any, content: Any) -> Any:
+        if method == spec.Basic.Deliver:
+            try:
+                loads("sLbss", payload, 4)
+            except UnicodeDecodeError as error:
+                (_, tag), _ = loads("sL", payload, 4)
+                refuse(channel, tag, error)
+                return None
+        return dispatch(method, payload, content)
+
+    channel.dispatch_method = dispatch_or_refuse
 
 
 def queue_of_tag(consumer: Any, tag: object) -> str | None:

@@ -1,6 +1,5 @@
 """Celery's consumer, extended to event queues: a message there that is not an event becomes a dead letter."""
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -12,13 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection, Message
 from vine import promise
 
-from microworkflows import conf, topology
+from microworkflows import conf, logs, texts, topology
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.worker import admission, celery_internals
 from microworkflows.worker.bundling import Bundler
+from microworkflows.worker.dead_lettering import DeadLettering
 from microworkflows.worker.delayed_delivery import OwnDelayedDelivery
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 
 class EventConsumer(Consumer):
@@ -41,6 +41,7 @@ class EventConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._commands: deque[Callable[[], object]] = deque()
+        self._dead_letters = DeadLettering(self)
         super().__init__(*args, **kwargs)
         self.on_task_request = self._bundler = Bundler(self.controller, self.on_task_request)
         self._prefetch_bundles()
@@ -64,6 +65,7 @@ class EventConsumer(Consumer):
         handle = super().create_task_handler(promise)
         event_queues = frozenset(topology.queues())
         self._warn_of_unknown_queues(event_queues)
+        self._dead_letters.connect()
 
         def on_message(message: Message) -> None:
             queue = self._queue_of(message)
@@ -83,8 +85,11 @@ class EventConsumer(Consumer):
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep a message that Celery would ack: one whose body Kombu could not even decompress."""
         queue = self._queue_of(message)
-        if queue is None or queue in topology.queues():
-            self._dead_letter(message, queue or "its context", exc)
+        if queue is None:
+            message.requeue()  # as above
+            return
+        if queue in topology.queues():
+            self._dead_letter(message, queue, exc)
             return
         super().on_decode_error(message, exc)
 
@@ -92,6 +97,7 @@ class EventConsumer(Consumer):
         """Forget the requests that came by the lost connection."""
         super().on_close()
         self._bundler.clear()
+        self._dead_letters.clear()
 
     def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Obey the commands of ``celery control`` in the order in which they came.
@@ -137,8 +143,9 @@ class EventConsumer(Consumer):
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(
             "dead letter in %s: %s (content type %s, %d bytes)",
-            *(topology.dead_letter_name(queue), error, message.content_type, len(message.body or b"")),
+            *(topology.dead_letter_name(queue), texts.line(error), texts.line(message.content_type)),
+            len(message.body or b""),
             extra={"context": queue},
             exc_info=error,
         )
-        message.reject_log_error(logger, self.connection_errors)
+        self._dead_letters.refuse(message, queue=queue, error=error)

@@ -1,6 +1,5 @@
 """The tasks that receive events: one event, or a bundle of those that waited for the same process."""
 
-import logging
 import mmap
 import time
 from collections.abc import Callable
@@ -9,12 +8,13 @@ from typing import Any
 from celery import shared_task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
-from django.db import close_old_connections, connections
+from django.db import Error, close_old_connections, connections
 
-from microworkflows import failures, inbox
-from microworkflows.worker.serializer import BUNDLE_TASK, TASK
+from microworkflows import failures, handling, inbox, logs
+from microworkflows.worker import celery_internals
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 
-logger = logging.getLogger(__name__)
+logger = logs.logger(__name__)
 
 _LONGEST_WAIT_SECONDS = 5.0
 _ALIVE_SECONDS = 1.0
@@ -54,19 +54,29 @@ _OPTIONS: Any = {
 }
 
 
-@shared_task(name=TASK, **_OPTIONS)
+@shared_task(name=TASK, Request="microworkflows.worker.time_limits:TimeLimitedRequest", **_OPTIONS)
 def receive(
-    event: dict[str, Any], *, queue: str, attempt: int | None = None, last_delivery: bool = False
+    event: dict[str, Any],
+    *,
+    queue: str,
+    attempt: int | None = None,
+    last_delivery: bool = False,
+    killed_after: float | None = None,
 ) -> None:
     """Receive a CloudEvent that came by a queue into the inbox; it is acked afterwards.
 
     While the database is out of reach nothing is acked: the message waits here, and with it the queue; a worker that
-    is told to stop gives it back. After a failure outside any microworkflow, it goes to the queue's dead letters.
+    is told to stop gives it back. A message that the inbox cannot even keep goes to the queue's dead letters, and so does
+    one that fails outside any microworkflow.
+
+    If its process was killed by a time limit, after so many seconds, that is kept as a failed attempt.
     """
-    _outlast_the_database(
-        lambda: inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery),
-        doing=f"{event['type']} {event['id']}",
-    )
+
+    def receive_event() -> None:
+        with handling.killed_after(killed_after):
+            inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery)
+
+    _outlast_the_database(receive_event, doing=f"{event['type']} {event['id']}")
 
 
 @shared_task(name=BUNDLE_TASK, **_OPTIONS)
@@ -76,8 +86,17 @@ def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
     A failure outside any microworkflow sends all of them back: each comes again alone, so that the culprit is found.
     """
     doing = f"{len(events)} messages to {queue}, the first {events[0]['type']} {events[0]['id']}"
+
+    def one_by_one() -> None:
+        for event in events:
+            inbox.receive(event, queue=queue)
+
     try:
-        _outlast_the_database(lambda: inbox.receive_bundle(events, queue=queue), doing=doing)
+        _outlast_the_database(
+            lambda: inbox.receive_bundle(events, queue=queue),
+            again=one_by_one,  # one of them may be what the database cannot bear
+            doing=doing,
+        )
     except Reject:
         raise
     except Exception as error:
@@ -85,19 +104,25 @@ def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
         raise Reject(f"{type(error).__name__}: {error}", requeue=True) from error
 
 
-def _outlast_the_database(receive: Callable[[], None], *, doing: str) -> None:
+def _outlast_the_database(
+    receive: Callable[[], None], *, again: Callable[[], None] | None = None, doing: str
+) -> None:
+    """Receive; while the database is out of reach, wait and receive again, by another function if there is one."""
     wait = 0.5
     while True:
         try:
             try:
                 _renew_connections()
-                return receive()
-            except failures.DATABASE_DOWN as error:
+                with failures.process_ended_by(celery_internals.ends_process):
+                    return receive()
+            except Error as error:
                 if _stopping[0]:
                     raise Reject(
                         f"The worker stops and the database is away: {error}", requeue=True
                     ) from None
                 logger.warning("database out of reach, waits %.1f s with %s: %s", wait, doing, error)
+                connections.close_all()  # a session that only reads would do so for ever
+                receive = again or receive
                 time.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         except (

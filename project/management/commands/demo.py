@@ -30,7 +30,15 @@ class Command(BaseCommand):
                 f"SERVICE is {settings.SERVICE!r}, so only that app is here, and the demo needs the whole shop. Unset "
                 "SERVICE, or place an order in the admin of the service orders."
             )
-        from project.demo.run import run  # not before: it imports every app
+        try:
+            from project.demo.run import run  # not before: it imports every app
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] != "rich":
+                raise
+            raise NotStartedError(
+                "The demo draws its screen with rich, which is not installed: an image holds what production needs. Run "
+                "`make demo` in a checkout, or install requirements/demo.lock."
+            ) from error
 
         # An exotic terminal shows "?" for a tick mark, rather than an error.
         getattr(sys.stdout, "reconfigure", lambda **_: None)(errors="replace")

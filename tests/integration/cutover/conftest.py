@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connections
-from psycopg.sql import SQL, Identifier
 from pytest_django import DjangoDbBlocker, Settings
 
+from project.processes.servers import database
 from tests import servers
 from tests.integration.cutover import shop
 
@@ -56,15 +55,9 @@ def on(source: str) -> On:
     return _on
 
 
-@contextmanager
-def _database(*, template: str = "/template1") -> Iterator[str]:
-    name, like = f"{servers.RUN}_split_{next(_numbers)}", urlsplit(template).path.removeprefix("/")
-    with psycopg.connect(servers.postgres_url(), autocommit=True) as server:
-        server.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(like)))
-        try:
-            yield urlsplit(servers.postgres_url())._replace(path=f"/{name}").geturl()
-        finally:
-            server.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
+def _database(*, template: str = "/template1") -> AbstractContextManager[str]:
+    name = f"{servers.RUN}_split_{next(_numbers)}"
+    return database(servers.postgres_url(), name, template=urlsplit(template).path.removeprefix("/"))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What a handler of the context ``probe`` can be told to do, good and bad."""
 
+import asyncio
 import os
 import signal
 import time
@@ -99,6 +100,51 @@ def lock(event: Asked) -> None:
     time.sleep(0.004)
 
 
+def raise_in_database(event: Asked) -> None:
+    """Have PostgreSQL raise the SQLSTATE in ``padding``, as often as ``times`` says."""
+    if leave_trace(event) <= event.times:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DO $$ BEGIN RAISE 'on purpose' USING ERRCODE = '{event.padding}'; END $$")
+
+
+def lose_session(event: Asked) -> None:
+    """End the session that the handler works in, as often as ``times`` says."""
+    if leave_trace(event) <= event.times:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
+def lock_both(event: Asked) -> None:
+    """Take two locks, in an order that depends on the event: two such handlers may wait for each other."""
+    first = event.number % 2
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL deadlock_timeout = '20ms'")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [first])
+        time.sleep(0.02)
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [1 - first])
+
+
+def count_all(event: Asked) -> None:
+    """Read the rows that other handlers write: serializable transactions cannot all commit."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM probe_effect")
+    time.sleep(0.01)
+
+
+_NOT_EXCEPTIONS = (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
+
+
+def raise_what_is_no_exception(event: Asked) -> None:
+    """Raise the BaseException in ``padding``, as often as ``times`` says."""
+    if leave_trace(event) <= event.times:
+        raise next(each for each in _NOT_EXCEPTIONS if each.__name__ == event.padding)
+
+
+def raise_after_commit(event: Asked) -> None:
+    """The same in a hook, after the commit."""
+    transaction.on_commit(lambda: raise_what_is_no_exception(event))
+
+
 BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "ok": lambda event: None,
     "trace": leave_trace,
@@ -115,4 +161,10 @@ BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "swallow_in_orm": swallow_in_orm,
     "stumble": stumble_after_commit,
     "emit": lambda event: None,
+    "sql": raise_in_database,
+    "lose": lose_session,
+    "embrace": lock_both,
+    "count": count_all,
+    "raise": raise_what_is_no_exception,
+    "raise_later": raise_after_commit,
 }

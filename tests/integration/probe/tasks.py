@@ -1,9 +1,12 @@
 """Celery tasks of the project's own, on queues of their own, and nothing of the kit's."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import connection
 
 
 @shared_task(name="probe.write")
@@ -22,3 +25,22 @@ def write_at_second_try(self: Any, file: str, text: str) -> None:
     if not self.request.retries:
         raise self.retry(countdown=1)
     write(file, text)
+
+
+@shared_task(name="probe.ask_database")
+def ask_database(file: str, statement: str) -> None:
+    """Write down what the database answers, and which process asked in which session."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (session,) = cursor.fetchone()
+        cursor.execute(statement)
+        write(file, f"{os.getpid()} {session} {cursor.fetchone()[0]}")
+
+
+@shared_task(name="probe.ask_too_much", soft_time_limit=1)
+def ask_too_much(file: str, statement: str) -> None:
+    try:
+        ask_database(file, statement)
+    except SoftTimeLimitExceeded:
+        write(file, "it took too long")
+        raise

@@ -108,9 +108,15 @@ class Broker:
             channel.confirm_select()
             channel.events["basic_ack"].add(settle)
 
-            def publish(body: str, *, content_type: str = CONTENT_TYPE) -> None:
+            def publish(
+                body: str | bytes,
+                *,
+                content_type: str = CONTENT_TYPE,
+                queue: str = queue,
+                **properties: Any,
+            ) -> None:
                 unconfirmed.add(next(tags))
-                message = amqp.Message(body, content_type=content_type, delivery_mode=2)
+                message = amqp.Message(body, content_type=content_type, delivery_mode=2, **properties)
                 channel.basic_publish(message, routing_key=queue, mandatory=True)
 
             yield publish

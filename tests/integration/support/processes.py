@@ -49,7 +49,13 @@ class Launcher:
         return process
 
     def worker(
-        self, queues: str = "probe", *options: str, name: str = "", wait: bool = True, **settings: Any
+        self,
+        queues: str = "probe",
+        *options: str,
+        app: str = "project",
+        name: str = "",
+        wait: bool = True,
+        **settings: Any,
     ) -> Process:
         """Start ``celery -A project worker -Q …`` and wait until it is ready."""
         celery = str(Path(sys.executable).with_name("celery"))
@@ -57,7 +63,7 @@ class Launcher:
         if not any(option.startswith(("-c", "--concurrency")) for option in options):
             options = ("-c", "1", *options)
         worker = self.start(
-            *(celery, "-A", "project", "worker", "-Q", queues, "-n", f"{name}@%h", *options), **settings
+            *(celery, "-A", app, "worker", "-Q", queues, "-n", f"{name}@%h", *options), **settings
         )
         if wait:
             worker.says(" ready.")

@@ -14,9 +14,14 @@ from microworkflows.cutover.stamps import UNSTAMPED, Mode, Stamp
 from microworkflows.errors import InvalidCloudEventError, UnreadableMarkError
 from microworkflows.models import InboxEvent
 from microworkflows.relay import store
-from microworkflows.worker import serializer
 
-BODY = {"specversion": "1.0", "id": "1", "source": "/orders", "type": "orders.order_accepted.v1", "data": {}}
+BODY = {
+    "specversion": "1.0",
+    "id": str(uuid4()),
+    "source": "/orders",
+    "type": "orders.order_accepted.v1",
+    "data": {},
+}
 
 
 def test_stamp_names_those_whose_steps_the_monolith_does() -> None:
@@ -44,11 +49,28 @@ def test_stamp_of_what_is_done_leaves_nothing_to_anybody() -> None:
     assert str(stamp) == "done"
 
 
-def test_stamp_travels_in_the_event() -> None:
-    event = CloudEvent.from_dict({**BODY, "cutover": "payments=inline"})
+@pytest.mark.parametrize("name", ["microworkflowsmark", "cutover"])
+def test_stamp_travels_in_the_event_for_workers_of_this_version_and_of_the_one_before(name: str) -> None:
+    event = CloudEvent.from_dict({**BODY, name: "payments=inline"})
 
     mark = CloudEvent.from_dict(event.to_dict()).meta.mark
     assert Stamp.parse(mark) == Stamp.of({"payments": Mode.INLINE})
+    assert event.to_dict()["cutover"] == event.to_dict()["microworkflowsmark"] == "payments=inline"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["microworkflowsmark", "cutover"])
+@pytest.mark.parametrize("foreign", [{"source": "/tills"}, {"id": "no UUID"}])
+def test_mark_of_an_event_that_no_context_announced_is_carried_and_not_believed(
+    monolith: None, foreign: dict[str, str], name: str
+) -> None:
+    body = {**BODY, **foreign, name: "done"}
+
+    assert CloudEvent.from_dict(body).meta.mark is None
+    assert CloudEvent.from_dict(body).to_dict()[name] == "done"
+    inbox.receive(body, queue="payments")
+
+    assert InboxEvent.objects.count() == 1
 
 
 NO_STAMPS = ["payments", "payments=live", "payments=inline  orders=inline", "payments=inline payments=shadow"]
@@ -62,8 +84,8 @@ def test_text_of_another_form_is_not_read_as_a_stamp(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", 7])
 def test_mark_that_is_no_text_is_refused_at_the_door(text: object) -> None:
-    with pytest.raises(InvalidCloudEventError, match="cutover"):
-        serializer.decode(json.dumps({**BODY, "cutover": text}))
+    with pytest.raises(InvalidCloudEventError, match="microworkflowsmark"):
+        CloudEvent.from_json(json.dumps({**BODY, "microworkflowsmark": text}))
 
 
 @pytest.mark.django_db

@@ -1,82 +1,156 @@
 """``manage.py dead_letters``: the broker's dead letters, such as messages that a context's worker could not read."""
 
+from collections.abc import Callable
 from typing import Any
 
-from amqp.exceptions import MessageNacked
-from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from kombu import Message
 
-from microworkflows import topology
+from microworkflows import masking, texts, topology
+from microworkflows.dead_letters import DeadLetters, Letter, RequeueRefusedError, opened
+from microworkflows.errors import BrokerUnavailableError
 
 _LONGEST_BODY = 500
+_LONGEST_BODY_OF_ONE = 100_000
+_INDENT = " " * 10
 
 
 class Command(BaseCommand):
-    help = "Count, show, requeue or drop the messages in the dead-letter queues of contexts."
+    help = (
+        "Count and list the messages in the dead-letter queues of contexts, each with its id and its reason; show, "
+        "requeue or drop those that --id, --reason-contains or --all select."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("--show", action="store_true", help="print each message; it stays where it is")
+        what.add_argument(
+            "--show", action="store_true", help="print each message in full; it stays where it is"
+        )
         what.add_argument(
             "--requeue", action="store_true", help="bring them back to the queue of their context"
         )
-        what.add_argument("--drop", action="store_true", help="delete them for good")
+        what.add_argument(
+            "--drop", action="store_true", help="delete them for good; needs a context, and asks"
+        )
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument(
+            "--id", dest="ids", action="append", default=[], help="the one with this id; repeatable"
+        )
+        which.add_argument("--reason-contains", metavar="TEXT", help="those whose reason contains this text")
+        which.add_argument("--all", action="store_true", help="all of them")
+        parser.add_argument(
+            "--limit", type=int, default=100, help="list or show at most so many of a context; by default 100"
+        )
+        parser.add_argument("--yes", action="store_true", help="with --drop: do not ask")
 
-    def handle(
-        self, *args: Any, contexts: list[str], show: bool, requeue: bool, drop: bool, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, contexts: list[str], **options: Any) -> None:
         unknown = sorted(set(contexts) - set(topology.queues()))
         if unknown:
             raise CommandError(
                 f"No such context: {', '.join(unknown)}. Installed are: {', '.join(topology.queues())}."
             )
-        with current_app.connection_for_write() as connection:
-            connection.transport_options = {**(connection.transport_options or {}), "confirm_publish": True}
-            channel: Any = connection.channel()
-            topology.declare(channel)
-            for name in contexts or topology.queues():
-                queue = topology.dead_letter_name(name)
-                count: int = channel.queue_declare(queue, passive=True).message_count
-                self.stdout.write(f"{count:>8}  {queue}")
-                # Take all first: a message that is given back, or dead again, must not come up again. Queue.get() would
-                # raise for a body that it cannot decompress.
-                taken = [channel.basic_get(queue) for _ in range(count)] if show or requeue or drop else []
-                for message in map(channel.message_to_python, filter(None, taken)):
-                    if show:
-                        self._print(message)
-                        continue
-                    if requeue:
-                        self._bring_back(message, channel, name)
-                    message.ack()
-
-    def _print(self, message: Message) -> None:
-        raw: Any = message.body
-        body = raw if isinstance(raw, str) else bytes(raw or b"").decode(errors="replace")
-        self.stdout.write(f"          {message.content_type}: {body[:_LONGEST_BODY]}")
-        message.requeue()
-
-    def _bring_back(self, message: Message, channel: Any, queue: str) -> None:
-        """Publish the message unchanged, whatever it is, and wait for the broker's confirm."""
-        headers = {name: value for name, value in message.headers.items() if name != topology.DELIVERY_COUNT}
-        if not message.errors:
-            headers.pop("compression", None)  # Kombu has decompressed it
-        try:
-            channel.basic_publish(
-                channel.prepare_message(
-                    message.body,
-                    content_type=message.content_type,
-                    content_encoding=message.content_encoding,
-                    headers=headers,
-                    properties={"delivery_mode": 2},
-                ),
-                exchange=topology.exchange().name,
-                routing_key=queue,
-                mandatory=True,
-            )
-        except MessageNacked:
+        acts, wanted = options["requeue"] or options["drop"], _selection(options)
+        if acts and wanted is None:
             raise CommandError(
-                f"The queue {queue!r} does not take the message back (is it full?). It stays in "
-                f"{topology.dead_letter_name(queue)!r}; try again later."
-            ) from None
+                "Say which: --id ID (`manage.py dead_letters` lists the ids), --reason-contains TEXT, or --all."
+            )
+        if options["drop"] and not contexts:
+            raise CommandError("Name the context whose dead letters are to be deleted for good.")
+        try:
+            with opened() as dead_letters:
+                found: set[str] = set()
+                for name in contexts or topology.queues():
+                    if acts:
+                        assert wanted is not None
+                        found |= self._act(dead_letters, name, wanted, options)
+                    else:
+                        found |= self._list(dead_letters, name, wanted, options)
+        except BrokerUnavailableError as error:
+            raise CommandError(
+                f"The broker is away, so nothing is known of its dead letters: {error}"
+            ) from error
+        except RequeueRefusedError as error:
+            raise CommandError(str(error)) from error
+        if missing := sorted({*options["ids"]} - found):
+            raise CommandError(f"No such dead letter: {texts.line(', '.join(missing))}.")
+
+    def _list(
+        self,
+        dead_letters: DeadLetters,
+        name: str,
+        wanted: Callable[[Letter], bool] | None,
+        options: dict[str, Any],
+    ) -> set[str]:
+        limit = max(options["limit"], 0)
+        found = (
+            dead_letters.look(name, most=limit)
+            if wanted is None
+            else dead_letters.find(name, wanted, most=limit)
+        )
+        self.stdout.write(f"{found.count:>8}  {topology.dead_letter_name(name)}")
+        for letter in found.letters[:limit]:
+            self.stdout.write(f"{_INDENT}{letter}")
+            if options["show"]:
+                self._show(letter, longest=_LONGEST_BODY_OF_ONE if options["ids"] else _LONGEST_BODY)
+        left = found.unseen if wanted is None else len(found.letters) - limit
+        if left > 0:
+            self.stdout.write(f"{_INDENT}and {left} more; --limit lists more of them")
+        return {letter.id for letter in found.letters}
+
+    def _show(self, letter: Letter, *, longest: int) -> None:
+        self.stdout.write(f"{_INDENT}  came by the routing key {letter.routing_key}")
+        if letter.worker:
+            self.stdout.write(f"{_INDENT}  refused by {letter.worker}")
+        for header, value in masking.headers(letter.own_headers).items():
+            self.stdout.write(f"{_INDENT}  {header}: {value}")
+        body = texts.line(masking.message(letter.text), longest=longest)
+        self.stdout.write(f"{_INDENT}{texts.line(letter.content_type)}: {body}")
+
+    def _act(
+        self,
+        dead_letters: DeadLetters,
+        name: str,
+        wanted: Callable[[Letter], bool],
+        options: dict[str, Any],
+    ) -> set[str]:
+        found = dead_letters.find(name, wanted, most=0)
+        ids = [letter.id for letter in found.letters]
+        queue, drops = topology.dead_letter_name(name), options["drop"]
+        if drops and ids:
+            self._ask(found.letters, queue, options)
+        done: list[Letter] = []
+        verb = "dropped" if drops else f"brought back to {name}"
+        try:
+            (dead_letters.drop if drops else dead_letters.requeue)(name, ids, done)
+        finally:
+            for letter in done:
+                self.stdout.write(f"{_INDENT}{verb}: {letter}")
+            self.stdout.write(f"{len(done):>8}  of {queue} {verb}; {found.count - len(done)} left")
+        if missing := set(ids) - {letter.id for letter in done}:
+            raise CommandError(
+                f"No longer in {queue}, so left alone: {', '.join(sorted(missing))}. Is somebody else at it?"
+            )
+        return set(ids)
+
+    def _ask(self, letters: list[Letter], queue: str, options: dict[str, Any]) -> None:
+        for letter in letters[: options["limit"]]:
+            self.stdout.write(f"{_INDENT}{letter}")
+        if len(letters) > options["limit"]:
+            self.stdout.write(f"{_INDENT}and {len(letters) - options['limit']} more")
+        if options["yes"]:
+            return
+        try:
+            answer = input(f"Delete these {len(letters)} messages of {queue} for good? [yes/no] ")
+        except EOFError:
+            answer = ""
+        if answer.strip().lower() != "yes":
+            raise CommandError("Nothing was dropped. Answer yes, or give --yes in a script.")
+
+
+def _selection(options: dict[str, Any]) -> Callable[[Letter], bool] | None:
+    """Return which dead letters are selected; None if nothing was said about it."""
+    if ids := set(options["ids"]):
+        return lambda letter: letter.id in ids
+    if text := options["reason_contains"]:
+        return lambda letter: text in letter.reason
+    return (lambda letter: True) if options["all"] else None

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from microworkflows import texts
 from microworkflows.models import InboxEvent
 
 
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         for row in chain.from_iterable(rows.defer("body").iterator() for rows in wanted):
             if not contexts or row.context in contexts:
                 status = InboxEvent.Status(row.status).label
-                self.stdout.write(f"{row.pk}  {status}  {row.label}  {row.type} {row.event_id}  {row.error}")
+                shown = f"{status}  {row.label}  {row.type} {row.event_id}  {row.error}"
+                self.stdout.write(f"{row.pk}  {texts.line(shown)}")
                 listed += 1
         self.stdout.write(f"{listed} messages. `manage.py replay ID …` tries them again.")

@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Count
 
+from microworkflows import texts
 from microworkflows.models import OutboxEvent
 
 
@@ -22,6 +23,6 @@ class Command(BaseCommand):
         if types:
             rows = rows.filter(destination__in=types)
         for row in rows.order_by("destination").values("destination").annotate(number=Count("pk")):
-            self.stdout.write(f"{row['number']:>8}  {row['destination']}")
+            self.stdout.write(f"{row['number']:>8}  {texts.line(row['destination'])}")
         if relay:
             self.stdout.write(f"{rows.relay_again()} events are pending again.")

@@ -1,0 +1,97 @@
+"""Database errors by their meaning: the database is away, a transaction gave way, or somebody's statement is at fault.
+
+PostgreSQL tells by SQLSTATE. Where it could not answer, as when it refuses a connection, the state of the connection
+tells. SQLite tells by its result codes.
+"""
+
+import sqlite3
+from typing import Any
+
+from django.db import DataError, Error, IntegrityError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_AWAY = {
+    "25006",  # the session only reads: it was opened on a standby, or before one took over
+    "53300",  # too many connections
+    "XX001",  # data corrupted
+    "XX002",  # index corrupted
+}
+_AWAY_CLASSES = {
+    "08",  # connection lost
+    "28",  # login refused
+    "3D",  # no such database
+    "57",  # shut down, starting up, crashed
+    "58",  # I/O error and the like
+    "F0",  # configuration broken
+}
+_CANCELLED = "57014"
+"""A statement took too long, by ``statement_timeout`` for example; the database is well."""
+_GIVE_WAY = {"40001", "40P01"}
+"""Serialization failure, deadlock."""
+_LOCKED = {"55P03", _CANCELLED}
+
+_SQLITE_AWAY = {
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+_SQLITE_GIVE_WAY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_away(error: Error, connection: BaseDatabaseWrapper, *, session: Any) -> bool:
+    """Return True if one of the kit's own statements failed because this database is out of reach, or takes no writes.
+
+    Where no code tells, such as for a missing table, the answer is False. ``session`` as in :func:`is_lost`.
+    """
+    if (state := _sqlstate(error)) is not None:
+        return state in _AWAY or (state[:2] in _AWAY_CLASSES and state != _CANCELLED)
+    return _sqlite_code(error) in _SQLITE_AWAY or is_lost(error, connection, session=session)
+
+
+def is_lost(error: BaseException, connection: BaseDatabaseWrapper, *, session: Any) -> bool:
+    """Return True for a database's error if the session of this one, ``connection.connection`` before it, has ended.
+
+    When a transaction ends by such an error, Django has replaced the session already.
+    """
+    if not isinstance(error, Error) and _sqlstate(error) is None:
+        return False
+    return session is None or session is not connection.connection or bool(getattr(session, "closed", False))
+
+
+def gives_way(error: BaseException) -> bool:
+    """Return True if a transaction was rolled back in favour of another, and may succeed when it is done again."""
+    return _sqlstate(error) in _GIVE_WAY or _sqlite_code(error) in _SQLITE_GIVE_WAY
+
+
+def is_kept_waiting(error: BaseException) -> bool:
+    """Return True if a statement gave way, or waited too long, for a lock most likely."""
+    return gives_way(error) or _sqlstate(error) in _LOCKED
+
+
+def may_be_the_neighbours(error: BaseException) -> bool:
+    """Return True if an error may be due to what others did in the same transaction, or to its session.
+
+    They may hold locks, have made settings or temporary tables, or have used memory up. Values that the database refuses
+    are refused in any company.
+    """
+    is_a_databases = isinstance(error, Error) or _sqlstate(error) is not None
+    return is_a_databases and not isinstance(error, IntegrityError | DataError)
+
+
+def _sqlstate(error: BaseException) -> str | None:
+    """Return the server's code, which the driver's error bears: this one, or the cause of Django's."""
+    state = getattr(_drivers(error), "sqlstate", None)
+    return state if isinstance(state, str) else None
+
+
+def _sqlite_code(error: BaseException) -> int | None:
+    code = getattr(_drivers(error), "sqlite_errorcode", None)
+    return code & 0xFF if isinstance(code, int) else None  # the higher bits name the kind of, say, I/O error
+
+
+def _drivers(error: BaseException) -> BaseException | None:
+    return error.__cause__ if isinstance(error, Error) else error

@@ -1,0 +1,63 @@
+"""The wire: what py-amqp and Kombu do with a message before the door sees it, made harmless for event queues.
+
+The publisher chooses a message's content encoding, compression, headers and routing key. By these, py-amqp decodes the
+body with any of Python's codecs, some of which take minutes for a megabyte; Kombu decompresses it, to any size; and
+either may raise where a worker expects no exception, and would end.
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import amqp
+from kombu import Consumer
+
+from microworkflows.relay import amqp_internals
+from microworkflows.worker import celery_internals
+
+logger = logging.getLogger(__name__)
+
+
+def guard(consumer: Consumer, *, is_event_queue: Callable[[str | None], bool]) -> None:
+    """Read the messages of event queues as they are; those of other queues as before."""
+    channel: Any = consumer.channel
+    speaks_amqp = isinstance(channel, amqp.Channel)
+    if speaks_amqp:
+        channel.auto_decode = False
+        amqp_internals.keep_unreadable_properties_from_raising()
+        celery_internals.on_unreadable_delivery(channel, _refuse)
+
+    def origin(raw: Any) -> tuple[str | None, dict[str, Any]]:
+        """Return the queue of a message, and its headers."""
+        if not speaks_amqp:
+            return raw["properties"]["delivery_info"].get("queue"), raw["headers"]
+        queue = celery_internals.queue_of_tag(consumer, raw.delivery_info.get("consumer_tag"))
+        return queue, raw.properties.get("application_headers") or {}
+
+    class GuardedMessage(channel.Message):  # type: ignore[misc]  # the transport's own
+        """A message that is not decompressed, nor decoded, if it came by an event queue."""
+
+        def __init__(self, raw: Any, *args: Any, **options: Any) -> None:
+            queue, headers = origin(raw)
+            guarded = is_event_queue(queue)
+            compression = headers.pop("compression", None) if guarded else None
+            if speaks_amqp and not guarded:
+                _decode(raw)
+            super().__init__(raw, *args, **options)
+            if compression is not None:
+                self.headers["compression"] = compression
+
+    channel.Message = GuardedMessage
+
+
+def _decode(raw: Any) -> None:
+    """Decode the body of a task's message as py-amqp does."""
+    with suppress(Exception):
+        raw.body = raw.body.decode(raw.content_encoding)
+
+
+def _refuse(channel: amqp.Channel, delivery_tag: int, error: Exception) -> None:
+    """Make a message a dead letter whose routing key or exchange py-amqp cannot read."""
+    logger.error("dead letter: its routing key cannot be read: %s", error)
+    channel.basic_reject(delivery_tag, requeue=False)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce
 
 from microworkflows import flows, registry
-from microworkflows.cloudevents import MARK
+from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
 
@@ -49,7 +50,9 @@ def _relayed(since: datetime, until: datetime) -> Iterator[tuple[UUID, str, str 
     rows: Any = OutboxEvent.objects.filter(
         status=OutboxEvent.Status.RELAYED, destination__in=types, added__gte=since, added__lt=until
     ).order_by("added")
-    rows = rows.annotate(mark=KeyTextTransform(MARK, "body")).values_list("pk", "destination", "mark")
+    rows = rows.annotate(
+        mark=Coalesce(*(KeyTextTransform(name, "body") for name in (MARK, FORMER_MARK)))
+    ).values_list("pk", "destination", "mark")
     return iter(rows.iterator(chunk_size=_AT_ONCE))
 
 

@@ -127,10 +127,10 @@ class Pipeline:
             self._open()
             return
         found = self._publisher.mend()
-        if found.missing and found.refusal:
+        if found.refusal:
             logger.error(
-                "relay %s: the broker lacks %s, which cannot be declared: %s",
-                *(self._name, ", ".join(found.missing), found.refusal),
+                "relay %s: the broker lacks what is to be declared there: %s",
+                *(self._name, found.refusal),
                 extra={"context": self._name},
             )
         elif found.missing:

@@ -155,17 +155,14 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
     except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
         raise BrokerUnavailableError(f"{connection.as_uri()}: {_reason(error)}") from error
-    if found.refusal and (found.missing or not found.is_denied):
+    if found.refusal:
         connection.collect()
-        lacks = f"lacks {', '.join(found.missing)}; " if found.missing else ""
-        raise BrokerUnavailableError(f"{connection.as_uri()}: {lacks}{found.refusal}")
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {found.refusal}")
     return publisher, found.missing
 
 
 def _reason(error: BaseException) -> str:
-    if (
-        isinstance(error, OSError) and error.errno == errno.EINVAL
-    ):  # Linux's word for a blackhole among the routes
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # Linux's word for a route to nowhere
         return f"no route leads there ({error})"
     return f"{type(error).__name__}: {error}"
 

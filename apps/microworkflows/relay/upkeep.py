@@ -10,7 +10,7 @@ from kombu import Connection, Queue
 from microworkflows import topology
 from microworkflows.errors import TopologyError
 
-_ACCESS_REFUSED, _NOT_FOUND = 403, 404
+_NOT_FOUND = 404
 
 
 class Upkeep(NamedTuple):
@@ -20,8 +20,6 @@ class Upkeep(NamedTuple):
     """Queues and exchanges that were not there, in words. (A missing binding cannot be seen.)"""
     refusal: str = ""
     """The broker's reason not to declare something; empty if everything is declared now."""
-    is_denied: bool = False
-    """True if that reason is a want of rights, which matters only if something is missing."""
 
 
 def mend(connection: Connection, *, after_each: Callable[[], object]) -> Upkeep:
@@ -46,15 +44,13 @@ def mend(connection: Connection, *, after_each: Callable[[], object]) -> Upkeep:
                 missing.append(name)
             channel = connection.channel()
         after_each()
+    refusals: tuple[type[BaseException], ...] = (*connection.channel_errors, TopologyError)
     try:
         topology.declare(channel, after_each=after_each)
-    except TopologyError as error:
-        return Upkeep(missing, refusal=" ".join(str(error).split()))
-    except connection.channel_errors as error:
+    except refusals as error:
         if isinstance(error, connection.connection_errors):
             raise
-        denied = getattr(error, "code", None) == _ACCESS_REFUSED
-        return Upkeep(missing, refusal=" ".join(str(error).split()), is_denied=denied)
+        return Upkeep(missing, refusal=f"{type(error).__name__}: {' '.join(str(error).split())}")
     with suppress(*connection.channel_errors):
         channel.close()
     return Upkeep(missing)

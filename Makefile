@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
 # Most tests wait for processes and servers. More than one for each core would make them wait for the machine.
 PROCESSES ?= 2
+# Of the slow ones more, for these wait for a bank, a restart or a server half of their time.
+SLOW_PROCESSES = $(shell expr $(PROCESSES) + $(PROCESSES) / 2)
 PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # COVERAGE=1, which CI sets, measures the coverage of `make test` and holds it to the limit; that takes about half as long again.
@@ -38,12 +40,12 @@ test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ tha
 
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite
 	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow"
-	@$(PYTEST) -m slow
+	@$(PYTEST) --numprocesses $(SLOW_PROCESSES) -m slow
 
 soak: $(VENV)/dev.stamp ## Switch, move and kill for about HOURS=1; figures go to var/soak.jsonl
 	@SOAK=$$(awk 'BEGIN { print 120 * $(or $(HOURS),1) }') $(PYTEST) -m soak --timeout=0
 
-check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks, migrations and the flow map
+check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks, migrations and generated files
 	@$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,6 +54,7 @@ check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Dja
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py flowmap --check docs/flow.md
+	$(BIN)/python manage.py broker_definitions --vhost shop --check docker/broker.json
 
 chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, and count what is lost or doubled (ROUNDS=10)
 	@for round in $$(seq $(or $(ROUNDS),1)); do $(PYTEST) -m chaos || exit; done
@@ -62,8 +65,9 @@ matrix: $(VENV)/dev.stamp ## Run the tests on each Python that is here, each Dja
 bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers (QUICK=1: five minutes; ONLY=relay,hop)
 	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
 
-docs: $(VENV)/bench.stamp ## Write what is generated in the documents anew: the flow map, the guide's pages, the benchmarks' tables
+docs: $(VENV)/bench.stamp ## Write what is generated anew: the flow map, the broker's definitions, the guide's pages, the benchmarks' tables
 	$(BIN)/python manage.py flowmap --output docs/flow.md
+	$(BIN)/python manage.py broker_definitions --vhost shop --output docker/broker.json
 	$(BIN)/python -m migrations_guide pages
 	$(BIN)/python -m benchmarks --redraw
 

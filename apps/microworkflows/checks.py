@@ -238,7 +238,7 @@ def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_users(**kwargs: Any) -> list[CheckMessage]:
-    """E034: a context has no user among ``USERS``; W035: the broker has no users."""
+    """E034: a context has no user among ``USERS``; W035: the broker has no users; W036: this process is none of them."""
     try:
         users = conf.current().users
     except ImproperlyConfigured:
@@ -254,7 +254,16 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     heard = {context_of(workflow.on.event_type) for workflow in registry.workflows()}
-    return [
+    user = current_app.connection_for_write().userid or "guest"
+    strangers: list[CheckMessage] = [
+        Warning(
+            f"This process logs in to the broker as {user!r}, whom MICROWORKFLOWS['USERS'] does not name, so nobody believes "
+            "what it publishes.",
+            hint="Correct the login in the broker's URL, or USERS. Silence this where only an administrator works.",
+            id="microworkflows.W036",
+        )
+    ]
+    return (strangers if user not in users.values() else []) + [
         Error(
             f"MICROWORKFLOWS['USERS'] names no user for {name!r}, so workers refuse what it publishes.",
             hint=f"Add the name of the broker's user by which {name} logs in.",

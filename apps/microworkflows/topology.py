@@ -128,20 +128,27 @@ def _declare_all(channel: StdChannel, after_each: Callable[[], object]) -> None:
 
 
 def _find_all(connection: Connection, after_each: Callable[[], object]) -> None:
-    """Look whether everything exists, and bind the queues; declare what is missing, if this user may."""
+    """Look whether everything exists, and bind the queues that are no other user's; declare what is missing, if possible."""
+    users, me = conf.current().users, connection.userid
     _find(exchange(), connection)
-    for wanted in (make(name) for name in queues() for make in (dead_letters, queue)):
-        _find(wanted, connection)
-        for bound in wanted.bindings:
-            try:
-                with connection.channel() as channel:
-                    bound.bind(wanted, channel=channel)
-            except AccessRefused as error:
-                raise TopologyError(
-                    f"The queue {wanted.name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
-                    f"{error}. {_WHAT_TO_DO}"
-                ) from error
+    for name in queues():
+        is_anothers = me in users.values() and users.get(name, me) != me
+        for wanted in (dead_letters(name), queue(name)):
+            _find(wanted, connection)
+            for bound in () if is_anothers else wanted.bindings:
+                _bind(wanted, bound, connection)
         after_each()
+
+
+def _bind(wanted: Queue, bound: binding, connection: Connection) -> None:
+    try:
+        with connection.channel() as channel:
+            bound.bind(wanted, channel=channel)
+    except AccessRefused as error:
+        raise TopologyError(
+            f"The queue {wanted.name!r} may not be bound to {bound.routing_key!r}, so nobody knows whether it is: "
+            f"{error}. {_WHAT_TO_DO}"
+        ) from error
 
 
 def _find(wanted: Exchange | Queue, connection: Connection) -> None:

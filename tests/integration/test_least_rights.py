@@ -1,6 +1,7 @@
 """Each context with a user of its own at the broker: what these users declare, and what is said where they may not."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from tests.integration.conftest import StartRelay
 from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import ask
+from tests.integration.support.processes import Launcher
 
 pytestmark = [pytest.mark.rabbitmq]
 
@@ -165,3 +167,32 @@ def test_relay_names_its_user_in_every_message(relay: StartRelay, shop: Broker, 
 
     (message,) = shop.take("probe", 1)
     assert message.properties["user_id"] == _user("probe")
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_worker_says_what_is_missing_and_ends(
+    shop: Broker, database: str, settings: Settings, tmp_path: Path
+) -> None:
+    """As for a queue with other arguments: only an administrator can mend it, and whoever starts workers must see it."""
+    url = _connection(shop, "probe").as_uri(include_password=True)
+    own_names: dict[str, Any] = {
+        "CELERY_CONTROL_EXCHANGE": "probe",
+        "CELERY_EVENT_EXCHANGE": "probe.celeryev",
+        "CELERY_EVENT_QUEUE_PREFIX": "probe.celeryev",
+    }
+    launcher = Launcher(
+        tmp_path, database=database, broker=url, MICROWORKFLOWS=settings.MICROWORKFLOWS, **own_names
+    )
+    try:
+        # The other context is installed there, too, and its queue is not this user's to bind.
+        launcher.worker("probe", name="before")
+        with shop.channel() as channel:
+            channel.queue_delete("echo.dead")
+        worker = launcher.worker("probe", wait=False)
+        assert worker.wait() != 0
+    finally:
+        launcher.end()
+
+    assert "The queue 'echo.dead' is missing, and this user may not declare it" in worker.output
+    assert "rabbitmqctl import_definitions" in worker.output

@@ -188,12 +188,14 @@ def test_e030_to_w033_celery_set_up_so_that_events_would_be_lost(
     ("users", "broker", "expected"),
     [
         ({}, "amqp://localhost", []),
-        ({"orders": "orders"}, "amqp://localhost", ["microworkflows.E034"] * 3),
-        ({name: name for name in CONTEXTS}, "amqp://localhost", []),
+        ({"orders": "orders"}, "amqp://orders@localhost", ["microworkflows.E034"] * 3),
+        ({name: name for name in CONTEXTS}, "amqp://orders@localhost", []),
+        ({name: name for name in CONTEXTS}, "amqp://shop@localhost", ["microworkflows.W036"]),
+        ({name: name for name in CONTEXTS}, "amqp://localhost", ["microworkflows.W036"]),
         ({name: name for name in CONTEXTS}, "embedded:///folder", ["microworkflows.W035"]),
     ],
 )
-def test_e034_and_w035_users_that_are_unknown_or_unheeded(
+def test_e034_to_w036_users_that_are_unknown_or_unheeded(
     monkeypatch: pytest.MonkeyPatch,
     settings: Settings,
     users: dict[str, str],

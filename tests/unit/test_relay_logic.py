@@ -14,6 +14,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 from kombu import Connection
+from pytest_django import Settings
 
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -257,6 +258,28 @@ def test_message_to_be_retried_that_is_too_large_for_the_broker_is_parked_with_t
     (parked,) = InboxEvent.objects.parked()
     assert (parked.pk, parked.error) == (rejected.pk, "too large")
     assert [row.pk for row in InboxEvent.objects.waiting()] == [other.pk]
+
+
+def test_message_to_be_retried_that_no_worker_would_let_in_is_parked_with_the_reason(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
+    post.fail = ValueError("later")
+    _recorded(post, flow, 2)
+    flow.run(keep_failures=True)
+    long, other = flow.waiting
+    InboxEvent.objects.filter(pk=long.pk).update(body={**long.body, "correlationid": "x" * 256})
+    now = timezone.now() + timedelta(days=1)
+
+    assert [message.id for message in store.due_retries("desk", limit=9, now=now)] == [other.pk]
+
+    (parked,) = InboxEvent.objects.parked()
+    assert (parked.pk, parked.error) == (
+        long.pk,
+        "InvalidCloudEventError: correlationid has 256 characters; at most 255 are allowed.",
+    )
+    settings.MICROWORKFLOWS = {"MAX_EVENT_BYTES": 10}
+    assert store.due_retries("desk", limit=9, now=now) == []
+    assert InboxEvent.objects.parked().count() == 2
 
 
 def test_missing_route_to_the_broker_is_told_in_words() -> None:

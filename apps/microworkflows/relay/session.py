@@ -18,8 +18,8 @@ _IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 5, 2, 3
 _UNACKNOWLEDGED_MILLISECONDS = 10_000
 
 
-def prepare(connection: BaseDatabaseWrapper) -> None:
-    """Give this thread's connection the client's limits and a name that other relays see; call it before it opens.
+def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
+    """Give this thread's connection the client's limits and a name, by default one that other relays see; call it first.
 
     The project's own ``OPTIONS`` overrule the limits; they stay as they are for all other connections. A pool of
     connections is left out, because the lead belongs to one session, which must end with the relay.
@@ -34,7 +34,7 @@ def prepare(connection: BaseDatabaseWrapper) -> None:
         "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
     }
     options = {**limits, **connection.settings_dict["OPTIONS"]}
-    options["application_name"] = f"{leadership.ROLE}{leadership.own_name()}"
+    options["application_name"] = name or f"{leadership.ROLE}{leadership.own_name()}"
     options.pop("pool", None)
     connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
 

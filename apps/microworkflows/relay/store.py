@@ -12,10 +12,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, flows, topology
-from microworkflows.cloudevents import FORMER_MARK, MARK, CloudEvent
+from microworkflows import conf, failures, logs, topology
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
+
+logger = logs.logger(__name__)
 
 BATCH_BYTES = 4_000_000
 """Size of the bodies of a batch, beyond which it takes no further message (bytes; in SQLite, characters)."""
@@ -139,7 +142,8 @@ def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetim
 def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
     """Return the messages of the context's inbox that are due again, addressed to the queue that does its steps.
 
-    They are fewer than ``limit`` if those together are too large for a batch.
+    They are fewer than ``limit`` if those together are too large for a batch. One that no worker would let in any more,
+    as after a bound was lowered, is parked.
     """
     due = (
         InboxEvent.objects.using(router.db_for_write(InboxEvent))
@@ -152,35 +156,47 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
     totals = accumulate(size for _, size in sizes)
     taken = [pk for (pk, size), total in zip(sizes, totals, strict=True) if total - size < BATCH_BYTES]
     rows = due.filter(pk__in=taken).values_list("pk", "text", "retry") if taken else ()
-    return [Message(pk, _queue(context, text), text, attempt) for pk, text, attempt in rows]
+    return [
+        Message(pk, topology.queue_for(context, event.meta.mark), text, attempt)
+        for pk, text, attempt in rows
+        if (event := _readable(pk, text)) is not None
+    ]
 
 
 def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     """Lease redelivered messages: those not handled by the end of the lease are due again.
 
     ``now`` is the time at which they were found due: one that has failed again since then already has its next attempt
-    set. One that the broker refuses for good is parked. A message that was received when nobody listened to it leaves the inbox, to be received anew. One whose
-    microworkflow no longer exists is parked.
+    set. A message that was received when nobody listened to it leaves the inbox, to be received anew. One whose
+    microworkflow no longer exists is parked, and so is one that the broker refuses for good.
     """
     due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
     redelivered = due.filter(pk__in=outcome.confirmed)
     redelivered.exclude(msg_id__contains=".").delete()
     failures.park_orphans(redelivered, now=now)
     redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
+    for pk, reason in outcome.rejected.items():
+        _park(pk, reason)
     waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING)
-    for row in waiting.filter(pk__in=outcome.rejected) if outcome.rejected else ():
-        row.status = InboxEvent.Status.PARKED
-        row.headers = {**(row.headers or {}), Header.ERROR: outcome.rejected[row.pk], Header.TRACEBACK: None}
-        row.save(update_fields=["status", "headers"])
     failed = [*outcome.refused, *outcome.unheard]
     waiting.filter(pk__in=failed).update(expires_at=now + failures.retry_delay(1))
 
 
-def _queue(context: str, text: str) -> str:
-    """Return the queue that a message goes back to; its body is parsed for the flow's mark only if that may matter."""
-    if not flows.router.queues() or not any(f'"{name}"' in text for name in (MARK, FORMER_MARK)):
-        return context
-    return topology.queue_for(context, CloudEvent.from_dict(json.loads(text)).meta.mark)
+def _readable(pk: UUID, text: str) -> CloudEvent | None:
+    """Return the event of a waiting message if the door will let it in; else park it, and return None."""
+    try:
+        return CloudEvent.from_json(text, is_retry=True)
+    except InvalidCloudEventError as error:
+        _park(pk, f"{type(error).__name__}: {error}")
+        return None
+
+
+def _park(pk: UUID, error: str) -> None:
+    for row in InboxEvent.objects.filter(pk=pk, status=InboxEvent.Status.WAITING):
+        row.status = InboxEvent.Status.PARKED
+        row.headers = {**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None}
+        row.save(update_fields=["status", "headers"])
+        logger.error("parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context})
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

@@ -10,14 +10,12 @@ from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connections, router
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from kombu import Connection
 
 from microworkflows import checks, conf, flows, topology
-from microworkflows.models import OutboxEvent
-from microworkflows.relay import session, store
+from microworkflows.relay import store
 from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
@@ -124,7 +122,6 @@ class Command(BaseCommand):
 
     def _relay(self, contexts: Sequence[str], *, queues: Sequence[str], parent: int | None) -> None:
         """Relay contexts until told to stop, or until the parent is gone."""
-        session.prepare(connections[router.db_for_write(OutboxEvent)])  # this thread's, which the guests use
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
@@ -134,16 +131,12 @@ class Command(BaseCommand):
         ]
         for thread in threads:
             thread.start()
-        # By a thread of its own, since a guest may wait for the same database.
+        # By a thread of its own: this one looks after the parent.
         threading.Thread(target=_watch, args=[relays, stop], name="relay-watch", daemon=True).start()
         patience = None
         while not stop.wait(_LOOK_SECONDS):
-            if parent is None:
-                continue
-            if os.getppid() != parent:
+            if parent is not None and os.getppid() != parent:
                 patience = _ORPHAN_SECONDS
                 stop.set()
-            else:
-                flows.while_relaying(queues)
         for thread in threads:
             thread.join(patience)

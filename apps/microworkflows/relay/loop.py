@@ -52,6 +52,7 @@ class Relay:
         self._lock: Leadership | None = None
         self._connection: BaseDatabaseWrapper | None = None
         self._progress_at = time.monotonic()
+        self._patience = LEASE_SECONDS
         self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
         self._looked_for_retries_at = 0.0
@@ -71,10 +72,13 @@ class Relay:
         logger.info("relay %s: stopped", self.context, extra={"context": self.context})
 
     def watch(self) -> None:
-        """Leave a database that has not answered for longer than the lease; another thread calls this time and again."""
+        """Leave a database that has not answered for longer than the lease; another thread calls this time and again.
+
+        If that does not help, the next answer is waited for twice as long: a statement may take its time.
+        """
         waited = time.monotonic() - self._progress_at
-        if waited > LEASE_SECONDS and self._connection is not None:
-            self._progress_at = time.monotonic()
+        if waited > self._patience and self._connection is not None:
+            self._progress_at, self._patience = time.monotonic(), 2 * self._patience
             logger.warning(
                 "relay %s: the database has not answered for %d s; the relay leaves this connection",
                 *(self.context, waited),
@@ -104,6 +108,7 @@ class Relay:
                 self._mend()
                 # Both in each round: a context that records without pause must not starve its retries.
                 has_more, has_redelivered = self._relay_events(), self._redeliver()
+                self._patience = LEASE_SECONDS
                 if self._pipeline.is_open or not self._outage.of_broker:
                     self._outage.end()
                 if not has_more and not has_redelivered:

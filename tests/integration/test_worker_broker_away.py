@@ -100,3 +100,28 @@ def test_worker_that_starts_while_the_broker_is_out_of_memory_tells_so_and_handl
     finally:
         node.ctl("set_vm_memory_high_watermark", "0.4")
         launch.end()
+
+
+@pytest.mark.slow
+def test_worker_whose_rights_are_taken_away_waits_until_it_has_them_again(
+    database: str, node: Node, tmp_path: Path
+) -> None:
+    broker = Broker(node.url)
+    launch = Launcher(tmp_path, database=database, broker=node.url)
+    try:
+        worker = launch.worker("probe", "--no-relay")
+        broker.publish(cloud_event(number=1))
+        eventually(lambda: len(effects()) == 1, what="a message handled")
+
+        node.ctl("set_permissions", "guest", "^$", "^$", "^$")
+        node.ctl("close_all_connections", "on purpose")
+        worker.says("ACCESS_REFUSED", times=4)
+        node.ctl("set_permissions", "guest", ".*", ".*", ".*")
+        broker.publish(cloud_event(number=2))
+
+        eventually(lambda: len(effects()) == 2, timeout=90, what="another")
+        assert "Frequent restarts" not in worker.output
+        assert worker.stop() == 0
+    finally:
+        node.ctl("set_permissions", "guest", ".*", ".*", ".*")
+        launch.end()

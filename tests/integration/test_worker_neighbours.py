@@ -110,6 +110,7 @@ def test_message_that_waits_in_a_worker_that_is_killed_each_time_is_handled_in_t
     assert broker.count("probe.dead") == broker.count("probe") == 0
 
 
+@pytest.mark.slow
 def test_messages_that_wait_long_behind_a_slow_one_go_to_a_worker_that_is_free(
     launch: Launcher, broker: Broker, tmp_path: Path
 ) -> None:

@@ -30,10 +30,11 @@ logger = logs.logger(__name__)
 LONGEST_IN_LINE_SECONDS = 600.0
 """Longest time that an event waits in a worker for a process: a third of RabbitMQ's default consumer timeout."""
 
-_REPLACE_AGAIN_SECONDS = 5
 _LET_GO_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 10
 _ROUND_SECONDS = 1.0
+_WORKS_SECONDS = 10.0
+"""Time after which a connection counts as one that works."""
 
 
 class EventConsumer(Consumer):
@@ -64,9 +65,11 @@ class EventConsumer(Consumer):
         self._commands: deque[Callable[[], object]] = deque()
         self.last_round_at = -inf
         self._dead_letters = DeadLettering(self)
-        self._to_renew: deque[renewing.Copy] = deque()
-        self._opening: Connection | None = None
-        self._blocked = False
+        self._renewer = renewing.Renewer(self)
+        self.opening: Connection | None = None
+        self.is_blocked = False
+        self._failures = 0
+        self._works_since: float | None = None
         super().__init__(*args, **kwargs)
         self.on_task_request = self._bundler = Bundler(
             self.controller, self.on_task_request, refuse=self._refuse
@@ -79,7 +82,7 @@ class EventConsumer(Consumer):
 
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
         """Connect, and declare the topology before consuming; Celery also calls this at each reconnect."""
-        connection = self._opening = super().connection_for_read(heartbeat=heartbeat)
+        connection = self.opening = super().connection_for_read(heartbeat=heartbeat)
         try:
             with connection.channel() as channel:
                 topology.declare(channel)
@@ -106,7 +109,7 @@ class EventConsumer(Consumer):
         return conn
 
     def _on_blocked(self, reason: str) -> None:
-        self._blocked = True
+        self.is_blocked = True
         logger.warning(
             "the broker takes no messages from this worker until it has room again, and may take its acks late; "
             "nothing is lost: %s",
@@ -114,7 +117,7 @@ class EventConsumer(Consumer):
         )
 
     def _on_unblocked(self) -> None:
-        self._blocked = False
+        self.is_blocked = False
         logger.info("the broker takes messages from this worker again")
 
     def _is_waiting(self) -> None:
@@ -130,7 +133,7 @@ class EventConsumer(Consumer):
     def open_connections(self) -> list[Connection]:
         """Return the connections at which the consumer may be waiting for the broker."""
         events = self.event_dispatcher and self.event_dispatcher.connection
-        return [each for each in (self.connection, self._opening, events) if each]
+        return [each for each in (self.connection, self.opening, events) if each]
 
     def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
         """Return Celery's handler of messages, with a door in front of it for event queues."""
@@ -138,6 +141,7 @@ class EventConsumer(Consumer):
         event_queues = frozenset(topology.queues())
         self._warn_of_unknown_queues(event_queues)
         self._dead_letters.connect()
+        self._works_since = time.monotonic()
 
         def on_message(message: Message) -> None:
             queue = self._queue_of(message)
@@ -180,6 +184,22 @@ class EventConsumer(Consumer):
         with warnings.catch_warnings():  # of what Celery 6 may do instead; no concern of who reads the log
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+        self._wait_after_failures()
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Connect again after a while: the broker answers, but does not let the worker work, for example for lack of a right."""
+        super().on_connection_error_before_connected(exc)
+        self._wait_after_failures()
+
+    def _wait_after_failures(self) -> None:
+        """Wait ever longer from one failure to the next, unless the connection worked in between."""
+        works_since, self._works_since = self._works_since, None
+        if works_since is not None and time.monotonic() > works_since + _WORKS_SECONDS:
+            self._failures = 0
+        for _ in range(min(2**self._failures - 1, _LONGEST_WAIT_SECONDS)):
+            self._is_waiting()
+            time.sleep(1)
+        self._failures = min(self._failures + 1, _LONGEST_WAIT_SECONDS)
 
     def perform_pending_operations(self) -> None:
         """Make one round of the loop that Celery uses where the transport has no event loop."""
@@ -191,8 +211,8 @@ class EventConsumer(Consumer):
         super().on_close()
         self._bundler.clear()
         self._dead_letters.clear()
-        self._to_renew.clear()
-        self._blocked = False
+        self._renewer.clear()
+        self.is_blocked = False
 
     def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Obey the commands of ``celery control`` in the order in which they came.
@@ -268,7 +288,7 @@ class EventConsumer(Consumer):
             *(message.payload["id"], queue),
             extra={"context": queue},
         )
-        self._replace(renewing.Copy(message, queue, times + 1))
+        self._renewer.replace(renewing.Copy(message, queue, times + 1))
 
     def _give_back_in_time(self) -> None:
         """Give back, as copies, the events that have waited long for a process here: another worker may have one free.
@@ -279,37 +299,12 @@ class EventConsumer(Consumer):
         for request in given_back:
             message, queue = request.message, request.kwargs["queue"]
             wire.restore(message)
-            self._replace(renewing.Copy(message, queue, renewing.renewals(message)))
+            self._renewer.replace(renewing.Copy(message, queue, renewing.renewals(message)))
         if given_back:
             logger.warning(
                 "%d messages waited for a process for %d s and are given back: the steps in hand are slow, or wait",
                 *(len(given_back), LONGEST_IN_LINE_SECONDS),
             )
-
-    def _replace(self, copy: renewing.Copy) -> None:
-        self._to_renew.append(copy)
-        if len(self._to_renew) == 1:
-            self.call_soon(self._publish_copies)
-
-    def _publish_copies(self) -> None:
-        """Publish the copies that are due, then ack the originals."""
-        if not self._to_renew:
-            return
-        if self._blocked:  # the log says so
-            self.timer.call_after(_REPLACE_AGAIN_SECONDS, self._publish_copies)
-            return
-        try:
-            with self.app.connection_for_write() as self._opening:
-                renewing.publish(self._opening, self._to_renew)
-        except Exception as error:
-            logger.warning(
-                "%d messages could not be replaced by copies, which is tried again in %d s: %s: %s",
-                *(len(self._to_renew), _REPLACE_AGAIN_SECONDS, type(error).__name__, error),
-            )
-            self.timer.call_after(_REPLACE_AGAIN_SECONDS, self._publish_copies)
-            return
-        while self._to_renew:
-            self._to_renew.popleft().message.ack_log_error(CALM, self.connection_errors)
 
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(

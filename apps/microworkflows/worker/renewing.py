@@ -4,6 +4,8 @@ The broker counts each delivery that came to nothing, also one that only waited 
 twenty-first it makes the message a dead letter. A copy begins anew.
 """
 
+import logging
+from collections import deque
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -11,6 +13,9 @@ from kombu import Connection, Message
 
 from microworkflows import dead_letters, topology
 from microworkflows.relay.publisher import login
+from microworkflows.worker.request import CALM
+
+logger = logging.getLogger(__name__)
 
 HEADER = "microworkflows-renewals"
 """Number of copies that went before."""
@@ -19,6 +24,7 @@ LIMIT = 50
 
 _DUE_AT = topology.DELIVERY_LIMIT // 2
 _TIMEOUT_SECONDS = 5.0
+_AGAIN_SECONDS = 5
 
 
 def is_due(message: Message) -> bool:
@@ -69,3 +75,47 @@ def _count(message: Message, header: str) -> int:
     headers: dict[str, Any] = message.headers or {}
     value = headers.get(header)
     return value if isinstance(value, int) else 0
+
+
+class Renewer:
+    """Replaces messages of a consumer by copies; those that come together are published together.
+
+    Args:
+        consumer: It gives connections and time, and tells by ``is_blocked`` whether the broker takes messages at present.
+    """
+
+    def __init__(self, consumer: Any) -> None:
+        self._consumer = consumer
+        self._due: deque[Copy] = deque()
+
+    def clear(self) -> None:
+        """Forget the messages: their connection is lost, and they come again."""
+        self._due.clear()
+
+    def replace(self, copy: Copy) -> None:
+        """Publish the copy soon, then ack the original."""
+        self._due.append(copy)
+        if len(self._due) == 1:
+            self._consumer.call_soon(self._publish)
+
+    def _publish(self) -> None:
+        if not self._due:
+            return
+        if self._consumer.is_blocked:  # the log says so
+            self._publish_later()
+            return
+        try:
+            with self._consumer.app.connection_for_write() as self._consumer.opening:
+                publish(self._consumer.opening, self._due)
+        except Exception as error:
+            logger.warning(
+                "%d messages could not be replaced by copies, which is tried again in %d s: %s: %s",
+                *(len(self._due), _AGAIN_SECONDS, type(error).__name__, error),
+            )
+            self._publish_later()
+            return
+        while self._due:
+            self._due.popleft().message.ack_log_error(CALM, self._consumer.connection_errors)
+
+    def _publish_later(self) -> None:
+        self._consumer.timer.call_after(_AGAIN_SECONDS, self._publish)

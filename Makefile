@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
 # Most tests wait for processes and servers. More than one for each core would make them wait for the machine.
 PROCESSES ?= 2
+# Of the slow ones more, for these wait for a bank, a restart or a server half of their time.
+SLOW_PROCESSES = $(shell expr $(PROCESSES) + $(PROCESSES) / 2)
 PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # COVERAGE=1, which CI sets, measures the coverage of `make test` and holds it to the limit; that takes about half as long again.
@@ -38,7 +40,7 @@ test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ tha
 
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite
 	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow"
-	@$(PYTEST) -m slow
+	@$(PYTEST) --numprocesses $(SLOW_PROCESSES) -m slow
 
 soak: $(VENV)/dev.stamp ## Switch, move and kill for about HOURS=1; figures go to var/soak.jsonl
 	@SOAK=$$(awk 'BEGIN { print 120 * $(or $(HOURS),1) }') $(PYTEST) -m soak --timeout=0

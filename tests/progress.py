@@ -1,7 +1,7 @@
 """Progress of a run: tells how much of it is done, and how long the rest will take; longest files first.
 
-The seconds that each test took are kept in pytest's cache; for a test that is not in there, ``seconds.json`` has the mean of
-its file, which also decides the order: it is the same in each process of a run, whatever runs beside it.
+The seconds that each test took are kept in pytest's cache. For a test that is not in there, ``seconds.json`` has those of each
+long test and the mean of each file's others; it also decides the order, which is the same in each process of a run.
 ``python -m tests.progress`` writes it anew from the cache.
 """
 
@@ -16,20 +16,24 @@ FILE = Path(__file__).with_name("seconds.json")
 UNKNOWN = 0.5
 """Seconds of a test in a file that is new."""
 
+_LONG = 5.0
+"""Seconds of a test that the mean of its file would not do justice to."""
+
 _EVERY = 10.0
 _KEY = "progress/seconds"
 
 
 class Expectation:
-    """The seconds that tests take: from the last run, else the mean of their file."""
+    """The seconds that tests take: from the last run, else what is known of a long test, else the mean of their file."""
 
-    def __init__(self, last: dict[str, float], by_file: dict[str, float]) -> None:
+    def __init__(self, last: dict[str, float], known: dict[str, float]) -> None:
         self._last = last
-        self._by_file = by_file
+        self._known = known
 
     def seconds(self, nodeid: str) -> float:
         """Return those of a test."""
-        return self._last.get(nodeid) or self._by_file.get(nodeid.partition("::")[0], UNKNOWN)
+        of_file = self._known.get(nodeid.partition("::")[0], UNKNOWN)
+        return self._last.get(nodeid) or self._known.get(nodeid, of_file)
 
 
 class Progress:
@@ -121,23 +125,25 @@ def expectation(config: pytest.Config) -> Expectation:
     return Expectation(config.cache.get(_KEY, {}), json.loads(FILE.read_text()))
 
 
-def means(took: dict[str, float]) -> dict[str, float]:
-    """Return the mean seconds of each file's tests."""
+def known(took: dict[str, float]) -> dict[str, float]:
+    """Return the seconds of each long test, and the mean of each file's others."""
+    long = {nodeid: round(seconds, 1) for nodeid, seconds in took.items() if seconds >= _LONG}
     by_file: dict[str, list[float]] = defaultdict(list)
-    for nodeid, seconds in took.items():
-        by_file[nodeid.partition("::")[0]].append(seconds)
-    return {file: round(sum(all_) / len(all_), 3) for file, all_ in sorted(by_file.items())}
+    for nodeid in took.keys() - long.keys():
+        by_file[nodeid.partition("::")[0]].append(took[nodeid])
+    means = {file: round(sum(all_) / len(all_), 3) for file, all_ in by_file.items()}
+    return dict(sorted((means | long).items()))
 
 
 def longest_first(items: list[pytest.Item]) -> None:
     """Sort tests by the time that their files take in all; a file's own tests stay in their order."""
-    by_file = Expectation({}, json.loads(FILE.read_text()))
+    expected = Expectation({}, json.loads(FILE.read_text()))
     total: dict[Path, float] = defaultdict(float)
     for item in items:
-        total[item.path] += by_file.seconds(item.nodeid)
+        total[item.path] += expected.seconds(item.nodeid)
     items.sort(key=lambda item: (-total[item.path], str(item.path)))
 
 
 if __name__ == "__main__":
     kept = Path(__file__).resolve().parents[1] / "var/pytest/v" / _KEY
-    FILE.write_text(json.dumps(means(json.loads(kept.read_text())), indent=1) + "\n")
+    FILE.write_text(json.dumps(known(json.loads(kept.read_text())), indent=1) + "\n")

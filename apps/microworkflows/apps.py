@@ -10,6 +10,7 @@ class MicroworkflowsConfig(AppConfig):
 
     name = "microworkflows"
     verbose_name = "Microworkflows"
+    default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         from microworkflows import checks  # registers the system checks

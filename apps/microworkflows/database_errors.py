@@ -29,6 +29,8 @@ _CANCELLED = "57014"
 _GIVE_WAY = {"40001", "40P01"}
 """Serialization failure, deadlock."""
 _LOCKED = {"55P03", _CANCELLED}
+_SHORT_CLASS = "53"
+"""No memory, disk full, and the like."""
 
 _SQLITE_AWAY = {
     sqlite3.SQLITE_PERM,
@@ -70,6 +72,11 @@ def gives_way(error: BaseException) -> bool:
 def is_kept_waiting(error: BaseException) -> bool:
     """Return True if a statement gave way, or waited too long, for a lock most likely."""
     return gives_way(error) or _sqlstate(error) in _LOCKED
+
+
+def is_short_of_resources(error: BaseException) -> bool:
+    """Return True if memory or disk did not suffice: the database's trouble, or that of a statement that wants too much."""
+    return (_sqlstate(error) or "")[:2] == _SHORT_CLASS or _sqlite_code(error) == sqlite3.SQLITE_FULL
 
 
 def may_be_the_neighbours(error: BaseException) -> bool:

@@ -35,6 +35,8 @@ _RUNS_AT_ONCE = 5
 _MOST_LOSSES = 2
 """Number of sessions that a handler may lose; of the next one, the handler is the reason."""
 _TRIES_TO_KEEP = 3
+_ORDINARY_BYTES = 4096
+"""Size of the data of an ordinary message; on a full disk, a small one may still find a place in a page."""
 _LONGEST_ERROR = 20_000
 
 _losses: Counter[str] = Counter()
@@ -102,7 +104,8 @@ def run_or_keep(
     If the transaction gave way to another, or its session was lost, it is done again at once: no attempt is lost.
 
     Raises:
-        Error: as :func:`keep` does, or the session cannot be opened; deliver the message again.
+        Error: as :func:`keep` does, or the session cannot be opened, or memory or disk suffice for nobody; deliver the
+            message again.
         UnkeepableError: as :func:`keep` does.
     """
     connection = _connection()
@@ -116,6 +119,8 @@ def run_or_keep(
         except BaseException as error:
             raise_if_process_ends(error)
             if not _may_run_again(error, key=key, session=session, runs=runs):
+                if database_errors.is_short_of_resources(error) and not _takes_writes(connection):
+                    raise
                 keep(consumer, event, error, headers=headers)
                 break
             logger.info(
@@ -237,11 +242,12 @@ def _times_given_way(row: InboxEvent, error: BaseException) -> int:
 
 
 def _takes_writes(connection: BaseDatabaseWrapper) -> bool:
-    """Return True if the inbox keeps a message as small as can be; it is taken back."""
+    """Return True if the inbox keeps an ordinary message; it is taken back."""
+    body = {"data": random.randbytes(_ORDINARY_BYTES).hex()}  # noqa: S311  (no secret)
     try:
         with transaction.atomic(using=connection.alias):
-            small = InboxEvent(msg_id=f"microworkflows:{uuid7()}", body={}, headers={})
-            small.save(using=connection.alias, force_insert=True)
+            other = InboxEvent(msg_id=f"microworkflows:{uuid7()}", body=body, headers={})
+            other.save(using=connection.alias, force_insert=True)
             transaction.set_rollback(True, using=connection.alias)
     except Error:
         return False

@@ -25,9 +25,6 @@ class Guest:
         """Delete the guest's rows from before a time; return the number deleted for each kind (a plural noun)."""
         return {}
 
-    def while_relaying(self, queues: Sequence[str]) -> None:
-        """Learn that the relay beside a worker of these queues runs; called about twice a second, must not raise."""
-
 
 class Router(Guest):
     """Decides who does a flow's steps. This default, in force where no guest routes, leaves every flow unmarked."""
@@ -124,9 +121,3 @@ def before_task(name: str) -> None:
 def purge(*, before: datetime) -> dict[str, int]:
     """Delete the guests' rows from before a time; return the number deleted for each kind."""
     return {what: count for guest in _guests for what, count in guest.purge(before=before).items()}
-
-
-def while_relaying(queues: Sequence[str]) -> None:
-    """Tell the guests that the relay beside a worker of these queues runs."""
-    for guest in _guests:
-        guest.while_relaying(queues)

@@ -27,6 +27,8 @@ class RelayStatus(StrEnum):
     RELAYED = "relayed"
     UNHEARD = "unheard"
     """The broker had no queue for it."""
+    REJECTED = "rejected"
+    """The broker refuses it for good."""
     FOREIGN = "foreign"
     """Another service's outbox relayed it; it is known here because it was received."""
 
@@ -41,7 +43,7 @@ class DeliveryStatus(StrEnum):
     PARKED = "parked"
     """It failed for good: the inbox keeps it until somebody replays it."""
     MISSED = "missed"
-    """A microworkflow listens, but the broker had no queue: the event is unheard until it is relayed again."""
+    """A microworkflow listens, but the broker had no queue or refused the event: until it is relayed again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,7 +302,7 @@ def _deliveries(
         for workflow in registry.listeners(event.type)
         if not _is_left_to_nobody(workflow.context, event)
     }
-    unheard = row is not None and row.status == OutboxEvent.Status.UNHEARD
+    missed = row is not None and row.status in (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
     deliveries = []
     for label in sorted(labels):
         message = messages.get(label)
@@ -308,7 +310,7 @@ def _deliveries(
             DeliveryStatus(InboxEvent.Status(message.status).label)
             if message
             else DeliveryStatus.MISSED
-            if unheard
+            if missed
             else DeliveryStatus.EXPECTED
         )
         handled = status is DeliveryStatus.HANDLED

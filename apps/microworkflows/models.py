@@ -1,6 +1,6 @@
-"""Outbox and inbox: django-outbox-pattern's two tables, as this kit uses them.
+"""Outbox and inbox: django-outbox-pattern's two tables, as this kit uses them; and the workers' heartbeats.
 
-The columns keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
+The columns of the two keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
 outbox row is not relayed, and an inbox row not retried, before it. ``retry`` is the number of failed attempts.
 
 The tables may also hold rows that the library wrote itself, for example before the kit was installed. The managers
@@ -75,7 +75,7 @@ class CorrelationOf(Func):
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
-    """Queries of the outbox, and the way to relay unheard events again."""
+    """Queries of the outbox, and the way to relay unheard and rejected events again."""
 
     def pending(self, *, context: str | None = None) -> "OutboxQuerySet":
         """Return the events still to be relayed, oldest first; of one context or of all."""
@@ -100,9 +100,14 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         rows: OutboxQuerySet = self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id)
         return rows.order_by("pk")
 
+    def rejected(self) -> "OutboxQuerySet":
+        """Return the events that the broker refuses for good, such as one that is too large, oldest first."""
+        return self.filter(status=OutboxEvent.Status.REJECTED).order_by("pk")
+
     def relay_again(self) -> int:
-        """Make the unheard events pending again; return their number."""
-        return self.unheard().update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+        """Make the unheard and rejected events pending again; return their number."""
+        stuck = self.filter(status__in=[OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED])
+        return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
 
 
 _OutboxManager = models.Manager.from_queryset(OutboxQuerySet)
@@ -125,6 +130,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         PENDING = 1, "pending"
         RELAYED = 2, "relayed"
         UNHEARD = 3, "unheard"
+        REJECTED = 4, "rejected"
 
     objects = OutboxManager()
 
@@ -319,6 +325,33 @@ class DeadLetter(InboxEvent):
             ("requeue_deadletter", "Can bring dead letters back to their queues"),
             ("drop_deadletter", "Can delete dead letters for good"),
         ]
+
+
+class Heartbeat(models.Model):
+    """The last sign of life of a worker at one queue that it consumes; :mod:`microworkflows.heartbeats` writes and reads it."""
+
+    queue = models.CharField(max_length=255)
+    worker = models.CharField(max_length=255, help_text="Celery's name of it, such as payments@host.")
+    host = models.CharField(max_length=255)
+    pid = models.PositiveBigIntegerField(help_text="Of the worker's parent process.")
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    stopped_at = models.DateTimeField(null=True, help_text="When it stopped consuming, if it was told to.")
+    handling = models.PositiveIntegerField(
+        help_text="Messages in the hands of its processes, of all its queues."
+    )
+    depth = models.PositiveBigIntegerField(
+        null=True, help_text="Messages that waited in the queue; null: unknown."
+    )
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["queue", "worker"], name="microworkflows_one_heartbeat"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.worker} at {self.queue}"
 
 
 def message_id(label: str, event_id: UUID) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import models
 
 from microworkflows import flows
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
 _REST = 3.0
@@ -19,12 +19,13 @@ class Purged(NamedTuple):
 
     outbox: int
     inbox: int
+    heartbeats: int
     guests: dict[str, int]
     """Numbers of rows that the guests of the core deleted, by a plural noun for people."""
 
 
 def purge(*, before: datetime) -> Purged:
-    """Delete relayed events, handled messages, and the guests' rows from before a time.
+    """Delete relayed events, handled messages, heartbeats of workers that are gone, and the guests' rows from before a time.
 
     Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
     makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
@@ -38,6 +39,7 @@ def purge(*, before: datetime) -> Purged:
                 status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
             )
         ),
+        heartbeats=delete_in_batches(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at"),
         guests=flows.purge(before=before),
     )
 

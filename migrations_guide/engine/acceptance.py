@@ -15,6 +15,8 @@ SHIPPED = "Shipped"
 DECLINED = "Cancelled: payment declined"
 OUT_OF_STOCK = "Cancelled: out of stock"
 _SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+"""Each look is a page of the admin, which costs a small machine as much as the order's next step."""
 
 Scenario = Callable[[Shop], None]
 
@@ -95,7 +97,7 @@ def settled(shop: Shop, order: Order) -> str:
         state = shop.state(order)
         return state if state in {SHIPPED, DECLINED, OUT_OF_STOCK} else ""
 
-    return eventually(look, what=f"the end of order {order.number}", timeout=_SECONDS)
+    return eventually(look, what=f"the end of order {order.number}", timeout=_SECONDS, every=_LOOK_SECONDS)
 
 
 def ends(shop: Shop, order: Order, expected: str) -> None:
@@ -111,6 +113,7 @@ def ends(shop: Shop, order: Order, expected: str) -> None:
         lambda: not disagreements(shop, order, expected),
         what=f"the agreement of all books that {order.number} is {expected!r}",
         timeout=_SECONDS,
+        every=_LOOK_SECONDS,
     )
 
 

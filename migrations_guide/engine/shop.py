@@ -89,6 +89,14 @@ class Shop:
             for row in self.rows("inventory/stockitem")
         }
 
+    def count(self, sku: str, *, on_hand: int) -> None:
+        """Write down how many pieces of a product lie on the shelf, and save it."""
+        href = next(row["href"] for row in self.rows("inventory/stockitem") if row["SKU"] == sku)
+        browser = self._browsers["inventory"]
+        saved = browser.submit(browser.get(href), "stockitem_form", {"on_hand": str(on_hand)})
+        if (now := self.stock()[sku][0]) != on_hand:
+            raise ShopError(f"{on_hand} of {sku} were counted, not {now}: {' '.join(saved.messages)}")
+
     def rows(self, model: str, **query: str) -> list[dict[str, str]]:
         """Return the rows of a model's list."""
         return self._browsers[model.partition("/")[0]].get(f"/admin/{model}/", **query).table

@@ -43,8 +43,8 @@ if apps.is_installed("microworkflows.cutover") and moves in connection.introspec
     if ContextMove.objects.filter(step__in=AWAY).exists():
         sys.exit("This database is at stage 7 or later: contexts have moved out of it. Name an empty one in DATABASE_URL.")
 """
-_UNSEEN, _SEEN_SECONDS = "was ever seen", 30.0
-"""What ``manage.py cutover`` says of a worker whose relay has only just been started, and how long that may be."""
+_UNSEEN, _SEEN_SECONDS = "so nobody would do its steps", 30.0
+"""What ``manage.py cutover`` says of a context whose worker has only just been started, and how long that may be."""
 
 
 class VerificationError(Exception):
@@ -176,11 +176,11 @@ def switch(stage: Stage, shop: Shop, run: Callable[[str], str]) -> list[Order]:
 
 
 def patiently(command: Callable[[], str]) -> None:
-    """Run a command; once more where a worker has just started and its relay was not seen yet.
+    """Run a command; once more where a worker has just started and was not seen yet.
 
     Raises:
         ProcessError: it failed for another reason.
-        NotYetError: the relay was not seen in time.
+        NotYetError: the worker was not seen in time.
     """
 
     def seen() -> bool:
@@ -192,7 +192,7 @@ def patiently(command: Callable[[], str]) -> None:
             return False
         return True
 
-    eventually(seen, what="a relay that is seen", timeout=_SEEN_SECONDS, every=0.2)
+    eventually(seen, what="a worker that is seen", timeout=_SEEN_SECONDS, every=0.2)
 
 
 def shop_of(stage: Stage, processes: Processes) -> Shop:

@@ -81,7 +81,7 @@ class Demo(Process):
 
 def wait_until(what: str, look: Callable[[], Found], *, seconds: float) -> Found:
     """Return what ``look`` returns as soon as that is true."""
-    return eventually(look, what=what, timeout=seconds, every=0.05)
+    return eventually(look, what=what, timeout=seconds, every=0.1)
 
 
 def free_port() -> int:

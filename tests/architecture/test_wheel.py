@@ -142,7 +142,8 @@ def test_wheel_installs_beside_the_newest_django_and_python_and_leaves_a_plain_p
     run(find_python(newest), "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
 
-    run(sys.executable, "-m", "pip", "--python", python, "install", wheel, f"django=={django}.*")
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python]
+    run(*pip, "install", "--no-compile", wheel, f"django=={django}.*")
 
     plain_project_works(python, tmp_path / "site")
     installed = run(python, "-c", "import sys, django; print(sys.version_info[:2], django.VERSION[:2])")
@@ -187,7 +188,18 @@ def new_environment(folder: Path, wheel: Path) -> Path:
     """Make a virtual environment with the wheel in it; what the kit depends on it reads from this run's own."""
     run(sys.executable, "-m", "venv", "--without-pip", folder)
     python = folder / "bin/python"
-    run(sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel)
+    run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--no-compile",
+        wheel,
+    )
     own = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
     # A .pth file adds a folder but does not read the .pth files in it: the shop stays out of reach.
     (own / "dependencies.pth").write_text(sysconfig.get_path("purelib"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrations_guide.engine import stages, working_copy
+from migrations_guide.engine.processes import manage
 from migrations_guide.engine.stages import Stage, StageError
 from migrations_guide.engine.verifying import stage_environment
 
@@ -44,11 +45,17 @@ def test_folder_holds_only_what_the_next_stage_changes(stage: Stage) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_checks_find_nothing_and_migrations_are_complete(stage: Stage, tmp_path: Path) -> None:
+def test_checks_find_nothing_migrations_are_complete_and_tests_pass(stage: Stage, tmp_path: Path) -> None:
     folder = working_copy.compose(stage.number, into=tmp_path)
+    environment = stage_environment(folder, {**os.environ, "DATABASE_URL": "sqlite://:memory:"})
+    commands = ["check --fail-level WARNING", "makemigrations --check --dry-run"]
 
-    python(folder, "manage.py", "check", "--fail-level", "WARNING")
-    python(folder, "manage.py", "makemigrations", "--check", "--dry-run")
+    said = manage(folder, *commands, "test", environment=environment)
+
+    assert said.endswith(("OK\n", "OK\nDestroying test database for alias 'default'...\n")), said
+    assert ("Found 0 test(s)" in said) == (stage.number >= 7), (
+        "the direct calls have their tests until they go"
+    )
 
 
 def test_monolith_runs_without_the_kit_and_what_it_brings(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
-"""The walk: one shop through all stages by the commands of the pages, while orders are placed; and back at each."""
+"""The walk on servers: one shop through all stages by the commands of the pages, and back at each, while orders are placed."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,32 +10,6 @@ from project.processes.servers import database, drop_database, drop_if_killed
 from tests import servers
 from tests.guide import walking
 from tests.guide.walking import Walk
-
-ON_HAND = 5000
-ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if name not in {"DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE"}
-}
-
-
-def walk_through(walk: Walk, *, last: int, back: bool) -> None:
-    """Take a shop to a stage; at each go back to the one before, if asked to, and forward again."""
-    stock = walk.begin(on_hand=ON_HAND)
-    with walk.customers.ordering():
-        for stage in range(1, last + 1):
-            walk.forward(stage)
-            walk.customers.wait_for_more()
-            if back and pages.commands(stage, "Going back"):
-                walk.back(stage)
-                walk.customers.wait_for_more()
-                walk.forward(stage)
-                walk.customers.wait_for_more()
-            walk.tidy(stage)
-        walk.customers.wait_for_more()
-
-    assert walk.customers.refused == []
-    walking.wait_until_books_add_up(walk, stock=stock)
 
 
 @pytest.fixture
@@ -60,20 +33,17 @@ def test_shop_walks_to_its_last_stage_and_back_at_each_while_orders_are_placed(
 ) -> None:
     walk = Walk(
         tmp_path,
-        environment={**ENVIRONMENT, "DATABASE_URL": database_url, "BROKER_URL": broker_url},
+        environment={**walking.ENVIRONMENT, "DATABASE_URL": database_url, "BROKER_URL": broker_url},
         pause=0.6,
     )
-    try:
-        walk_through(walk, last=9, back=True)
-    finally:
-        walk.end()
-
-
-@pytest.mark.slow
-@pytest.mark.acceptance
-def test_shop_walks_until_everybody_is_live_without_a_server(tmp_path: Path) -> None:
-    walk = Walk(tmp_path, environment=ENVIRONMENT, pause=0.5)
-    try:
-        walk_through(walk, last=6, back=False)
-    finally:
-        walk.end()
+    with walking.under_way(walk):
+        for stage in range(1, 10):
+            walk.forward(stage)
+            walk.customers.wait_for_more()
+            if pages.commands(stage, "Going back"):
+                walk.back(stage)
+                walk.customers.wait_for_more()
+                walk.forward(stage)
+                walk.customers.wait_for_more()
+            walk.tidy(stage)
+        walk.customers.wait_for_more()

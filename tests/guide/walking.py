@@ -6,19 +6,21 @@ with "deploy", "restart" or "wait" is an instruction to whoever follows the page
 
 import itertools
 import json
+import os
 import re
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from string import Template
 
-from migrations_guide.engine import databases, pages, stages, verifying, working_copy
+from migrations_guide.engine import acceptance, databases, pages, stages, verifying, working_copy
 from migrations_guide.engine.processes import Processes, manage
 from migrations_guide.engine.shop import Order, Shop, ShopError
 from migrations_guide.engine.stages import Stage
@@ -38,6 +40,16 @@ BASKETS: Sequence[tuple[str, Mapping[str, int]]] = (
     ("tok_visa", {"CUP-RAKU-LTD": 1, "MUG-STONE-350": 1}),
 )
 """What customers order, in turn; the cup is never on the shelf."""
+
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in {"DATABASE_URL", "BROKER_URL", "SECRET_KEY", "DJANGO_SETTINGS_MODULE"}
+}
+"""What a walk without servers runs with."""
+
+_ON_HAND = 5000
+"""Pieces of each product that is sold at all: enough for all who order."""
 
 _ROWS = """
 import json
@@ -77,6 +89,7 @@ class Customers:
         self._in_use: Counter[int] = Counter()
         self._changed = threading.Condition()
         self._ended = threading.Event()
+        self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._order, name="customers", daemon=True)
 
     def send_to(self, shop: Shop) -> None:
@@ -97,6 +110,12 @@ class Customers:
         )
 
     @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Let nobody order while the block runs."""
+        with self._turn:
+            yield
+
+    @contextmanager
     def ordering(self) -> Iterator[None]:
         """Let them order while the block runs."""
         self._thread.start()
@@ -109,20 +128,24 @@ class Customers:
     def _order(self) -> None:
         number = 0
         while not self._ended.wait(self.pause):
-            pays, lines = BASKETS[number % len(BASKETS)]
+            with self._turn:
+                self._place(number)
             number += 1
+
+    def _place(self, number: int) -> None:
+        pays, lines = BASKETS[number % len(BASKETS)]
+        with self._changed:
+            assert self._shop is not None
+            shop = self._shop
+            self._in_use[id(shop)] += 1
+        try:
+            self.placed.append(shop.place(pays=pays, lines=lines))
+        except (ShopError, OSError, ValueError, LookupError) as error:
+            self.refused.append(f"{type(error).__name__}: {error}")
+        finally:
             with self._changed:
-                assert self._shop is not None
-                shop = self._shop
-                self._in_use[id(shop)] += 1
-            try:
-                self.placed.append(shop.place(pays=pays, lines=lines))
-            except (ShopError, OSError, ValueError, LookupError) as error:
-                self.refused.append(f"{type(error).__name__}: {error}")
-            finally:
-                with self._changed:
-                    self._in_use[id(shop)] -= 1
-                    self._changed.notify_all()
+                self._in_use[id(shop)] -= 1
+                self._changed.notify_all()
 
 
 class Walk:
@@ -145,15 +168,20 @@ class Walk:
         }
         self._moved: set[str] = set()
         self._running: Processes | None = None
+        self._ended = 0
+        """Number of orders of customers that were seen to have ended."""
+        self.put_on_shelves: Counter[str] = Counter()
+        """Pieces that came to the shelves on the way, by SKU as the books have it."""
         self.customers = Customers(pause)
         self.at: Stage | None = None
         self.tell: Callable[[str], None] = print
 
-    def begin(self, *, on_hand: int) -> dict[str, int]:
-        """Start at stage 0 with a filled shop, so many pieces of each product that is sold at all; return the stock."""
+    def begin(self) -> dict[str, int]:
+        """Start at stage 0 with a filled shop; return the stock."""
         stage = stages.stage(0)
         surroundings = self._environment(stage)
-        fill = f"from inventory.models import StockItem; StockItem.objects.exclude(on_hand=0).update(on_hand={on_hand})"
+        many = f"exclude(on_hand__lte=1).update(on_hand={_ON_HAND})"  # the last piece stays the last
+        fill = f"from inventory.models import StockItem; StockItem.objects.{many}"
         verifying.prepare(stage, self._copy(stage), environment=surroundings, anew=False)
         manage(self._copy(stage), f"shell --verbosity 0 --command '{fill}'", environment=surroundings)
         self._deploy(stage)
@@ -170,6 +198,31 @@ class Walk:
     def tidy(self, number: int) -> None:
         """Do what a stage's page says under *Tidying up*."""
         self._follow(number, "Tidying up")
+
+    def accept(self) -> None:
+        """Do at the present stage what ``verify`` does there once its processes run; meanwhile customers rest.
+
+        Raises:
+            ShopError: a scenario of the acceptance suite does not hold.
+            WalkError: a command that must print nothing does.
+        """
+        assert self.at is not None
+        assert self._running is not None
+        stage, shop = self.at, verifying.shop_of(self.at, self._running)
+        run = partial(manage, self._copy(stage), environment=self._environment(stage))
+        began = time.monotonic()
+        with self.customers.resting():
+            self._wait_until_customers_are_served(shop)
+            self._put_one_on_the_shelf(shop, "TEAPOT-IRON-800")
+            if stage.switch:
+                run(*stage.switch)
+            _hold(acceptance.SCENARIOS, shop)
+            for command in stage.silent:
+                if said := run(command):
+                    raise WalkError(
+                        f"Stage {stage.number}: {command} must print nothing; it printed:\n{said}"
+                    )
+        self.tell(f"stage {stage.number}, accepted: {time.monotonic() - began:.1f} s")
 
     def end(self) -> None:
         """End all processes."""
@@ -196,6 +249,18 @@ class Walk:
         return kept | {
             "unhandled": [row for app in found for row in found[app]["unhandled"] if row[1] != "2"]
         }
+
+    # Acceptance
+
+    def _wait_until_customers_are_served(self, shop: Shop) -> None:
+        for order in self.customers.placed[self._ended :]:
+            acceptance.ends(shop, order, acceptance.settled(shop, order))
+            self._ended += 1
+
+    def _put_one_on_the_shelf(self, shop: Shop, sku: str) -> None:
+        on_hand, _ = shop.stock()[sku]
+        shop.count(sku, on_hand=1)
+        self.put_on_shelves[_plain(sku)] += 1 - on_hand
 
     # Following a page
 
@@ -337,6 +402,29 @@ class Walk:
         return self._environment(stages.stage(7), moving=True)[databases.variable(app)]
 
 
+@contextmanager
+def under_way(walk: Walk) -> Iterator[None]:
+    """Let customers order while the block takes a shop from stage 0 on; afterwards nothing is lost, doubled or refused."""
+    try:
+        stock = walk.begin()
+        with walk.customers.ordering():
+            yield
+        assert walk.customers.refused == []
+        wait_until_books_add_up(walk, stock=stock)
+    finally:
+        walk.end()
+
+
+def _hold(scenarios: Sequence[acceptance.Scenario], shop: Shop) -> None:
+    """Run scenarios at once, and then the one that counts what others would take from the shelves."""
+    alone = acceptance.the_shelves_hold_what_was_not_shipped
+    with ThreadPoolExecutor() as at_once:
+        held = [at_once.submit(scenario, shop) for scenario in scenarios if scenario is not alone]
+    for one in held:
+        one.result()
+    alone(shop)
+
+
 def discrepancies(
     books: Mapping[str, list[list[str]]], placed: Sequence[Order], *, stock: Mapping[str, int]
 ) -> list[str]:
@@ -375,7 +463,8 @@ def wait_until_books_add_up(walk: Walk, *, stock: Mapping[str, int]) -> None:
     found: list[str] = []
 
     def add_up() -> bool:
-        found[:] = discrepancies(walk.books(), walk.customers.placed, stock=stock)
+        filled = {sku: pieces + walk.put_on_shelves[sku] for sku, pieces in stock.items()}
+        found[:] = discrepancies(walk.books(), walk.customers.placed, stock=filled)
         return not found
 
     eventually(add_up, what="agreement of all books", every=1, timeout=60, progress=lambda: found[:20])
@@ -392,5 +481,6 @@ def _by_order(rows: Sequence[Sequence[str]]) -> dict[str, list[tuple[str, ...]]]
     return grouped
 
 
-def _plain(order_id: str) -> str:
-    return order_id.replace("-", "")
+def _plain(name: str) -> str:
+    """Return an order's id or a SKU as the books have it."""
+    return name.replace("-", "")

@@ -178,9 +178,15 @@ class RelayThread:
     def __init__(self, context: str, url: str) -> None:
         self._stop = threading.Event()
         self._error: BaseException | None = None
-        self._relay = Relay(context, broker=lambda: Connection(url, connect_timeout=1), stop=self._stop)
+        self.tries = 0
+        self._url = url
+        self._relay = Relay(context, broker=self._broker, stop=self._stop)
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
+
+    def _broker(self) -> Connection:
+        self.tries += 1
+        return Connection(self._url, connect_timeout=1)
 
     def _run(self) -> None:
         try:

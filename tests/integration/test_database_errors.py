@@ -105,6 +105,41 @@ def test_message_that_the_inbox_cannot_keep_becomes_a_dead_letter_and_stops_nobo
     assert not InboxEvent.objects.exclude(status=HANDLED).exists()
 
 
+FULL = """
+    CREATE FUNCTION be_full() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN RAISE 'no space left on device' USING ERRCODE = '53100'; END $$;
+    CREATE TRIGGER be_full BEFORE INSERT ON received FOR EACH ROW EXECUTE FUNCTION be_full()
+"""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        pytest.param(FULL, "DROP FUNCTION be_full() CASCADE", id="full"),
+        pytest.param(
+            "ALTER TABLE received RENAME TO elsewhere",
+            "ALTER TABLE elsewhere RENAME TO received",
+            id="not migrated",
+        ),
+    ],
+)
+def test_database_that_takes_no_message_is_waited_for(
+    worker: Process, shared_broker: Broker, spoil: str, mend: str
+) -> None:
+    waited = worker.output.count("database out of reach")
+    with connection.cursor() as cursor:
+        cursor.execute(spoil)
+        try:
+            publish(shared_broker, *among_innocents())
+            worker.says("database out of reach", times=waited + 3)
+        finally:
+            cursor.execute(mend)
+
+    eventually(lambda: handled(8), what="everything handled")
+    assert not InboxEvent.objects.exclude(retry=0).exists()
+    assert shared_broker.count("probe.dead") == 0
+
+
 def test_index_row_that_is_too_long_stops_nobody(worker: Process, shared_broker: Broker) -> None:
     """Once the door bounds the correlation id, the message becomes a dead letter there."""
     correlation_id = "".join(Random(1).choices(ascii_lowercase, k=8000))

@@ -37,11 +37,11 @@ FLOW = "the flow that waits"
 
 
 def claim() -> None:
-    assert len(store.due_events("probe", limit=BATCH, now=timezone.now())) == BATCH
+    assert len(store.due_events("probe", limit=BATCH, now=timezone.now()).messages) == BATCH
 
 
 def claim_and_mark() -> None:
-    messages = store.due_events("probe", limit=BATCH, now=timezone.now())
+    messages = store.due_events("probe", limit=BATCH, now=timezone.now()).messages
     store.mark_events(Outcome(confirmed=[message.id for message in messages]), now=timezone.now())
 
 
@@ -125,7 +125,7 @@ def test_look_into_a_backlog_passes_over_nothing_that_was_marked(seen: Seen) -> 
 
     def look(starting_at: UUID | None) -> None:
         due = store.due_events("probe", limit=BATCH, now=timezone.now(), starting_at=starting_at)
-        assert [message.id for message in due] == waiting[BACKLOG - 2 * BATCH : BACKLOG - BATCH]
+        assert [message.id for message in due.messages] == waiting[BACKLOG - 2 * BATCH : BACKLOG - BATCH]
 
     with transaction.atomic():
         store.mark_events(Outcome(confirmed=marked), now=timezone.now())

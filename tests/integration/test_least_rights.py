@@ -119,7 +119,7 @@ def test_relay_says_so_too_and_waits(own: Connection, shop: Broker) -> None:
         channel.queue_delete("probe")
 
     with pytest.raises(BrokerUnavailableError, match="'probe' is missing"):
-        publisher.connect(own)
+        publisher.connect(own, name="probe", waits=lambda: True)
 
 
 def test_user_says_which_key_it_may_not_bind_to(own: Connection, shop: Broker) -> None:

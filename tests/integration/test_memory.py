@@ -33,6 +33,35 @@ def test_memory_of_relay_and_worker_does_not_grow_with_events(launch: Launcher, 
     assert {name: size for name, size in grown.items() if size > LEAK} == {}
 
 
+def test_memory_of_the_relay_does_not_grow_with_a_backlog_of_large_events(
+    launch: Launcher, broker: Broker
+) -> None:
+    for start in range(0, 120, 10):
+        ask(10, start=start, padding="x" * 500_000)
+
+    relay = launch.relay(MICROWORKFLOWS={"RELAY_BATCH": 1})
+    eventually(_none_pending, timeout=100)
+    usual = highest(relay.pid)
+    assert relay.stop() == 0
+    OutboxEvent.objects.all().update(status=OutboxEvent.Status.PENDING)
+    relay = launch.relay()
+    eventually(_none_pending, timeout=100)
+
+    assert highest(relay.pid) - usual < 40_000_000
+
+
+def _none_pending() -> bool:
+    return not OutboxEvent.objects.pending().exists()
+
+
+def highest(pid: int) -> int:
+    """Return the largest resident memory that a process has had, in bytes."""
+    (line,) = [
+        line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")
+    ]
+    return int(line.split()[1]) * 1024
+
+
 def work(count: int) -> None:
     """Have so many events recorded, relayed and handled; each emits another, which is relayed too."""
     ask(count, behaviour="emit", per_transaction=500)

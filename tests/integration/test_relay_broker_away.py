@@ -1,19 +1,28 @@
 """The broker dies, restarts, falls silent, blocks or is cut off in mid-frame: nothing is lost, order holds."""
 
+import json
+import logging
 import random
 import threading
 import time
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.db import connection
+from django.utils import timezone
+from kombu import Connection
 from pytest_django import Settings
 
-from microworkflows.models import OutboxEvent
+from microworkflows import inbox
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.relay import amqp_internals
+from microworkflows.relay.publisher import Message, connect
 from tests.integration.conftest import StartRelay
 from tests.integration.support import processes
 from tests.integration.support.brokers import Broker, first_seen
 from tests.integration.support.node import Node
-from tests.integration.support.probing import ask
+from tests.integration.support.probing import Asked, ask, cloud_event
 from tests.integration.support.processes import Launcher
 from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
@@ -115,7 +124,9 @@ def test_stopping_is_prompt_while_the_broker_is_away(
     broker_proxy.vanish()
     relay = launch.relay(CELERY_BROKER_URL=broker_through_proxy)
     ask()
-    relay.says("nothing is lost", times=2)
+    relay.says(
+        "relay probe: waits for the broker and tries again every 10 s at the latest, nothing is lost: "
+    )
 
     assert relay.stop(timeout=2.5) == 0
 
@@ -123,9 +134,10 @@ def test_stopping_is_prompt_while_the_broker_is_away(
 
 
 @pytest.mark.slow
-def test_blocked_by_a_memory_alarm_the_relay_waits_and_recovers(
-    relay: StartRelay, node: Node, settings: Settings
+def test_blocked_by_a_memory_alarm_the_relay_waits_says_so_once_and_recovers(
+    relay: StartRelay, node: Node, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     settings.MICROWORKFLOWS = {"CONFIRM_TIMEOUT": 1.0}
     relay(node.url)
     ask()
@@ -140,6 +152,58 @@ def test_blocked_by_a_memory_alarm_the_relay_waits_and_recovers(
 
     eventually(none_pending, timeout=30)
     assert first_seen(Broker(node.url).take("echo", 501)) == list(range(501))
+    said = [line.getMessage() for line in caplog.records if line.levelno >= logging.WARNING]
+    assert [line.partition(":")[2] for line in said] == [
+        " waits, since the broker blocks publishers: it is short of memory or disk (its log says which); nothing is lost"
+    ]
+    assert "relay probe: goes on, since the broker takes messages in again" in caplog.text
+
+
+@pytest.mark.slow
+def test_blocked_relay_stops_when_it_is_told_to(
+    relay: StartRelay, node: Node, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.MICROWORKFLOWS = {"CONFIRM_TIMEOUT": 1.0}
+    running = relay(node.url)
+    ask()
+    eventually(none_pending)
+    node.ctl("set_vm_memory_high_watermark", "0.000001")
+    try:
+        ask(5, start=1)
+        eventually(lambda: "the broker blocks publishers" in caplog.text)
+
+        running.stop()
+    finally:
+        node.ctl("set_vm_memory_high_watermark", "0.4")
+
+    assert OutboxEvent.objects.pending().count() == 5
+
+
+@pytest.mark.slow
+def test_broker_away_while_messages_wait_to_be_retried_is_told_in_one_line(
+    relay: StartRelay,
+    broker: Broker,
+    broker_proxy: Proxy,
+    broker_through_proxy: str,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.05}
+    event = json.loads(cloud_event(behaviour="fail"))
+    inbox.receive(event, queue="probe")
+    InboxEvent.objects.update(expires_at=timezone.now())
+    broker_proxy.vanish()
+    running = relay(broker_through_proxy)
+
+    eventually(lambda: running.tries > 4)
+
+    told = [
+        line.getMessage()
+        for line in caplog.records
+        if line.levelno >= logging.WARNING and "relay" in line.name
+    ]
+    assert len(told) == 1
+    assert told[0].startswith("relay probe: waits for the broker and tries again every 10 s at the latest")
 
 
 @pytest.mark.slow
@@ -155,6 +219,21 @@ def test_idle_connection_is_kept_alive_beyond_the_heartbeats_of_the_broker(
 
     broker.take("echo", 1)
     assert "lost" not in caplog.text
+
+
+def test_heartbeat_that_arrives_while_a_batch_is_sent_holds_nothing_up(
+    broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"CONFIRM_TIMEOUT": 2.0}
+    publisher: Any
+    publisher, _ = connect(Connection(f"{broker.url}?heartbeat=2"), name="probe", waits=lambda: True)
+    eventually(lambda: amqp_internals.has_input(publisher._channel), what="a heartbeat, and nothing else")
+
+    publisher._read()
+
+    message = Message(uuid4(), Asked.event_type, cloud_event())
+    assert publisher.settle(publisher.send([message])).confirmed == [message.id]
+    publisher.close()
 
 
 @pytest.mark.slow

@@ -62,8 +62,8 @@ def test_full_queue_holds_its_own_events_back_and_no_others_and_loses_none(
 
 
 @pytest.mark.slow
-def test_message_that_the_broker_refuses_is_set_aside_and_all_others_go_on_in_order(
-    relay: StartRelay, node: Node, settings: Settings
+def test_message_too_large_for_the_broker_is_rejected_and_all_others_go_on_in_order(
+    relay: StartRelay, node: Node, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.MICROWORKFLOWS = {"RETRY_DELAY": 3600.0}
     too_large = {70, 130, 131}
@@ -78,9 +78,12 @@ def test_message_that_the_broker_refuses_is_set_aside_and_all_others_go_on_in_or
     arrived = Broker(node.url).take("echo", 197)
     assert first_seen(arrived) == [number for number in range(200) if number not in too_large]
     assert len(arrived) < 3 * 200
-    aside = eventually(lambda: list(OutboxEvent.objects.pending().filter(retry=1)))
-    assert {row.body["data"]["number"] for row in aside} == too_large
-    assert all(row.error and "PreconditionFailed" in row.error for row in aside)
+    eventually(none_pending)
+    rejected = list(OutboxEvent.objects.rejected())
+    assert {row.body["data"]["number"] for row in rejected} == too_large
+    assert all(row.error and "PreconditionFailed" in row.error for row in rejected)
+    told = [line.getMessage() for line in caplog.records if "for good" in line.getMessage()]
+    assert [str(row.pk) in line for row, line in zip(rejected, told, strict=True)] == [True] * len(too_large)
     ask(start=200)
     assert first_seen(Broker(node.url).take("echo", 1)) == [200]
 

@@ -1,15 +1,22 @@
 """One relay is active at a time; when it dies, loses its session or is told to stop, the other takes over."""
 
+import logging
+import os
 import signal
+import threading
 from collections.abc import Callable
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, connections
 
 from microworkflows.models import OutboxEvent
+from microworkflows.relay import leadership, session
+from tests import servers
 from tests.integration.support.brokers import Broker, first_seen
 from tests.integration.support.probing import ask
 from tests.integration.support.processes import Launcher, Process
+from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
@@ -67,6 +74,34 @@ def test_other_relay_takes_over_and_neither_order_nor_event_is_lost(
         assert len(arrived) == 600
 
 
+@pytest.mark.slow
+def test_leader_that_freezes_loses_the_lead_and_marks_nothing_once_it_thaws(
+    launch: Launcher, broker: Broker
+) -> None:
+    leader = launch.relay(MICROWORKFLOWS=SMALL_BATCHES)
+    standby = launch.relay(MICROWORKFLOWS=SMALL_BATCHES, wait=False)
+    standby.says(f"relay probe: stands by; process {leader.pid} on ")
+    ask(300)
+    eventually(lambda: OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED).exists())
+    leader.send(signal.SIGSTOP)
+    ask(300, start=300)
+
+    standby.says(f"relay probe: takes over from process {leader.pid} on ", timeout=80)
+    standby.says(": leads")
+    arrived = broker.take("echo", 600)
+    eventually(lambda: not OutboxEvent.objects.pending().exists())
+    leader.send(signal.SIGCONT)
+
+    leader.says("relay probe: lost the lead")
+    leader.says(f"relay probe: stands by; process {standby.pid} on ")
+    assert "Traceback" not in leader.output
+    ask(10, start=600)
+    arrived += broker.take("echo", 10)
+    assert first_seen(arrived) == list(range(610))
+    assert len(arrived) - 610 <= 2 * SMALL_BATCHES["RELAY_BATCH"]
+    assert standby.output.count("stands by") == 1
+
+
 def test_only_one_of_three_relays_publishes(launch: Launcher, broker: Broker) -> None:
     relays = [launch.relay(wait=False, MICROWORKFLOWS=SMALL_BATCHES) for _ in range(3)]
     eventually(lambda: any(": leads" in relay.output for relay in relays), timeout=40)
@@ -86,4 +121,66 @@ def test_idle_relay_survives_the_end_of_its_session(launch: Launcher, broker: Br
     ask()
 
     assert [message.number for message in broker.take("echo", 1)] == [0]
+    assert "Traceback" not in relay.output
+
+
+def test_leader_of_another_role_is_named_and_left_alone(
+    database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(leadership, "LEASE_SECONDS", 0.0)
+    role = f"{servers.RUN}_standby"
+    own = connections["default"]
+    monkeypatch.setattr(own, "settings_dict", own.settings_dict)  # so that it is put back
+    session.prepare(own)
+    connection.close()
+    leader = leadership.leadership(connections["default"], "probe")
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE ROLE "{role}" LOGIN')
+    assert leader.acquire()
+
+    def stand_by() -> None:
+        own = connections["default"]
+        own.settings_dict = {**own.settings_dict, "USER": role}
+        for grant in (None, "pg_read_all_stats"):
+            if grant is not None:
+                with psycopg.connect(database, autocommit=True) as administrator:
+                    administrator.execute(f'GRANT {grant} TO "{role}"')
+            standby = leadership.leadership(own, "probe")
+            standby.stand_by()
+            standby.stand_by()
+            own.close()
+
+    try:
+        thread = threading.Thread(target=stand_by)
+        thread.start()
+        eventually(lambda: not thread.is_alive())
+    finally:
+        leader.release()
+        connection.close()
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP ROLE "{role}"')
+
+    me = f"process {os.getpid()} on "
+    blind, seen, refused = [line for line in caplog.records if line.name == "microworkflows.relay.leadership"]
+    assert blind.getMessage().startswith(f"relay probe: stands by; {me}")
+    assert "may not see whether it is alive" in blind.getMessage()
+    assert seen.getMessage().startswith(f"relay probe: stands by; {me}")
+    assert (refused.levelno, f"{me}" in refused.getMessage()) == (logging.ERROR, True)
+    assert "this role may not end its session" in refused.getMessage()
+
+
+@pytest.mark.slow
+def test_relay_whose_database_falls_silent_says_so_leaves_it_and_goes_on_elsewhere(
+    launch: Launcher, broker: Broker, database_proxy: Proxy, database_through_proxy: str
+) -> None:
+    relay = launch.relay(environment={"DATABASE_URL": database_through_proxy})
+    database_proxy.silence()
+
+    relay.says("relay probe: the database has not answered for ", timeout=80)
+    relay.says("relay probe: waits for the database and tries again every 10 s at the latest", timeout=80)
+    database_proxy.restore()
+
+    ask(5)
+    assert first_seen(broker.take("echo", 5, timeout=60)) == list(range(5))
     assert "Traceback" not in relay.output

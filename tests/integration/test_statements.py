@@ -128,7 +128,8 @@ def test_relay_takes_two_statements_a_batch_whatever_it_holds(
         eventually(lambda: not OutboxEvent.objects.pending().exists() and heard.statements[-1] == CLAIM)
         running.stop()
 
-    assert heard.statements == [
+    signs_of_life = {"SELECT 1"}
+    assert [each for each in heard.statements if each not in signs_of_life] == [
         *("SELECT pg_try_advisory_lock", "SET", "LISTEN microworkflows_probe"),
         *(CLAIM, LOOK_FOR_RETRIES),
         *(CLAIM, MARK, CLAIM, MARK, CLAIM, MARK),  # while one batch is marked, the next is under way

@@ -1,8 +1,10 @@
 """The embedded default, SQLite and a folder: the same relay, the same workers, no server."""
 
+import json
 import os
 import signal
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 from kombu import Connection
 
 from microworkflows import dead_letters, embedded
+from microworkflows.cloudevents import CONTENT_TYPE
 from tests.integration.support.probing import CREATE, cloud_event
 from tests.integration.support.processes import Launcher, exists, pool_of, relays_of
 from tests.integration.support.waiting import eventually
@@ -93,6 +96,38 @@ def test_what_is_no_event_becomes_a_dead_letter_with_its_reason(files: Files, tm
     eventually(lambda: len(files.effects("probe.answer")) == 1, what="the effect of an event")
 
 
+def test_door_is_the_same_without_servers(files: Files, tmp_path: Path) -> None:
+    embedded.register()
+    worker = files.launch.worker("probe")
+    nested = cloud_event(deep="@@").replace('"@@"', "[" * 500 + "]" * 500)
+    bomb = zlib.compress(b" " * 200_000_000, 9)
+    late = [cloud_event(number=number) for number in range(3)]
+    refused: list[tuple[str | bytes, dict[str, Any]]] = [
+        (nested, {}),
+        (cloud_event(large="x" * 1_100_000), {}),
+        (bomb, {"compression": "application/x-gzip"}),
+        (json.dumps({**json.loads(cloud_event()), "correlationid": "\x1b" * 4_000}), {}),
+    ]
+    taken = zip(
+        late,
+        [{"eta": "2099-01-01T00:00:00Z"}, {"expires": "2000-01-01T00:00:00Z"}, {"x-delivery-count": "abc"}],
+        strict=True,
+    )
+    with Connection(f"embedded://{tmp_path / 'broker'}") as connection:
+        channel: Any = connection.channel()
+        for body, headers in [*refused, *taken]:
+            message = channel.prepare_message(body, content_type=CONTENT_TYPE, headers=headers)
+            channel.basic_publish(message, exchange="", routing_key="probe")
+
+        eventually(lambda: channel._size("probe.dead") == len(refused), what="the dead letters")
+
+    eventually(
+        lambda: set(files.effects("probe.answer")) == {json.loads(body)["id"] for body in late},
+        what="the effects of the others",
+    )
+    assert worker.status is None
+
+
 @pytest.mark.slow
 def test_failures_have_one_owner_without_servers_too(files: Files, tmp_path: Path) -> None:
     embedded.register()
@@ -125,6 +160,7 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     standby = files.launch.relay(wait=False)
     files.launch.run("probe_record", "one", "--count", "100")
     eventually(lambda: files.outbox(RELAYED) > 0)
+    standby.says(f"relay probe: stands by; process {leader.pid} on ")
     assert ": leads" not in standby.output
 
     leader.kill()
@@ -133,6 +169,16 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     files.launch.run("probe_record", "two", "--count", "20")
     eventually(lambda: files.outbox(RELAYED) == 120)
     assert files.outbox(PENDING) == 0
+
+
+def test_worker_is_seen_from_its_start_to_its_stop(files: Files) -> None:
+    alive = "SELECT queue FROM microworkflows_heartbeat WHERE stopped_at IS NULL AND depth = 0 ORDER BY queue"
+    worker = files.launch.worker("probe,echo", "--no-relay")
+
+    eventually(lambda: files.rows(alive) == ["echo", "probe"], what="heartbeats")
+    assert worker.stop() == 0, worker.output
+
+    assert files.rows(alive) == []
 
 
 @pytest.mark.slow

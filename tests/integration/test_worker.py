@@ -231,8 +231,8 @@ def test_worker_keeps_few_connections_to_the_database(worker: Process) -> None:
             )
             return int(cursor.fetchone()[0])
 
-    # and the relay's; PostgreSQL takes a moment to see that the session of a killed process has ended
-    eventually(lambda: sessions() <= len(pool_of(worker.pid)) + 1, what="as many sessions as processes")
+    # and the relay's, and the heartbeats'; PostgreSQL takes a moment to see that the session of a killed process has ended
+    eventually(lambda: sessions() <= len(pool_of(worker.pid)) + 2, what="as many sessions as processes")
 
 
 def test_message_that_kills_its_process_each_time_ends_in_the_dead_letters(

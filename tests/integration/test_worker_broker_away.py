@@ -8,7 +8,7 @@ import pytest
 from microworkflows.models import InboxEvent, OutboxEvent
 from tests.integration.support.brokers import Broker
 from tests.integration.support.node import Node
-from tests.integration.support.probing import ask, effects
+from tests.integration.support.probing import ask, cloud_event, effects
 from tests.integration.support.processes import Launcher
 from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
@@ -74,4 +74,29 @@ def test_connection_cut_while_handling_and_the_redelivered_copy_meets_the_first(
         assert broker.count("probe.dead") == 0
         assert worker.status is None
     finally:
+        launch.end()
+
+
+@pytest.mark.slow
+def test_worker_that_starts_while_the_broker_is_out_of_memory_tells_so_and_handles_what_is_there(
+    database: str, node: Node, tmp_path: Path
+) -> None:
+    broker = Broker(node.url)
+    launch = Launcher(tmp_path, database=database, broker=node.url)
+    for number in range(3):
+        broker.publish(cloud_event(number=number))
+    node.ctl("set_vm_memory_high_watermark", "0.000001")
+    try:
+        eventually(lambda: "memory" in node.ctl("eval", "rabbit_alarm:get_alarms()."), what="the alarm")
+
+        worker = launch.worker("probe", "--no-relay", wait=False)
+
+        eventually(lambda: len(effects()) == 3, timeout=90, what="everything handled")
+        worker.says("the broker takes no messages from this worker until it has room again")
+        node.ctl("set_vm_memory_high_watermark", "0.4")
+        worker.says("the broker takes messages from this worker again")
+        eventually(lambda: broker.count("probe") == 0, what="an empty queue")
+        assert worker.stop() == 0
+    finally:
+        node.ctl("set_vm_memory_high_watermark", "0.4")
         launch.end()

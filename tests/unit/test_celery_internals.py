@@ -1,6 +1,8 @@
 """Others' insides are as the kit believes: each private name exists, and does what is said of it."""
 
+import inspect
 import logging
+import os
 from importlib import import_module
 from struct import pack
 from types import SimpleNamespace
@@ -9,12 +11,16 @@ from unittest import mock
 
 import amqp
 import pytest
+from amqp import spec
 from amqp.channel import Channel
 from billiard import common
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from billiard.pool import ApplyResult
 from celery import Celery
 from celery.app import trace
+from celery.concurrency.asynpool import AsynPool
+from celery.concurrency.prefork import TaskPool
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 from celery.signals import task_received
 from celery.worker import state
@@ -212,6 +218,75 @@ def test_request_whose_process_died_or_whose_worker_hurries_goes_back(
         each.request._on_reject.assert_called_once()
 
 
+def test_call_that_could_not_be_sent_is_forgotten_and_no_other() -> None:
+    pool = mock.Mock(_cache={})
+    sent: Any
+    sent, unsent = (ApplyResult(pool._cache, None, correlation_id="a") for _ in range(2))
+    writing: Any = AsynPool
+    sent._payload = ()
+
+    celery_internals.forget_call(SimpleNamespace(_pool=pool), "b")
+    assert list(pool._cache.values()) == [sent, unsent]
+    celery_internals.forget_call(SimpleNamespace(_pool=pool), "a")
+    celery_internals.forget_call(SimpleNamespace(_pool=pool), "a")
+
+    assert list(pool._cache.values()) == [sent]
+    assert "_payload" in inspect.getsource(writing._create_write_handlers), (
+        "what a call has once it is written"
+    )
+    assert TaskPool.on_start.__code__.co_names.count("_pool"), "where Celery keeps billiard's pool"
+
+
+def test_file_of_a_process_that_the_pool_has_closed_is_made_anew() -> None:
+    hub = mock.Mock()
+    process: Any = SimpleNamespace(_popen=SimpleNamespace(sentinel=os.open(os.devnull, os.O_RDONLY)))
+    pool: Any = AsynPool.__new__(AsynPool)
+    pool._track_child_process(process, hub)
+    pool._untrack_child_process(process, hub)
+    assert vars(process)["_sentinel_poll"] is None
+
+    celery_internals.forget_closed_sentinels(SimpleNamespace(_pool=SimpleNamespace(_pool=[process])))
+    pool._track_child_process(process, hub)
+
+    assert hub.add_reader.call_args.args[0] == process._sentinel_poll is not None
+    os.close(process._sentinel_poll)
+    os.close(process._popen.sentinel)
+
+
+@pytest.mark.rabbitmq
+def test_connection_that_is_hung_up_finds_itself_closed_and_one_that_is_not_open_stays_so(
+    rabbitmq_vhost: str,
+) -> None:
+    from kombu import Connection
+
+    with Connection(rabbitmq_vhost) as client:
+        celery_internals.hang_up(client)
+        assert not client.connected
+        client.connect()
+
+        celery_internals.hang_up(client)
+
+        with pytest.raises(OSError, match=r"closed|reset"):
+            client.drain_events(timeout=10)
+        client.collect()
+
+
+@pytest.mark.rabbitmq
+def test_connection_tells_when_the_broker_blocks_it(rabbitmq_vhost: str) -> None:
+    from kombu import Connection
+
+    told: list[str] = []
+    with Connection(rabbitmq_vhost) as client:
+        client.connect()
+
+        celery_internals.tell_when_blocked(client, told.append, lambda: told.append("goes on"))
+        client.connection._on_blocked()
+        client.connection._on_unblocked()
+
+    assert len(told) == 2
+    assert told[1] == "goes on"
+
+
 def test_consumers_tags_lead_to_its_queues() -> None:
     exchange = Exchange("letters")
     queue = Queue("desk", exchange, routing_key="desk")
@@ -270,6 +345,13 @@ def test_amqp_channel_takes_frames_and_tells_outcomes(rabbitmq_vhost: str) -> No
         assert amqp_internals.has_input(channel) is False
         amqp_internals.write(channel, b"")
         assert channel.connection.bytes_sent > before
+        said: list[str] = []
+        amqp_internals.on_blocked(
+            channel, blocked=lambda: said.append("blocked"), unblocked=lambda: said.append("unblocked")
+        )
+        channel.connection._callbacks[spec.Connection.Blocked]()
+        channel.connection._callbacks[spec.Connection.Unblocked]()
+        assert said == ["blocked", "unblocked"]
 
 
 @pytest.mark.rabbitmq

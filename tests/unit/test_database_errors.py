@@ -197,6 +197,19 @@ def test_message_that_the_inbox_refuses_is_told_from_a_database_that_refuses_all
     assert not InboxEvent.objects.exists()
 
 
+@pytest.mark.parametrize("is_full", [True, False])
+def test_shortage_is_the_messages_fault_if_it_meets_no_other(
+    post: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    post.fail = django_error("53100")
+    monkeypatch.setattr(failures, "_takes_writes", lambda _: not is_full)
+
+    with pytest.raises(OperationalError) if is_full else contextlib.nullcontext():
+        inbox.receive(LETTER, queue="desk")
+
+    assert [row.attempts for row in InboxEvent.objects.waiting()] == ([] if is_full else [1])
+
+
 def test_kept_message_that_gave_way_often_enough_loses_attempts(
     post: SimpleNamespace, settings: Settings
 ) -> None:

@@ -107,9 +107,6 @@ class Guest(flows.Router):
     def purge(self, *, before: datetime) -> dict[str, int]:
         return {"notes": 3}
 
-    def while_relaying(self, queues: Sequence[str]) -> None:
-        self.heard.append(tuple(queues))
-
 
 @pytest.fixture
 def guest(no_guests: None) -> Guest:
@@ -138,11 +135,10 @@ def test_router_marks_flows_and_receives_what_comes_by_its_queue(guest: Guest, p
 
 
 @pytest.mark.django_db
-def test_guest_is_told_of_tasks_of_purges_and_of_the_relays_life(guest: Guest) -> None:
+def test_guest_is_told_of_tasks_and_of_purges(guest: Guest) -> None:
     flows.before_task("letters.print")
-    flows.while_relaying(["desk"])
 
-    assert guest.heard == ["letters.print", ("desk",)]
+    assert guest.heard == ["letters.print"]
     assert purging.purge(before=datetime.now(tz=UTC)).guests == {"notes": 3}
 
 

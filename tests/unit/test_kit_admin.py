@@ -657,7 +657,7 @@ def test_index_counts_what_is_not_done_and_links_to_it(
 
     response = admin_client.get(reverse("admin:index"))
 
-    assert "Messages 1 pending 0 unheard 1 waiting 1 parked" in text_of(response)
+    assert "Messages 1 pending 0 unheard 0 rejected 1 waiting 1 parked" in text_of(response)
     assert (
         reverse("admin:microworkflows_inboxevent_changelist") + "?status=parked" in response.content.decode()
     )
@@ -666,7 +666,7 @@ def test_index_counts_what_is_not_done_and_links_to_it(
 def test_index_of_the_kit_shows_the_counts_too(admin_client: Client, empty_registry: None) -> None:
     response = admin_client.get(reverse("admin:app_list", args=["microworkflows"]))
 
-    assert "Messages 0 pending 0 unheard 0 waiting 0 parked" in text_of(response)
+    assert "Messages 0 pending 0 unheard 0 rejected 0 waiting 0 parked" in text_of(response)
 
 
 def test_counts_are_for_those_who_may_see_the_messages(login: Login, empty_registry: None) -> None:
@@ -689,4 +689,4 @@ def test_counts_take_two_queries(
     with django_assert_num_queries(2):
         numbers = {count.status: count.number for count in counts.counts()}
 
-    assert numbers == {"pending": 0, "unheard": 0, "waiting": 0, "parked": 1}
+    assert numbers == {"pending": 0, "unheard": 0, "rejected": 0, "waiting": 0, "parked": 1}

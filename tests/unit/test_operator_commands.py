@@ -1,8 +1,11 @@
+from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -94,3 +97,61 @@ def test_unheard_counts_by_type_and_relays_again(
 def test_commands_name_the_contexts_there_are(command: str) -> None:
     with pytest.raises(CommandError, match=r"No such context: billing. Installed are: .*orders"):
         call_command(command, "billing")
+
+
+def test_events_relayed_since_a_time_are_relayed_again(
+    post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = (flow.record(post.LetterWritten(letter_id=uuid4())).id for _ in range(2))
+    flow.run()
+    OutboxEvent.objects.filter(pk=old).update(added=timezone.now() - timedelta(hours=2))
+    since = (timezone.now() - timedelta(hours=1)).isoformat()
+
+    call_command("relay", "archive", again=True, since=since)
+    call_command("relay", again=True, since=since, types=["letters.other.v1"])
+    assert not OutboxEvent.objects.pending().exists()
+    call_command("relay", again=True, since=since, types=["letters.letter_written.v1"])
+
+    assert [line.split(";")[0] for line in capsys.readouterr().out.splitlines()] == [
+        "0 events are pending again",
+        "0 events are pending again",
+        "1 events are pending again",
+    ]
+    assert [row.pk for row in OutboxEvent.objects.pending()] == [new]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"again": True}, "--again needs the time"),
+        ({"again": True, "since": "yesterday"}, "'yesterday' is none"),
+        ({"again": True, "since": "2026-13-01T12:00"}, "is none"),
+        ({"again": True, "since": "2020-01-01T12:00"}, r"more than 30 days ago \(RETENTION_DAYS\)"),
+        ({"since": "2026-01-01T12:00"}, "belong to --again"),
+    ],
+)
+def test_relaying_again_needs_a_time_that_inboxes_remember(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(CommandError, match=problem):
+        call_command("relay", **options)
+
+
+def test_unreceived_counts_what_a_listener_misses(
+    post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    call_command("unreceived", minutes=0)
+    assert capsys.readouterr().out == "0 deliveries are missing.\n"
+    lost, _ = InboxEvent.objects.filter(msg_id__startswith="desk.stamp_letter:")[:2]
+    InboxEvent.objects.filter(pk=lost.pk).delete()
+
+    call_command("unreceived", minutes=0)
+    listed, total, hint = capsys.readouterr().out.splitlines()
+    call_command("unreceived")
+
+    assert listed.split() == ["1", "letters.letter_written.v1", "desk.stamp_letter"]
+    assert total == "1 deliveries are missing."
+    assert "`manage.py relay --again --since 20" in hint
+    assert hint.endswith("--type letters.letter_written.v1` relays them once more.")
+    assert capsys.readouterr().out == "0 deliveries are missing.\n", "they may still be under way"

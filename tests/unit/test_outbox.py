@@ -107,7 +107,7 @@ def test_event_two_days_old_is_still_due(post: SimpleNamespace) -> None:
     meta = outbox.record(post.LetterWritten(letter_id=uuid4()))
     OutboxEvent.objects.update(added=timezone.now() - timedelta(days=2))
 
-    due = store.due_events("letters", limit=10, now=timezone.now())
+    due = store.due_events("letters", limit=10, now=timezone.now()).messages
 
     assert [message.id for message in due] == [meta.id]
 
@@ -116,21 +116,22 @@ def test_event_two_days_old_is_still_due(post: SimpleNamespace) -> None:
 def test_relay_of_a_context_sees_its_events_alone(post: SimpleNamespace) -> None:
     outbox.record(post.LetterWritten(letter_id=uuid4()))
 
-    assert store.due_events("desk", limit=10, now=timezone.now()) == []
-    assert store.due_events("letter", limit=10, now=timezone.now()) == []
+    assert store.due_events("desk", limit=10, now=timezone.now()).messages == []
+    assert store.due_events("letter", limit=10, now=timezone.now()).messages == []
 
 
 @pytest.mark.django_db
-def test_unheard_events_alone_are_relayed_again(post: SimpleNamespace) -> None:
-    for _ in range(3):
+def test_unheard_and_rejected_events_alone_are_relayed_again(post: SimpleNamespace) -> None:
+    for _ in range(4):
         outbox.record(post.LetterWritten(letter_id=uuid4()))
-    relayed, unheard, _ = OutboxEvent.objects.order_by("pk")
+    relayed, unheard, rejected, _ = OutboxEvent.objects.order_by("pk")
     OutboxEvent.objects.filter(pk=relayed.pk).update(status=OutboxEvent.Status.RELAYED)
     OutboxEvent.objects.filter(pk=unheard.pk).update(status=OutboxEvent.Status.UNHEARD)
+    OutboxEvent.objects.filter(pk=rejected.pk).update(status=OutboxEvent.Status.REJECTED)
 
-    assert OutboxEvent.objects.all().relay_again() == 1
+    assert OutboxEvent.objects.all().relay_again() == 2
 
-    assert OutboxEvent.objects.pending().count() == 2
+    assert OutboxEvent.objects.pending().count() == 3
     assert OutboxEvent.objects.get(pk=relayed.pk).status == OutboxEvent.Status.RELAYED
 
 

@@ -1,19 +1,24 @@
 """What the relay does about each answer of the broker; the broker is a stand-in, the outbox is real."""
 
+import json
+import logging
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
 import amqp
 import pytest
+from django.db import OperationalError
 from django.utils import timezone
 from kombu import Connection
+from pytest_django import Settings
 
 from microworkflows.errors import BrokerUnavailableError
-from microworkflows.models import OutboxEvent
-from microworkflows.relay import pipeline, store
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.relay import outages, pipeline, publisher, store
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.publisher import Batch, Message, Outcome
 from microworkflows.testing import Flow
@@ -52,7 +57,7 @@ def relay(
 ) -> Callable[[Callable[[Message], Exception | None]], tuple[Relay, StandIn]]:
     def make(refuses: Callable[[Message], Exception | None]) -> tuple[Relay, StandIn]:
         stand_in = StandIn(refuses)
-        monkeypatch.setattr(pipeline, "connect", lambda connection: stand_in)
+        monkeypatch.setattr(pipeline, "connect", lambda connection, **_: (stand_in, []))
         broker = lambda: Connection("amqp://nowhere")  # noqa: E731
         return Relay("letters", broker=broker, stop=threading.Event()), stand_in
 
@@ -126,14 +131,14 @@ def test_nacked_message_stays_pending_with_backoff_and_the_reason(post: SimpleNa
     assert rows[nacked].due_at > now
     assert rows[confirmed].status == OutboxEvent.Status.RELAYED
     assert rows[unheard].status == OutboxEvent.Status.UNHEARD
-    assert [message.id for message in store.due_events("letters", limit=9, now=now)] == [untold]
+    assert [message.id for message in store.due_events("letters", limit=9, now=now).messages] == [untold]
 
 
 def test_error_that_nobody_foresaw_ends_neither_a_relay_nor_its_neighbour(
     post: SimpleNamespace, relay: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ours, _ = relay(lambda message: None)
-    monkeypatch.setattr("microworkflows.relay.loop.random.uniform", lambda low, high: 0.01)
+    monkeypatch.setattr("microworkflows.relay.outages.random.uniform", lambda low, high: 0.01)
     rounds: Any = iter([RuntimeError("a bug"), RuntimeError("a bug"), None])
 
     def lead() -> None:
@@ -149,3 +154,139 @@ def test_error_that_nobody_foresaw_ends_neither_a_relay_nor_its_neighbour(
     assert len(crashes) == 2
     assert all(record.exc_info and "a bug" in record.getMessage() for record in crashes)
     assert not list(rounds)
+
+
+def test_batch_of_large_events_is_bounded_in_bytes_and_none_is_left(
+    post: SimpleNamespace, flow: Flow, relay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = _recorded(post, flow, 40)
+    size = len(json.dumps(OutboxEvent.objects.get(pk=recorded[0]).body))
+    monkeypatch.setattr(store, "BATCH_BYTES", int(2.5 * size))
+    ours, broker = relay(lambda message: None)
+
+    _relay_all(ours)
+
+    assert broker.taken == recorded
+    assert max(broker.batches) == 3
+    assert not OutboxEvent.objects.pending().exists()
+
+
+def test_event_larger_than_a_batch_travels_alone(
+    post: SimpleNamespace, flow: Flow, relay: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "BATCH_BYTES", 1)
+    recorded = _recorded(post, flow, 3)
+    ours, broker = relay(lambda message: None)
+
+    _relay_all(ours)
+
+    assert (broker.taken, broker.batches) == (recorded, [1, 1, 1])
+
+
+def test_large_messages_to_be_retried_are_bounded_in_bytes(
+    post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post.fail = ValueError("later")
+    _recorded(post, flow, 5)
+    flow.run(keep_failures=True)
+    monkeypatch.setattr(store, "BATCH_BYTES", 1)
+
+    due = store.due_retries("desk", limit=10, now=timezone.now() + timedelta(days=1))
+
+    assert len(due) == 1
+
+
+def test_event_that_is_too_large_for_the_broker_is_rejected_and_relayed_again_on_demand(
+    post: SimpleNamespace, flow: Flow, relay: Any
+) -> None:
+    bad, good = _recorded(post, flow, 2)
+    refusal = amqp.PreconditionFailed("message size 200 is larger than configured max size 100", (60, 40))
+    refusals = {bad: refusal}
+    ours, broker = relay(lambda message: refusals.get(message.id))
+
+    _relay_all(ours)
+
+    (row,) = OutboxEvent.objects.rejected()
+    assert (row.pk, row.attempts) == (bad, 0)
+    assert "message size 200 is larger" in (row.error or "")
+    refusals.clear()
+    assert OutboxEvent.objects.all().relay_again() == 1
+    _relay_all(ours)
+    assert broker.taken == [good, bad]
+    assert not OutboxEvent.objects.rejected().exists()
+
+
+def test_outage_is_told_once_and_again_each_minute_and_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(outages, "time", SimpleNamespace(monotonic=lambda: now.seconds))
+    outage = outages.Outage("letters")
+
+    waits = [outage.after(BrokerUnavailableError("refused,\ntwice")) for _ in range(20)]
+    now.seconds = 61
+    outage.after(BrokerUnavailableError("refused"))
+    outage.after(OperationalError("gone"))
+    outage.end()
+    outage.end()
+
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    start = "relay letters: waits for the"
+    rest = "and tries again every 10 s at the latest, nothing is lost:"
+    assert lines == [
+        ("WARNING", f"{start} broker {rest} refused, twice"),
+        ("WARNING", f"{start} broker {rest} refused"),
+        ("WARNING", f"{start} database {rest} gone"),
+        ("INFO", "relay letters: goes on after 61.0 s"),
+    ]
+    assert waits[0] <= 0.2
+    assert 5 <= waits[-1] <= 10
+
+
+def test_message_to_be_retried_that_is_too_large_for_the_broker_is_parked_with_the_reason(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    post.fail = ValueError("later")
+    _recorded(post, flow, 2)
+    flow.run(keep_failures=True)
+    rejected, other = flow.waiting
+    now = timezone.now() + timedelta(days=1)
+
+    store.mark_retries(Outcome(rejected={rejected.pk: "too large"}, confirmed=[other.pk]), now=now)
+
+    (parked,) = InboxEvent.objects.parked()
+    assert (parked.pk, parked.error) == (rejected.pk, "too large")
+    assert [row.pk for row in InboxEvent.objects.waiting()] == [other.pk]
+
+
+def test_message_to_be_retried_that_no_worker_would_let_in_is_parked_with_the_reason(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
+    post.fail = ValueError("later")
+    _recorded(post, flow, 2)
+    flow.run(keep_failures=True)
+    long, other = flow.waiting
+    InboxEvent.objects.filter(pk=long.pk).update(body={**long.body, "correlationid": "x" * 256})
+    now = timezone.now() + timedelta(days=1)
+
+    assert [message.id for message in store.due_retries("desk", limit=9, now=now)] == [other.pk]
+
+    (parked,) = InboxEvent.objects.parked()
+    assert (parked.pk, parked.error) == (
+        long.pk,
+        "InvalidCloudEventError: correlationid has 256 characters; at most 255 are allowed.",
+    )
+    settings.MICROWORKFLOWS = {"MAX_EVENT_BYTES": 10}
+    assert store.due_retries("desk", limit=9, now=now) == []
+    assert InboxEvent.objects.parked().count() == 2
+
+
+def test_missing_route_to_the_broker_is_told_in_words() -> None:
+    blackhole = OSError(22, "Invalid argument")  # what Linux says of one
+
+    assert publisher._reason(blackhole) == "no route leads there ([Errno 22] Invalid argument)"
+    assert (
+        publisher._reason(ConnectionRefusedError(111, "refused"))
+        == "ConnectionRefusedError: [Errno 111] refused"
+    )

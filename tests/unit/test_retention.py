@@ -6,9 +6,9 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from microworkflows import purging
+from microworkflows import heartbeats, purging
 from microworkflows.errors import PermanentError
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 
 
@@ -52,6 +52,19 @@ def test_purge_leaves_what_is_younger_than_the_retention(
     call_command("purge_events", days=41)
 
     assert capsys.readouterr().out == "Deleted 0 relayed events and 0 handled messages.\n"
+
+
+@pytest.mark.django_db
+def test_purge_deletes_old_heartbeats(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("gone@here", "here@here"):
+        process = heartbeats.Process(worker=name, host="here", pid=1, started_at=timezone.now())
+        heartbeats.note(process, depths={"desk": None}, handling=0)
+    Heartbeat.objects.filter(worker="gone@here").update(seen_at=timezone.now() - timedelta(days=40))
+
+    call_command("purge_events")
+
+    assert "Deleted 1 heartbeats of workers.\n" in capsys.readouterr().out
+    assert [seen.process.worker for seen in heartbeats.workers()] == ["here@here"]
 
 
 def test_purge_remembers_a_message_that_was_received_long_ago_and_handled_just_now(

@@ -36,10 +36,11 @@ def test_estimate_is_told_no_more_exactly_than_it_is(seconds: float, words: str)
 
 
 def test_last_run_says_how_long_a_test_takes_else_its_file_does() -> None:
-    expected = Expectation({"a.py::known": 7.0}, {"a.py": 2.0})
+    expected = Expectation({"a.py::known": 7.0}, {"a.py": 2.0, "a.py::long": 60.0})
 
     assert expected.seconds("a.py::known") == 7.0
     assert expected.seconds("a.py::new") == 2.0
+    assert expected.seconds("a.py::long") == 60.0
     assert expected.seconds("new.py::new") == progress.UNKNOWN
 
 
@@ -56,10 +57,10 @@ def test_files_that_take_longest_come_first_and_keep_their_order(
     assert [item.nodeid for item in items] == ["long.py::d", "long.py::c", "short.py::b", "short.py::a"]
 
 
-def test_seconds_of_a_file_are_the_mean_of_its_tests() -> None:
-    took = {"a.py::one": 1.0, "a.py::two[x]": 2.0, "b.py::one": 0.5}
+def test_seconds_are_known_of_each_long_test_and_of_the_others_on_average() -> None:
+    took = {"a.py::one": 1.0, "a.py::two[x]": 2.0, "a.py::long": 60.0, "b.py::one": 0.5}
 
-    assert progress.means(took) == {"a.py": 1.5, "b.py": 0.5}
+    assert progress.known(took) == {"a.py": 1.5, "a.py::long": 60.0, "b.py": 0.5}
 
 
 def test_run_tells_its_progress_between_the_dots(tmp_path: Path) -> None:

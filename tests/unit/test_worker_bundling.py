@@ -1,5 +1,6 @@
 """What goes to the pool together, and what becomes of each message; pool and broker are stand-ins, Celery's parts are its own."""
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,15 +10,18 @@ import pytest
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import Terminated, WorkerLostError
 from celery import Celery
-from celery.exceptions import Reject
+from celery.exceptions import Reject, TaskRevokedError
+from celery.worker import state
 from celery.worker.request import Request
 from kombu.asynchronous.semaphore import LaxBoundedSemaphore
+from kombu.message import Message as KombuMessage
 from pytest_django import Settings
 
 from microworkflows import flows, inbox
-from microworkflows.worker import tasks
+from microworkflows.worker import deaths, tasks
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.names import BUNDLE_TASK, TASK
+from microworkflows.worker.request import CALM, EventRequest
 
 
 class Worker:
@@ -32,17 +36,27 @@ class Worker:
         self._quick_acquire, self._quick_release = self.semaphore.acquire, self.semaphore.release
         self.calls: list[tuple[str, list[str]]] = []
         self.callbacks: list[dict[str, Callable[..., None]]] = []
-        self.bundler = Bundler(self, self._process_task_sem)
+        self.unsendable: set[str] = set()
+        self.refused: list[tuple[str, str]] = []
+        self.bundler = Bundler(self, self._process_task_sem, refuse=self._refuse)
+
+    def _refuse(self, request: Request, error: Exception) -> None:
+        self.refused.append((request.id, type(error).__name__))
 
     def _apply(self, target: object, args: tuple[Any, ...], **callbacks: Any) -> mock.Mock:
         name, _, _, (call, _, _), _, _ = args
+        if any(event["id"] in self.unsendable for event in (call[0] if name == BUNDLE_TASK else call)):
+            raise RecursionError("nested too deeply")
         events = call[0] if name == BUNDLE_TASK else [call[0]]
         self.calls.append((name, [event["id"] for event in events]))
         self.callbacks.append(callbacks)
         return mock.Mock()
 
     def _process_task(self, request: Any) -> None:
-        request.execute_using_pool(self.pool)
+        try:
+            request.execute_using_pool(self.pool)
+        except TaskRevokedError:
+            self._quick_release()
 
     def _process_task_sem(self, request: Any) -> None:
         self._quick_acquire(self._process_task, request)
@@ -72,18 +86,24 @@ def message(
     redelivered: bool = False,
     **kwargs: Any,
 ) -> Request:
-    return Request(
-        SimpleNamespace(
+    return Request(**message_fields(id_, queue=queue, attempt=attempt, redelivered=redelivered, **kwargs))
+
+
+def message_fields(
+    id_: str, *, queue: str = "desk", redelivered: bool = False, **kwargs: Any
+) -> dict[str, Any]:
+    return {
+        "message": SimpleNamespace(
             delivery_info={"redelivered": redelivered}, properties={}, headers={}, body=b"", payload={}
         ),
-        app=app,
-        task=tasks.receive,
-        headers={"id": id_, "task": TASK},
-        body=([{"id": id_}], {"queue": queue, "attempt": attempt, **kwargs}, {}),
-        decoded=True,
-        on_ack=mock.Mock(),
-        on_reject=mock.Mock(),
-    )
+        "app": app,
+        "task": tasks.receive,
+        "headers": {"id": id_, "task": TASK},
+        "body": ([{"id": id_}], {"queue": queue, "attempt": None, **kwargs}, {}),
+        "decoded": True,
+        "on_ack": mock.Mock(),
+        "on_reject": mock.Mock(),
+    }
 
 
 def test_message_that_finds_a_free_process_goes_to_it_at_once_and_alone() -> None:
@@ -251,6 +271,85 @@ def test_connection_that_is_lost_takes_along_what_waited_and_no_turn() -> None:
     worker.finish(1)
 
     assert worker.calls == [(TASK, ["a"]), (TASK, ["d"]), (BUNDLE_TASK, ["e", "f"])]
+
+
+def test_message_that_cannot_be_sent_to_a_process_is_refused_and_takes_no_turn() -> None:
+    worker = Worker(1)
+    worker.unsendable = {"a"}
+
+    worker.come("a", "b")
+
+    assert worker.refused == [("a", "RecursionError")]
+    assert worker.calls == [(TASK, ["b"])]
+
+
+def test_bundle_that_cannot_be_sent_is_sent_one_by_one() -> None:
+    worker = Worker(1)
+    worker.unsendable = {"c"}
+    worker.come("a", "b", "c", "d")
+
+    for number in range(3):
+        worker.finish(number)
+
+    assert worker.refused == [("c", "RecursionError")]
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["b"]), (TASK, ["d"])]
+
+
+def test_what_waited_too_long_is_withdrawn_and_does_not_run() -> None:
+    worker = Worker(1)
+    worker.come("a", "b", "c")
+    worker.come("d", redelivered=True)
+
+    withdrawn = worker.bundler.withdraw(before=time.monotonic() + 1)
+    worker.come("e")
+    worker.finish()
+
+    assert [request.id for request in withdrawn] == ["b", "c", "d"]
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["e"])]
+
+
+def test_second_delivery_of_what_a_process_has_in_hand_takes_no_process() -> None:
+    worker = Worker(2)
+    first = worker.come("a")["a"]
+    worker.callbacks[0]["accept_callback"](1, time.monotonic())
+    worker.come("a", redelivered=True)
+    worker.come("b")
+    worker.bundler.let_go()
+    assert worker.calls == [(TASK, ["a"]), (TASK, ["b"])]
+
+    state.task_ready(first)
+    worker.finish(1)
+    worker.bundler.let_go()
+
+    assert worker.calls[2:] == [(TASK, ["a"])]
+
+
+def test_failure_of_dealing_with_a_failure_gives_the_message_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    request: Any = EventRequest(**message_fields("a", redelivered=True))
+
+    request.on_failure(failure(MemoryError("in the process")))
+
+    request.on_reject.assert_called_once()
+    assert request.on_reject.call_args.args[-1] is True
+    assert deaths.seen("a") == 1
+    assert "could not be dealt with" in caplog.text
+
+
+def test_late_ack_is_told_calmly(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    gone: Any = KombuMessage(channel=mock.Mock(no_ack_consumers=set()), delivery_tag="7")
+    gone.channel.basic_ack.side_effect = ConnectionError("it is gone")
+
+    gone.ack_log_error(CALM, (ConnectionError,))
+
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    assert (
+        record.getMessage()
+        == "delivery 7 was given back when its connection was lost (it is gone); it comes again"
+    )
 
 
 def test_error_that_nobody_foresaw_sends_all_back_to_come_again_alone(

@@ -1,6 +1,7 @@
 """What the kit sets in a Celery app holds beside what the project sets, by any name and with every Celery."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from celery import Celery
@@ -41,6 +42,16 @@ def test_projects_own_settings_are_kept_and_ours_are_added(app: Celery) -> None:
     assert list(app.conf.imports) == ["project.own", "microworkflows.worker.tasks"]
     assert app.conf.accept_content == ["json", "yaml"]
     assert app.conf.worker_lost_wait == 1.0
+
+
+def test_worker_waits_for_its_broker_for_ever_and_shares_its_control_queue(app: Celery) -> None:
+    assert app.conf.broker_connection_max_retries is None
+    assert app.conf.broker_connection_retry is True
+    assert app.conf.broker_channel_error_retry is True
+    assert app.conf.broker_heartbeat == 10
+    control: Any = app.control
+    mailbox = control.mailbox
+    assert not getattr(mailbox, "queue_exclusive", False)
 
 
 def test_worker_consumes_the_projects_own_queues_and_ours(app: Celery) -> None:

@@ -24,7 +24,7 @@ from django.utils import timezone
 from kombu import Connection, Message
 
 from inventory.models import StockItem
-from microworkflows import DomainEvent, PermanentError, inbox, outbox
+from microworkflows import DomainEvent, PermanentError, heartbeats, inbox, outbox
 from microworkflows.cutover import record_done
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay.loop import Relay
@@ -344,10 +344,9 @@ def _odd_messages(stages: Stages) -> None:
 
 def monolith(broker: Broker) -> dict[str, Any]:
     """Leave flows of a monolith that hands its contexts over, under every mode; return what is to come of them."""
-    from microworkflows.cutover.models import WorkerPresence  # its app is installed here alone
-
     stages = Stages(broker, queues=[*CONTEXTS, "monolith"])
-    WorkerPresence.objects.create(queue="monolith", host="shop-1", seen_at=timezone.now())
+    process = heartbeats.Process(worker="monolith@shop-1", host="shop-1", pid=1, started_at=timezone.now())
+    heartbeats.note(process, depths={"monolith": 0}, handling=0)
     with stages.stage("inline"):
         pass
     with stages.stage("inline, relayed"):

@@ -13,6 +13,7 @@ _TONES = {
     "expected": IDLE,
     "foreign": IDLE,
     "unheard": IDLE,
+    "rejected": BAD,
     "missed": BAD,
     "parked": BAD,
     "inline": IDLE,

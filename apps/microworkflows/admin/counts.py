@@ -27,6 +27,7 @@ _COUNTED: tuple[tuple[type[OutboxEvent] | type[InboxEvent], dict[Any, str]], ...
         {
             OutboxEvent.Status.PENDING: "recorded, not yet relayed to the broker",
             OutboxEvent.Status.UNHEARD: "relayed, but no queue was bound to their type",
+            OutboxEvent.Status.REJECTED: "refused by the broker for good, such as one that is too large",
         },
     ),
     (

@@ -23,14 +23,14 @@ from microworkflows.models import OutboxEvent, OutboxQuerySet
 
 @admin.register(OutboxEvent)
 class OutboxEventAdmin(MessageAdmin):
-    """Every recorded event, newest first; unheard ones can be relayed again."""
+    """Every recorded event, newest first; unheard and rejected ones can be relayed again."""
 
     again_permission = "microworkflows.relay_outboxevent"
     again_name = "Relay again"
     again_done = "made pending again"
     again_hint = "The relay publishes pending events within a moment."
     statuses = OutboxEvent.Status
-    stuck = (OutboxEvent.Status.UNHEARD,)
+    stuck = (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
 
     ordering = ["-pk"]
     list_display = ["event_and_type", "status_badge", "emitted_by", "recorded_at", "attempts", "links"]
@@ -58,7 +58,7 @@ class OutboxEventAdmin(MessageAdmin):
         return journeys.event_name(row.type)
 
     def send_again(self, rows: OutboxQuerySet) -> int:
-        """Make unheard events pending again."""
+        """Make unheard and rejected events pending again."""
         return rows.relay_again()
 
     def get_urls(self) -> list[URLPattern]:

@@ -1,16 +1,13 @@
 """The cut-over as a guest of the core: it routes steps to the monolith, and follows what the core does."""
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from microworkflows import flows, purging
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.cutover import conf, inline, presence, shadow, switch
+from microworkflows.cutover import conf, inline, shadow, switch
 from microworkflows.cutover.models import ShadowComparison
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
-
-_PRESENCE_SECONDS = 30.0
 
 
 class Cutover(flows.Router):
@@ -18,9 +15,6 @@ class Cutover(flows.Router):
 
     The mark of a flow is its :class:`~microworkflows.cutover.stamps.Stamp` as text.
     """
-
-    def __init__(self) -> None:
-        self._next_presence = 0.0
 
     def mark(self, correlation_id: str) -> str | None:
         """Return the stamp of a flow that begins; None if every context is live for it."""
@@ -62,9 +56,3 @@ class Cutover(flows.Router):
         """Delete comparisons of shadow runs."""
         rows = ShadowComparison.objects.filter(compared_at__lt=before)
         return {"comparisons of shadow runs": purging.delete_in_batches(rows, by="compared_at")}
-
-    def while_relaying(self, queues: Sequence[str]) -> None:
-        """Note every half minute, while something is being handed over, that a worker of these queues runs."""
-        if time.monotonic() >= self._next_presence and conf.contexts():
-            self._next_presence = time.monotonic() + _PRESENCE_SECONDS
-            presence.note(queues)

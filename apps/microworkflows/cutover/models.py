@@ -1,4 +1,4 @@
-"""The cut-over's tables: modes of contexts and their changes, shadow comparisons, workers seen, moves under way."""
+"""The cut-over's tables: modes of contexts and their changes, shadow comparisons, moves under way."""
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -125,20 +125,6 @@ class ShadowComparison(models.Model):
     def context(self) -> str:
         """Label of the context whose microworkflow ran."""
         return context_of(self.workflow)
-
-
-class WorkerPresence(models.Model):
-    """The last time that a worker of a queue was seen; the relay beside it keeps this up to date."""
-
-    queue = models.CharField(max_length=100, primary_key=True)
-    host = models.CharField(max_length=200)
-    seen_at = models.DateTimeField()
-
-    class Meta:
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return f"{self.queue} on {self.host}"
 
 
 class ContextMove(models.Model):

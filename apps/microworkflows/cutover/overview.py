@@ -5,9 +5,9 @@ from datetime import datetime
 
 from django.db.models import Avg, Count
 
-from microworkflows import registry
+from microworkflows import heartbeats, registry
 from microworkflows.cutover import legacy_steps, queries, switch
-from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison, WorkerPresence
+from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison
 from microworkflows.cutover.queries import Flows
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import MONOLITH, Mode
@@ -22,11 +22,14 @@ _PERCENTAGES = (1, 10, 50, 100)
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """The last time and place at which a queue's worker was seen."""
+    """The worker that serves a queue, or else the one that was seen there last."""
 
     seen_at: datetime
     host: str
+    stopped: bool
+    """True if it was told to stop."""
     stale: bool
+    """True if its last heartbeat is too old to tell whether it runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,7 @@ class Context:
     @property
     def has_worker(self) -> bool:
         """True if a worker would do its live steps."""
-        return self.worker is not None and not self.worker.stale
+        return self.worker is not None and not self.worker.stopped and not self.worker.stale
 
     @property
     def reason_to_go_back(self) -> str:
@@ -132,11 +135,16 @@ class Overview:
     """True if some context is live while another is not, or not for all flows."""
 
 
-def overview(*, now: datetime) -> Overview:
+def overview() -> Overview:
     """Return the present figures of every context that ``MICROWORKFLOWS["CUTOVER"]`` names."""
     workers = {
-        row.queue: Worker(seen_at=row.seen_at, host=row.host, stale=now - row.seen_at > switch.STALE_AFTER)
-        for row in WorkerPresence.objects.all()
+        queue: Worker(
+            seen_at=seen.at,
+            host=seen.process.host,
+            stopped=seen.stopped_at is not None,
+            stale=seen.stopped_at is None and not seen.is_alive,
+        )
+        for queue, seen in heartbeats.last_seen().items()
     }
     settings = switch.settings()
     moved = set(ContextMove.objects.filter(step__in=AWAY).values_list("context", flat=True))

@@ -3,15 +3,14 @@
 import logging
 import zlib
 from dataclasses import dataclass
-from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import registry
+from microworkflows import heartbeats, registry
 from microworkflows.cloudevents import mark_of
 from microworkflows.cutover import conf, legacy_steps
-from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, WorkerPresence, mode_text
+from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, mode_text
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import Mode, Stamp
 from microworkflows.errors import MicroworkflowsError
@@ -19,10 +18,8 @@ from microworkflows.models import OutboxEvent
 
 logger = logging.getLogger(__name__)
 
-STALE_AFTER = timedelta(seconds=90)
-"""Time after which an unseen worker is probably gone: a running one is noted every half minute."""
-
 _LONGEST_REASON = 500
+_TIME = "%d %B %Y, %H:%M:%S %Z"
 
 
 class CutoverRefusedError(MicroworkflowsError):
@@ -107,7 +104,7 @@ def change(
         by: Name of the person who changes it.
         why: The reason, for readers of the history.
         expected: The setting before the change, which is refused if somebody else has changed it meanwhile.
-        unseen_worker: True to go live although no worker of the context was ever seen beside its relay.
+        unseen_worker: True to go live although no worker of the context is seen in this database.
 
     Returns:
         The new setting.
@@ -184,12 +181,16 @@ def _refuse_live(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
         raise CutoverRefusedError(
             f"Live takes a percentage from 1 to 100, not {wanted.percent}. To take all flows back, go inline."
         )
-    worker = WorkerPresence.objects.filter(queue=context).first()
-    if unseen_worker or (worker is not None and timezone.now() - worker.seen_at <= STALE_AFTER):
+    worker = heartbeats.last_seen().get(context)
+    if unseen_worker or (worker is not None and worker.is_alive):
         return
-    seen = "was ever seen" if worker is None else f"was seen since {worker.seen_at:%d %B %Y, %H:%M:%S %Z}"
+    if worker is None:
+        seen = f"No worker of {context} was ever seen"
+    elif worker.stopped_at:
+        seen = f"The last worker of {context} was stopped on {worker.stopped_at:{_TIME}}"
+    else:
+        seen = f"No worker of {context} was seen since {worker.at:{_TIME}}"
     raise CutoverRefusedError(
-        f"No worker of {context} {seen}, so nobody would do its steps. Start one: "
-        f"celery -A project worker -Q {context} -n {context}@%h. It is seen within half a minute, unless it "
-        "was started with --no-relay: then pass --unseen-worker to manage.py cutover."
+        f"{seen}, so nobody would do its steps. Start one: celery -A project worker -Q {context} -n {context}@%h. It is "
+        "seen as soon as it is ready. If it runs on another database than this, pass --unseen-worker to manage.py cutover."
     )

@@ -52,6 +52,12 @@ def on_outcome(
     channel.events["basic_return"].add(returned)
 
 
+def on_blocked(channel: Any, *, blocked: Callable[[], None], unblocked: Callable[[], None]) -> None:
+    """Call functions when the broker, short of memory or disk, stops to take messages in, and when it goes on."""
+    channel.connection.on_blocked = lambda reason: blocked()
+    channel.connection.on_unblocked = unblocked
+
+
 def contain_errors(channel: Any, closed: Callable[[ChannelError], None]) -> None:
     """Call a function when the broker closes the channel by an error, instead of raising it where events are drained.
 

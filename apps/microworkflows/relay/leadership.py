@@ -1,18 +1,46 @@
-"""One active relay for each context: the holder of a lock leads; when it dies, the lock is free for the next."""
+"""One active relay for each context: the holder of a lock leads, as long as it shows signs of life."""
 
 import fcntl
+import logging
+import os
+import socket
+import time
 import zlib
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
+from django.db import DatabaseError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 30.0
+"""A leader that shows no sign of life for so long loses the lead to a relay that stands by."""
+
+LONGEST_WAIT_SECONDS = LEASE_SECONDS * 2 / 3
+"""Longest time for which a leader may wait for one answer, of the broker or another, without a sign of life."""
+
+_SIGN_SECONDS = LEASE_SECONDS / 6
+"""Longest time between two signs of life of a leader that has nothing to do."""
+
+ROLE = "relay, "
+"""What the name of a relay's database session begins with; the relay's own name follows."""
+
+
+def own_name() -> str:
+    """Return the name under which a relay of this process is known to the others."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 class Leadership(Protocol):
     """A lock that its holder loses with its database session or its process, whichever ends first."""
 
     def acquire(self) -> bool:
-        """Try to lead, without waiting; return True while leading."""
+        """Try to lead, without waiting; return True while leading. The leader calls it often: it is its sign of life."""
+
+    def stand_by(self) -> None:
+        """Tell once who leads, and take the lead from a leader without signs of life; :meth:`acquire` then gets it."""
 
     def release(self) -> None:
         """Let the next one lead."""
@@ -25,40 +53,148 @@ def leadership(connection: BaseDatabaseWrapper, context: str) -> Leadership:
     return _FileLock(Path(str(connection.settings_dict["NAME"])), context)
 
 
+class _Leader(NamedTuple):
+    """The session that holds a lock, as PostgreSQL shows it to others."""
+
+    pid: int
+    began_at: datetime | None
+    name: str | None
+    """Name that its relay gave it; None if this role may not see it."""
+    silent: float | None
+    """Seconds since its last statement; 0 while the server works at one, None if this role may not see it."""
+
+    def __str__(self) -> str:
+        return self.name.removeprefix(ROLE) if self.name else f"PostgreSQL's session {self.pid}"
+
+
+# A server that still computes an answer is no sign of a dead client; one that waits for its client to read may be.
+_SILENT = """CASE WHEN session.state = 'active' AND session.wait_event_type IS DISTINCT FROM 'Client' THEN 0
+    ELSE extract(epoch FROM clock_timestamp() - session.state_change) END"""
+_HOLDER = """pg_locks AS held JOIN pg_stat_activity AS session USING (pid)
+    WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 2
+        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND held.classid::bigint = %s AND held.objid::bigint = %s"""
+_LOOK = f"SELECT pid, session.backend_start, session.application_name, {_SILENT} FROM {_HOLDER}"  # noqa: S608
+_END = f"""SELECT pg_terminate_backend(pid) FROM {_HOLDER}
+    AND pid = %s AND session.backend_start = %s AND {_SILENT} > %s"""  # noqa: S608
+
+
 class _AdvisoryLock:
     """PostgreSQL session-level advisory lock, on the very session that reads and marks the outbox.
 
     So a relay that lost its session can mark nothing before it leads again. (A connection pooler in transaction mode
     would break this: the lock belongs to the session.)
+
+    A session's last statement, which PostgreSQL notes by its own clock, is the leader's last sign of life. A relay that
+    stands by ends a silent session, and the lock with it.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper, context: str) -> None:
         self._connection = connection
-        self._key = (_signed_crc32("microworkflows.relay"), _signed_crc32(context))
+        self._context = context
+        self._key = (zlib.crc32(b"microworkflows.relay"), zlib.crc32(context.encode()))
         self._session: Any = None
+        self._shown_at = 0.0
+        self._told: tuple[int, Any] | None = None
+        self._warned = False
 
     def acquire(self) -> bool:
         if self._session is not None and self._session is self._connection.connection:
+            self._show_life()
             return True
         with self._connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", self._key)
+            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_signed(part) for part in self._key])
             (held,) = cursor.fetchone()
         self._session = self._connection.connection if held else None
+        self._shown_at = time.monotonic()
         return bool(held)
+
+    def stand_by(self) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(_LOOK, self._key)
+            row = cursor.fetchone()
+        if row is None:  # the lead is free
+            return
+        leader = _Leader(*row)
+        if self._told != leader[:2]:
+            self._told, self._warned = leader[:2], False
+            self._tell(leader)
+        if leader.silent is not None and leader.silent > LEASE_SECONDS:
+            self._end(leader)
 
     def release(self) -> None:
         session, self._session = self._session, None
         if session is not None and session is self._connection.connection:
+            try:
+                with self._connection.cursor() as cursor:
+                    cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [_signed(part) for part in self._key])
+            except DatabaseError:
+                self._tell_loss()  # the session is gone, and the lock with it
+
+    def _show_life(self) -> None:
+        """Run a statement from time to time, as the relay's own are not counted here."""
+        if time.monotonic() > self._shown_at + _SIGN_SECONDS:
             with self._connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, %s)", self._key)
+                cursor.execute("SELECT 1")
+            self._shown_at = time.monotonic()
+
+    def _tell_loss(self) -> None:
+        silent = time.monotonic() - self._shown_at
+        if silent > LEASE_SECONDS:
+            logger.warning(
+                "relay %s: lost the lead after %d s without a sign of life; it marks nothing, another may lead by now",
+                *(self._context, silent),
+                extra={"context": self._context},
+            )
+
+    def _tell(self, leader: _Leader) -> None:
+        if leader.silent is None:
+            logger.warning(
+                "relay %s: stands by; %s leads, and this role may not see whether it is alive (pg_read_all_stats lets it)",
+                *(self._context, leader),
+                extra={"context": self._context},
+            )
+        else:
+            logger.info(
+                "relay %s: stands by; %s leads (its session began at %s)",
+                *(self._context, leader, f"{leader.began_at:%Y-%m-%d %H:%M:%S %Z}"),
+                extra={"context": self._context},
+            )
+
+    def _end(self, leader: _Leader) -> None:
+        values = [*self._key, leader.pid, leader.began_at, LEASE_SECONDS]
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(_END, values)
+                ended = cursor.fetchone() == (True,)
+        except ProgrammingError as error:  # insufficient privilege
+            if not self._warned:
+                self._warned = True
+                logger.error(
+                    "relay %s: %s leads without a sign of life for %d s, and this role may not end its session %d: %s",
+                    *(self._context, leader, leader.silent, leader.pid, str(error).strip()),
+                    extra={"context": self._context},
+                )
+            return
+        if ended:
+            logger.warning(
+                "relay %s: takes over from %s, which has shown no sign of life for %d s",
+                *(self._context, leader, leader.silent),
+                extra={"context": self._context},
+            )
 
 
 class _FileLock:
-    """A lock on a file beside the SQLite database; the kernel releases it with the process."""
+    """A lock on a file beside the SQLite database; the kernel releases it with the process.
+
+    There is no lease: a frozen leader keeps the lock until it goes on or is killed.
+    """
 
     def __init__(self, database: Path, context: str) -> None:
         self._path = database.with_name(f"{database.name}.relay-{context}.lock")
+        self._context = context
         self._file: IO[bytes] | None = None
+        self._told = ""
 
     def acquire(self) -> bool:
         if self._file is not None:
@@ -70,8 +206,19 @@ class _FileLock:
         except BlockingIOError:
             file.close()
             return False
+        file.truncate(0)
+        file.write(own_name().encode())
+        file.flush()
         self._file = file
         return True
+
+    def stand_by(self) -> None:
+        leader = self._path.read_text() or "another process"
+        if self._told != leader:
+            self._told = leader
+            logger.info(
+                "relay %s: stands by; %s leads", *(self._context, leader), extra={"context": self._context}
+            )
 
     def release(self) -> None:
         if self._file is not None:
@@ -79,6 +226,6 @@ class _FileLock:
             self._file = None
 
 
-def _signed_crc32(text: str) -> int:
-    value = zlib.crc32(text.encode())
+def _signed(value: int) -> int:
+    """Return an unsigned integer of 32 bits as PostgreSQL's signed one."""
     return value - 2**32 if value >= 2**31 else value

@@ -1,7 +1,6 @@
 """The relay's loop, one for each context: lead, take due messages, publish them, mark them, wait to be woken."""
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,24 +8,25 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
-from django.db import DatabaseError, connections, router
+from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from kombu import Connection
 
 from microworkflows import conf, wakeup
-from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import OutboxEvent
-from microworkflows.relay import store
-from microworkflows.relay.leadership import leadership
+from microworkflows.relay import session, store
+from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
+from microworkflows.relay.outages import Outage
 from microworkflows.relay.pipeline import BatchSize, Pipeline
 from microworkflows.relay.publisher import Batch, Message
 
 logger = logging.getLogger(__name__)
 
 _STANDBY_SECONDS = 1.0
-_LONGEST_BACKOFF_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
+_MEND_SECONDS = 60.0
+"""Time between two looks for what the broker has lost: it may be a queue, a binding or an exchange."""
 _DRAIN_SECONDS = 10.0
 """Longest time for a relay that is told to stop to relay the events that its worker's last handlers recorded."""
 
@@ -48,10 +48,14 @@ class Relay:
         self._stop = stop
         self._drain_seconds = _DRAIN_SECONDS if drain else 0.0
         self._size = BatchSize()
-        self._pipeline = Pipeline(context, broker=broker, size=self._size)
-        self._failures = 0
+        self._pipeline = Pipeline(context, broker=broker, size=self._size, waits=self._waits)
+        self._lock: Leadership | None = None
+        self._connection: BaseDatabaseWrapper | None = None
+        self._progress_at = time.monotonic()
+        self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
         self._looked_for_retries_at = 0.0
+        self._mended_at = 0.0
 
     def run(self) -> None:
         """Relay until stopped. While broker or database are away, keep everything, wait and try again.
@@ -59,38 +63,49 @@ class Relay:
         Any other error has the same effect: it must end neither this relay nor those of other contexts beside it.
         """
         while not self._stop.is_set():
+            self._progress_at = time.monotonic()
             try:
                 self._lead()
             except Exception as error:
-                self._failures += 1
-                longest = min(0.1 * 2 ** min(self._failures, 10), _LONGEST_BACKOFF_SECONDS)
-                delay = longest * random.uniform(0.5, 1)  # noqa: S311  (no secret)
-                expected = isinstance(error, BrokerUnavailableError | DatabaseError)
-                logger.log(
-                    logging.WARNING if expected else logging.ERROR,
-                    "relay %s: waits %.1f s, nothing is lost: %s: %s",
-                    *(self.context, delay, type(error).__name__, error),
-                    exc_info=not expected,
-                    extra={"context": self.context},
-                )
-                self._stop.wait(delay)
+                self._stop.wait(self._outage.after(error))
         logger.info("relay %s: stopped", self.context, extra={"context": self.context})
+
+    def watch(self) -> None:
+        """Leave a database that has not answered for longer than the lease; another thread calls this time and again."""
+        waited = time.monotonic() - self._progress_at
+        if waited > LEASE_SECONDS and self._connection is not None:
+            self._progress_at = time.monotonic()
+            logger.warning(
+                "relay %s: the database has not answered for %d s; the relay leaves this connection",
+                *(self.context, waited),
+                extra={"context": self.context},
+            )
+            session.abandon(self._connection)
 
     def _lead(self) -> None:
         """Become the active relay of the context, and serve until something fails or the relay is told to stop."""
         connection = connections[router.db_for_write(OutboxEvent)]
-        lock = leadership(connection, self.context)
+        session.prepare(connection)
+        self._connection = connection
+        self._lock = lock = leadership(connection, self.context)
         try:
             while not lock.acquire():
+                lock.stand_by()
+                self._progress_at = time.monotonic()
                 if self._stop.wait(_STANDBY_SECONDS):
                     return
-            logger.info("relay %s: leads", self.context, extra={"context": self.context})
-            store.open_session(connection)
+            level = logging.DEBUG if self._outage.of_broker else logging.INFO  # it led already, most likely
+            logger.log(level, "relay %s: leads", self.context, extra={"context": self.context})
+            session.set_up(connection)
+            self._mended_at = time.monotonic()
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
+                self._progress_at = time.monotonic()
+                self._mend()
                 # Both in each round: a context that records without pause must not starve its retries.
                 has_more, has_redelivered = self._relay_events(), self._redeliver()
-                self._failures = 0
+                if self._pipeline.is_open or not self._outage.of_broker:
+                    self._outage.end()
                 if not has_more and not has_redelivered:
                     self._wait(connection)
             ends_at = time.monotonic() + self._drain_seconds
@@ -111,7 +126,7 @@ class Relay:
         """
         limit = self._size.current
         under_way = self._pipeline.under_way
-        messages = store.due_events(
+        messages, has_more = store.due_events(
             self.context,
             limit=limit,
             now=timezone.now(),
@@ -120,11 +135,12 @@ class Relay:
         )
         if messages:
             self._pipeline.send(messages, mark=self._mark_events)
-        # A batch that is not full is the last for now, or part of a search for a refused message: settle it now.
-        is_full = len(messages) >= self._size.largest
-        self._pipeline.settle(keep=1 if is_full else 0)
-        may_have_more = len(messages) >= limit or self._size.is_searching
-        return bool(under_way) or (bool(messages) and may_have_more)
+        if has_more and len(messages) < limit:
+            self._size.fit(len(messages))
+        # The last batch for now, or part of a search for a refused message, is settled now.
+        is_searching = self._size.is_searching
+        self._pipeline.settle(keep=1 if has_more and not is_searching else 0)
+        return bool(under_way) or (bool(messages) and (has_more or is_searching or self._size.is_searching))
 
     def _front(self, under_way: Sequence[Message]) -> UUID | None:
         """Return the event at which the next look into a backlog begins; None to look everywhere.
@@ -148,9 +164,16 @@ class Relay:
             self._pipeline.settle()
         return bool(messages)
 
+    def _mend(self) -> None:
+        """From time to time, declare again what the broker has lost."""
+        if time.monotonic() > self._mended_at + _MEND_SECONDS:
+            self._mended_at = time.monotonic()
+            self._pipeline.mend()
+
     def _mark_events(self, batch: Batch) -> None:
         outcome = batch.outcome
         store.mark_events(outcome, now=timezone.now())
+        self._tell_rejections(batch)
         logger.info(
             "relayed %d of %d events of %s; %d unheard, %d refused",
             *(
@@ -158,7 +181,7 @@ class Relay:
                 len(batch.messages),
                 self.context,
                 len(outcome.unheard),
-                len(outcome.refused),
+                len(outcome.refused) + len(outcome.rejected),
             ),
             extra={"context": self.context},
         )
@@ -166,6 +189,7 @@ class Relay:
 
     def _mark_retries(self, batch: Batch, *, found_at: datetime) -> None:
         store.mark_retries(batch.outcome, now=found_at)
+        self._tell_rejections(batch)
         logger.info(
             "redelivered %d messages to %s",
             *(len(batch.outcome.confirmed), self.context),
@@ -173,18 +197,32 @@ class Relay:
         )
         self._name_messages(batch, "redelivered")
 
+    def _tell_rejections(self, batch: Batch) -> None:
+        for message_id, reason in batch.outcome.rejected.items():
+            logger.error(
+                "relay %s: the broker refuses message %s for good: %s (mend the cause, then send it again from the admin)",
+                *(self.context, message_id, reason),
+                extra={"context": self.context},
+            )
+
     def _name_messages(self, batch: Batch, verb: str) -> None:
         """Log the ids of a batch at DEBUG only: there may be hundreds."""
         if logger.isEnabledFor(logging.DEBUG):
             ids = [str(message_id) for message_id in batch.outcome.confirmed]
             logger.debug("%s %s", verb, " ".join(ids), extra={"context": self.context, "ids": ids})
 
+    def _waits(self) -> bool:
+        """Show a sign of life while something is waited for; return False to wait no longer."""
+        leads = self._lock is None or self._lock.acquire()
+        self._progress_at = time.monotonic()
+        return leads and not self._stop.is_set()
+
     def _wait(self, connection: BaseDatabaseWrapper) -> None:
         """Wait until woken or until the next poll; meanwhile, often check for a stop and serve the connection."""
         is_woken = connection.vendor == "postgresql"
         poll = conf.current().relay_poll if is_woken else conf.current().relay_poll_embedded
         ends_at = time.monotonic() + poll
-        while not self._stop.is_set() and (left := ends_at - time.monotonic()) > 0:
+        while self._waits() and (left := ends_at - time.monotonic()) > 0:
             self._pipeline.keep_alive()
             if not is_woken:
                 self._stop.wait(min(left, _LOOK_SECONDS))

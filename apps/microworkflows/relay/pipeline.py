@@ -1,10 +1,12 @@
 """The relay's pipeline: batches under way over one connection, each marked once the broker has reported on it."""
 
 import logging
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import amqp
 from kombu import Connection
 
 from microworkflows import conf
@@ -17,33 +19,38 @@ _RENEW_SECONDS = 5.0
 """Age at which a connection is replaced if the broker nacks on it: RabbitMQ may go on nacking there for ever, even
 after the limit of the queue was lifted."""
 
+_TOO_LARGE = re.compile(r"message size \d+ is larger")
+"""RabbitMQ's words about a message beyond its ``max_message_size``; the code 406 has other meanings too."""
+
 Mark = Callable[[Batch], None]
 """Stores the outcome of a batch."""
 
 
 class BatchSize:
-    """Number of messages to claim at once: that of the settings, unless a refused message is searched for."""
+    """Number of messages to claim at once: that of the settings, unless they are large or a refused one is searched for."""
 
     def __init__(self) -> None:
         self.current = self.largest
+        self.is_searching = False
+        """True while a message is searched for that makes the broker close the channel."""
 
     @property
     def largest(self) -> int:
         """Number of messages from the settings."""
         return conf.current().relay_batch
 
-    @property
-    def is_searching(self) -> bool:
-        """True while a message is searched for that makes the broker close the channel."""
-        return self.current < self.largest
-
     def start_search(self) -> None:
         """Claim one message at a time, so that the refused one shows itself."""
-        self.current = 1
+        self.current, self.is_searching = 1, True
+
+    def fit(self, count: int) -> None:
+        """Claim about as many next time as fit into the bytes of a batch: the others would be measured in vain."""
+        self.current = max(count, 1)
 
     def grow(self) -> None:
         """Claim twice as many next time, after a batch that went well."""
         self.current = min(self.current * 2, self.largest)
+        self.is_searching = self.is_searching and self.current < self.largest
 
 
 class Pipeline:
@@ -53,14 +60,24 @@ class Pipeline:
         name: Name of the relay, for log lines.
         broker: Makes a new, unconnected Kombu connection.
         size: Learns from the batches how many messages may travel together.
+        waits: Called every second while the broker is waited for; returns False to wait no longer than necessary.
     """
 
-    def __init__(self, name: str, *, broker: Callable[[], Connection], size: BatchSize) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        broker: Callable[[], Connection],
+        size: BatchSize,
+        waits: Callable[[], bool],
+    ) -> None:
         self._name = name
         self._broker = broker
         self._size = size
+        self._waits = waits
         self._publisher: Publisher | None = None
         self._connected_at = 0.0
+        self._was_open = False
         self._under_way: deque[tuple[Batch, Mark]] = deque()
 
     @property
@@ -68,11 +85,14 @@ class Pipeline:
         """Messages that were sent and are not marked yet, first sent first."""
         return [message for batch, _ in self._under_way for message in batch.messages]
 
+    @property
+    def is_open(self) -> bool:
+        """True while there is a connection to the broker."""
+        return self._publisher is not None
+
     def send(self, messages: Sequence[Message], *, mark: Mark) -> None:
         """Publish a batch; its outcome is marked once it is settled."""
-        if self._publisher is None:
-            self._publisher, self._connected_at = connect(self._broker()), time.monotonic()
-        self._under_way.append((self._publisher.send(messages), mark))
+        self._under_way.append((self._open().send(messages), mark))
 
     def settle(self, *, keep: int = 0) -> None:
         """Wait for the confirms of batches and mark them, the first sent first, until no more than ``keep`` are under way.
@@ -95,6 +115,42 @@ class Pipeline:
             raise BrokerUnavailableError(f"{type(error).__name__}: {error}") from error
         if any(batch.outcome.refused for batch in batches):
             self._renew_old_connection()
+
+    def mend(self) -> None:
+        """Declare again what the broker has lost, and tell what that was.
+
+        Raises:
+            BrokerUnavailableError: the broker is away.
+        """
+        self.settle()
+        if self._publisher is None:
+            self._open()
+            return
+        found = self._publisher.mend()
+        if found.refusal:
+            logger.error(
+                "relay %s: the broker lacks what is to be declared there: %s",
+                *(self._name, found.refusal),
+                extra={"context": self._name},
+            )
+        elif found.missing:
+            self._tell_loss(found.missing)
+
+    def _open(self) -> Publisher:
+        if self._publisher is None:
+            self._publisher, missing = connect(self._broker(), name=self._name, waits=self._waits)
+            self._connected_at = time.monotonic()
+            if missing and self._was_open:  # at first, a broker is empty
+                self._tell_loss(missing)
+            self._was_open = True
+        return self._publisher
+
+    def _tell_loss(self, missing: Sequence[str]) -> None:
+        logger.error(
+            "relay %s: the broker had lost %s, declared again now; manage.py unreceived tells which events are missing",
+            *(self._name, ", ".join(missing)),
+            extra={"context": self._name},
+        )
 
     def keep_alive(self) -> None:
         """Serve the connection while there is nothing to send; close it if it is lost."""
@@ -131,7 +187,9 @@ class Pipeline:
         untold = [(batch, message) for batch in batches for message in batch.untold]
         if len(untold) == 1:
             ((batch, message),) = untold
-            batch.outcome.refused[message.id] = f"{type(error).__name__}: {error}"
+            outcome = batch.outcome
+            refusals = outcome.rejected if _is_for_good(error) else outcome.refused
+            refusals[message.id] = f"{type(error).__name__}: {error}"
         elif untold:
             logger.warning("relay %s: one of %d messages was refused; finding it", self._name, len(untold))
             self._size.start_search()
@@ -140,3 +198,11 @@ class Pipeline:
         if time.monotonic() > self._connected_at + _RENEW_SECONDS:
             self.settle()
             self.close()
+
+
+def _is_for_good(error: BaseException) -> bool:
+    """Return True if the broker refused a message because it is larger than the broker allows.
+
+    Other refusals, such as for want of rights or of an exchange, can be mended while the message waits.
+    """
+    return isinstance(error, amqp.PreconditionFailed) and _TOO_LARGE.search(str(error)) is not None

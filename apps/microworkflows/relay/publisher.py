@@ -1,7 +1,10 @@
 """The relay's way to the broker: send a batch, and learn the outcome of each message."""
 
+import errno
+import logging
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -13,11 +16,23 @@ from kombu import Connection
 
 from microworkflows import conf, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
-from microworkflows.errors import BrokerUnavailableError, TopologyError
+from microworkflows.errors import BrokerUnavailableError
 from microworkflows.relay import amqp_internals, frames
+from microworkflows.relay.leadership import LONGEST_WAIT_SECONDS
+from microworkflows.relay.upkeep import Upkeep, mend
 
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+_AT_ONCE_SECONDS = 0.001
+"""Not 0, for which py-amqp would wait busily in the middle of a frame, as long as the rest does not come."""
 _SENT_AT_ONCE = 64
 """Largest number of messages between two reads of the broker's answers: it must never wait for the relay to read."""
+
+
+# py-amqp lets Linux end a connection whose bytes are not taken in for a second. So a broker that blocks publishers would be
+# left, and sent everything once more; and the confirm timeout finds a broker that is gone.
+_SOCKET_SETTINGS = {socket.TCP_USER_TIMEOUT: 0} if hasattr(socket, "TCP_USER_TIMEOUT") else {}
 
 
 class Message(NamedTuple):
@@ -43,7 +58,9 @@ class Outcome:
     unheard: list[UUID] = field(default_factory=list)
     """Messages that the broker returned, because no queue is bound to the routing key."""
     refused: dict[UUID, str] = field(default_factory=dict)
-    """Messages that the broker did not accept (nacked), each with the reason."""
+    """Messages that the broker did not accept for now (nacked), each with the reason."""
+    rejected: dict[UUID, str] = field(default_factory=dict)
+    """Messages that the broker will never accept, each with the reason."""
     error: BaseException | None = None
     """The error that ended the batch early; the publisher must be opened anew."""
 
@@ -61,7 +78,8 @@ class Batch:
     @property
     def untold(self) -> list[Message]:
         """Messages without a reported outcome."""
-        told = {*self.outcome.confirmed, *self.outcome.unheard, *self.outcome.refused}
+        outcome = self.outcome
+        told = {*outcome.confirmed, *outcome.unheard, *outcome.refused, *outcome.rejected}
         return [message for message in self.messages if message.id not in told]
 
 
@@ -77,46 +95,76 @@ class Publisher(Protocol):
     def keep_alive(self) -> bool:
         """Serve the connection while there is nothing to publish; return False if it is lost."""
 
+    def mend(self) -> Upkeep:
+        """Declare again what the broker has lost; nothing may be under way.
+
+        Raises:
+            BrokerUnavailableError: the broker went away.
+        """
+
     def close(self) -> None:
         """Close the connection; never raises."""
 
 
-def connect(connection: Connection) -> Publisher:
-    """Connect to the broker, declare the topology and return a publisher for its kind.
+def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> tuple[Publisher, list[str]]:
+    """Connect to the broker and declare the topology.
+
+    Args:
+        connection: A new one, unconnected.
+        name: Name of the relay, for log lines.
+        waits: Called every second or so while the broker is waited for; returns False to wait no longer than necessary.
+
+    Returns:
+        A publisher for this kind of broker, and what was missing there before, in words.
 
     Raises:
         BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments,
             or is missing and may not be declared.
     """
-    timeout = conf.current().confirm_timeout
-    errors: tuple[type[BaseException], ...] = (
-        *connection.connection_errors,
-        *connection.channel_errors,
-        TopologyError,
-    )
+    timeout = min(conf.current().confirm_timeout, LONGEST_WAIT_SECONDS)
+
+    def show_life(error: Exception, interval: float) -> None:
+        waits()
+
     try:
-        connection.transport_options = {
-            **(connection.transport_options or {}),
-            # A broker that falls silent must not hold the relay for ever, whatever it waits for.
-            **({"read_timeout": timeout, "write_timeout": timeout} if _is_amqp(connection) else {}),
-        }
+        if _is_amqp(connection):
+            given = connection.transport_options or {}
+            connection.transport_options = {
+                **given,
+                # A broker that falls silent must not hold the relay for ever, whatever it waits for.
+                "read_timeout": timeout,
+                "write_timeout": timeout,
+                "socket_settings": {**_SOCKET_SETTINGS, **given.get("socket_settings", {})},
+            }
         # Kombu's connect() would sleep two seconds before its second try; the relay waits by itself, and can be stopped.
         connection.ensure_connection(
             max_retries=len(connection.alt) or 1,
             interval_start=0,
             interval_step=0,
             reraise_as_library_errors=False,
+            errback=show_life,
         )
-        channel: Any = connection.channel()
-        topology.declare(channel)
-        return (
-            _AmqpPublisher(connection, channel)
+        publisher: Publisher = (
+            _AmqpPublisher(connection, name=name, waits=waits)
             if _is_amqp(connection)
-            else _FilePublisher(connection, channel)
+            else _FilePublisher(connection)
         )
-    except errors as error:
+        found = publisher.mend()
+    except BrokerUnavailableError:
+        raise
+    except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
-        raise BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {error}") from error
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {_reason(error)}") from error
+    if found.refusal:
+        connection.collect()
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {found.refusal}")
+    return publisher, found.missing
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # Linux's word for a route to nowhere
+        return f"no route leads there ({error})"
+    return f"{type(error).__name__}: {error}"
 
 
 def login(connection: Connection) -> str:
@@ -142,9 +190,12 @@ class _AmqpPublisher:
     Delivery tags are counted here: py-amqp's own confirming publish takes any ack for the one it waits for.
     """
 
-    def __init__(self, connection: Connection, channel: Any) -> None:
+    def __init__(self, connection: Connection, *, name: str, waits: Callable[[], bool]) -> None:
+        self._name = name
         self._connection = connection
+        channel: Any = connection.channel()
         self._channel = channel
+        self._waits = waits
         self._frames = frames.publish(
             channel=channel.channel_id,
             exchange=conf.current().exchange,
@@ -155,16 +206,21 @@ class _AmqpPublisher:
         self._tag = 0
         self._under_way: list[Batch] = []
         self._returned: set[UUID] = set()
+        self._is_blocked = False
+        self._looked_at = time.monotonic()
         self._error: BaseException | None = None
         self._errors = (*connection.connection_errors, *connection.channel_errors)
         channel.confirm_select()
         amqp_internals.on_outcome(channel, ack=self._on_ack, nack=self._on_nack, returned=self._on_return)
+        amqp_internals.on_blocked(channel, blocked=self._on_blocked, unblocked=self._on_unblocked)
 
     def send(self, messages: Sequence[Message]) -> Batch:
         batch = Batch(messages=messages)
         self._under_way.append(batch)
         try:
             for start in range(0, len(messages), _SENT_AT_ONCE):
+                if self._error is None:
+                    self._await_unblocked()
                 if self._error is None:
                     self._write(batch, messages[start : start + _SENT_AT_ONCE])
                     self._read()
@@ -177,12 +233,14 @@ class _AmqpPublisher:
         deadline = time.monotonic() + timeout
         try:
             while batch.unconfirmed and self._error is None:
+                if self._is_blocked:
+                    deadline = time.monotonic() + timeout
                 if (remaining := deadline - time.monotonic()) <= 0:
                     raise TimeoutError(
                         f"{len(batch.unconfirmed)} messages were not confirmed in {timeout} s; "
-                        "is the broker out of memory or disk, or has a quorum queue lost its majority?"
+                        "has a quorum queue lost its majority?"
                     )
-                self._connection.drain_events(timeout=remaining)
+                self._drain(min(remaining, _LOOK_SECONDS))
         except self._errors as error:
             self._fail(error)
         self._under_way.remove(batch)
@@ -193,11 +251,21 @@ class _AmqpPublisher:
         """Send the heartbeats that the broker expects, and read those that it sends, or its goodbye."""
         try:
             with suppress(TimeoutError):
-                self._connection.drain_events(timeout=0)
+                self._connection.drain_events(timeout=_AT_ONCE_SECONDS)
             self._connection.heartbeat_check()
         except self._errors as error:
             self._fail(error)
         return self._error is None
+
+    def mend(self) -> Upkeep:
+        try:
+            self._await_unblocked()
+            return mend(self._connection, after_each=self._waits)
+        except self._errors as error:
+            self._fail(error)
+            raise BrokerUnavailableError(
+                f"{self._connection.as_uri()}: {type(error).__name__}: {error}"
+            ) from error
 
     def close(self) -> None:
         self._connection.release()
@@ -220,12 +288,54 @@ class _AmqpPublisher:
                     headers=message.headers,
                 )
             )
-        amqp_internals.write(self._channel, b"".join(pieces))
+        try:
+            amqp_internals.write(self._channel, b"".join(pieces))
+        except (TimeoutError, BlockingIOError) as error:
+            raise TimeoutError(
+                "the broker reads nothing of what is sent; is it out of memory or disk, or off the network?"
+            ) from error
+
+    def _await_unblocked(self) -> None:
+        while self._is_blocked:
+            self._drain(_LOOK_SECONDS)
+
+    def _drain(self, timeout: float) -> None:
+        """Wait for the broker to say something; meanwhile, show signs of life.
+
+        Raises:
+            TimeoutError: the broker takes nothing in, and the relay is told to stop.
+        """
+        with suppress(TimeoutError):
+            self._connection.drain_events(timeout=timeout)
+        if (now := time.monotonic()) < self._looked_at + _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        self._connection.heartbeat_check()
+        if not self._waits() and self._is_blocked:
+            raise TimeoutError("the broker blocks publishers, and the relay is told to stop")
+
+    def _on_blocked(self) -> None:
+        self._is_blocked = True
+        logger.warning(
+            "relay %s: waits, since the broker blocks publishers: it is short of memory or disk (its log says which); "
+            "nothing is lost",
+            self._name,
+            extra={"context": self._name},
+        )
+
+    def _on_unblocked(self) -> None:
+        self._is_blocked = False
+        logger.info(
+            "relay %s: goes on, since the broker takes messages in again",
+            self._name,
+            extra={"context": self._name},
+        )
 
     def _read(self) -> None:
-        """Read what the broker has sent so far."""
-        while amqp_internals.has_input(self._channel):
-            self._connection.drain_events(timeout=conf.current().confirm_timeout)
+        """Read what the broker has sent so far; it may be a heartbeat, after which nothing comes."""
+        with suppress(TimeoutError):
+            while amqp_internals.has_input(self._channel):
+                self._connection.drain_events(timeout=_AT_ONCE_SECONDS)
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for batch, message_id in self._settled(tag, multiple):
@@ -257,9 +367,9 @@ class _AmqpPublisher:
 class _FilePublisher:
     """Publishes to the embedded broker, where a written message is a confirmed one."""
 
-    def __init__(self, connection: Connection, channel: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._channel = channel
+        self._channel: Any = connection.channel()
         self._exchange = conf.current().exchange
 
     def send(self, messages: Sequence[Message]) -> Batch:
@@ -287,6 +397,10 @@ class _FilePublisher:
     def keep_alive(self) -> bool:
         """Return True: files need no heartbeat."""
         return True
+
+    def mend(self) -> Upkeep:
+        topology.declare(self._channel)
+        return Upkeep([])
 
     def close(self) -> None:
         self._connection.release()

@@ -3,29 +3,39 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from itertools import accumulate
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, flows, topology
-from microworkflows.cloudevents import FORMER_MARK, MARK, CloudEvent
-from microworkflows.models import Header, InboxEvent, OutboxEvent
+from microworkflows import conf, failures, logs, topology
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.errors import InvalidCloudEventError
+from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent
 from microworkflows.relay.publisher import Message, Outcome
+
+logger = logs.logger(__name__)
+
+BATCH_BYTES = 4_000_000
+"""Size of the bodies of a batch, beyond which it takes no further message (bytes; in SQLite, characters)."""
+
+_AGAIN_AT_ONCE = 5_000
 
 # In SQL, because every event takes this way: Django would build a statement of 500 parameters each time.
 # "status + 0 = 1" is the condition of the index microworkflows_pending; its migration says why.
+# The running total bounds a claim in bytes too, so that a batch of large events does not fill the relay's memory.
 _DUE = {
     "postgresql": """
-        SELECT id, destination, body::text FROM published
+        SELECT id, destination, body::text AS text FROM published
         WHERE split_part(destination, '.', 1) = %s AND status + 0 = 1 AND expires_at <= %s
             AND headers ? 'microworkflow' AND id <> ALL(%s::uuid[])
         ORDER BY id LIMIT %s""",
     "sqlite": """
-        SELECT id, destination, body FROM published
+        SELECT id, destination, body AS text FROM published
         WHERE substr(destination, 1, instr(destination, '.') - 1) = %s AND status + 0 = 1 AND expires_at <= %s
             AND json_type(headers, '$.microworkflow') IS NOT NULL AND id NOT IN (SELECT value FROM json_each(%s))
         ORDER BY id LIMIT %s""",
@@ -34,21 +44,26 @@ _DUE_FROM = {
     vendor: statement.replace("ORDER BY", "AND id >= %s\n        ORDER BY")
     for vendor, statement in _DUE.items()
 }
+_WITHIN_BYTES = """
+    SELECT id, destination, text, total FROM (
+        SELECT id, destination, text, sum({size}) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS total
+        FROM ({due}) AS due
+    ) AS measured
+    WHERE total - {size} < %s
+    ORDER BY id"""
+_SIZE = {"postgresql": "octet_length(text)", "sqlite": "length(text)"}
 _MARK = {
     "postgresql": "UPDATE published SET status = %s WHERE id = ANY(%s::uuid[])",
     "sqlite": "UPDATE published SET status = %s WHERE id IN (SELECT value FROM json_each(%s))",
 }
 
 
-def open_session(connection: BaseDatabaseWrapper) -> None:
-    """Make the relay's session commit without waiting until its marks are on disk.
+class Due(NamedTuple):
+    """Messages that are due: as many as are taken at once."""
 
-    If a crash of the server loses a mark, the event is sent once more, as after any crash of the relay. In return,
-    transactions that record events wait less for the disk.
-    """
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET synchronous_commit TO off")
+    messages: list[Message]
+    has_more: bool
+    """True if more may be due already."""
 
 
 def due_events(
@@ -58,8 +73,10 @@ def due_events(
     now: datetime,
     besides: Sequence[Message] = (),
     starting_at: UUID | None = None,
-) -> list[Message]:
+) -> Due:
     """Return the context's next events to be published, in the order in which they were recorded.
+
+    They are fewer than ``limit`` if those together are too large for a batch.
 
     Args:
         context: Label of the context.
@@ -72,39 +89,78 @@ def due_events(
     vendor, ids = connection.vendor, _ids(connection, [message.id for message in besides])
     values: tuple[Any, ...]
     if starting_at is None:
-        statement, values = _DUE[vendor], (context, now, ids, limit)
+        due, values = _DUE[vendor], (context, now, ids, limit)
     else:
         first = starting_at if vendor == "postgresql" else starting_at.hex
-        statement, values = _DUE_FROM[vendor], (context, now, ids, first, limit)
+        due, values = _DUE_FROM[vendor], (context, now, ids, first, limit)
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return [Message(_uuid(pk), destination, body) for pk, destination, body in cursor.fetchall()]
+        cursor.execute(_WITHIN_BYTES.format(due=due, size=_SIZE[vendor]), [*values, BATCH_BYTES])
+        rows = cursor.fetchall()
+    messages = [Message(_uuid(pk), destination, text) for pk, destination, text, _ in rows]
+    return Due(messages, has_more=len(rows) >= limit or (bool(rows) and rows[-1][3] >= BATCH_BYTES))
 
 
 def mark_events(outcome: Outcome, *, now: datetime) -> None:
     """Store the outcome of published events; those without one stay pending."""
     _set_status(outcome.confirmed, OutboxEvent.Status.RELAYED)
     _set_status(outcome.unheard, OutboxEvent.Status.UNHEARD)
-    if not outcome.refused:
-        return
-    for row in OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).filter(pk__in=outcome.refused):
+    rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent))
+    for row in rows.filter(pk__in=outcome.rejected) if outcome.rejected else ():
+        row.status = OutboxEvent.Status.REJECTED
+        row.headers = {**row.headers, Header.ERROR: outcome.rejected[row.pk]}
+        row.save(update_fields=["status", "headers"])
+    for row in rows.filter(pk__in=outcome.refused) if outcome.refused else ():
         row.retry += 1
         row.expires_at = now + failures.retry_delay(row.retry)
         row.headers = {**row.headers, Header.ERROR: outcome.refused[row.pk]}
         row.save(update_fields=["retry", "expires_at", "headers"])
 
 
+def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetime) -> int:
+    """Make the events recorded since a time pending again, in small transactions; return their number.
+
+    Args:
+        contexts: Labels of the contexts that announced them.
+        types: Types of the events; all if empty.
+        since: Time of the first recording.
+    """
+    rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).exclude(
+        status=OutboxEvent.Status.PENDING
+    )
+    if types:
+        rows = rows.filter(destination__in=types)
+    rows = rows.alias(of=ContextOf("destination")).filter(of__in=contexts, added__gte=since).order_by("pk")
+    number, last = 0, UUID(int=0)
+    # By key, and not until there is none left: the relay is at work, and marks them meanwhile.
+    while ids := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_AGAIN_AT_ONCE]):
+        last = ids[-1]
+        again = rows.filter(pk__in=ids).order_by()
+        number += again.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+    return number
+
+
 def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
-    """Return the messages of the context's inbox that are due again, addressed to the queue that does its steps."""
-    rows = (
+    """Return the messages of the context's inbox that are due again, addressed to the queue that does its steps.
+
+    They are fewer than ``limit`` if those together are too large for a batch. One that no worker would let in any more,
+    as after a bound was lowered, is parked.
+    """
+    due = (
         InboxEvent.objects.using(router.db_for_write(InboxEvent))
         .waiting()
         .of_context(context)
         .filter(expires_at__lte=now)
         .annotate(text=Cast("body", TextField()))
-        .values_list("pk", "text", "retry")
     )
-    return [Message(pk, _queue(context, text), text, attempt) for pk, text, attempt in rows[:limit]]
+    sizes = list(due.annotate(size=Length("text")).values_list("pk", "size")[:limit])
+    totals = accumulate(size for _, size in sizes)
+    taken = [pk for (pk, size), total in zip(sizes, totals, strict=True) if total - size < BATCH_BYTES]
+    rows = due.filter(pk__in=taken).values_list("pk", "text", "retry") if taken else ()
+    return [
+        Message(pk, topology.queue_for(context, event.meta.mark), text, attempt)
+        for pk, text, attempt in rows
+        if (event := _readable(pk, text)) is not None
+    ]
 
 
 def mark_retries(outcome: Outcome, *, now: datetime) -> None:
@@ -112,24 +168,35 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
 
     ``now`` is the time at which they were found due: one that has failed again since then already has its next attempt
     set. A message that was received when nobody listened to it leaves the inbox, to be received anew. One whose
-    microworkflow no longer exists is parked.
+    microworkflow no longer exists is parked, and so is one that the broker refuses for good.
     """
     due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
     redelivered = due.filter(pk__in=outcome.confirmed)
     redelivered.exclude(msg_id__contains=".").delete()
     failures.park_orphans(redelivered, now=now)
     redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
+    for pk, reason in outcome.rejected.items():
+        _park(pk, reason)
+    waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING)
     failed = [*outcome.refused, *outcome.unheard]
-    InboxEvent.objects.filter(pk__in=failed, status=InboxEvent.Status.WAITING).update(
-        expires_at=now + failures.retry_delay(1)
-    )
+    waiting.filter(pk__in=failed).update(expires_at=now + failures.retry_delay(1))
 
 
-def _queue(context: str, text: str) -> str:
-    """Return the queue that a message goes back to; its body is parsed for the flow's mark only if that may matter."""
-    if not flows.router.queues() or not any(f'"{name}"' in text for name in (MARK, FORMER_MARK)):
-        return context
-    return topology.queue_for(context, CloudEvent.from_dict(json.loads(text)).meta.mark)
+def _readable(pk: UUID, text: str) -> CloudEvent | None:
+    """Return the event of a waiting message if the door will let it in; else park it, and return None."""
+    try:
+        return CloudEvent.from_json(text, is_retry=True)
+    except InvalidCloudEventError as error:
+        _park(pk, f"{type(error).__name__}: {error}")
+        return None
+
+
+def _park(pk: UUID, error: str) -> None:
+    for row in InboxEvent.objects.filter(pk=pk, status=InboxEvent.Status.WAITING):
+        row.status = InboxEvent.Status.PARKED
+        row.headers = {**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None}
+        row.save(update_fields=["status", "headers"])
+        logger.error("parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context})
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

@@ -10,22 +10,26 @@ from kombu import Exchange, Queue
 from microworkflows import embedded, topology
 from microworkflows.worker import connection_reuse
 from microworkflows.worker.relay_process import RelayProcess
+from microworkflows.worker.watch import Watch
 
 __all__ = ["setup"]
+
+_HEARTBEAT_SECONDS = 10
 
 
 def setup(app: Celery) -> None:
     """Make ``app``'s workers run microworkflows; call it once, where the app is made.
 
     A worker then consumes CloudEvents from the queues of the contexts that ``-Q`` names (of all contexts without
-    ``-Q``), and runs their relay beside it unless it is started with ``--no-relay``. Your own tasks, on queues of
+    ``-Q``), and runs their relay beside it unless it is started with ``--no-relay``. It notes every few seconds that it lives. Your own tasks, on queues of
     their own, run as before.
     """
     app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
     app.on_after_configure.connect(_configure, weak=False)
     celeryd_init.connect(_declare_queues, weak=False)
-    app.steps["worker"].add(RelayProcess)
+    # The heartbeats have a table, so they are imported once Django is set up.
+    app.steps["worker"].update([RelayProcess, Watch, "microworkflows.worker.heartbeats:Heartbeats"])
     app.user_options["worker"].add(
         Option(
             ["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`."
@@ -40,7 +44,16 @@ def _configure(sender: Celery, **kwargs: object) -> None:
         imports=(*sender.conf.imports, "microworkflows.worker.tasks"),
         # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
         worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),
+        # What time heals ends no worker: it connects again, however often, and after what closed its channel alone too.
+        broker_connection_retry=True,
+        broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
+        # A broken link is noticed after two heartbeats without an answer.
+        broker_heartbeat=min(sender.conf.broker_heartbeat or _HEARTBEAT_SECONDS, _HEARTBEAT_SECONDS),
     )
+    if hasattr(sender.conf, "control_queue_exclusive"):
+        # Celery 5.7's default locks a worker out that comes back before the broker has missed its old connection.
+        _overrule(sender, control_queue_exclusive=False, control_queue_durable=True)
     sender.conf.setdefault("CELERY_DB_REUSE_MAX", connection_reuse.REUSE)
 
 

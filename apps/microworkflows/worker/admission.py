@@ -15,7 +15,7 @@ from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
 from microworkflows.relay import amqp_internals
-from microworkflows.worker import celery_internals
+from microworkflows.worker import celery_internals, wire
 from microworkflows.worker.names import TASK
 
 _BATCH = "application/cloudevents-batch+json"
@@ -56,7 +56,7 @@ def admit(message: Message, *, queue: str) -> None:
         and (_whole(headers.get(topology.DELIVERY_COUNT)) or 0) >= topology.DELIVERY_LIMIT
     ):
         call["last_delivery"] = True
-    message.headers, message.properties = {}, {}
+    wire.strip(message)
     celery_internals.set_payload(
         message,
         {

@@ -4,7 +4,9 @@ Tests verify the description of each name. If one that bundling needs is missing
 """
 
 import logging
+import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from weakref import ref
 
@@ -95,6 +97,43 @@ def tracer(app: Any) -> Callable[..., Any]:
 def remember_result(request: Any, result: Any) -> None:
     """Keep the pool's result with a request, so that it can be terminated; by a weak reference, as Celery does."""
     request._apply_result = ref(result)  # noqa: SLF001
+
+
+def forget_call(pool: Any, correlation_id: str) -> None:
+    """Forget the last call if it could not be sent: billiard would wait for its outcome when the worker stops."""
+    calls = getattr(getattr(pool, "_pool", None), "_cache", {})
+    last = next(reversed(calls.values()), None)
+    if last is not None and last.correlation_id == correlation_id and not hasattr(last, "_payload"):
+        last.discard()
+
+
+def forget_closed_sentinels(pool: Any) -> None:
+    """Let the pool make new files to poll for processes whose old one it has closed, rather than fail at them.
+
+    It closes the file when it sees that the process has ended. If the connection is lost before it has dealt with the
+    death, it polls that file again with the next connection, and the worker ends with "file descriptor is None".
+    """
+    for process in getattr(getattr(pool, "_pool", None), "_pool", ()):
+        if getattr(process, "_sentinel_poll", ...) is None:
+            del process._sentinel_poll  # noqa: SLF001
+
+
+def hang_up(connection: Any) -> None:
+    """Shut the socket of a Kombu connection down, so that who waits at it is told that it is closed; never connect."""
+    opened = getattr(connection, "_connection", None)
+    transport = getattr(opened, "transport", None) or getattr(opened, "_transport", None)
+    with suppress(OSError):
+        if (sock := getattr(transport, "sock", None)) is not None:
+            sock.shutdown(socket.SHUT_RDWR)
+
+
+def tell_when_blocked(
+    connection: Any, on_blocked: Callable[[str], None], on_unblocked: Callable[[], None]
+) -> None:
+    """Call functions when the broker blocks a Kombu connection for lack of memory or disk, and when it goes on."""
+    opened: Any = getattr(connection, "_connection", None)
+    if hasattr(opened, "on_blocked"):  # AMQP
+        opened.on_blocked, opened.on_unblocked = on_blocked, on_unblocked
 
 
 def is_revoked(request: Any) -> bool:

@@ -1,35 +1,56 @@
 """Celery's consumer, extended to event queues: a message there that is not an event becomes a dead letter."""
 
+import time
+import warnings
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from math import inf
 from typing import Any, ClassVar
 
 from amqp.exceptions import PreconditionFailed
+from celery.exceptions import CPendingDeprecationWarning
+from celery.worker import state
 from celery.worker.consumer import Consumer
+from celery.worker.request import Request
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection, Message
 from vine import promise
 
 from microworkflows import conf, logs, texts, topology
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.worker import admission, celery_internals
+from microworkflows.worker import admission, celery_internals, deaths, renewing, watch, wire
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.dead_lettering import DeadLettering
 from microworkflows.worker.delayed_delivery import OwnDelayedDelivery
+from microworkflows.worker.request import CALM
 
 logger = logs.logger(__name__)
+
+LONGEST_IN_LINE_SECONDS = 600.0
+"""Longest time that an event waits in a worker for a process: a third of RabbitMQ's default consumer timeout."""
+
+_REPLACE_AGAIN_SECONDS = 5
+_LET_GO_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 10
+_ROUND_SECONDS = 1.0
 
 
 class EventConsumer(Consumer):
     """Consumes the contexts' queues as event queues, and every other queue as Celery does."""
 
     task_consumer: Any
+    event_dispatcher: Any
+    hub: Any
     connection_errors: tuple[type[BaseException], ...]
+    channel_errors: tuple[type[BaseException], ...]
     controller: Any
     on_task_request: Callable[[Any], object]
     initial_prefetch_count: int
     prefetch_multiplier: int
+    timer: Any
+    last_round_at: float
+    """Monotonic time at which its loop last came round: while it is stuck or without a broker, this grows old."""
 
     class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # a class, but the stubs say variable
         """Celery's steps, with delayed delivery for the project's own tasks only."""
@@ -41,14 +62,24 @@ class EventConsumer(Consumer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._commands: deque[Callable[[], object]] = deque()
+        self.last_round_at = -inf
         self._dead_letters = DeadLettering(self)
+        self._to_renew: deque[renewing.Copy] = deque()
+        self._opening: Connection | None = None
+        self._blocked = False
         super().__init__(*args, **kwargs)
-        self.on_task_request = self._bundler = Bundler(self.controller, self.on_task_request)
+        self.on_task_request = self._bundler = Bundler(
+            self.controller, self.on_task_request, refuse=self._refuse
+        )
         self._prefetch_bundles()
+        if self.hub:
+            self.timer.call_repeatedly(_ROUND_SECONDS, self._note_round)
+            self.timer.call_repeatedly(LONGEST_IN_LINE_SECONDS / 10, self._give_back_in_time)
+            self.timer.call_repeatedly(_LET_GO_SECONDS, self._bundler.let_go)
 
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
         """Connect, and declare the topology before consuming; Celery also calls this at each reconnect."""
-        connection = super().connection_for_read(heartbeat=heartbeat)
+        connection = self._opening = super().connection_for_read(heartbeat=heartbeat)
         try:
             with connection.channel() as channel:
                 topology.declare(channel)
@@ -59,6 +90,47 @@ class EventConsumer(Consumer):
                 "or use another vhost."
             ) from error
         return connection
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Connect to the broker, and wait for it as long as it is away; every second of that is progress."""
+        if self.first_connection_attempt and self.app.conf.broker_connection_retry_on_startup is False:
+            conn.connect()
+        else:
+            conn.ensure_connection(
+                lambda error, wait: self._waits_for_the_broker(conn, error, wait),
+                interval_max=_LONGEST_WAIT_SECONDS,
+                callback=self._is_waiting,
+            )
+        self.first_connection_attempt = False
+        celery_internals.tell_when_blocked(conn, self._on_blocked, self._on_unblocked)
+        return conn
+
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = True
+        logger.warning(
+            "the broker takes no messages from this worker until it has room again, and may take its acks late; "
+            "nothing is lost: %s",
+            reason,
+        )
+
+    def _on_unblocked(self) -> None:
+        self._blocked = False
+        logger.info("the broker takes messages from this worker again")
+
+    def _is_waiting(self) -> None:
+        watch.progress()
+        state.maybe_shutdown()
+
+    def _waits_for_the_broker(self, connection: Connection, error: Exception, wait: float) -> None:
+        logger.warning(
+            "waits for the broker at %s, tries again in %d s; nothing is lost: %s: %s",
+            *(connection.as_uri(), wait, type(error).__name__, error),
+        )
+
+    def open_connections(self) -> list[Connection]:
+        """Return the connections at which the consumer may be waiting for the broker."""
+        events = self.event_dispatcher and self.event_dispatcher.connection
+        return [each for each in (self.connection, self._opening, events) if each]
 
     def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
         """Return Celery's handler of messages, with a door in front of it for event queues."""
@@ -72,13 +144,18 @@ class EventConsumer(Consumer):
             if queue is None:
                 message.requeue()  # it comes again when the queue is consumed again, here or elsewhere
                 return
-            if queue in event_queues:
-                try:
+            try:
+                if queue in event_queues:
+                    is_due = renewing.is_due(message)
                     admission.admit(message, queue=queue)
-                except InvalidCloudEventError as error:
-                    self._dead_letter(message, queue, error)
-                    return
-            handle(message)
+                    if is_due and not deaths.seen(message.payload["id"]):
+                        self._renew_soon(message, queue)
+                        return
+                handle(message)
+            except (*self.connection_errors, *self.channel_errors):
+                raise
+            except Exception as error:  # whatever a message does here, it must not end the worker
+                self._give_up(message, queue, error)
 
         return on_message
 
@@ -93,11 +170,29 @@ class EventConsumer(Consumer):
             return
         super().on_decode_error(message, exc)
 
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Let go of the connection on which Celery sends its monitoring events, as Celery lets go of the one it reads.
+
+        It would close that one in due form, and wait for the answer of a broker that may never give it.
+        """
+        if (events := self.event_dispatcher) and events.connection:
+            events.connection.collect()
+        with warnings.catch_warnings():  # of what Celery 6 may do instead; no concern of who reads the log
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
+
+    def perform_pending_operations(self) -> None:
+        """Make one round of the loop that Celery uses where the transport has no event loop."""
+        self._note_round()
+        super().perform_pending_operations()
+
     def on_close(self) -> None:
         """Forget the requests that came by the lost connection."""
         super().on_close()
         self._bundler.clear()
         self._dead_letters.clear()
+        self._to_renew.clear()
+        self._blocked = False
 
     def call_soon(self, p: Callable[..., object], *args: Any, **kwargs: Any) -> None:
         """Obey the commands of ``celery control`` in the order in which they came.
@@ -111,6 +206,9 @@ class EventConsumer(Consumer):
     def _obey(self) -> None:
         while self._commands:
             self._commands.popleft()()
+
+    def _note_round(self) -> None:
+        self.last_round_at = time.monotonic()
 
     def _prefetch_bundles(self) -> None:
         """Prefetch enough for each process to do a bundle while its next one comes in."""
@@ -140,6 +238,79 @@ class EventConsumer(Consumer):
             return str(info["queue"])
         return celery_internals.queue_of_tag(self.task_consumer, info.get("consumer_tag"))
 
+    def _refuse(self, request: Request, error: Exception) -> None:
+        """Give up a request that cannot be sent to the pool."""
+        message: Message = request.message
+        why = f"the event cannot be sent to a process of the pool: {type(error).__name__}: {error}"
+        self._give_up(message, self._queue_of(message) or "its queue", InvalidCloudEventError(why))
+        request.acknowledged = True
+
+    def _give_up(self, message: Message, queue: str, error: Exception) -> None:
+        """Make a message a dead letter of its queue; on a queue of the project's own, that is the queue's affair."""
+        if queue in topology.queues():
+            self._dead_letter(message, queue, error)
+            return
+        logger.error("a message from %s is rejected: %s", queue, error, exc_info=error)
+        message.reject_log_error(CALM, self.connection_errors)
+
+    def _renew_soon(self, message: Message, queue: str) -> None:
+        """Replace a message by a copy; one that was renewed often becomes a dead letter instead."""
+        wire.restore(message)
+        if (times := renewing.renewals(message)) >= renewing.LIMIT:
+            error = InvalidCloudEventError(
+                f"In {times} copies, its worker was killed, or lost its connection, at each delivery of this message. "
+                "Whether the message did it is not known. Look for the reason in the worker's log, then requeue it."
+            )
+            self._dead_letter(message, queue, error)
+            return
+        logger.warning(
+            "message %s in %s came back often, though it killed no process here; a copy with a new count takes its place",
+            *(message.payload["id"], queue),
+            extra={"context": queue},
+        )
+        self._replace(renewing.Copy(message, queue, times + 1))
+
+    def _give_back_in_time(self) -> None:
+        """Give back, as copies, the events that have waited long for a process here: another worker may have one free.
+
+        The broker also closes the channel of a consumer that keeps a message for half an hour.
+        """
+        given_back = self._bundler.withdraw(before=time.monotonic() - LONGEST_IN_LINE_SECONDS)
+        for request in given_back:
+            message, queue = request.message, request.kwargs["queue"]
+            wire.restore(message)
+            self._replace(renewing.Copy(message, queue, renewing.renewals(message)))
+        if given_back:
+            logger.warning(
+                "%d messages waited for a process for %d s and are given back: the steps in hand are slow, or wait",
+                *(len(given_back), LONGEST_IN_LINE_SECONDS),
+            )
+
+    def _replace(self, copy: renewing.Copy) -> None:
+        self._to_renew.append(copy)
+        if len(self._to_renew) == 1:
+            self.call_soon(self._publish_copies)
+
+    def _publish_copies(self) -> None:
+        """Publish the copies that are due, then ack the originals."""
+        if not self._to_renew:
+            return
+        if self._blocked:  # the log says so
+            self.timer.call_after(_REPLACE_AGAIN_SECONDS, self._publish_copies)
+            return
+        try:
+            with self.app.connection_for_write() as self._opening:
+                renewing.publish(self._opening, self._to_renew)
+        except Exception as error:
+            logger.warning(
+                "%d messages could not be replaced by copies, which is tried again in %d s: %s: %s",
+                *(len(self._to_renew), _REPLACE_AGAIN_SECONDS, type(error).__name__, error),
+            )
+            self.timer.call_after(_REPLACE_AGAIN_SECONDS, self._publish_copies)
+            return
+        while self._to_renew:
+            self._to_renew.popleft().message.ack_log_error(CALM, self.connection_errors)
+
     def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
         logger.error(
             "dead letter in %s: %s (content type %s, %d bytes)",
@@ -148,4 +319,5 @@ class EventConsumer(Consumer):
             extra={"context": queue},
             exc_info=error,
         )
+        wire.restore(message)
         self._dead_letters.refuse(message, queue=queue, error=error)

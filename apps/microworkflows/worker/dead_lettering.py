@@ -107,12 +107,13 @@ class DeadLettering:
         except Exception as error:  # anything may be in a foreign header
             self._reject(letter, f"it cannot be written again: {type(error).__name__}: {error}")
             return
+        # It first reads what has come, which may be the end of the channel: then the tags begin anew.
+        dead_letters.publish(self._channel, prepared, routing_key=topology.dead_letter_name(letter.queue))
+        self._tag += 1
+        self._unconfirmed[self._tag] = letter
         letter.timeout = self._consumer.timer.call_after(
             conf.current().confirm_timeout, self._on_timeout, (letter,)
         )
-        self._tag += 1
-        self._unconfirmed[self._tag] = letter
-        dead_letters.publish(self._channel, prepared, routing_key=topology.dead_letter_name(letter.queue))
 
     def _prepared(self, letter: _Letter) -> Any:
         """Return the message with its reason. The broker would close the connection for headers beyond one frame."""

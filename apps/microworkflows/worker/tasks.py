@@ -50,11 +50,12 @@ _OPTIONS: Any = {
     "reject_on_worker_lost": True,
     "acks_on_failure_or_timeout": False,
     "ignore_result": True,
+    "Request": "microworkflows.worker.request:EventRequest",
     **_NEVER_ACKED,
 }
 
 
-@shared_task(name=TASK, Request="microworkflows.worker.time_limits:TimeLimitedRequest", **_OPTIONS)
+@shared_task(name=TASK, **_OPTIONS)
 def receive(
     event: dict[str, Any],
     *,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import amqp
-from kombu import Consumer
+from kombu import Consumer, Message
 
 from microworkflows.relay import amqp_internals
 from microworkflows.worker import celery_internals
@@ -49,6 +49,19 @@ def guard(consumer: Consumer, *, is_event_queue: Callable[[str | None], bool]) -
                 self.headers["compression"] = compression
 
     channel.Message = GuardedMessage
+
+
+def strip(message: Message) -> None:
+    """Take headers and properties away, which Celery would obey; :func:`restore` puts them back."""
+    kept: Any = message
+    kept.stripped = message.headers, message.properties
+    message.headers, message.properties = {}, {}
+
+
+def restore(message: Message) -> None:
+    """Give a message the headers and properties back that :func:`strip` took, so that it can be published again."""
+    kept: Any = message
+    message.headers, message.properties = getattr(kept, "stripped", (message.headers, message.properties))
 
 
 def _decode(raw: Any) -> None:

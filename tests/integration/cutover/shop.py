@@ -19,6 +19,8 @@ from orders import operations
 from orders.models import Country, Order, PaymentToken
 
 CONTEXTS = ["orders", "payments", "inventory", "shipping"]
+PAUSE_SECONDS = 0.1
+"""Between two orders: always some are on their way, and the processor is free for what is done meanwhile."""
 
 
 def fill() -> None:
@@ -120,4 +122,4 @@ def place_until(file: str) -> None:
         if Path(file).exists():
             return
         place(sku, pays=pays)
-        time.sleep(0.03)
+        time.sleep(PAUSE_SECONDS)

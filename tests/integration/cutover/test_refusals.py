@@ -11,7 +11,9 @@ from django.contrib.contenttypes.fields import GenericForeignKey
 from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, models
+from django.utils import timezone
 
+from microworkflows import heartbeats
 from microworkflows.cutover.splitting import databases
 from microworkflows.models import InboxEvent
 from microworkflows.testing import Flow
@@ -225,6 +227,15 @@ def test_target_with_rows(source: str, target: str) -> None:
 
     with refused("is not empty: there are rows in precious"):
         shop.split(to=target)
+
+
+def test_target_in_which_a_worker_was_tried_out_is_new_all_the_same(source: str, target: str, on: On) -> None:
+    with on(target):
+        call_command("migrate", verbosity=0)
+        process = heartbeats.Process(worker="payments@here", host="here", pid=1, started_at=timezone.now())
+        heartbeats.note(process, depths={"payments": 0}, handling=0)
+
+    shop.split(to=target)
 
 
 def test_target_in_which_somebody_worked_meanwhile(source: str, target: str, on: On) -> None:

@@ -47,7 +47,7 @@ def place(end: str) -> None:
         if Path(end).exists():
             return
         shop.place(sku, pays=pays)
-        time.sleep(0.03)
+        time.sleep(shop.PAUSE_SECONDS)
 
 
 @pytest.mark.parametrize(

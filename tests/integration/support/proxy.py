@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server: passes on, cuts connections at any byte, is gone, or falls silent."""
+"""A TCP proxy in front of a server: passes on, fast or slowly; cuts connections on one side or both, stalls, or is gone."""
 
 import contextlib
 import socket
@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Self
 
+_SLICE_SECONDS = 0.05
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: closing sends RST at once
 
 
@@ -17,7 +18,11 @@ class Proxy:
         self._target = (host, port)
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
+        self._clients: set[socket.socket] = set()
+        self._left_open: set[socket.socket] = set()
         self._silent = threading.Event()
+        self._flows = threading.Event()
+        self._flows.set()
         self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
         self.accepted = 0
@@ -25,6 +30,8 @@ class Proxy:
         """Cut all once a client has sent these bytes: the server gets them, its answer gets lost."""
         self.silent_after: bytes | None = None
         """Fall silent once a client has sent these bytes."""
+        self.bytes_per_second: float | None = None
+        """Throughput of each direction of a connection; None: as much as comes."""
 
     def __enter__(self) -> Self:
         return self
@@ -35,13 +42,36 @@ class Proxy:
     def cut(self) -> None:
         """Reset every connection that there is; new ones are welcome."""
         with self._lock:
-            doomed, self._sockets = self._sockets, set()
-        for end in doomed:
+            doomed, self._sockets, self._clients = self._sockets | self._left_open, set(), set()
+            self._left_open = set()
+        self._reset(doomed)
+
+    def lose_clients(self) -> None:
+        """Reset the clients' side of every connection: the server's side stays open, and hears nothing more."""
+        with self._lock:
+            gone, self._left_open = self._clients, self._left_open | (self._sockets - self._clients)
+            self._sockets, self._clients = set(), set()
+        self._reset(gone)
+
+    def lose_server(self) -> None:
+        """Reset the server's side of every connection: the clients' side stays open, and hears nothing more."""
+        with self._lock:
+            gone, self._left_open = self._sockets - self._clients, self._left_open | self._clients
+            self._sockets, self._clients = set(), set()
+        self._reset(gone)
+
+    @staticmethod
+    def _reset(ends: set[socket.socket]) -> None:
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+    def stall(self) -> None:
+        """Pass on nothing, lose nothing and close nothing, as a broken link does until TCP gives up."""
+        self._flows.clear()
 
     def vanish(self) -> None:
         """Reset every connection and refuse new ones, as a server does that is not running."""
@@ -53,7 +83,9 @@ class Proxy:
         self._silent.set()
 
     def restore(self) -> None:
-        """Pass on again; connections that met the silence are reset, for their bytes are gone."""
+        """Pass on again, at full speed; connections that met the silence are reset, for their bytes are gone."""
+        self._flows.set()
+        self.bytes_per_second = None
         if self._silent.is_set():
             self._silent.clear()
             self.cut()
@@ -86,6 +118,7 @@ class Proxy:
                 continue
             with self._lock:
                 self._sockets |= {client, server}
+                self._clients.add(client)
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=[source, sink], daemon=True).start()
 
@@ -105,12 +138,24 @@ class Proxy:
                     self._silent.clear()
                     self.cut()
                     return
-                sink.sendall(data)
+                self._pass_on(data, sink)
         while self._silent.is_set():  # an end that closes is not told of either
             time.sleep(0.05)
         with self._lock:
-            self._sockets -= {source, sink}
-        for end in (sink, source):
+            ends = {sink, source} - self._left_open
+            self._sockets -= ends
+            self._clients -= ends
+        for end in ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
             end.close()
+
+    def _pass_on(self, data: bytes, sink: socket.socket) -> None:
+        while data and sink not in self._left_open:
+            self._flows.wait()
+            rate = self.bytes_per_second
+            size = len(data) if rate is None else max(int(rate * _SLICE_SECONDS), 1)
+            sink.sendall(data[:size])
+            data = data[size:]
+            if rate is not None:
+                time.sleep(_SLICE_SECONDS)

@@ -1,14 +1,16 @@
 """Fixtures of the cut-over: the shop as a monolith that hands its four contexts over."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from microworkflows import heartbeats
 from microworkflows.cutover import legacy_steps, switch
-from microworkflows.cutover.models import WorkerPresence
 from microworkflows.cutover.stamps import Mode
+from microworkflows.models import Heartbeat
 from microworkflows.testing import flow  # noqa: F401  (a fixture)
 from tests.unit.shop.conftest import draft, shop  # noqa: F401  (fixtures)
 
@@ -27,9 +29,12 @@ def monolith(settings: Settings) -> Iterator[None]:
 
 @pytest.fixture
 def workers(monolith: None, db: None) -> None:
-    """A worker of each context was seen."""
-    for context in CONTEXTS:
-        WorkerPresence.objects.create(queue=context, host="here", seen_at=timezone.now())
+    """A worker of all contexts is seen."""
+    process = heartbeats.Process(worker="all@here", host="here", pid=1, started_at=timezone.now())
+    heartbeats.note(process, depths=dict.fromkeys(CONTEXTS, 0), handling=0)
+    Heartbeat.objects.update(
+        seen_at=timezone.now() + timedelta(days=1)
+    )  # they live, however long the test takes
 
 
 @pytest.fixture

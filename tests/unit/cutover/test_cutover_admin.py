@@ -13,10 +13,10 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from microworkflows.cutover import legacy_steps, switch
-from microworkflows.cutover.models import ModeChange, ShadowComparison, WorkerPresence
+from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
-from microworkflows.models import InboxEvent
+from microworkflows.models import Heartbeat, InboxEvent
 from microworkflows.testing import Flow
 from orders import operations
 from payments import gateway
@@ -62,9 +62,9 @@ def clerk(client: Client, db: None) -> Client:
 
 def test_page_has_a_card_for_each_context_rows_or_none(admin_client: Client, go: Switch) -> None:
     go("payments", "live", 10)
-    WorkerPresence.objects.filter(queue="payments").update(seen_at=timezone.now())
-    WorkerPresence.objects.filter(queue="orders").delete()
-    WorkerPresence.objects.filter(queue="shipping").update(seen_at="2026-01-01T00:00:00Z")
+    Heartbeat.objects.filter(queue="payments").update(seen_at=timezone.now())
+    Heartbeat.objects.filter(queue="orders").delete()
+    Heartbeat.objects.filter(queue="shipping").update(seen_at="2026-01-01T00:00:00Z")
 
     response = admin_client.get(reverse(PAGE))
 
@@ -185,7 +185,7 @@ def test_every_button_does_what_it_says(admin_client: Client, workers: None) -> 
 
 
 def test_button_that_would_be_refused_cannot_be_pressed(admin_client: Client, workers: None) -> None:
-    WorkerPresence.objects.filter(queue="payments").delete()
+    Heartbeat.objects.filter(queue="payments").delete()
 
     payments, inventory = (
         card(admin_client.get(reverse(PAGE)), context) for context in ("payments", "inventory")

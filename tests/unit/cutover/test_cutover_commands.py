@@ -10,9 +10,10 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from microworkflows.cutover import switch
-from microworkflows.cutover.models import ModeChange, ShadowComparison, WorkerPresence
+from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
+from microworkflows.models import Heartbeat
 from tests.unit.cutover.conftest import CONTEXTS, Switch
 
 Output = pytest.CaptureFixture[str]
@@ -37,9 +38,10 @@ def compared(outcome: str, **given: Any) -> ShadowComparison:
 
 def test_all_contexts_are_listed_with_their_figures(go: Switch, capsys: Output) -> None:
     go("payments", "live", 10)
-    WorkerPresence.objects.filter(queue="payments").update(seen_at=timezone.now())
-    WorkerPresence.objects.filter(queue="orders").delete()
-    WorkerPresence.objects.filter(queue="inventory").update(seen_at="2026-01-01T00:00:00Z")
+    Heartbeat.objects.filter(queue="payments").update(seen_at=timezone.now())
+    Heartbeat.objects.filter(queue="orders").delete()
+    Heartbeat.objects.filter(queue="inventory").update(seen_at="2026-01-01T00:00:00Z")
+    Heartbeat.objects.filter(queue="shipping").update(stopped_at=timezone.now())
 
     call_command("cutover")
 
@@ -51,6 +53,7 @@ def test_all_contexts_are_listed_with_their_figures(go: Switch, capsys: Output) 
     assert "by somebody" in rows[1]
     assert "running on here" in rows[1]
     assert "not seen on here since 2026-01-01" in rows[2]
+    assert "stopped on here since" in rows[3]
     assert monolith == "The monolith's own worker: never seen."
 
 

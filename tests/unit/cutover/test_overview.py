@@ -1,6 +1,6 @@
 """The figures of the cut-over, as page and command show them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,15 +9,16 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from microworkflows import heartbeats
 from microworkflows.cutover import legacy_steps
 from microworkflows.cutover import overview as of_the_page
-from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison, WorkerPresence
+from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison
 from microworkflows.cutover.overview import Context, Overview, overview
 from microworkflows.cutover.queries import Flows
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
 from microworkflows.errors import PermanentError
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 from orders import operations
 from payments import gateway
@@ -25,16 +26,9 @@ from payments.workflows import take_payment
 from tests.unit.cutover.conftest import CONTEXTS, Switch
 from tests.unit.shop.conftest import Draft
 
-NOW = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
-"""A minute after the workers were seen."""
 
-
-def look(*, now: datetime = NOW) -> Overview:
-    return overview(now=now)
-
-
-def of(name: str, *, now: datetime = NOW) -> Context:
-    return next(context for context in look(now=now).contexts if context.name == name)
+def of(name: str) -> Context:
+    return next(context for context in overview().contexts if context.name == name)
 
 
 def compare(
@@ -53,7 +47,7 @@ def compare(
 
 
 def test_context_without_a_row_is_inline_since_the_beginning(monolith: None, db: None) -> None:
-    figures = look()
+    figures = overview()
 
     assert [context.name for context in figures.contexts] == CONTEXTS
     payments = of("payments")
@@ -63,7 +57,7 @@ def test_context_without_a_row_is_inline_since_the_beginning(monolith: None, db:
 
 
 def test_nothing_is_handed_over_where_no_context_is_named(db: None) -> None:
-    assert look() == Overview(contexts=(), monolith=None, monolith_is_needed=False)
+    assert overview() == Overview(contexts=(), monolith=None, monolith_is_needed=False)
 
 
 def test_last_change_is_told(go: Switch) -> None:
@@ -78,21 +72,29 @@ def test_last_change_is_told(go: Switch) -> None:
     assert payments.changed.at == ModeChange.objects.latest("pk").changed_at
 
 
-def test_worker_that_was_not_seen_for_90_seconds_is_stale(workers: None) -> None:
-    seen_at = WorkerPresence.objects.get(queue="payments").seen_at
+def test_worker_is_running_until_it_is_stopped_or_its_last_heartbeat_is_too_old(workers: None) -> None:
+    long_ago = timezone.now() - heartbeats.STALE_AFTER - timedelta(seconds=1)
+    Heartbeat.objects.filter(queue="inventory").update(seen_at=long_ago)
+    Heartbeat.objects.filter(queue="shipping").update(stopped_at=timezone.now())
 
-    ages = {seconds: of("payments", now=seen_at + timedelta(seconds=seconds)).worker for seconds in (90, 91)}
+    found = {context: of(context).worker for context in CONTEXTS}
 
-    assert {seconds: worker and worker.stale for seconds, worker in ages.items()} == {90: False, 91: True}
+    assert {context: worker and (worker.stopped, worker.stale) for context, worker in found.items()} == {
+        "orders": (False, False),
+        "payments": (False, False),
+        "inventory": (False, True),
+        "shipping": (True, False),
+    }
+    assert [context for context in CONTEXTS if of(context).has_worker] == ["orders", "payments"]
 
 
 def test_monoliths_worker_is_needed_while_some_flows_are_live_and_others_are_not(go: Switch) -> None:
     needed = []
     for context in CONTEXTS:
         go(context, "live")
-        needed.append(look().monolith_is_needed)
+        needed.append(overview().monolith_is_needed)
     go("payments", "live", 99)
-    needed.append(look().monolith_is_needed)
+    needed.append(overview().monolith_is_needed)
 
     assert needed == [True, True, True, False, True]
 
@@ -218,7 +220,11 @@ def test_flows_of_a_context_that_has_moved_away_are_not_known(
     go("payments", "live")
     operations.place_order(order=draft())
     ContextMove.objects.create(
-        context="payments", target="elsewhere", step="moved", started_at=NOW, changed_at=NOW
+        context="payments",
+        target="elsewhere",
+        step="moved",
+        started_at=timezone.now(),
+        changed_at=timezone.now(),
     )
 
     call_command("cutover", "payments")

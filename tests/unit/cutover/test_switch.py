@@ -6,10 +6,10 @@ import pytest
 from django.utils import timezone
 
 from microworkflows.cutover import legacy_steps, switch
-from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, WorkerPresence
+from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, Setting
-from microworkflows.models import OutboxEvent
+from microworkflows.models import Heartbeat, OutboxEvent
 from orders import operations
 from payments.workflows import take_payment
 from tests.unit.cutover.conftest import CONTEXTS, Switch
@@ -66,12 +66,34 @@ def test_invalid_move_is_refused(
 
 
 def test_nobody_goes_live_without_a_worker(go: Switch) -> None:
-    WorkerPresence.objects.filter(queue="payments").delete()
+    Heartbeat.objects.filter(queue="payments").delete()
 
-    with pytest.raises(CutoverRefusedError, match="celery -A project worker -Q payments"):
+    with pytest.raises(
+        CutoverRefusedError, match=r"payments was ever seen.*celery -A project worker -Q payments"
+    ):
         go("payments", "live", 10)
 
     switch.change("payments", mode=Mode.LIVE, by="somebody", why="runs elsewhere", unseen_worker=True)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (
+            {"seen_at": "2026-01-01T00:00:00Z"},
+            "No worker of payments was seen since 01 January 2026, 00:00:00 UTC",
+        ),
+        (
+            {"stopped_at": "2026-01-01T00:00:00Z"},
+            "The last worker of payments was stopped on 01 January 2026",
+        ),
+    ],
+)
+def test_nobody_goes_live_with_a_worker_that_is_gone(go: Switch, gone: dict[str, str], said: str) -> None:
+    Heartbeat.objects.filter(queue="payments").update(**gone)
+
+    with pytest.raises(CutoverRefusedError, match=said):
+        go("payments", "live", 10)
 
 
 def test_shadow_needs_a_legacy_step(go: Switch) -> None:

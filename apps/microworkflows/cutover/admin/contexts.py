@@ -15,7 +15,6 @@ from django.http import (
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -59,7 +58,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             "title": "Cut-over",
             "opts": self.opts,
             "media": self.media,
-            "mw_overview": overview(now=timezone.now()),
+            "mw_overview": overview(),
             "mw_newest": f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}"),
             "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
             "mw_celery_app": current_app.main,

@@ -23,8 +23,11 @@ from microworkflows.cutover.splitting.tables import (
     unmanaged,
 )
 from microworkflows.cutover.stamps import Mode
+from microworkflows.models import Heartbeat
 
 _FILLED_BY_DJANGO = {"django_migrations", "django_content_type", "auth_permission", "django_site"}
+_FILLED_BY_WORKERS = {Heartbeat._meta.db_table}
+"""A worker that was tried out in a new database leaves no more there."""
 
 
 def refuse(context: str, problems: Iterable[str]) -> None:
@@ -190,7 +193,7 @@ def _of_generic_keys(context: str) -> Iterator[str]:
 
 
 def _filled(connection: BaseDatabaseWrapper) -> list[str]:
-    names = set(connection.introspection.table_names()) - _FILLED_BY_DJANGO
+    names = set(connection.introspection.table_names()) - _FILLED_BY_DJANGO - _FILLED_BY_WORKERS
     return sorted(
         name for name in names if rows(connection, SQL("SELECT 1 FROM {} LIMIT 1").format(Identifier(name)))
     )

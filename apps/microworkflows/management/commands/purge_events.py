@@ -1,4 +1,4 @@
-"""``manage.py purge_events``: deletes old rows that are done; pending, unheard, waiting and parked ones stay."""
+"""``manage.py purge_events``: deletes old rows that are done; pending, unheard, rejected, waiting and parked ones stay."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,6 @@ class Command(BaseCommand):
         age = timedelta(days=conf.current().retention_days if days is None else days)
         purged = purge(before=timezone.now() - age)
         self.stdout.write(f"Deleted {purged.outbox} relayed events and {purged.inbox} handled messages.")
-        for what, count in purged.guests.items():
+        for what, count in {"heartbeats of workers": purged.heartbeats, **purged.guests}.items():
             if count:
                 self.stdout.write(f"Deleted {count} {what}.")

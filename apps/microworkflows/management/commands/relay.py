@@ -1,15 +1,21 @@
 """``manage.py relay``: a worker runs it beside itself; by hand it serves workers started with ``--no-relay``."""
 
+import logging
 import os
 import signal
 import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from kombu import Connection
 
-from microworkflows import checks, flows, topology
+from microworkflows import checks, conf, flows, topology
+from microworkflows.relay import store
 from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
@@ -19,6 +25,43 @@ _ORPHAN_SECONDS = 2.0
 
 def _broker() -> Connection:
     return current_app.connection_for_write(heartbeat=current_app.conf.broker_heartbeat)
+
+
+def _watch(relays: Sequence[Relay], stop: threading.Event) -> None:
+    while not stop.wait(_LOOK_SECONDS):
+        for relay in relays:
+            relay.watch()
+
+
+def _set_up_logging() -> None:
+    """Log as a Celery worker does, and beside one at its level, unless the project's LOGGING has handlers of its own."""
+    if not logging.getLogger("microworkflows").hasHandlers():
+        current_app.log.setup(
+            loglevel=int(os.environ.get("CELERY_LOG_LEVEL") or logging.INFO),
+            logfile=os.environ.get("CELERY_LOG_FILE") or None,
+        )
+
+
+def _time(text: str | None) -> datetime:
+    """Return the time from which events are relayed again: no earlier than inboxes recognise a duplicate."""
+    try:
+        since = parse_datetime(text or "")
+    except ValueError:
+        since = None
+    if since is None:
+        raise CommandError(
+            f"--again needs the time from which on events are relayed again, such as --since "
+            f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M%z}; {text!r} is none."
+        )
+    if timezone.is_naive(since):
+        since = timezone.make_aware(since)
+    days = conf.current().retention_days
+    if since < timezone.now() - timedelta(days=days):
+        raise CommandError(
+            f"{text} is more than {days} days ago (RETENTION_DAYS): inboxes may have forgotten what they handled then, "
+            "and would handle it twice. Nothing was changed."
+        )
+    return since
 
 
 class Command(BaseCommand):
@@ -38,38 +81,62 @@ class Command(BaseCommand):
             type=int,
             help="stop when the process with this id is no longer the parent; before a stop, relay its last events",
         )
+        parser.add_argument(
+            "--again",
+            action="store_true",
+            help="only make the events recorded since a time pending again, whatever became of them, and end; inboxes "
+            "skip what they have",
+        )
+        parser.add_argument("--since", help="for --again: that time, such as 2026-01-31T12:00+01:00")
+        parser.add_argument(
+            "--type", action="append", default=[], dest="types", help="for --again: only events of this type"
+        )
 
-    def handle(self, *args: Any, queues: list[str], parent: int | None, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        queues: list[str],
+        parent: int | None,
+        again: bool,
+        since: str | None,
+        types: list[str],
+        **options: Any,
+    ) -> None:
+        _set_up_logging()
         checks.raise_for(checks.problems_at_start(current_app))
         known = topology.queues()
         if unknown := sorted(set(queues) - set(known)):
             raise CommandError(
                 f"No such context: {', '.join(unknown)}. Installed are: {', '.join(known) or 'none'}."
             )
+        if again:
+            number = store.relay_again(queues or known, types=types, since=_time(since))
+            self.stdout.write(f"{number} events are pending again; their relay publishes them once more.")
+            return
+        if since or types:
+            raise CommandError("--since and --type belong to --again.")
         # Beside a worker of the router's own queue, such as the monolith's, the events of every context are recorded.
         serves_router = not set(queues).isdisjoint(flows.router.queues())
         relayed = queues if queues and not serves_router else known
+        self._relay(relayed, queues=queues, parent=parent)
+
+    def _relay(self, contexts: Sequence[str], *, queues: Sequence[str], parent: int | None) -> None:
+        """Relay contexts until told to stop, or until the parent is gone."""
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        relays = [
-            threading.Thread(
-                target=Relay(queue, broker=_broker, stop=stop, drain=parent is not None).run,
-                name=f"relay-{queue}",
-                daemon=True,
-            )
-            for queue in relayed
+        relays = [Relay(queue, broker=_broker, stop=stop, drain=parent is not None) for queue in contexts]
+        threads = [
+            threading.Thread(target=relay.run, name=f"relay-{relay.context}", daemon=True) for relay in relays
         ]
-        for relay in relays:
-            relay.start()
+        for thread in threads:
+            thread.start()
+        # By a thread of its own: this one looks after the parent.
+        threading.Thread(target=_watch, args=[relays, stop], name="relay-watch", daemon=True).start()
         patience = None
         while not stop.wait(_LOOK_SECONDS):
-            if parent is None:
-                continue
-            if os.getppid() != parent:
+            if parent is not None and os.getppid() != parent:
                 patience = _ORPHAN_SECONDS
                 stop.set()
-            else:
-                flows.while_relaying(queues)
-        for relay in relays:
-            relay.join(patience)
+        for thread in threads:
+            thread.join(patience)

@@ -9,7 +9,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.forms import model_to_dict
-from django.utils import timezone
 from django.utils.timezone import localtime
 
 from microworkflows.cutover import switch
@@ -36,7 +35,7 @@ class Command(BaseCommand):
         change.add_argument("--why", default="", help="the reason, for the history")
         change.add_argument("--by", help="name for the history; by default the user who runs this")
         change.add_argument(
-            "--unseen-worker", action="store_true", help="go live although no worker was seen"
+            "--unseen-worker", action="store_true", help="go live although no worker is seen in this database"
         )
 
     def handle(
@@ -77,8 +76,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{context} is {setting} for the flows that begin from now on.")
 
     def _show(self, context: str | None, *, as_json: bool) -> None:
-        now = timezone.now()
-        figures = overview(now=now)
+        figures = overview()
         known = {one.name: one for one in figures.contexts}
         if context is not None and context not in known:
             raise CommandError(
@@ -139,6 +137,8 @@ def _worker(worker: Worker | None) -> str:
     if worker is None:
         return "never seen"
     since = f"since {localtime(worker.seen_at):%Y-%m-%d %H:%M}"
+    if worker.stopped:
+        return f"stopped on {worker.host} {since}"
     return f"not seen on {worker.host} {since}" if worker.stale else f"running on {worker.host}"
 
 

@@ -1,0 +1,73 @@
+"""The relay's database session: its settings, and the limits after which either side takes a silent other for gone.
+
+Without them, TCP waits a quarter of an hour for a machine that fell off the network; PostgreSQL keeps its session, and
+with it the lead of its context, as long.
+"""
+
+import os
+import socket
+from contextlib import suppress
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from microworkflows.relay import leadership
+
+_CONNECT_SECONDS = 5
+_IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 5, 2, 3
+_UNACKNOWLEDGED_MILLISECONDS = 10_000
+
+
+def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
+    """Give this thread's connection the client's limits and a name, by default one that other relays see; call it first.
+
+    The project's own ``OPTIONS`` overrule the limits; they stay as they are for all other connections. A pool of
+    connections is left out, because the lead belongs to one session, which must end with the relay.
+    """
+    if connection.vendor != "postgresql":
+        return
+    limits = {
+        "connect_timeout": _CONNECT_SECONDS,
+        "keepalives_idle": _IDLE_SECONDS,
+        "keepalives_interval": _PROBE_SECONDS,
+        "keepalives_count": _PROBES,
+        "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
+    }
+    options = {**limits, **connection.settings_dict["OPTIONS"]}
+    options["application_name"] = name or f"{leadership.ROLE}{leadership.own_name()}"
+    options.pop("pool", None)
+    connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
+
+
+def set_up(connection: BaseDatabaseWrapper) -> None:
+    """Set the server's side of the limits, and commit without waiting until marks are on disk.
+
+    If a crash of the server loses a mark, the event is sent once more, as after any crash of the relay. In return,
+    transactions that record events wait less for the disk.
+    """
+    if connection.vendor != "postgresql":
+        return
+    settings = {
+        "synchronous_commit": "off",
+        "tcp_keepalives_idle": _IDLE_SECONDS,
+        "tcp_keepalives_interval": _PROBE_SECONDS,
+        "tcp_keepalives_count": _PROBES,
+        "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()))
+
+
+def abandon(connection: BaseDatabaseWrapper) -> None:
+    """End the socket of a connection on which another thread waits for an answer: it gets an error.
+
+    TCP's limits do not help if something between here and the server, such as a load balancer, takes every byte.
+    """
+    untyped: Any = connection
+    if connection.vendor != "postgresql" or untyped.connection is None:
+        return
+    with (
+        suppress(OSError, untyped.Database.Error),  # it has ended meanwhile
+        socket.socket(fileno=os.dup(untyped.connection.pgconn.socket)) as copy,
+    ):
+        copy.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,163 @@
+"""The worker's heartbeats: while its consumer makes its rounds, a thread notes in the database that it lives.
+
+A thread, because a database that is away must not hold up the consumer. In the worker and not in its relay, because a
+worker may run without a relay, and a relay outlives its worker by seconds.
+
+The pool forks beside the thread. Its connections stay open from heartbeat to heartbeat, since opening one takes locks that
+a fork could copy; a forked process neither uses nor closes them, for the step holds on to them there, too.
+"""
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from celery import Celery, bootsteps
+from celery.worker import state
+from django.db import Error, connections, router
+from django.utils import timezone
+from kombu import Connection
+
+from microworkflows import heartbeats, topology
+from microworkflows.heartbeats import Process
+from microworkflows.models import Heartbeat
+from microworkflows.relay import session
+
+logger = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 0.2
+_EVERY_SECONDS = heartbeats.EVERY.total_seconds()
+_ROUND_SECONDS = 5.0
+"""Age of the consumer's last round from which on it counts as stuck; a round takes two seconds at most."""
+
+_STOP_SECONDS = 3.0
+"""Longest time that a worker's stop waits for its last note."""
+
+_BROKER_SECONDS = 5.0
+
+
+class Heartbeats(bootsteps.StartStopStep):
+    """Notes that a worker lives, at each event queue that it consumes, from its first round to its stop."""
+
+    requires = (
+        "celery.worker.components:Pool",
+    )  # so it stops before the pool, which finishes what it has in hand
+
+    def __init__(self, worker: Any, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        self._told_to_stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, worker: Any) -> None:
+        """Begin, unless the worker consumes no event queue."""
+        queues = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.queues()))
+        if queues:
+            self._worker, self._heart = worker, _Heart(worker, queues)
+            self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
+            self._thread.start()
+
+    def stop(self, worker: Any) -> None:
+        """Note that the worker has stopped consuming. While the database is away, its heartbeats only grow old."""
+        self._told_to_stop.set()
+        if self._thread is not None:
+            self._thread.join(_STOP_SECONDS)
+
+    def terminate(self, worker: Any) -> None:
+        """Do the same even if the worker has to hurry."""
+        self.stop(worker)
+
+    def _run(self) -> None:
+        self._heart.prepare()
+        due_at = 0.0
+        while not self._told_to_stop.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            if now >= due_at and now < self._worker.consumer.last_round_at + _ROUND_SECONDS:
+                due_at = now + _EVERY_SECONDS
+                self._heart.beat()
+        self._heart.stop()
+
+
+class _Heart:
+    """Writes the heartbeats of one worker, over a database connection of the thread's own."""
+
+    def __init__(self, worker: Any, queues: Sequence[str]) -> None:
+        self._process = Process(
+            worker=worker.hostname, host=platform.node(), pid=os.getpid(), started_at=timezone.now()
+        )
+        self._queues = queues
+        self._depths = _Depths(worker.app)
+        self._has_beaten = self._fails = False
+
+    def prepare(self) -> None:
+        """Limit how long the thread's session waits for a server that is gone."""
+        connection = connections[router.db_for_write(Heartbeat)]
+        session.prepare(connection, name=f"heartbeats of {self._process.worker}")
+
+    def beat(self) -> None:
+        depths = self._depths.of(self._queues)
+        handling = len(state.active_requests)
+        self._has_beaten = True
+        self._write(lambda: heartbeats.note(self._process, depths=depths, handling=handling))
+
+    def stop(self) -> None:
+        if self._has_beaten:
+            self._write(lambda: heartbeats.note_stop(self._process))
+        self._close()
+        self._depths.close()
+
+    def _write(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except Exception as error:  # whatever it is, the next beat may succeed
+            if not self._fails or not isinstance(error, Error):
+                logger.warning(
+                    "could not note a heartbeat, so the worker is not seen; tries again every %d s: %s: %s",
+                    *(_EVERY_SECONDS, type(error).__name__, error),
+                    exc_info=not isinstance(error, Error),
+                )
+            self._fails = True
+            self._close()
+        else:
+            self._fails = False
+
+    def _close(self) -> None:
+        connections[router.db_for_write(Heartbeat)].close()
+
+
+class _Depths:
+    """Asks the broker for the depths of queues, over a connection of the thread's own: the consumer does not wait for it."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._connection: Connection | None = None
+        self._channel: Any = None
+
+    def of(self, queues: Sequence[str]) -> dict[str, int | None]:
+        """Return the number of messages that wait in each queue; None if the broker does not say."""
+        try:
+            channel = self._channel or self._connect()
+            return {queue: channel.queue_declare(queue, passive=True).message_count for queue in queues}
+        except Exception as error:  # of whatever transport; the consumer tells more of a broker that is away
+            logger.warning(
+                "could not ask the broker for the depth of its queues: %s: %s", type(error).__name__, error
+            )
+            self.close()
+            return dict.fromkeys(queues)
+
+    def close(self) -> None:
+        connection, self._connection, self._channel = self._connection, None, None
+        if connection is not None:
+            connection.release()
+
+    def _connect(self) -> Any:
+        self._connection = self._app.connection_for_read(
+            heartbeat=0,
+            connect_timeout=_BROKER_SECONDS,
+            transport_options={"read_timeout": _BROKER_SECONDS, "write_timeout": _BROKER_SECONDS},
+        )
+        self._connection.connect()
+        self._channel = self._connection.channel()
+        return self._channel

@@ -1,0 +1,62 @@
+"""The relay's machine falls off the network: packets are dropped, and nobody closes a connection."""
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests import servers
+from tests.conftest import go_without
+from tests.integration.support.brokers import Broker
+from tests.integration.support.cluster import cluster
+from tests.integration.support.link import Link
+from tests.integration.support.processes import Launcher
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos, pytest.mark.slow]
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    """Yield a link to another machine."""
+    try:
+        with Link() as made:
+            yield made
+    except servers.MissingServerError as error:
+        pytest.skip(str(error))  # not every CI lets its user make one
+
+
+@pytest.fixture
+def server(link: Link, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of a database on this end of the link."""
+    try:
+        with cluster(link.here, network=f"{link.here}/30") as url:
+            yield url
+    except servers.MissingServerError as error:
+        go_without(error, request.config)
+
+
+def test_leader_off_the_network_loses_the_lead_says_what_it_waits_for_and_stands_by_once_it_is_back(
+    launch: Launcher, broker: Broker, link: Link, server: str
+) -> None:
+    database = {"DATABASE_URL": server}
+    launch.start(sys.executable, "-m", "django", "migrate", environment=database).wait(timeout=60)
+    leader = launch.start(
+        *link.inside(sys.executable, "-m", "django", "relay", "probe"),
+        environment={**database, "BROKER_URL": f"amqp://{link.here}:9//"},
+    )
+    leader.says("relay probe: leads")
+    standby = launch.start(sys.executable, "-m", "django", "relay", "probe", environment=database)
+    standby.says(f"relay probe: stands by; process {leader.pid} on ")
+
+    link.unplug()
+
+    standby.says("relay probe: leads", timeout=90)
+    leader.says("relay probe: waits for the database and tries again every 10 s at the latest", timeout=90)
+    record = ("probe_record", "one", "--count", "20")
+    launch.start(sys.executable, "-m", "django", *record, environment=database).wait(timeout=60)
+    arrived = broker.take("echo", 20)
+    link.plug_in()
+    leader.says(f"relay probe: stands by; process {standby.pid} on ", timeout=90)
+    assert len(arrived) == 20
+    assert "Traceback" not in leader.output
+    assert leader.output.count("waits for the database") == 1

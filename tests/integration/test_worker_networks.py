@@ -1,0 +1,163 @@
+"""The link between a worker and its broker breaks in every way that links break in: the worker stays, and works again."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from microworkflows.models import InboxEvent
+from tests.integration.support.brokers import Broker
+from tests.integration.support.probing import cloud_event, effects
+from tests.integration.support.processes import Launcher, Process, pause, pool_of
+from tests.integration.support.proxy import Proxy
+from tests.integration.support.waiting import eventually
+
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
+
+
+def handled(count: int) -> bool:
+    return InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count() == count
+
+
+@pytest.fixture
+def worker(database: str, broker_through_proxy: str, tmp_path: Path) -> Iterator[Process]:
+    """Yield a worker without a relay behind the proxy, which must outlive the test."""
+    launch = Launcher(tmp_path, database=database, broker=broker_through_proxy)
+    worker = launch.worker("probe", "--no-relay", "-c", "2")
+    yield worker
+    assert worker.status is None, worker.output[-5000:]
+    launch.end()
+
+
+def works(broker: Broker) -> None:
+    """Publish a message, past the proxy, and wait until the worker has handled it."""
+    broker.publish(cloud_event(number=len(effects())))
+    wanted = len(effects()) + 1
+    eventually(lambda: handled(wanted) and broker.count("probe") == 0, timeout=90, what="a message handled")
+
+
+@pytest.mark.slow
+def test_worker_that_lost_its_connection_while_the_broker_still_holds_it_connects_anew(
+    worker: Process, broker: Broker, broker_proxy: Proxy
+) -> None:
+    works(broker)
+
+    broker_proxy.lose_clients()
+
+    worker.says("Connection to broker lost")
+    works(broker)
+    worker.says("Connected to", times=2)
+
+
+def test_two_workers_of_one_name_both_work(launch: Launcher, broker: Broker) -> None:
+    workers = [launch.worker("probe", "--no-relay", name="twin", wait=False) for _ in range(2)]
+    for worker in workers:
+        worker.says(" ready.")
+
+    for _ in range(20):
+        broker.publish(cloud_event())
+
+    eventually(lambda: handled(20), what="everything handled")
+    assert [worker.status for worker in workers] == [None, None]
+
+
+@pytest.mark.slow
+def test_worker_whose_pool_dies_while_the_broker_is_away_works_when_it_is_back(
+    worker: Process, broker: Broker, broker_proxy: Proxy, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    broker.publish(cloud_event(behaviour="hold", file=str(held)))
+    eventually(held.exists)
+
+    broker_proxy.vanish()
+    for process in pool_of(worker.pid):
+        os.kill(process, signal.SIGKILL)
+    worker.says("waits for the broker", times=2)
+    Path(f"{held}.go").touch()
+    broker_proxy.restore()
+
+    eventually(lambda: handled(1), timeout=90, what="the message in hand")
+    works(broker)
+
+
+@pytest.mark.slow
+def test_worker_notices_that_the_broker_has_lost_its_connection(
+    worker: Process, broker: Broker, broker_proxy: Proxy
+) -> None:
+    works(broker)
+
+    broker_proxy.lose_server()
+
+    works(broker)
+    assert worker.output.count("Connected to") == 2
+
+
+@pytest.mark.slow
+def test_worker_is_back_after_a_silence_longer_than_its_heartbeats(
+    worker: Process, broker: Broker, broker_proxy: Proxy
+) -> None:
+    works(broker)
+
+    broker_proxy.silence()
+    worker.says("waits for the broker", times=3, timeout=120)
+    broker_proxy.restore()
+
+    works(broker)
+
+
+@pytest.mark.slow
+def test_worker_is_back_after_a_stall_longer_than_its_heartbeats(
+    worker: Process, broker: Broker, broker_proxy: Proxy
+) -> None:
+    works(broker)
+
+    broker_proxy.stall()
+    worker.says("waits for the broker", times=3, timeout=120)
+    broker_proxy.restore()
+
+    works(broker)
+
+
+@pytest.mark.slow
+def test_worker_works_at_the_end_of_a_slow_link(worker: Process, broker: Broker, broker_proxy: Proxy) -> None:
+    works(broker)
+
+    broker_proxy.bytes_per_second = 2000
+    broker.publish(cloud_event(padding="x" * 20_000))
+
+    eventually(lambda: handled(2), timeout=60, what="a large message handled")
+    works(broker)
+    assert worker.output.count("Connected to") == 1
+
+
+@pytest.mark.slow
+def test_worker_in_the_middle_of_a_message_does_not_wait_for_the_rest_for_ever(
+    worker: Process, broker: Broker, broker_proxy: Proxy
+) -> None:
+    works(broker)
+    broker_proxy.bytes_per_second = 1000
+    broker.publish(cloud_event(padding="x" * 50_000))
+    pause(2)  # some of it has come
+
+    broker_proxy.lose_server()
+    broker_proxy.restore()
+
+    eventually(lambda: handled(2), timeout=120, what="the message handled")
+    worker.says("the event loop stands still")
+    works(broker)
+
+
+@pytest.mark.slow
+def test_worker_that_hears_nothing_while_it_connects_tries_again(
+    worker: Process, broker: Broker, broker_proxy: Proxy
+) -> None:
+    works(broker)
+
+    broker_proxy.silent_after = b"reply.celery.pidbox"  # past the handshake, in which there are limits
+    broker_proxy.cut()
+    worker.says("the event loop stands still")
+    broker_proxy.restore()
+
+    works(broker)

@@ -71,7 +71,14 @@ wait
 SERVERS
 cat > "$run/bin/rabbitmqctl" << CTL
 #!/bin/bash
-exec chroot $folder $(printf '%q ' "${as_rabbitmq[@]}") /usr/lib/rabbitmq/bin/rabbitmqctl "\$@"
+given=()
+if [[ \${!#} == import_definitions ]]; then # in there, it never sees the end of its standard input
+    file=\$(mktemp $run/definitions.XXXXXX)
+    cat > \$file
+    chmod 644 \$file
+    given=(\${file#$folder})
+fi
+exec chroot $folder $(printf '%q ' "${as_rabbitmq[@]}") /usr/lib/rabbitmq/bin/rabbitmqctl "\$@" "\${given[@]}" < /dev/null
 CTL
 chmod +x "$run/bin/rabbitmqctl"
 

@@ -49,6 +49,7 @@ def test_worker_that_lost_its_connection_while_the_broker_still_holds_it_connect
     worker.says("Connection to broker lost")
     works(broker)
     worker.says("Connected to", times=2)
+    assert "Warning: A node named" not in worker.output
 
 
 def test_two_workers_of_one_name_both_work(launch: Launcher, broker: Broker) -> None:

@@ -184,6 +184,8 @@ class EventConsumer(Consumer):
         with warnings.catch_warnings():  # of what Celery 6 may do instead; no concern of who reads the log
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+        # From now on, who still uses the worker's mailbox at the broker is most likely its own lost connection.
+        warnings.filterwarnings("ignore", "A node named", UserWarning)
         self._wait_after_failures()
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:

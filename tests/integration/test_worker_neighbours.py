@@ -67,7 +67,7 @@ def test_message_whose_properties_cannot_be_read_is_a_dead_letter_and_its_neighb
     worker = launch.worker("probe", "--no-relay")
 
     eventually(lambda: handled(3) and broker.count("probe") == 0, what="the innocents' handling")
-    worker.says("dead letter in probe.dead: Its AMQP properties cannot be read", times=3)
+    worker.says("dead letter in probe.dead: Its properties or headers cannot be read", times=3)
     eventually(lambda: broker.count("probe.dead") == 3, what="the dead letters")
     assert worker.stop() == 0
 

@@ -1,5 +1,7 @@
 """Waiting: time without progress is limited, and the work of started processes counts as progress, but not for ever."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from project.processes import waiting
@@ -11,8 +13,8 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.share = 0.0, 0.0
-        monkeypatch.setattr("project.processes.waiting.time.monotonic", lambda: self.now)
-        monkeypatch.setattr("project.processes.waiting.time.sleep", self.sleep)
+        # In this module alone: other threads of the run sleep, too.
+        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: self.now, sleep=self.sleep))
         monkeypatch.setattr(waiting, "_work", lambda: self.share * self.now)
 
     def sleep(self, seconds: float) -> None:

@@ -15,7 +15,7 @@ GUESTS = [Path("apps/microworkflows/cutover")]
 """Folders of the kit that nothing else needs."""
 
 _THEIR_TESTS = [Path("tests/unit/cutover"), Path("tests/integration/cutover")]
-_COPIED = ("apps", "project", "docs", "tests/unit", "tests/integration")
+_COPIED = ("apps", "project", "docs", "tests/unit", "tests/integration", "tests/fuzzing")
 _LEFT_OUT = (*GUESTS, *_THEIR_TESTS, Path("tests/unit/benchmarks"), Path("tests/unit/processes"))
 _SINGLE_FILES = {
     "manage.py",

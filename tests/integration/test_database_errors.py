@@ -11,6 +11,7 @@ from string import ascii_lowercase
 import pytest
 from django.db import connection
 
+from microworkflows import dead_letters
 from microworkflows.models import InboxEvent
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import cloud_event, effects
@@ -102,6 +103,7 @@ def test_message_that_the_inbox_cannot_keep_becomes_a_dead_letter_and_stops_nobo
 
     (dead,) = shared_broker.take("probe.dead", 1)
     assert dead.number == 666
+    assert "The inbox cannot keep probe.asked.v1" in dead.headers[dead_letters.REASON]
     assert not InboxEvent.objects.exclude(status=HANDLED).exists()
 
 

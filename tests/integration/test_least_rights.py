@@ -17,8 +17,10 @@ from tests import servers
 from tests.integration.conftest import StartRelay
 from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
-from tests.integration.support.probing import ask
+from tests.integration.support.probing import ask, effects
 from tests.integration.support.processes import Launcher
+from tests.integration.support.proxy import Proxy
+from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.rabbitmq]
 
@@ -171,11 +173,12 @@ def test_relay_names_its_user_in_every_message(relay: StartRelay, shop: Broker, 
 
 @pytest.mark.slow
 @pytest.mark.postgres
-def test_worker_says_what_is_missing_and_ends(
+def test_worker_says_what_is_missing_and_ends_at_its_start_and_waits_if_it_has_worked(
     shop: Broker, database: str, settings: Settings, tmp_path: Path
 ) -> None:
     """As for a queue with other arguments: only an administrator can mend it, and whoever starts workers must see it."""
     url = _connection(shop, "probe").as_uri(include_password=True)
+    server = urlsplit(url)
     own_names: dict[str, Any] = {
         "CELERY_CONTROL_EXCHANGE": "probe",
         "CELERY_EVENT_EXCHANGE": "probe.celeryev",
@@ -185,12 +188,21 @@ def test_worker_says_what_is_missing_and_ends(
         tmp_path, database=database, broker=url, MICROWORKFLOWS=settings.MICROWORKFLOWS, **own_names
     )
     try:
-        # The other context is installed there, too, and its queue is not this user's to bind.
-        launcher.worker("probe", name="before")
-        with shop.channel() as channel:
-            channel.queue_delete("echo.dead")
-        worker = launcher.worker("probe", wait=False)
-        assert worker.wait() != 0
+        with Proxy(server.hostname or "", server.port or 5672) as proxy:
+            # The other context is installed there, too, and its queue is not this user's to bind.
+            through = server._replace(netloc=f"{server.netloc.rpartition('@')[0]}@127.0.0.1:{proxy.port}")
+            worked = launcher.worker("probe", name="before", environment={"BROKER_URL": through.geturl()})
+            with shop.channel() as channel:
+                channel.queue_delete("echo.dead")
+            worker = launcher.worker("probe", wait=False)
+            assert worker.wait() != 0
+            proxy.cut()
+            worked.says("The queue 'echo.dead' is missing, and this user may not declare it")
+            settings.MICROWORKFLOWS = {}
+            shop.declare()
+            ask()
+            eventually(lambda: len(effects()) == 1, what="the effect in a worker that is back")
+            assert worked.status is None
     finally:
         launcher.end()
 

@@ -38,8 +38,13 @@ def wait_until_nothing_is_left(look: Callable[[], Mapping[str, Any]]) -> None:
             changed_at = time.monotonic()
 
 
-def left_to_do(broker: str, queues: Iterable[str], *, parked: Mapping[str, int]) -> dict[str, Any]:
-    """Return what still has to come, given how many messages of which step are to be parked in the end."""
+def left_to_do(
+    broker: str, queues: Iterable[str], *, parked: Mapping[str, int], renewed: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return what still has to come, given how many messages of which step are to be parked in the end.
+
+    Those in ``renewed`` are parked by an old worker, and handled by a new one.
+    """
     handled = _handled()  # before the events: what was handled by now has emitted its own
     given_up = {(row.label, row.event_id) for row in InboxEvent.objects.parked()}
     found = {
@@ -47,7 +52,8 @@ def left_to_do(broker: str, queues: Iterable[str], *, parked: Mapping[str, int])
         "to be handled": len(_steps() - handled - given_up),
         "pending": OutboxEvent.objects.pending().count(),
     }
-    if (labels := Counter(label for label, _ in given_up)) != parked:
+    labels = Counter(label for label, _ in given_up)
+    if labels not in (parked, Counter(parked) - Counter(renewed)):
         found["parked"] = labels.total()
     if not any(found.values()):
         found |= {f"in {queue}": brokers.of(broker).count(queue) for queue in queues}

@@ -18,7 +18,7 @@ from kombu import Connection, Message
 from vine import promise
 
 from microworkflows import conf, logs, texts, topology
-from microworkflows.errors import InvalidCloudEventError
+from microworkflows.errors import InvalidCloudEventError, TopologyError
 from microworkflows.worker import admission, celery_internals, deaths, renewing, watch, wire
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.dead_lettering import DeadLettering
@@ -49,6 +49,7 @@ class EventConsumer(Consumer):
     on_task_request: Callable[[Any], object]
     initial_prefetch_count: int
     prefetch_multiplier: int
+    restart_count: int
     timer: Any
     last_round_at: float
     """Monotonic time at which its loop last came round: while it is stuck or without a broker, this grows old."""
@@ -87,12 +88,18 @@ class EventConsumer(Consumer):
             with connection.channel() as channel:
                 topology.declare(channel)
         except PreconditionFailed as error:
-            raise ImproperlyConfigured(
+            raise self._unusable(
                 f"{error}. A queue or exchange of this name exists with other arguments. Let its messages drain, "
                 "delete it, and start the worker again; or name another exchange in MICROWORKFLOWS['EXCHANGE'], "
                 "or use another vhost."
             ) from error
+        except TopologyError as error:
+            raise self._unusable(str(error)) from error
         return connection
+
+    def _unusable(self, reason: str) -> Exception:
+        """Return the error that ends a worker at its start, where somebody looks; one that has worked connects again."""
+        return ConnectionError(reason) if self.restart_count > 0 else ImproperlyConfigured(reason)
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect to the broker, and wait for it as long as it is away; every second of that is progress."""
@@ -262,9 +269,13 @@ class EventConsumer(Consumer):
 
     def _refuse(self, request: Request, error: Exception) -> None:
         """Give up a request that cannot be sent to the pool."""
-        message: Message = request.message
         why = f"the event cannot be sent to a process of the pool: {type(error).__name__}: {error}"
-        self._give_up(message, self._queue_of(message) or "its queue", InvalidCloudEventError(why))
+        self.give_up(request, InvalidCloudEventError(why))
+
+    def give_up(self, request: Request, error: Exception) -> None:
+        """Make the message of a request a dead letter."""
+        message: Message = request.message
+        self._give_up(message, self._queue_of(message) or "its queue", error)
         request.acknowledged = True
 
     def _give_up(self, message: Message, queue: str, error: Exception) -> None:

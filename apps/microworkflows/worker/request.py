@@ -1,10 +1,13 @@
 """The request of an event: Celery's, whose failures stay its own, and which says calmly what comes again."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.signals import task_received
 
 from microworkflows.worker import deaths
 from microworkflows.worker.time_limits import TimeLimitedRequest
@@ -17,6 +20,10 @@ _DEATHS = (WorkerLostError, TimeLimitExceeded, MemoryError, SystemExit, Keyboard
 class EventRequest(TimeLimitedRequest):
     """A delivered event on its way to the pool, and back to the broker."""
 
+    give_up: Callable[[Exception], object] | None = None
+    """Makes the message a dead letter with a reason."""
+    _error: BaseException | None = None
+
     def on_failure(self, exc_info: ExceptionInfo, *args: Any, **kwargs: Any) -> None:
         """Settle the message after a failure; whatever that raises itself must not end the worker."""
         try:
@@ -24,6 +31,7 @@ class EventRequest(TimeLimitedRequest):
             # Only a message that was delivered before surely had its process for itself; others may be bundled.
             if isinstance(error, _DEATHS) and self.delivery_info["redelivered"]:
                 deaths.note(self.id)
+            self._error = error
             super().on_failure(exc_info, *args, **kwargs)
         except Exception:
             logger.exception("the failure of %s could not be dealt with; the message comes again", self.name)
@@ -38,7 +46,10 @@ class EventRequest(TimeLimitedRequest):
     def reject(self, requeue: bool = False) -> None:
         """Give the message back, or make it a dead letter."""
         if not self.acknowledged:
-            self.on_reject(CALM, self.connection_errors, requeue)
+            if not requeue and self.give_up is not None and isinstance(self._error, Exception):
+                self.give_up(self._error)
+            else:
+                self.on_reject(CALM, self.connection_errors, requeue)
             self.acknowledged = True
             self.send_event("task-rejected", requeue=requeue)
 
@@ -54,3 +65,9 @@ class _Calm:
 
 
 CALM: Any = _Calm()
+
+
+@task_received.connect
+def _remember_how_to_give_up(sender: Any, request: Any, **_: Any) -> None:
+    if isinstance(request, EventRequest):
+        request.give_up = partial(sender.give_up, request)

@@ -2,12 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery.signals import task_received
+from celery.worker.request import Request
 
 from microworkflows.worker import deaths
 from microworkflows.worker.time_limits import TimeLimitedRequest
@@ -20,7 +20,7 @@ _DEATHS = (WorkerLostError, TimeLimitExceeded, MemoryError, SystemExit, Keyboard
 class EventRequest(TimeLimitedRequest):
     """A delivered event on its way to the pool, and back to the broker."""
 
-    give_up: Callable[[Exception], object] | None = None
+    give_up: Callable[[Request, Exception], object] | None = None
     """Makes the message a dead letter with a reason."""
     _error: BaseException | None = None
 
@@ -47,7 +47,7 @@ class EventRequest(TimeLimitedRequest):
         """Give the message back, or make it a dead letter."""
         if not self.acknowledged:
             if not requeue and self.give_up is not None and isinstance(self._error, Exception):
-                self.give_up(self._error)
+                self.give_up(self, self._error)
             else:
                 self.on_reject(CALM, self.connection_errors, requeue)
             self.acknowledged = True
@@ -70,4 +70,4 @@ CALM: Any = _Calm()
 @task_received.connect
 def _remember_how_to_give_up(sender: Any, request: Any, **_: Any) -> None:
     if isinstance(request, EventRequest):
-        request.give_up = partial(sender.give_up, request)
+        request.give_up = sender.give_up

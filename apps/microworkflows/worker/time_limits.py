@@ -5,7 +5,6 @@ failure itself: the database may let it wait.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from billiard.exceptions import TimeLimitExceeded
@@ -21,7 +20,7 @@ logger = logs.logger(__name__)
 class TimeLimitedRequest(Request):
     """Celery's request, which is done once more after a hard time limit; the task learns of the limit."""
 
-    do_again: Callable[[], object] | None = None
+    do_again: Callable[[Request], object] | None = None
     _was_killed = False
 
     def on_failure(self, exc_info: Any, send_failed_event: bool = True, return_ok: bool = False) -> None:
@@ -34,7 +33,7 @@ class TimeLimitedRequest(Request):
         self.kwargs["killed_after"] = error.args[0]
         state.task_ready(self)  # no process has it
         state.task_reserved(self)
-        self.do_again()
+        self.do_again(self)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:
         """Log the time limit, which billiard reports after the failure; Celery would give the message back."""
@@ -47,4 +46,4 @@ class TimeLimitedRequest(Request):
 @task_received.connect
 def _remember_how_to_do_again(sender: Any, request: Any, **_: Any) -> None:
     if isinstance(request, TimeLimitedRequest):
-        request.do_again = partial(sender.on_task_request, request)
+        request.do_again = sender.on_task_request  # with the request bound to it, it would be a cycle

@@ -38,7 +38,7 @@ _FORBIDDEN = re.compile(
 )
 """What a string attribute must not hold (CloudEvents 1.0, section 3.1): control codes, surrogates, noncharacters."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|[0-9][eE][+-]?0*[1-9][0-9]|[0-9]{200}")
+_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|[\[:,\s]-?[0-9.]+[eE][+-]?0*[1-9][0-9]|[0-9]{200}")
 """Escapes and numbers that JSON allows and a database does not, or that it writes out at length, or their likes."""
 _GROWTH = 4
 """Times by which an event may grow between its first delivery and a retry: other spaces and escapes, more attributes."""

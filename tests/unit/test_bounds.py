@@ -57,6 +57,14 @@ def raw(data: str) -> str:
         (raw("1" * 310 + ".0"), "data.field is a number beyond the range"),
         (raw("9" * 250 + "e99"), "data.field is a number beyond the range"),
         (raw("1e100"), None),
+        (
+            '{"specversion":"1.0","id":"1","source":"/t","type":"t","data":{"a":[0,1e400]}}',
+            "data.a.1 is a number",
+        ),
+        (
+            '{"specversion":"1.0","id":"1","source":"/t","type":"t","data":{"a":\n-12.5E309}}',
+            "data.a is a number",
+        ),
         (raw("1" * 400), None),
         (raw("9" * 5000), "not JSON: number out of range"),
         (raw('"\\u0000"'), r"data.field holds U\+0000"),

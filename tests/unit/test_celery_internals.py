@@ -13,6 +13,7 @@ import amqp
 import pytest
 from amqp import spec
 from amqp.channel import Channel
+from amqp.serialization import loads
 from billiard import common
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
@@ -475,15 +476,24 @@ def test_properties_that_can_be_read_are_kept_whole() -> None:
 
 
 def test_delivery_whose_routing_key_cannot_be_read_is_refused_by_its_tag() -> None:
-    channel = mock.Mock()
-    dispatched, refused = channel.dispatch_method, []
+    def read(method: object, payload: bytes, content: str) -> None:
+        loads("sLbss", payload, 4)  # as py-amqp does
+        if content == "hostile":
+            b"\xff".decode()  # as whoever is called with the message might
+
+    channel, refused = SimpleNamespace(dispatch_method=read), []
     celery_internals.on_unreadable_delivery(
         channel, lambda channel, tag, error: refused.append((tag, type(error)))
     )
 
-    for key in (b"fine", b"\xff"):
+    def deliver(key: bytes, content: str = "content") -> None:
         arguments = b"\x03tag" + pack(">QB", 7, 0) + b"\x02ex" + bytes([len(key)]) + key
-        channel.dispatch_method((60, 60), b"\0\0\0\0" + arguments, "content")
+        channel.dispatch_method((60, 60), b"\0\0\0\0" + arguments, content)
 
-    dispatched.assert_called_once()
+    deliver(b"fine")
+    assert refused == []
+    deliver(b"\xff")
     assert refused == [(7, UnicodeDecodeError)]
+    with pytest.raises(UnicodeDecodeError):
+        deliver(b"fine", "hostile")
+    assert len(refused) == 1

@@ -154,14 +154,18 @@ def on_unreadable_delivery(channel: Any, refuse: Callable[[Any, int, Exception],
     dispatch = channel.dispatch_method
 
     def dispatch_or_refuse(method: tuple[int, int], payload: Any, content: Any) -> Any:
-        if method == spec.Basic.Deliver:
+        try:
+            return dispatch(method, payload, content)
+        except UnicodeDecodeError:
+            if method != spec.Basic.Deliver:
+                raise
             try:
                 loads("sLbss", payload, 4)
             except UnicodeDecodeError as error:
                 (_, tag), _ = loads("sL", payload, 4)
                 refuse(channel, tag, error)
                 return None
-        return dispatch(method, payload, content)
+            raise  # what was called with the message raised it
 
     channel.dispatch_method = dispatch_or_refuse
 

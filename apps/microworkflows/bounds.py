@@ -38,7 +38,8 @@ _FORBIDDEN = re.compile(
 )
 """What a string attribute must not hold (CloudEvents 1.0, section 3.1): control codes, surrogates, noncharacters."""
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|[\[:,\s]-?[0-9.]+[eE][+-]?0*[1-9][0-9]|[0-9]{200}")
+_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_NUMBER = re.compile(rb"[\[:,\s]-?[0-9](?:[0-9.]*[eE][+-]?0*[1-9][0-9]|[0-9]{199})")
 """Escapes and numbers that JSON allows and a database does not, or that it writes out at length, or their likes."""
 _GROWTH = 4
 """Times by which an event may grow between its first delivery and a retry: other spaces and escapes, more attributes."""
@@ -75,7 +76,11 @@ def check_size(size: int) -> None:
 
 def check_value(value: Any, text: bytes) -> None:
     """Raise if a value cannot be stored; most texts show at a glance that it can."""
-    looks_safe = text.count(b"[") + text.count(b"{") <= DEEPEST and not _SUSPICIOUS.search(text)
+    looks_safe = (
+        text.count(b"[") + text.count(b"{") <= DEEPEST
+        and not (b"\\u" in text and _ESCAPE.search(text))
+        and not _NUMBER.search(text)
+    )
     if not looks_safe and (problem := next(_problems(value), None)):
         raise InvalidCloudEventError(problem)
 

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ from tests.integration.support.probing import cloud_event, effects
 from tests.integration.support.processes import Launcher, Process, pause, pool_of
 from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
+from tests.soaking import Report
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
+
+IsBack = Callable[[], None]
 
 
 def handled(count: int) -> bool:
@@ -38,16 +42,28 @@ def works(broker: Broker) -> None:
     eventually(lambda: handled(wanted) and broker.count("probe") == 0, timeout=90, what="a message handled")
 
 
+@pytest.fixture
+def is_back(broker: Broker, soaked: Report) -> IsBack:
+    """Return a function that waits until the worker works again, and reports after how many seconds that was."""
+
+    def wait() -> None:
+        since = time.monotonic()
+        works(broker)
+        soaked(seconds_until_back=round(time.monotonic() - since, 1))
+
+    return wait
+
+
 @pytest.mark.slow
 def test_worker_that_lost_its_connection_while_the_broker_still_holds_it_connects_anew(
-    worker: Process, broker: Broker, broker_proxy: Proxy
+    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
     works(broker)
 
     broker_proxy.lose_clients()
 
+    is_back()
     worker.says("Connection to broker lost")
-    works(broker)
     worker.says("Connected to", times=2)
     assert "Warning: A node named" not in worker.output
 
@@ -85,19 +101,19 @@ def test_worker_whose_pool_dies_while_the_broker_is_away_works_when_it_is_back(
 
 @pytest.mark.slow
 def test_worker_notices_that_the_broker_has_lost_its_connection(
-    worker: Process, broker: Broker, broker_proxy: Proxy
+    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
     works(broker)
 
     broker_proxy.lose_server()
 
-    works(broker)
+    is_back()
     assert worker.output.count("Connected to") == 2
 
 
 @pytest.mark.slow
 def test_worker_is_back_after_a_silence_longer_than_its_heartbeats(
-    worker: Process, broker: Broker, broker_proxy: Proxy
+    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
     works(broker)
 
@@ -105,12 +121,12 @@ def test_worker_is_back_after_a_silence_longer_than_its_heartbeats(
     worker.says("waits for the broker", times=3, timeout=120)
     broker_proxy.restore()
 
-    works(broker)
+    is_back()
 
 
 @pytest.mark.slow
 def test_worker_is_back_after_a_stall_longer_than_its_heartbeats(
-    worker: Process, broker: Broker, broker_proxy: Proxy
+    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
     works(broker)
 
@@ -118,7 +134,7 @@ def test_worker_is_back_after_a_stall_longer_than_its_heartbeats(
     worker.says("waits for the broker", times=3, timeout=120)
     broker_proxy.restore()
 
-    works(broker)
+    is_back()
 
 
 @pytest.mark.slow
@@ -152,7 +168,7 @@ def test_worker_in_the_middle_of_a_message_does_not_wait_for_the_rest_for_ever(
 
 @pytest.mark.slow
 def test_worker_that_hears_nothing_while_it_connects_tries_again(
-    worker: Process, broker: Broker, broker_proxy: Proxy
+    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
     works(broker)
 
@@ -161,4 +177,4 @@ def test_worker_that_hears_nothing_while_it_connects_tries_again(
     worker.says("the event loop stands still")
     broker_proxy.restore()
 
-    works(broker)
+    is_back()

@@ -352,7 +352,7 @@ class DeadLetters:
             if self._channel is None:
                 self._channel = self._connection.channel()
                 self._channel.auto_decode = False  # of py-amqp, which would read bodies by any codec
-                self._channel.Message = _as_it_came(self._channel.Message)
+                self._channel.Message = amqp_internals.as_it_came(self._channel.Message)
             yield self._channel
         except self._errors as error:
             raise _unavailable(self._connection, error) from error
@@ -423,24 +423,6 @@ def survey(*, most: int, seconds: float) -> dict[str, Look | BrokerUnavailableEr
 
 def _unavailable(connection: Connection, error: BaseException) -> BrokerUnavailableError:
     return BrokerUnavailableError(f"{connection.as_uri()}: {type(error).__name__}: {texts.line(error)}")
-
-
-def _as_it_came(kind: Any) -> Any:
-    """Return a class of Kombu's messages that does not decompress."""
-
-    class AsItCame(kind):  # type: ignore[misc]  # mypy cannot know it
-        def __init__(self, payload: Any, **options: Any) -> None:
-            held = (
-                payload["headers"]
-                if isinstance(payload, dict)
-                else payload.properties.get("application_headers")
-            )
-            compression = (held or {}).pop("compression", None)
-            super().__init__(payload, **options)
-            if compression is not None:
-                self.headers["compression"] = compression
-
-    return AsItCame
 
 
 def _read(message: Any, queue: str, seen: Counter[str]) -> Letter:

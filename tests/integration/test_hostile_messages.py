@@ -12,6 +12,7 @@ import pytest
 from amqp import spec
 from celery import Celery
 
+from microworkflows.cloudevents import CONTENT_TYPE
 from microworkflows.models import InboxEvent
 from tests.integration.support.brokers import Broker, Seen
 from tests.integration.support.probing import ask, cloud_event, effects
@@ -19,8 +20,6 @@ from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq]
-
-CLOUD_EVENT = "application/cloudevents+json"
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +174,7 @@ def publish_raw(channel: Any, *, routing_key: bytes, headers: bytes, body: bytes
     method = (
         pack(">HHH", *spec.Basic.Publish, 0) + b"\x00" + bytes([len(routing_key)]) + routing_key + b"\x00"
     )
-    content_type = CLOUD_EVENT.encode()
+    content_type = CONTENT_TYPE.encode()
     properties = bytes([len(content_type)]) + content_type + pack(">I", len(headers)) + headers + b"\x02"
     header = pack(">HHQH", 60, 0, len(body), 1 << 15 | 1 << 13 | 1 << 12) + properties
     channel.confirm_select()

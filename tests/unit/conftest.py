@@ -1,12 +1,14 @@
 """Two small contexts for tests of the kit alone: ``letters`` announces, ``desk`` and ``archive`` listen."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
 
 from microworkflows import DomainEvent, IncomingEvent, microworkflow, registry
 from microworkflows.testing import flow
@@ -20,6 +22,21 @@ def empty_registry() -> Iterator[None]:
     with registry.isolated():
         registry.clear()
         yield
+
+
+@pytest.fixture
+def login(client: Client, db: None) -> Callable[..., Client]:
+    """Return a function that logs in a member of staff with these permissions."""
+
+    def login(*codenames: str) -> Client:
+        user = User.objects.create_user("clerk", is_staff=True)
+        permissions = Permission.objects.filter(codename__in=codenames)
+        assert {permission.codename for permission in permissions} == set(codenames)
+        user.user_permissions.set(permissions)
+        client.force_login(user)
+        return client
+
+    return login
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from celery import current_app
 from django.contrib.admin.models import DELETION, LogEntry
-from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -278,19 +277,6 @@ def text_of(response: Any) -> str:
 
 def told(response: Any) -> list[str]:
     return [str(message) for message in response.context["messages"]]
-
-
-@pytest.fixture
-def login(client: Client, db: None) -> Callable[..., Client]:
-    def login(*codenames: str) -> Client:
-        user = User.objects.create_user("clerk", is_staff=True)
-        permissions = Permission.objects.filter(codename__in=codenames)
-        assert {permission.codename for permission in permissions} == set(codenames)
-        user.user_permissions.set(permissions)
-        client.force_login(user)
-        return client
-
-    return login
 
 
 def act(client: Client, action: str, *keys: str, confirmed: bool = True) -> Any:

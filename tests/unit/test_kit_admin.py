@@ -57,21 +57,6 @@ Login = Callable[..., Client]
 
 
 @pytest.fixture
-def login(client: Client) -> Login:
-    """Return a function that logs in a member of staff with these permissions."""
-
-    def login(*codenames: str) -> Client:
-        user = User.objects.create_user("clerk", is_staff=True)
-        permissions = Permission.objects.filter(codename__in=codenames)
-        assert {permission.codename for permission in permissions} == set(codenames)
-        user.user_permissions.set(permissions)
-        client.force_login(user)
-        return client
-
-    return login
-
-
-@pytest.fixture
 def letter() -> Group:
     """Return what a flow is about."""
     return Group.objects.create(name="letter-1")

@@ -100,3 +100,22 @@ def keep_unreadable_properties_from_raising() -> None:
 
     load_or_leave.survives = True  # type: ignore[attr-defined]
     contents._load_properties = load_or_leave  # noqa: SLF001
+
+
+def as_it_came(kind: Any, *, applies: Callable[[Any], bool] = lambda raw: True) -> Any:
+    """Return a class of Kombu's messages that does not decompress those for which ``applies`` is True of the raw message."""
+
+    class AsItCame(kind):  # type: ignore[misc]  # the transport's own
+        def __init__(self, raw: Any, *args: Any, **options: Any) -> None:
+            compression = _headers(raw).pop("compression", None) if applies(raw) else None
+            super().__init__(raw, *args, **options)
+            if compression is not None:
+                self.headers["compression"] = compression
+
+    return AsItCame
+
+
+def _headers(raw: Any) -> dict[str, Any]:
+    """Return the headers of a message as a transport delivers it: py-amqp's, or a dictionary of the embedded broker."""
+    headers = raw["headers"] if isinstance(raw, dict) else raw.properties.get("application_headers")
+    return headers or {}

@@ -28,27 +28,16 @@ def guard(consumer: Consumer, *, is_event_queue: Callable[[str | None], bool]) -
         amqp_internals.keep_unreadable_properties_from_raising()
         celery_internals.on_unreadable_delivery(channel, _refuse)
 
-    def origin(raw: Any) -> tuple[str | None, dict[str, Any]]:
-        """Return the queue of a message, and its headers."""
+    def is_an_events(raw: Any) -> bool:
+        """Return True for a message of an event queue; decode the body of any other, as py-amqp would have."""
         if not speaks_amqp:
-            return raw["properties"]["delivery_info"].get("queue"), raw["headers"]
-        queue = celery_internals.queue_of_tag(consumer, raw.delivery_info.get("consumer_tag"))
-        return queue, raw.properties.get("application_headers") or {}
+            return is_event_queue(raw["properties"]["delivery_info"].get("queue"))
+        if is_event_queue(celery_internals.queue_of_tag(consumer, raw.delivery_info.get("consumer_tag"))):
+            return True
+        _decode(raw)
+        return False
 
-    class GuardedMessage(channel.Message):  # type: ignore[misc]  # the transport's own
-        """A message that is not decompressed, nor decoded, if it came by an event queue."""
-
-        def __init__(self, raw: Any, *args: Any, **options: Any) -> None:
-            queue, headers = origin(raw)
-            guarded = is_event_queue(queue)
-            compression = headers.pop("compression", None) if guarded else None
-            if speaks_amqp and not guarded:
-                _decode(raw)
-            super().__init__(raw, *args, **options)
-            if compression is not None:
-                self.headers["compression"] = compression
-
-    channel.Message = GuardedMessage
+    channel.Message = amqp_internals.as_it_came(channel.Message, applies=is_an_events)
 
 
 def strip(message: Message) -> None:

@@ -16,7 +16,7 @@ from tests.conftest import go_without, vhost
 from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
 from tests.integration.support.node import Node
-from tests.integration.support.processes import Launcher, pause
+from tests.integration.support.processes import Launcher, Process, pause
 from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
 
@@ -170,6 +170,16 @@ def shared_launch(
 def shared_broker(shared_launch: Launcher, probe_vhost: str, probe: None) -> Broker:
     """Return the broker of those processes."""
     return Broker(probe_vhost)
+
+
+@pytest.fixture
+def worker(database: str, running: Process, shared_broker: Broker) -> Iterator[Process]:
+    """Yield the worker that a module's ``running`` returns; it outlives each test, and works after it."""
+    assert running.status is None, running.output[-5000:]
+    yield running
+    assert running.status is None, running.output[-5000:]
+    (meta,) = probing.ask()
+    eventually(lambda: str(meta.id) in probing.effects(), what="an event handled by a worker that lives on")
 
 
 class RelayThread:

@@ -15,7 +15,7 @@ import pytest
 from microworkflows import dead_letters, trust
 from microworkflows.cloudevents import CONTENT_TYPE
 from tests.integration.support.brokers import Broker, Seen
-from tests.integration.support.probing import ask, cloud_event, effects
+from tests.integration.support.probing import cloud_event, effects
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
 
@@ -27,15 +27,6 @@ BAD = "no JSON {"
 @pytest.fixture(scope="module")
 def running(shared_launch: Launcher) -> Process:
     return shared_launch.worker("probe", "-c", "1", MICROWORKFLOWS={"RELAY_POLL": 0.1})
-
-
-@pytest.fixture
-def worker(database: str, running: Process, shared_broker: Broker) -> Iterator[Process]:
-    assert running.status is None, running.output[-5000:]
-    yield running
-    assert running.status is None, running.output[-5000:]
-    (meta,) = ask()
-    eventually(lambda: str(meta.id) in effects(), what="an event handled by a worker that lives on")
 
 
 def dead(broker: Broker, *, count: int = 1) -> list[Seen]:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from microworkflows import topology
 from microworkflows.models import InboxEvent
 from tests.integration.support.brokers import Broker, Seen
 from tests.integration.support.node import Node
-from tests.integration.support.probing import ask, cloud_event, effects
+from tests.integration.support.probing import cloud_event, effects
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
 
@@ -31,15 +30,6 @@ def running(shared_launch: Launcher) -> Process:
         CELERY_IMPORTS=["tests.integration.probe.tasks"],
         MICROWORKFLOWS={"RELAY_POLL": 0.1},
     )
-
-
-@pytest.fixture
-def worker(database: str, running: Process, shared_broker: Broker) -> Iterator[Process]:
-    assert running.status is None, running.output[-5000:]
-    yield running
-    assert running.status is None, running.output[-5000:]
-    (meta,) = ask()
-    eventually(lambda: str(meta.id) in effects(), what="an event handled by a worker that lives on")
 
 
 def dead(broker: Broker) -> Seen:

@@ -3,20 +3,21 @@
 Bundling saves most of a run's cost besides the function itself: all runs share one commit, one statement for their
 inbox rows and one for their events. Each run has its own savepoint, so a failure rolls back that run only. The
 transaction ends once it has lasted a moment, or once another transaction's lock is in its way. So it holds locks
-hardly longer than a single run would, and a slow microworkflow always has its own transaction. It also ends after a run
-that made settings for the rest of the transaction, so that the next run does not meet them.
+hardly longer than a single run would, and a slow microworkflow always has its own transaction. A run that met an error which
+the others may have caused, or whose statements would outlast it, is done again by itself: see :mod:`~microworkflows.isolation`.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import database_errors, failures, handling, logs, on_commit, recording, texts
+from microworkflows import database_errors, failures, handling, isolation, logs, on_commit, recording, texts
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
@@ -31,6 +32,11 @@ _LONGEST_SECONDS = 0.05
 _LONGEST_LOCK_WAIT = "10ms"
 """Longest wait for a lock: the order of runs is arbitrary, so two transactions may each wait for the other."""
 
+_loners: set[str] = set()
+"""Labels of the microworkflows of which a statement outlasted a run: each of their runs has its own transaction."""
+_told: set[str] = set()
+"""Functions of the database for which bundling is off, as the log has said."""
+
 
 @dataclass(kw_only=True)
 class _Bundle:
@@ -43,14 +49,21 @@ class _Bundle:
     known: list[Run] = field(default_factory=list)
     """Runs of events received before, or by another process at this very moment."""
     failed: tuple[Run, BaseException] | None = None
+    again: Run | None = None
+    """A run that was rolled back, and is to be done by itself."""
+
+    @property
+    def ends_early(self) -> bool:
+        """True if a run failed, or has to be done by itself."""
+        return self.failed is not None or self.again is not None
 
 
 def handle(runs: Iterable[Run]) -> None:
     """Handle each event in its microworkflow, in this order unless a lock is in the way.
 
-    These runs have their own transaction each: the last one left, a duplicate, a run whose error in the database may be
-    due to others, such as a lock, and every run of a transaction that could not be committed. A failure is kept with its
-    message.
+    These runs have their own transaction each: the last one left, a duplicate, a run that met an error in the database which
+    may be due to others, such as a lock, a run whose statements would outlast it, and every run of a transaction that could
+    not be committed. A failure is kept with its message.
 
     Args:
         runs: Microworkflows with their events, of which none is known to have been delivered before.
@@ -61,9 +74,10 @@ def handle(runs: Iterable[Run]) -> None:
     """
     left = deque(runs)
     connection = connections[router.db_for_write(InboxEvent)]
-    size = len(left) if on_commit.can_be_made_robust(connection) else 1
+    size = len(left) if len(left) > 1 and _may_share(connection) else 1
     while left:
-        if (count := min(size, len(left))) == 1:
+        may_share = takewhile(lambda run: run[0].label not in _loners, left)
+        if (count := len(list(islice(may_share, size)))) <= 1:
             failures.handle_or_keep(*left.popleft())
             continue
         connection.ensure_connection()
@@ -78,7 +92,7 @@ def handle(runs: Iterable[Run]) -> None:
             left.extendleft(reversed(bundle.left))
             continue
         left.extendleft(reversed(bundle.left))
-        if bundle.left and bundle.failed is None:  # its time was up: the next one claims only as many runs
+        if bundle.left and not bundle.ends_early:  # its time was up: the next one claims only as many runs
             size = max(len(bundle.done), 1)
         for (workflow, event), seconds in bundle.done:
             handling.log_handled(workflow, event, duration=seconds)
@@ -86,10 +100,28 @@ def handle(runs: Iterable[Run]) -> None:
             failures.handle_or_keep(*run)
         if bundle.failed is not None:
             (workflow, event), raised = bundle.failed
-            if database_errors.may_be_the_neighbours(raised):
-                failures.handle_or_keep(workflow, event)
-            else:
-                failures.keep(workflow.label, event, raised)
+            failures.keep(workflow.label, event, raised)
+        if bundle.again is not None:
+            failures.handle_or_keep(*bundle.again)
+
+
+def _may_share(connection: BaseDatabaseWrapper) -> bool:
+    """Return True if nothing is known of this database by which a run could change the next one unseen."""
+    if not on_commit.can_be_made_robust(connection):
+        return False
+    connection.ensure_connection()
+    try:
+        maker = isolation.maker_of_settings(connection)
+    except Error:  # the first run finds out
+        return False
+    if maker is not None and maker not in _told:
+        _told.add(maker)
+        logger.warning(
+            "each event has its own transaction, which takes longer: the function %s of the database may make settings or "
+            "temporary tables, which another event's handler would meet in a shared one",
+            maker,
+        )
+    return maker is None
 
 
 def _bound_lock_waits(connection: BaseDatabaseWrapper) -> None:
@@ -99,33 +131,26 @@ def _bound_lock_waits(connection: BaseDatabaseWrapper) -> None:
 
 
 def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
-    """Do runs until the time is up, or one fails or makes settings."""
+    """Do runs until the time is up, or one fails or has to be done by itself."""
     began = time.monotonic()
     ends_at = began + _LONGEST_SECONDS
     deliveries = [(workflow.label, event) for workflow, event in bundle.left]
     new = handling.insert(deliveries, status=InboxEvent.Status.HANDLED)
     emitted: list[tuple[CloudEvent, str | None]] = []
-    settings = _Settings()
-    while bundle.left and bundle.failed is None and not settings.were_made:
-        workflow, event = run = bundle.left.popleft()
-        if (key := message_id(workflow.label, event.meta.id)) not in new:
-            bundle.known.append(run)
-            continue
-        try:
-            with transaction.atomic(using=connection.alias):
-                with connection.execute_wrapper(settings):
-                    events = handling.run(workflow, event)
-                handling.raise_if_transaction_broken()
-        except BaseException as error:
-            failures.raise_if_process_ends(error)
-            bundle.failed = run, error
-        else:
-            new.remove(key)
-            emitted += [(each, workflow.label) for each in events]
-            bundle.done.append((run, time.monotonic() - began))
-        if (began := time.monotonic()) > ends_at:
-            break
-    if new:  # rows of runs that were not reached or failed
+    watch = isolation.Watch(connection)
+    with watch.over_statements():
+        while bundle.left and not bundle.ends_early:
+            workflow, event = run = bundle.left.popleft()
+            if (key := message_id(workflow.label, event.meta.id)) not in new:
+                bundle.known.append(run)
+                continue
+            if (events := _do_run(connection, watch, bundle, run)) is not None:
+                new.remove(key)
+                emitted += [(each, workflow.label) for each in events]
+                bundle.done.append((run, time.monotonic() - began))
+            if (began := time.monotonic()) > ends_at:
+                break
+    if new:  # rows of runs that were not reached, failed or are done by themselves
         InboxEvent.objects.using(connection.alias).filter(msg_id__in=sorted(new)).delete()
     if emitted:
         recording.store(emitted)
@@ -135,26 +160,34 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
     )  # one run's failing callback must not keep others from running
 
 
-class _Settings:
-    """Notices statements whose effect may last until the end of the transaction; an ``execute_wrapper`` of Django's.
-
-    Those that a function of the database makes go unnoticed.
-    """
-
-    def __init__(self) -> None:
-        self.were_made = False
-
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        text = sql if isinstance(sql, str) else str(sql)
-        if "set_config" in text or text.lstrip()[:4].upper() == "SET ":
-            self.were_made = True
-        return execute(sql, params, many, context)
+def _do_run(
+    connection: BaseDatabaseWrapper, watch: isolation.Watch, bundle: _Bundle, run: Run
+) -> list[CloudEvent] | None:
+    """Do a run in a savepoint; return what it emitted, or None if it was rolled back, which the bundle notes."""
+    workflow, event = run
+    try:
+        with transaction.atomic(using=connection.alias):
+            events = handling.run(workflow, event)
+            handling.raise_if_transaction_broken()
+            watch.raise_if_noticed()
+    except BaseException as error:
+        if watch.needs_own_transaction:
+            _loners.add(workflow.label)
+        elif not watch.noticed:
+            failures.raise_if_process_ends(error)
+        if watch.noticed or database_errors.may_be_the_neighbours(error):
+            bundle.again = run
+        else:
+            bundle.failed = run, error
+        return None
+    return events
 
 
 def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:
     """Repeat the runs of a transaction that was rolled back, each by itself: those begun, or all if none was."""
     done = [run for run, _ in bundle.done]
-    runs = [*done, *bundle.known, *([bundle.failed[0]] if bundle.failed else [])]
+    unfinished = [bundle.failed[0]] if bundle.failed else [bundle.again] if bundle.again else []
+    runs = [*done, *bundle.known, *unfinished]
     if not runs:
         runs = list(bundle.left)
         bundle.left.clear()

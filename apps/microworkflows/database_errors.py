@@ -29,6 +29,10 @@ _CANCELLED = "57014"
 _GIVE_WAY = {"40001", "40P01"}
 """Serialization failure, deadlock."""
 _LOCKED = {"55P03", _CANCELLED}
+_REFUSED_CLASSES = {
+    "22",  # data
+    "23",  # integrity
+}
 _SHORT_CLASS = "53"
 """No memory, disk full, and the like."""
 
@@ -85,8 +89,9 @@ def may_be_the_neighbours(error: BaseException) -> bool:
     They may hold locks, have made settings or temporary tables, or have used memory up. Values that the database refuses
     are refused in any company.
     """
-    is_a_databases = isinstance(error, Error) or _sqlstate(error) is not None
-    return is_a_databases and not isinstance(error, IntegrityError | DataError)
+    if (state := _sqlstate(error)) is not None:
+        return state[:2] not in _REFUSED_CLASSES
+    return isinstance(error, Error) and not isinstance(error, IntegrityError | DataError)
 
 
 def _sqlstate(error: BaseException) -> str | None:

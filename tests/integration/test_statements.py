@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from pytest_django import Settings
 
-from microworkflows import bundling, outbox
+from microworkflows import bundling, isolation, outbox
 from microworkflows.models import OutboxEvent
 from microworkflows.worker import tasks
 from tests.integration.conftest import StartRelay
@@ -100,6 +100,8 @@ def test_bundle_takes_the_handlers_statements_a_savepoint_each_and_these_once(
     tmp_path: Path, healthy: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bundling, "_LONGEST_SECONDS", 60.0)
+    monkeypatch.setattr(isolation, "_LOOK_SECONDS", 60.0)  # else one more now and then
+    isolation.maker_of_settings(connection)
     receive: Any = tasks.receive_bundle
     bodies = [json.loads(cloud_event(behaviour="emit")) for _ in range(5)]
 

@@ -1,0 +1,202 @@
+"""Isolation: what runs that share a transaction might do to each other is noticed here, so that each is as if alone.
+
+A run is watched at the driver's cursors, through which Django's and raw ones speak alike. Two kinds of statement count:
+one that failed by an error that the neighbours may have caused, whatever the handler made of it; and one whose effect may
+last until the end of the transaction, such as ``SET LOCAL app.tenant``. That one is not executed.
+
+What a function of the database does is not seen in the statement that calls it, or that fires its trigger. So a database
+whose functions make settings is looked for beforehand.
+"""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import lru_cache, partial
+from math import inf
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from microworkflows import database_errors
+
+_LOOK_SECONDS = 1.0
+"""Time after which functions that were created meanwhile are looked for again."""
+_IN_ERROR = 3
+"""libpq's PQTRANS_INERROR."""
+
+_VERB = re.compile(r"(?>\s|\(|/\*.*?\*/|--[^\n]*\n)*(select|insert|update|delete|merge|with|values|copy|fetch|"
+                   r"lock|notify|show|call|savepoint|release|rollback to)\b", re.DOTALL)  # fmt: skip
+"""Beginnings of statements that leave nothing but rows and locks."""
+_INTO_TABLE = re.compile(r"(?<!insert)(?<!merge)\s+into\b")
+_LOCKS = re.compile(r"\bfor\s+(update|no\s+key\s+update|share|key\s+share)\b")
+
+# SET without one of these words is UPDATE's. 2078 is the function set_config; a body in standard SQL is kept parsed.
+_MAKER = """
+    SELECT min(oid::regprocedure::text) FROM pg_proc WHERE oid >= 16384 AND (
+        prosrc ~* '\\m(set_config|pg_settings|reset|discard)\\M'
+        OR prosrc ~* '\\mset\\s+(local|session|role|constraints|transaction|search_path|time|\\w+\\.\\w|\\w+\\s+to\\M|%)'
+        OR prosrc ~* '\\mcreate\\s+(local\\s+|global\\s+)?temp'
+        OR prosqlbody::text LIKE '%:funcid 2078 %'
+    )
+"""
+
+_looks: dict[str, tuple[float, str | None]] = {}
+"""Time and answer of the last look for such functions, by the alias of the database."""
+
+
+class NeedsToBeAloneError(BaseException):
+    """Ends a run that is to be done again by itself; no ``Exception``, for a handler might catch it."""
+
+
+class Watch:
+    """Watches the statements of a transaction until it notices something.
+
+    Args:
+        connection: The connection of the shared transaction.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._others: list[BaseDatabaseWrapper] = [
+            connections[alias] for alias in connections if alias != connection.alias
+        ]
+        self._error_is_known = False
+        self.was_hindered = False
+        """True if a statement failed by an error that the neighbours may have caused."""
+        self.needs_own_transaction = False
+        """True if the effect of a statement would have lasted until the end of the transaction."""
+
+    @property
+    def noticed(self) -> bool:
+        """True if the last run is to be done again by itself, whatever it returned or raised."""
+        return self.was_hindered or self.needs_own_transaction
+
+    def raise_if_noticed(self) -> None:
+        """Raise if the last run is to be done again by itself.
+
+        Raises:
+            NeedsToBeAloneError: it is.
+        """
+        if self.noticed:
+            raise NeedsToBeAloneError
+
+    @contextmanager
+    def over_statements(self) -> Iterator[None]:
+        """Watch inside the block. SQLite has no settings of a transaction, and locks a database as a whole."""
+        if self._connection.vendor != "postgresql":
+            yield
+            return
+        session: Any = self._connection.connection
+        factory = session.cursor_factory
+        session.cursor_factory = partial(_watched(factory), self)
+        try:
+            with ExitStack() as stack:
+                for other in self._others:
+                    stack.enter_context(other.execute_wrapper(self._watch_other))
+                yield
+        finally:
+            session.cursor_factory = factory
+
+    def before(self, session: Any, sql: Any) -> None:
+        """Take note of a statement that is about to be executed.
+
+        Raises:
+            NeedsToBeAloneError: its effect would outlast the run.
+        """
+        text = _text(sql).lower()
+        verb = _VERB.match(text)
+        if verb is None or _leaves_something(verb[1], text):
+            self.needs_own_transaction = True
+            raise NeedsToBeAloneError(text[:100])
+        if verb[1] == "rollback to":
+            # An error that came by another way, as with rows that are fetched or copied, is not known.
+            if not self._error_is_known and session.pgconn.transaction_status == _IN_ERROR:
+                self.was_hindered = True
+            self._error_is_known = False
+
+    def failed(self, error: BaseException) -> None:
+        """Take note of a statement's error."""
+        if database_errors.may_be_the_neighbours(error):
+            self.was_hindered = True
+        else:
+            self._error_is_known = True
+
+    def _watch_other(
+        self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any
+    ) -> Any:
+        """Watch a statement in another database, or in this one by another session, which would wait for the neighbours' locks."""
+        text = _text(sql).lower()
+        verb = _VERB.match(text)
+        if verb is None or verb[1] != "select" or _LOCKS.search(text):
+            self.needs_own_transaction = True
+            raise NeedsToBeAloneError(text[:100])
+        return execute(sql, params, many, context)
+
+
+def maker_of_settings(connection: BaseDatabaseWrapper) -> str | None:
+    """Return a function of the database that may make settings, or temporary tables, for whoever calls it unseen.
+
+    Raises:
+        Error: the database could not be asked.
+    """
+    if connection.vendor != "postgresql":
+        return None
+    looked_at, found = _looks.get(connection.alias, (-inf, None))
+    if (now := time.monotonic()) >= looked_at + _LOOK_SECONDS:
+        with connection.cursor() as cursor:
+            cursor.execute(_MAKER)
+            (found,) = cursor.fetchone()
+        _looks[connection.alias] = now, found
+    return found
+
+
+def _leaves_something(verb: str, text: str) -> bool:
+    return (
+        "set_config" in text
+        or "pg_settings" in text
+        or ";" in text.rstrip("; \t\n")
+        or (verb in {"select", "with"} and "into" in text and _INTO_TABLE.search(text) is not None)
+    )
+
+
+def _text(sql: Any) -> str:
+    """Return the text of a statement as psycopg takes it; empty for what it may take one day."""
+    if isinstance(sql, str):
+        return sql
+    if isinstance(sql, bytes):
+        return sql.decode(errors="replace")
+    return str(sql.as_string(None)) if hasattr(sql, "as_string") else ""
+
+
+@lru_cache
+def _watched(factory: Any) -> Any:
+    """Return a class of cursors that tell a watch what they execute."""
+
+    class Watched(factory):  # type: ignore[misc]
+        def __init__(self, watch: Watch, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._watch = watch
+
+        def execute(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._do(super().execute, query, *args, **kwargs)
+
+        def executemany(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._do(super().executemany, query, *args, **kwargs)
+
+        def stream(self, query: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._do(super().stream, query, *args, **kwargs)
+
+        def copy(self, statement: Any, *args: Any, **kwargs: Any) -> AbstractContextManager[Any]:
+            return self._do(super().copy, statement, *args, **kwargs)  # type: ignore[no-any-return]
+
+        def _do(self, execute: Callable[..., Any], query: Any, *args: Any, **kwargs: Any) -> Any:
+            self._watch.before(self.connection, query)
+            try:
+                return execute(query, *args, **kwargs)
+            except BaseException as error:
+                self._watch.failed(error)
+                raise
+
+    return Watched

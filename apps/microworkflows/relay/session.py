@@ -1,5 +1,7 @@
 """The relay's database session: its settings, and the limits after which either side takes a silent other for gone.
 
+The worker's sessions have the same limits (``worker/sessions.py``).
+
 Without them, TCP waits a quarter of an hour for a machine that fell off the network; PostgreSQL keeps its session, and
 with it the lead of its context, as long.
 """
@@ -14,8 +16,20 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from microworkflows.relay import leadership
 
 _CONNECT_SECONDS = 5
-_IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 5, 2, 3
-_UNACKNOWLEDGED_MILLISECONDS = 10_000
+CLIENTS_LIMITS = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""Limits by libpq's names: in seconds, but the last in milliseconds."""
+SERVERS_LIMITS = {
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""The same by the server's names."""
 
 
 def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
@@ -26,14 +40,7 @@ def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
     """
     if connection.vendor != "postgresql":
         return
-    limits = {
-        "connect_timeout": _CONNECT_SECONDS,
-        "keepalives_idle": _IDLE_SECONDS,
-        "keepalives_interval": _PROBE_SECONDS,
-        "keepalives_count": _PROBES,
-        "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
-    }
-    options = {**limits, **connection.settings_dict["OPTIONS"]}
+    options = {"connect_timeout": _CONNECT_SECONDS, **CLIENTS_LIMITS, **connection.settings_dict["OPTIONS"]}
     options["application_name"] = name or f"{leadership.ROLE}{leadership.own_name()}"
     options.pop("pool", None)
     connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
@@ -47,13 +54,7 @@ def set_up(connection: BaseDatabaseWrapper) -> None:
     """
     if connection.vendor != "postgresql":
         return
-    settings = {
-        "synchronous_commit": "off",
-        "tcp_keepalives_idle": _IDLE_SECONDS,
-        "tcp_keepalives_interval": _PROBE_SECONDS,
-        "tcp_keepalives_count": _PROBES,
-        "tcp_user_timeout": _UNACKNOWLEDGED_MILLISECONDS,
-    }
+    settings = {"synchronous_commit": "off", **SERVERS_LIMITS}
     with connection.cursor() as cursor:
         cursor.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()))
 

@@ -11,7 +11,7 @@ from celery.signals import worker_shutting_down
 from django.db import Error, close_old_connections, connections
 
 from microworkflows import failures, handling, inbox, logs
-from microworkflows.worker import celery_internals
+from microworkflows.worker import celery_internals, sessions  # noqa: F401  (limits each session that a task opens)
 from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 logger = logs.logger(__name__)

@@ -12,6 +12,7 @@ from django.db import IntegrityError, connection, transaction
 
 from microworkflows import PermanentError
 from microworkflows.events import Event
+from tests.integration.probe import limits
 from tests.integration.probe.events import Asked
 
 _LONGEST_SECONDS = 600
@@ -121,6 +122,11 @@ def note_session(event: Asked) -> None:
         Path(event.file).write_text(str(cursor.fetchone()[0]))
 
 
+def note_limits(event: Asked) -> None:
+    """Note which limits the session has in which the handler runs."""
+    Path(event.file).write_text(limits.of_this_session())
+
+
 def lock_both(event: Asked) -> None:
     """Take two locks, in an order that depends on the event: two such handlers may wait for each other."""
     first = event.number % 2
@@ -171,6 +177,7 @@ BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "sql": raise_in_database,
     "lose": lose_session,
     "session": note_session,
+    "limits": note_limits,
     "embrace": lock_both,
     "count": count_all,
     "raise": raise_what_is_no_exception,

@@ -8,6 +8,8 @@ from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
+from tests.integration.probe import limits
+
 
 @shared_task(name="probe.write")
 def write(file: str, text: str) -> None:
@@ -44,3 +46,8 @@ def ask_too_much(file: str, statement: str) -> None:
     except SoftTimeLimitExceeded:
         write(file, "it took too long")
         raise
+
+
+@shared_task(name="probe.note_limits")
+def note_limits(file: str) -> None:
+    write(file, limits.of_this_session())

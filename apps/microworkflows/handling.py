@@ -29,7 +29,7 @@ _IN_ERROR = 3
 
 
 class ProcessDiedError(PermanentError):
-    """The process that handled the message died at each delivery."""
+    """The process that handled the message died again and again."""
 
 
 class TimeLimitError(MicroworkflowsError):
@@ -104,7 +104,7 @@ def handle(
             return []
         if last_delivery:
             raise ProcessDiedError(
-                f"The worker's process died, or was killed, at each delivery of this message (in {workflow.label}, or "
+                f"The worker's process died, or was killed, again and again at this message (in {workflow.label}, or "
                 f"in another microworkflow of {workflow.context}). Look for the reason in the worker's log (memory, a "
                 "native library, a time limit); then replay the message."
             )

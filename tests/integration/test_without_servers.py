@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from kombu import Connection
 
-from microworkflows import dead_letters, embedded
+from microworkflows import dead_letters, embedded, topology
 from microworkflows.cloudevents import CONTENT_TYPE
-from tests.integration.support.probing import CREATE, cloud_event
+from tests.integration.support.probing import CREATE, cloud_event, declared
 from tests.integration.support.processes import Launcher, exists, pool_of, relays_of
 from tests.integration.support.waiting import eventually
 
@@ -153,6 +153,28 @@ def test_failures_have_one_owner_without_servers_too(files: Files, tmp_path: Pat
     eventually(lambda: files.handled() == 6, what="the others handled")
     eventually(lambda: files.rows("SELECT retry FROM received WHERE status = -1") == [2], what="a parked one")
     assert worker.status is None
+
+
+def test_message_that_came_back_often_for_others_faults_is_handled(files: Files, tmp_path: Path) -> None:
+    embedded.register()
+    with Connection(f"embedded://{tmp_path / 'broker'}") as connection:
+        channel: Any = connection.channel()
+        with declared():
+            topology.declare(channel)
+        message = channel.prepare_message(cloud_event(), content_type=CONTENT_TYPE)
+        channel.basic_publish(message, exchange="", routing_key="probe")
+    for _ in range(
+        topology.DELIVERY_LIMIT
+    ):  # as by a worker that stops, or is killed, with the message in line
+        with Connection(f"embedded://{tmp_path / 'broker'}") as connection:
+            channel = connection.channel()
+            assert channel.basic_get("probe") is not None
+
+    worker = files.launch.worker("probe", "--no-relay")
+
+    eventually(lambda: files.handled() == 1, what="the message handled")
+    worker.says("a copy with a new count takes its place")
+    assert files.rows("SELECT count(*) FROM received WHERE status = -1") == [0]
 
 
 def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None:

@@ -265,7 +265,7 @@ def test_message_that_failed_and_then_kills_its_process_each_time_is_parked(
     """Its inbox row waits: as a dead letter of the broker it would be redelivered, and kill, for ever."""
     trace = tmp_path / "trace"
     (meta,) = ask(behaviour="fail_then_die", file=str(trace))
-    eventually(lambda: runs(trace) >= 3, timeout=40, what="a failure and two deaths")
+    eventually(lambda: runs(trace) >= 4, timeout=60, what="a failure and three deaths")
     celery = Celery(broker=shared_broker.url, set_as_current=False)
     celery.control.cancel_consumer("probe", reply=True, timeout=3, limit=1)
 

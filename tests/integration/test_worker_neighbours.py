@@ -1,11 +1,13 @@
 """What one message does to a worker costs its neighbours a redelivery at most; and what died with others is no culprit."""
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 
 from microworkflows.models import InboxEvent
 from microworkflows.topology import DELIVERY_COUNT, DELIVERY_LIMIT
@@ -20,6 +22,15 @@ pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
 def handled(count: int) -> bool:
     return InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count() == count
+
+
+def deliver_in_vain(broker: Broker, *, count: int) -> None:
+    """Take the message and close the channel, as a worker that is cut off, until it has come back so often."""
+    deliveries = 0
+    while deliveries < count:
+        with broker.channel() as channel:
+            if message := channel.basic_get("probe"):
+                deliveries = message.headers.get(DELIVERY_COUNT, 0)
 
 
 @pytest.mark.parametrize("poison", ["too_deep", "unpicklable"])
@@ -76,16 +87,61 @@ def test_message_that_came_back_often_for_others_faults_is_handled_and_not_parke
     launch: Launcher, broker: Broker
 ) -> None:
     broker.publish(cloud_event(number=1))
-    deliveries = 0
-    while deliveries < DELIVERY_LIMIT - 1:
-        with broker.channel() as channel:  # closed with the message unacked, as by a worker that is killed
-            if message := channel.basic_get("probe"):
-                deliveries = message.headers.get(DELIVERY_COUNT, 0)
+    deliver_in_vain(broker, count=DELIVERY_LIMIT - 1)
 
     worker = launch.worker("probe", "--no-relay")
 
     eventually(lambda: handled(1) and broker.count("probe") == 0, what="the message handled")
     worker.says("a copy with a new count takes its place")
+    assert not InboxEvent.objects.parked().exists()
+    assert broker.count("probe.dead") == 0
+
+
+def test_message_that_killed_one_process_and_came_back_often_for_others_faults_is_handled(
+    launch: Launcher, broker: Broker, tmp_path: Path
+) -> None:
+    deadly = tmp_path / "deadly"
+    broker.publish(cloud_event(number=1, behaviour="hold_die", file=str(deadly), times=1))
+    deliver_in_vain(broker, count=1)  # so it has its process for itself
+    worker = launch.worker("probe", "--no-relay")
+    eventually(deadly.exists, what="the handler")
+    celery = Celery(broker=broker.url, set_as_current=False)
+    celery.control.cancel_consumer("probe", reply=True, timeout=3, limit=1)
+
+    Path(f"{deadly}.go").touch()
+    deliver_in_vain(broker, count=DELIVERY_LIMIT - 1)
+    celery.control.add_consumer("probe", reply=True, timeout=3, limit=1)
+    celery.close()
+
+    eventually(lambda: handled(1) and broker.count("probe") == 0, what="the message handled")
+    worker.says("a copy with a new count takes its place")
+    assert not InboxEvent.objects.parked().exists()
+    assert broker.count("probe.dead") == 0
+
+
+@pytest.mark.slow
+def test_messages_that_wait_in_workers_that_stop_in_good_order_are_handled_in_the_end(
+    launch: Launcher, broker: Broker, tmp_path: Path
+) -> None:
+    celery = Celery(broker=broker.url, set_as_current=False)
+    for number in range(3):
+        broker.publish(cloud_event(number=number))
+    for stop in range(DELIVERY_LIMIT + 1):
+        held = tmp_path / f"held{stop}"
+        celery.send_task("probe.hold", (str(held),), queue="chores")
+        worker = launch.worker("chores", "--no-relay", CELERY_IMPORTS=["tests.integration.probe.tasks"])
+        eventually(held.exists, what="a task in hand")
+        celery.control.add_consumer("probe", reply=True, timeout=3, limit=1)
+        worker.says("received", times=4)
+        worker.send(signal.SIGTERM)
+        worker.says("Warm shutdown")
+        Path(f"{held}.go").touch()
+        assert worker.wait() == 0
+    celery.close()
+
+    launch.worker("probe", "--no-relay")
+
+    eventually(lambda: handled(3) and broker.count("probe") == 0, what="all handled")
     assert not InboxEvent.objects.parked().exists()
     assert broker.count("probe.dead") == 0
 

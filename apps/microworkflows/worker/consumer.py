@@ -159,7 +159,7 @@ class EventConsumer(Consumer):
                 if queue in event_queues:
                     is_due = renewing.is_due(message)
                     admission.admit(message, queue=queue)
-                    if is_due and not deaths.seen(message.payload["id"]):
+                    if is_due and not deaths.is_deadly(message.payload["id"]):
                         self._renew_soon(message, queue)
                         return
                 handle(message)
@@ -297,7 +297,7 @@ class EventConsumer(Consumer):
             self._dead_letter(message, queue, error)
             return
         logger.warning(
-            "message %s in %s came back often, though it killed no process here; a copy with a new count takes its place",
+            "message %s in %s came back often, though it killed few processes here or none; a copy with a new count takes its place",
             *(message.payload["id"], queue),
             extra={"context": queue},
         )

@@ -28,8 +28,9 @@ class EventRequest(TimeLimitedRequest):
         """Settle the message after a failure; whatever that raises itself must not end the worker."""
         try:
             error = getattr(exc_info.exception, "exc", exc_info.exception)
-            # Only a message that was delivered before surely had its process for itself; others may be bundled.
-            if isinstance(error, _DEATHS) and self.delivery_info["redelivered"]:
+            # Only one that was delivered before, or is retried, surely had its process for itself; others may be bundled.
+            was_alone = self.delivery_info["redelivered"] or self.kwargs.get("attempt") is not None
+            if isinstance(error, _DEATHS) and was_alone:
                 deaths.note(self.id)
             self._error = error
             super().on_failure(exc_info, *args, **kwargs)

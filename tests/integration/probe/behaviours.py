@@ -52,6 +52,13 @@ def die_at_first(event: Asked) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def hold_and_die(event: Asked) -> None:
+    """Wait as :func:`hold` does, then kill the process, as often as ``times`` says."""
+    hold(event)
+    if len(Path(event.file).read_text().splitlines()) <= event.times:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fail_at_first(event: Asked) -> None:
     if (run := leave_trace(event)) <= event.times:
         raise RuntimeError(f"failed on purpose, run {run}")
@@ -166,6 +173,7 @@ BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "hold": hold,
     "hold_emit": hold,
     "die": die_at_first,
+    "hold_die": hold_and_die,
     "fail": fail_at_first,
     "fail_then_die": fail_then_die,
     "refuse": refuse,

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
-from tests.integration.probe import limits
+from tests.integration.probe import behaviours, limits
 
 
 @shared_task(name="probe.write")
@@ -51,3 +52,9 @@ def ask_too_much(file: str, statement: str) -> None:
 @shared_task(name="probe.note_limits")
 def note_limits(file: str) -> None:
     write(file, limits.of_this_session())
+
+
+@shared_task(name="probe.hold")
+def hold(file: str) -> None:
+    """Wait, having made this file, until the test makes a second one."""
+    behaviours.hold(SimpleNamespace(file=file))  # type: ignore[arg-type]

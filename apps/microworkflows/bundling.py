@@ -172,7 +172,7 @@ def _do_run(
             watch.raise_if_noticed()
     except BaseException as error:
         if watch.needs_own_transaction:
-            _loners.add(workflow.label)
+            _do_alone_from_now_on(workflow.label)
         elif not watch.noticed:
             failures.raise_if_process_ends(error)
         if watch.noticed or database_errors.may_be_the_neighbours(error):
@@ -181,6 +181,15 @@ def _do_run(
             bundle.failed = run, error
         return None
     return events
+
+
+def _do_alone_from_now_on(label: str) -> None:
+    _loners.add(label)
+    logger.info(
+        "%s has a transaction of its own from now on, which takes longer: the effect of a statement would have outlasted it",
+        label,
+        extra={"consumer": label},
+    )
 
 
 def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:

@@ -11,11 +11,12 @@ whose functions make settings is looked for beforehand.
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import lru_cache, partial
 from math import inf
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -36,7 +37,7 @@ _LOCKS = re.compile(r"\bfor\s+(update|no\s+key\s+update|share|key\s+share)\b")
 _MAKER = """
     SELECT min(oid::regprocedure::text) FROM pg_proc WHERE oid >= 16384 AND (
         prosrc ~* '\\m(set_config|pg_settings|reset|discard)\\M'
-        OR prosrc ~* '\\mset\\s+(local|session|role|constraints|transaction|search_path|time|\\w+\\.\\w|\\w+\\s+to\\M|%)'
+        OR prosrc ~* '\\mset\\s+(local|session|role|constraints|transaction|search_path|time\\s+zone|\\w+\\.\\w|\\w+\\s+to\\M|%)'
         OR prosrc ~* '\\mcreate\\s+(local\\s+|global\\s+)?temp'
         OR prosqlbody::text LIKE '%:funcid 2078 %'
     )
@@ -59,9 +60,7 @@ class Watch:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
-        self._others: list[BaseDatabaseWrapper] = [
-            connections[alias] for alias in connections if alias != connection.alias
-        ]
+        self._others = list(_others(connection))
         self._error_is_known = False
         self.was_hindered = False
         """True if a statement failed by an error that the neighbours may have caused."""
@@ -150,6 +149,14 @@ def maker_of_settings(connection: BaseDatabaseWrapper) -> str | None:
             (found,) = cursor.fetchone()
         _looks[connection.alias] = now, found
     return found
+
+
+def _others(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    """Yield the connections of this thread by other aliases."""
+    for alias in connections:
+        if alias != connection.alias:
+            with suppress(ImproperlyConfigured):  # by such a one no handler speaks either
+                yield connections[alias]
 
 
 def _leaves_something(verb: str, text: str) -> bool:

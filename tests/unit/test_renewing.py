@@ -90,6 +90,18 @@ def test_deaths_are_counted_by_message_and_the_oldest_are_forgotten(monkeypatch:
     assert [deaths.seen(each) for each in "abc"] == [2, 0, 1]
 
 
+def test_message_is_deadly_from_its_third_death_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deaths, "_seen", {})
+    deadly = []
+
+    for _ in range(4):
+        deaths.note("a")
+        deadly.append(deaths.is_deadly("a"))
+
+    assert deadly == [False, False, True, True]
+    assert not deaths.is_deadly("b")
+
+
 def test_copy_in_the_embedded_broker_is_the_message_anew(tmp_path: Path) -> None:
     embedded.register()
     with Connection(f"embedded://{tmp_path}") as connection:

@@ -337,6 +337,20 @@ def test_failure_of_dealing_with_a_failure_gives_the_message_back(
     assert "could not be dealt with" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("message", "deaths_seen"), [({"redelivered": True}, 1), ({"attempt": 2}, 1), ({}, 0)]
+)
+def test_death_counts_against_a_message_that_had_its_process_for_itself(
+    monkeypatch: pytest.MonkeyPatch, message: dict[str, Any], deaths_seen: int
+) -> None:
+    monkeypatch.setattr(deaths, "_seen", {})
+    request: Any = EventRequest(**message_fields("a", **message))
+
+    request.on_failure(failure(WorkerLostError("it was killed")))
+
+    assert deaths.seen("a") == deaths_seen
+
+
 def test_late_ack_is_told_calmly(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     gone: Any = KombuMessage(channel=mock.Mock(no_ack_consumers=set()), delivery_tag="7")

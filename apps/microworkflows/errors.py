@@ -29,7 +29,7 @@ class UnreadableMarkError(PermanentError):
 
 
 class UndeclaredEventError(PermanentError):
-    """A microworkflow emitted an event that its ``emits`` does not name."""
+    """An event was recorded that has no type, or that the ``emits`` of the running microworkflow does not name."""
 
 
 class UnkeepableError(MicroworkflowsError):

@@ -73,3 +73,8 @@ def test_unreadable_settings_are_left_to_their_own_check(monolith: None, setting
 
     assert found == []
     assert _ids(checks_of_the_kit.check_settings()) == ["microworkflows.E001"]
+
+
+def test_legacy_step_of_what_is_no_microworkflow_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"@legacy\('payments.take_payment'\): that is no microworkflow"):
+        legacy_steps.legacy("payments.take_payment")  # type: ignore[arg-type]

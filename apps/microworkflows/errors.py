@@ -32,6 +32,10 @@ class UndeclaredEventError(PermanentError):
     """An event was recorded that has no type, or that the ``emits`` of the running microworkflow does not name."""
 
 
+class TooManyHopsError(PermanentError):
+    """So many events have caused each other that a flow most likely goes round in a circle; it stops here."""
+
+
 class UnkeepableError(MicroworkflowsError):
     """The inbox cannot keep a message that failed, and keeps others: it becomes a dead letter."""
 

@@ -152,6 +152,7 @@ def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[An
         workflow=workflow.label,
         emits=frozenset(emitted.event_type for emitted in workflow.emits),
         mark=event.meta.mark,
+        hops=event.meta.hops,
         rehearsal=rehearsal,
     )
 

@@ -9,11 +9,12 @@ from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from microworkflows import bounds, causes, flows, logs, rows, sensitive, wakeup
+from microworkflows import bounds, causes, conf, flows, logs, rows, sensitive, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (
     InvalidCloudEventError,
+    TooManyHopsError,
     TransactionRequiredError,
     UndeclaredEventError,
     UnrecordableEventError,
@@ -48,6 +49,7 @@ def record(
         TransactionRequiredError: no transaction is open.
         UndeclaredEventError: a microworkflow is running that does not declare one of them.
         UnrecordableEventError: one is too large or too deep, or a field holds what no database can store.
+        TooManyHopsError: too many events have caused each other.
     """
     if not events:
         return []
@@ -155,6 +157,12 @@ def _envelope(
         )
     if cause is not None:
         flow = cause.correlation_id
+        if cause.hops >= conf.current().max_hops:
+            raise TooManyHopsError(
+                f"{cause.workflow} is to record {event_type} after {cause.hops} events that caused each other: the flow most "
+                "likely goes round in a circle. Find the microworkflow that should emit nothing (manage.py check names "
+                "circles), or raise MICROWORKFLOWS['MAX_HOPS'], and replay this message."
+            )
     else:
         flow = str(event_id) if correlation_id is None else _flow(event_type, correlation_id)
     return CloudEvent(
@@ -167,6 +175,7 @@ def _envelope(
             causation_id=cause.event_id if cause else None,
             traceparent=causes.next_traceparent(),
             mark=cause.mark if cause else marking(flow),
+            hops=cause.hops + 1 if cause else 0,
         ),
         data=sensitive.payload(event),
     )

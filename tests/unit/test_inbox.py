@@ -357,3 +357,23 @@ def test_database_that_takes_no_writes_is_waited_for(
         pytest.raises(DatabaseError),
     ):
         inbox.receive(OutboxEvent.objects.get().body, queue="desk")
+
+
+def test_flow_that_goes_round_in_a_circle_is_stopped_and_its_last_message_parked(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
+    @microworkflow(on=post.StampedAtArchive, emits=[post.LetterWritten], context="letters")
+    def answer_letter(event: object) -> DomainEvent:
+        return cast(DomainEvent, post.LetterWritten(letter_id=uuid4()))
+
+    settings.MICROWORKFLOWS = {"MAX_HOPS": 7}
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    (parked,) = flow.parked
+    assert parked.body["microworkflowshops"] == 7
+    assert OutboxEvent.objects.count() == 8
+    assert str(parked.error).startswith(
+        "TooManyHopsError: letters.answer_letter is to record letters.letter_written.v1"
+    )

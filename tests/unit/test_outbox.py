@@ -9,12 +9,15 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pydantic import SecretStr
+from pydantic.alias_generators import to_camel
 
-from microworkflows import DomainEvent, causes, outbox, traceparent
+from microworkflows import DomainEvent, IncomingEvent, causes, handling, masking, outbox, traceparent
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import TransactionRequiredError, UndeclaredEventError, UnrecordableEventError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import store
+from microworkflows.sensitive import MASK
 
 
 @pytest.fixture
@@ -137,6 +140,44 @@ def test_event_inherits_flow_and_trace_from_its_cause(post: SimpleNamespace) -> 
     assert (meta.causation_id, meta.correlation_id) == ("cause-1", "flow-1")
     assert meta.traceparent.split("-")[1] == cause.traceparent.split("-")[1]
     assert OutboxEvent.objects.get().workflow == "desk.stamp_letter"
+
+
+@pytest.mark.usefixtures("in_transaction")
+def test_names_on_the_wire_are_those_that_readings_look_for(empty_registry: None) -> None:
+    class CardTaken(DomainEvent, type="bank.card_taken.v1", alias_generator=to_camel, populate_by_name=True):
+        card_holder: str
+        security_code: SecretStr
+
+    class TakenCard(IncomingEvent, type="bank.card_taken.v1", alias_generator=to_camel):
+        card_holder: str
+        security_code: SecretStr
+
+    outbox.record(CardTaken(card_holder="A. Clerk", security_code=SecretStr("123")))
+
+    recorded = CloudEvent.from_dict(OutboxEvent.objects.get().body)
+    assert recorded.data == {"cardHolder": "A. Clerk", "securityCode": "123"}
+    for reading in (CardTaken, TakenCard):
+        event = reading.from_cloud_event(recorded)
+        assert (event.card_holder, event.security_code.get_secret_value()) == ("A. Clerk", "123")
+    assert masking.data("bank.card_taken.v1", recorded.data) == {
+        "cardHolder": "A. Clerk",
+        "securityCode": MASK,
+    }
+
+
+@pytest.mark.usefixtures("in_transaction")
+def test_event_counts_the_events_that_led_to_it(post: SimpleNamespace) -> None:
+    first = outbox.record(post.LetterWritten(letter_id=uuid4()))
+    event = CloudEvent.from_dict(OutboxEvent.objects.get().body)
+
+    with causes.caused_by(handling.cause(post.stamp_letter, event)):
+        second = outbox.record(post.LetterStamped(letter_id=uuid4()))
+
+    body = OutboxEvent.objects.get(pk=second.id).body
+    assert "microworkflowshops" not in event.to_dict()
+    assert (first.hops, second.hops, body["microworkflowshops"]) == (0, 1, 1)
+    assert CloudEvent.from_dict(body).meta.hops == 1
+    assert CloudEvent.from_dict(body).extensions == {}
 
 
 @pytest.mark.usefixtures("in_transaction")

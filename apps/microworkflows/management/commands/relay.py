@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from kombu import Connection
 
-from microworkflows import checks, conf, flows, topology
+from microworkflows import conf, flows, topology
+from microworkflows.checks import surroundings
 from microworkflows.relay import store
 from microworkflows.relay.loop import Relay
 
@@ -103,7 +104,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         _set_up_logging()
-        checks.raise_for(checks.problems_at_start(current_app))
+        surroundings.raise_for(surroundings.problems_at_start(current_app))
         known = topology.queues()
         if unknown := sorted(set(queues) - set(known)):
             raise CommandError(

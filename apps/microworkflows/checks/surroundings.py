@@ -1,31 +1,28 @@
-"""System checks: a broken contract between contexts is found at start, not by the first event.
+"""Checks of what the kit runs on: settings, database, broker, Celery and versions.
 
-Ids are stable: ``microworkflows.E0xx`` stops, ``microworkflows.W0xx`` warns; ``SILENCED_SYSTEM_CHECKS`` takes them.
 E030 to E032 warn while no app declares an event or a microworkflow: until then there is nothing to lose. From then on
 they stop every command, and a worker of the contexts' queues does not start; Celery itself ignores what checks find.
 """
 
 import platform
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from typing import Any, Final
 
 from celery import Celery, current_app
-from django.apps import apps
 from django.conf import settings
 from django.core.checks import WARNING, CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import SystemCheckError
 from django.db import connections, router
 from django.utils.version import get_version_tuple
+from kombu import Connection
 
-from microworkflows import conf, registry, schemas, topology
+from microworkflows import conf, embedded, registry, topology
 from microworkflows.cloudevents import context_of
-from microworkflows.models import InboxEvent, OutboxEvent, message_id
+from microworkflows.models import InboxEvent, OutboxEvent
 
 TAG = "microworkflows"
-_LONGEST_LABEL = 100 - len(message_id("", OutboxEvent._meta.pk.default()))
 _DATABASES = ("postgresql", "sqlite")
 _PSYCOPG = (3, 2, 4)
 _BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
@@ -91,148 +88,6 @@ def check_driver(**kwargs: Any) -> list[CheckMessage]:
             "django-microworkflows[postgres]; Django prefers it to psycopg2.",
             id="microworkflows.E003",
         )
-    ]
-
-
-@register(TAG)
-def check_duplicate_types(**kwargs: Any) -> list[CheckMessage]:
-    """E010: two classes announce the same type."""
-    count = Counter(event.event_type for event in registry.announcements())
-    return [
-        Error(
-            f"{event_type} is announced by {number} classes: {', '.join(_named(event_type))}.",
-            hint="Keep one. A change of meaning needs a new version, which is another type.",
-            id="microworkflows.E010",
-        )
-        for event_type, number in count.items()
-        if number > 1
-    ]
-
-
-@register(TAG)
-def check_owners(**kwargs: Any) -> list[CheckMessage]:
-    """E011: the type of a domain event does not begin with the label of the app that announces it."""
-    return [
-        Error(
-            f"{event.__module__}.{event.__qualname__} lives in the app {app.label!r} but has the type "
-            f"{event.event_type!r}.",
-            hint=f"Name it {app.label}.{event.event_type.partition('.')[2]}: the relay goes by the first part.",
-            obj=event,
-            id="microworkflows.E011",
-        )
-        for event in registry.announcements()
-        if (app := apps.get_containing_app_config(event.__module__)) is not None
-        and app.label != event.event_type.partition(".")[0]
-    ]
-
-
-@register(TAG)
-def check_emitted_types(**kwargs: Any) -> list[CheckMessage]:
-    """E012: a microworkflow emits an event that its own context does not announce."""
-    return [
-        Error(
-            f"{workflow.label} emits {event.__qualname__}, which {workflow.context} does not announce.",
-            hint=f"A context announces its own facts: declare a DomainEvent with a type that begins with "
-            f"{workflow.context!r}.",
-            obj=workflow,
-            id="microworkflows.E012",
-        )
-        for workflow in registry.workflows()
-        for event in workflow.emits
-        if not (
-            registry.announced().get(event.event_type) is event
-            and event.event_type.partition(".")[0] == workflow.context
-        )
-    ]
-
-
-@register(TAG)
-def check_readings(**kwargs: Any) -> list[CheckMessage]:
-    """E013: a reading demands more than the announcing context promises (when both are installed)."""
-    return [
-        Error(
-            f"{reading.__module__}.{reading.__qualname__} does not fit what {reading.event_type} announces: {problem}.",
-            hint="Change the reading, or let the announcer publish a new version.",
-            obj=reading,
-            id="microworkflows.E013",
-        )
-        for reading in registry.readings()
-        if (announced := registry.announced().get(reading.event_type)) is not None
-        for problem in schemas.misfits(reading=reading, announced=announced)
-    ]
-
-
-@register(TAG)
-def check_labels(**kwargs: Any) -> list[CheckMessage]:
-    """E014: two microworkflows share a label, or one is too long for the inbox."""
-    count = Counter(workflow.label for workflow in registry.workflows())
-    shared: list[CheckMessage] = [
-        Error(
-            f"{number} microworkflows are called {label}: the inbox would take one for the other.",
-            hint="Rename one.",
-            id="microworkflows.E014",
-        )
-        for label, number in count.items()
-        if number > 1
-    ]
-    return shared + [
-        Error(
-            f"The label {label} has {len(label)} characters; the inbox has room for {_LONGEST_LABEL}.",
-            hint="Choose a shorter name.",
-            id="microworkflows.E014",
-        )
-        for label in count
-        if len(label) > _LONGEST_LABEL
-    ]
-
-
-@register(TAG)
-def check_triggers(**kwargs: Any) -> list[CheckMessage]:
-    """W020: a microworkflow waits for an event that its installed context does not announce."""
-    installed = {app.label for app in apps.get_app_configs()}
-    return [
-        Warning(
-            f"{workflow.label} waits for {workflow.on.event_type}, which the installed context "
-            f"{workflow.on.event_type.partition('.')[0]!r} does not announce.",
-            hint="Is it misspelt, of another version, or declared outside the app's events.py?",
-            obj=workflow,
-            id="microworkflows.W020",
-        )
-        for workflow in registry.workflows()
-        if workflow.on.event_type not in registry.announced()
-        and workflow.on.event_type.partition(".")[0] in installed
-    ]
-
-
-@register(TAG)
-def check_heard(**kwargs: Any) -> list[CheckMessage]:
-    """W021: an event that no installed context listens to; it will be marked unheard unless somebody else does."""
-    heard = {workflow.on.event_type for workflow in registry.workflows()}
-    return [
-        Warning(
-            f"No installed context listens to {event_type}.",
-            hint="Silence this where another service does.",
-            obj=event,
-            id="microworkflows.W021",
-        )
-        for event_type, event in registry.announced().items()
-        if event_type not in heard
-    ]
-
-
-@register(TAG)
-def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
-    """W022: a reading that triggers nothing."""
-    used = {workflow.on for workflow in registry.workflows()}
-    return [
-        Warning(
-            f"{reading.__module__}.{reading.__qualname__} triggers no microworkflow.",
-            hint="Delete it, or declare the microworkflow in workflows.py.",
-            obj=reading,
-            id="microworkflows.W022",
-        )
-        for reading in registry.readings()
-        if reading not in used
     ]
 
 
@@ -325,6 +180,11 @@ def _check_broker(app: Celery) -> Iterator[CheckMessage]:
             hint="Use RabbitMQ (amqp://) or, on one machine, the embedded broker (embedded:///folder).",
             id="microworkflows.E031",
         )
+    elif scheme == "embedded":
+        try:  # at work, it would be waited for as if it were away
+            embedded.folder_of(Connection(app.conf.broker_url))
+        except embedded.BrokerFolderError as error:
+            yield Error(str(error), id="microworkflows.E031")
 
 
 def _check_eager(app: Celery) -> Iterator[CheckMessage]:
@@ -377,11 +237,3 @@ def _feature_release(version: str) -> tuple[int, ...]:
 
 def _installed(name: str) -> str:
     return platform.python_version() if name == "Python" else metadata.version(name)
-
-
-def _named(event_type: str) -> list[str]:
-    return [
-        f"{event.__module__}.{event.__qualname__}"
-        for event in registry.announcements()
-        if event.event_type == event_type
-    ]

@@ -17,6 +17,7 @@ from django.db import models
 from django.db.models.expressions import Func
 from django_outbox_pattern.models import Published, Received
 
+from microworkflows import times
 from microworkflows.cloudevents import context_of
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -107,7 +108,7 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
     def relay_again(self) -> int:
         """Make the unheard and rejected events pending again; return their number."""
         stuck = self.filter(status__in=[OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED])
-        return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+        return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=times.stored(DUE_AT_ONCE))
 
 
 _OutboxManager = models.Manager.from_queryset(OutboxQuerySet)
@@ -173,9 +174,14 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         return cast("str | None", self.headers.get(Header.ERROR))
 
     @property
+    def recorded_at(self) -> datetime:
+        """Time at which it was recorded."""
+        return times.aware(self.added)
+
+    @property
     def due_at(self) -> datetime:
         """Time before which it is not relayed."""
-        return cast("datetime", self.expires_at)
+        return times.aware(self.expires_at)
 
     @property
     def attempts(self) -> int:
@@ -217,7 +223,7 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
     def replay(self) -> int:
         """Make parked and waiting messages due now, with all their attempts again; return their number."""
         return self.exclude(status=InboxEvent.Status.HANDLED).update(
-            status=InboxEvent.Status.WAITING, expires_at=DUE_AT_ONCE, retry=0
+            status=InboxEvent.Status.WAITING, expires_at=times.stored(DUE_AT_ONCE), retry=0
         )
 
 
@@ -290,9 +296,14 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         return cast("str | None", self._header(Header.TRACEBACK))
 
     @property
+    def received_at(self) -> datetime:
+        """Time at which it was received first."""
+        return times.aware(self.added)
+
+    @property
     def due_at(self) -> datetime:
         """Time of a waiting message's next attempt."""
-        return cast("datetime", self.expires_at)
+        return times.aware(self.expires_at)
 
     @property
     def attempts(self) -> int:
@@ -308,7 +319,7 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     def handled_at(self) -> datetime:
         """Time at which it was handled: when it was received, unless it failed at first."""
         later = self._header(Header.HANDLED_AT)
-        return datetime.fromisoformat(later) if later else cast("datetime", self.added)
+        return times.aware(datetime.fromisoformat(later) if later else self.added)
 
     def _header(self, name: Header) -> Any:
         return (self.headers or {}).get(name)

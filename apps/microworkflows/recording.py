@@ -3,13 +3,13 @@
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
-from microworkflows import bounds, causes, conf, flows, logs, rows, sensitive, wakeup
+from microworkflows import bounds, causes, conf, flows, logs, rows, sensitive, times, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (
@@ -79,7 +79,7 @@ def prepare(
 
 def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
     """Put events into the outbox, each with the label of the microworkflow that emitted it, if one did."""
-    connection, now = _connection(), timezone.now()
+    connection, now = _connection(), times.now()
     outbox = [
         {
             "id": event.meta.id,
@@ -87,7 +87,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "destination": event.meta.type,
             "body": _text(event),
             "added": now,
-            "expires_at": DUE_AT_ONCE,
+            "expires_at": times.stored(DUE_AT_ONCE),
             "retry": 0,
             "status": int(OutboxEvent.Status.PENDING),
             "headers": {Header.MICROWORKFLOW: workflow},
@@ -170,7 +170,7 @@ def _envelope(
             id=event_id,
             source=f"/{context_of(event_type)}",
             type=event_type,
-            time=timezone.now(),
+            time=datetime.now(UTC),
             correlation_id=flow,
             causation_id=cause.event_id if cause else None,
             traceparent=causes.next_traceparent(),

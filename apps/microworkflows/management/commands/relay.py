@@ -5,16 +5,15 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from kombu import Connection
 
-from microworkflows import conf, flows, topology
+from microworkflows import conf, flows, times, topology
 from microworkflows.checks import surroundings
 from microworkflows.relay import store
 from microworkflows.relay.loop import Relay
@@ -52,12 +51,11 @@ def _time(text: str | None) -> datetime:
     if since is None:
         raise CommandError(
             f"--again needs the time from which on events are relayed again, such as --since "
-            f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M%z}; {text!r} is none."
+            f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M%z}; {text!r} is none."
         )
-    if timezone.is_naive(since):
-        since = timezone.make_aware(since)
+    since = times.aware(since)
     days = conf.current().retention_days
-    if since < timezone.now() - timedelta(days=days):
+    if since < datetime.now(UTC) - timedelta(days=days):
         raise CommandError(
             f"{text} is more than {days} days ago (RETENTION_DAYS): inboxes may have forgotten what they handled then, "
             "and would handle it twice. Nothing was changed."

@@ -10,10 +10,10 @@ leave them out, so that the kit relays, counts, shows and purges its own message
 from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from django.db import models
+from django.db import models, router
 from django.db.models.expressions import Func
 from django_outbox_pattern.models import Published, Received
 
@@ -22,6 +22,8 @@ from microworkflows.cloudevents import context_of
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """A time that has passed on every clock: those of the machines that record and relay need not agree."""
+
+Row = TypeVar("Row", bound=models.Model)
 
 _MESSAGE_ID = "^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 """Form of the keys that :func:`message_id` makes, as a regular expression for PostgreSQL and Python alike."""
@@ -75,6 +77,14 @@ class CorrelationOf(Func):
         )
 
 
+class PrimaryManager(models.Manager[Row]):
+    """Reads where it writes: a replica may be late, and would show what is done as still to do."""
+
+    def get_queryset(self) -> models.QuerySet[Row]:
+        """Return all rows, of the database that they are written to."""
+        return super().get_queryset().using(self._db or router.db_for_write(self.model))
+
+
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
     """Queries of the outbox, and the way to relay unheard and rejected events again."""
 
@@ -119,7 +129,9 @@ class OutboxManager(_OutboxManager["OutboxEvent"]):
 
     def get_queryset(self) -> OutboxQuerySet:
         """Leave out rows that the library published itself."""
-        return OutboxQuerySet(self.model, using=self._db).filter(headers__has_key=Header.MICROWORKFLOW)
+        return OutboxQuerySet(self.model, using=self._db or router.db_for_write(self.model)).filter(
+            headers__has_key=Header.MICROWORKFLOW
+        )
 
 
 class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
@@ -235,7 +247,7 @@ class InboxManager(_InboxManager["InboxEvent"]):
 
     def get_queryset(self) -> InboxQuerySet:
         """Leave out rows that the library received itself."""
-        return InboxQuerySet(self.model, using=self._db).filter(
+        return InboxQuerySet(self.model, using=self._db or router.db_for_write(self.model)).filter(
             msg_id__regex=_MESSAGE_ID, headers__has_keys=[Header.TYPE, Header.CORRELATION_ID]
         )
 
@@ -354,6 +366,8 @@ class Heartbeat(models.Model):
     depth = models.PositiveBigIntegerField(
         null=True, help_text="Messages that waited in the queue; null: unknown."
     )
+
+    objects = PrimaryManager["Heartbeat"]()
 
     class Meta:
         default_permissions = ()

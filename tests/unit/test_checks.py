@@ -55,6 +55,21 @@ def test_e002_outbox_and_inbox_apart() -> None:
         assert _ids(surroundings.check_database) == ["microworkflows.E002"]
 
 
+def test_e004_models_of_a_context_apart_from_its_inbox() -> None:
+    assert surroundings.check_models() == []
+
+    with mock.patch.object(
+        django.db.router, "db_for_write", lambda model: "bank" if model.__name__ == "Payment" else "default"
+    ):
+        (problem,) = surroundings.check_models()
+
+    assert problem.id == "microworkflows.E004"
+    assert (
+        "The models of payments do not lie where its inbox does ('default'): Payment in 'bank'."
+        in problem.msg
+    )
+
+
 @pytest.mark.parametrize(
     ("driver", "version", "expected"),
     [

@@ -5,11 +5,13 @@ they stop every command, and a worker of the contexts' queues does not start; Ce
 """
 
 import platform
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from typing import Any, Final
 
 from celery import Celery, current_app
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import WARNING, CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
@@ -69,6 +71,27 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
         )
         for alias in aliases
         if connections[alias].vendor not in _DATABASES
+    ]
+
+
+@register(TAG)
+def check_models(**kwargs: Any) -> list[CheckMessage]:
+    """E004: a context's models lie in another database than its inbox, so that its steps do not commit together with it."""
+    inbox = router.db_for_write(InboxEvent)
+    elsewhere: dict[str, list[str]] = defaultdict(list)
+    for context in {workflow.context for workflow in registry.workflows()} & {*apps.app_configs}:
+        for model in apps.get_app_config(context).get_models():
+            if model._meta.managed and not model._meta.proxy and router.db_for_write(model) != inbox:
+                elsewhere[context].append(f"{model.__name__} in {router.db_for_write(model)!r}")
+    return [
+        Error(
+            f"The models of {context} do not lie where its inbox does ({inbox!r}): {', '.join(names)}. What its "
+            "microworkflows write there does not commit together with the message, and is written again by a retry.",
+            hint=f"Give {context} a database of its own by a process of its own, whose default database that is, inbox and "
+            "outbox included; or route its models to the inbox's database.",
+            id="microworkflows.E004",
+        )
+        for context, names in sorted(elsewhere.items())
     ]
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 from typing import Any, Final
 
-from celery import Celery, current_app
+from celery import Celery
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import WARNING, CheckMessage, Error, Warning, register
@@ -20,7 +20,7 @@ from django.db import connections, router
 from django.utils.version import get_version_tuple
 from kombu import Connection
 
-from microworkflows import conf, embedded, registry, topology
+from microworkflows import celery_app, conf, embedded, registry, topology
 from microworkflows.cloudevents import context_of
 from microworkflows.models import InboxEvent, OutboxEvent
 
@@ -123,7 +123,7 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
         return []  # E001 says so
     if not users:
         return []
-    if str(current_app.conf.broker_url or "").startswith("embedded:"):
+    if str(celery_app.get().conf.broker_url or "").startswith("embedded:"):
         return [
             Warning(
                 "MICROWORKFLOWS['USERS'] names users, and the embedded broker has none: it believes everybody.",
@@ -132,7 +132,7 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     heard = {context_of(workflow.on.event_type) for workflow in registry.workflows()}
-    user = current_app.connection_for_write().userid or "guest"
+    user = celery_app.get().connection_for_write().userid or "guest"
     strangers: list[CheckMessage] = [
         Warning(
             f"This process logs in to the broker as {user!r}, whom MICROWORKFLOWS['USERS'] does not name, so nobody believes "
@@ -157,7 +157,7 @@ def check_celery(**kwargs: Any) -> list[CheckMessage]:
 
     E030 to E032 warn while nothing is declared.
     """
-    problems = problems_at_start(current_app)
+    problems = problems_at_start(celery_app.get())
     if not registry.contexts():
         for problem in problems:
             problem.level = WARNING
@@ -178,9 +178,10 @@ def raise_for(problems: Iterable[CheckMessage]) -> None:
 
 def guard_worker(instance: Any, **kwargs: Any) -> None:
     """End a worker of the contexts' queues that would lose their events; receives ``celeryd_after_setup``."""
-    if instance.app.amqp.queues.consume_from.keys() & {*topology.queues()}:
+    app = instance.app
+    if not celery_app.is_apart(app) and app.amqp.queues.consume_from.keys() & {*topology.queues()}:
         try:
-            raise_for(problems_at_start(instance.app))
+            raise_for(problems_at_start(app))
         except SystemCheckError as error:
             raise SystemExit(str(error)) from None  # Celery logs other exceptions, and goes on
 
@@ -211,7 +212,10 @@ def _check_broker(app: Celery) -> Iterator[CheckMessage]:
 
 
 def _check_eager(app: Celery) -> Iterator[CheckMessage]:
-    if app.conf.task_always_eager or getattr(settings, "CELERY_TASK_ALWAYS_EAGER", False):
+    namespace = getattr(app, "namespace", None)  # the settings may have changed since Celery read them
+    if app.conf.task_always_eager or (
+        namespace and getattr(settings, f"{namespace}_TASK_ALWAYS_EAGER", False)
+    ):
         yield Error(
             "task_always_eager is on, but no event reaches a microworkflow through it.",
             hint="Turn it off; tests of microworkflows use microworkflows.testing. If tests of your own tasks need it, "
@@ -221,7 +225,7 @@ def _check_eager(app: Celery) -> Iterator[CheckMessage]:
 
 
 def _check_time_limit() -> Iterator[CheckMessage]:
-    if current_app.conf.task_time_limit:
+    if celery_app.get().conf.task_time_limit:
         yield Warning(
             "task_time_limit is set: it kills the process of a slow microworkflow, and nothing shows where the time went.",
             hint="Use task_soft_time_limit: its exception and traceback are kept with the message, which is then retried.",

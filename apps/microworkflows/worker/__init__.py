@@ -7,7 +7,7 @@ from celery.signals import celeryd_init
 from click import Option
 from kombu import Exchange, Queue
 
-from microworkflows import embedded, topology
+from microworkflows import celery_app, embedded, topology
 from microworkflows.worker import connection_reuse
 from microworkflows.worker.relay_process import RelayProcess
 from microworkflows.worker.watch import Watch
@@ -17,13 +17,19 @@ __all__ = ["setup"]
 _HEARTBEAT_SECONDS = 10
 
 
-def setup(app: Celery) -> None:
+def setup(app: Celery, *, tasks: Celery | None = None) -> None:
     """Make ``app``'s workers run microworkflows; call it once, where the app is made.
 
     A worker then consumes CloudEvents from the queues of the contexts that ``-Q`` names (of all contexts without
     ``-Q``), and runs their relay beside it unless it is started with ``--no-relay``. It notes every few seconds that it lives. Your own tasks, on queues of
     their own, run as before.
+
+    Args:
+        app: The Celery app whose broker carries the events.
+        tasks: The Celery app of your own tasks, if they have another, say on a broker that cannot carry events. A
+            ``shared_task`` that a microworkflow calls goes to its broker. That app's workers are not changed.
     """
+    celery_app.note(app, tasks=tasks)
     app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
     app.on_after_configure.connect(_configure, weak=False)
@@ -70,6 +76,8 @@ def _overrule(app: Any, **values: object) -> None:
 def _declare_queues(instance: Any, **kwargs: object) -> None:
     """Add the event queues to the project's own for the worker that starts; Django is set up by now."""
     app = instance.app
+    if celery_app.is_apart(app):
+        return
     own = [
         queue
         for queue in app.conf.task_queues or [_default_queue(app)]

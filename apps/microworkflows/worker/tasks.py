@@ -10,7 +10,7 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
 from django.db import Error, close_old_connections, connections
 
-from microworkflows import failures, handling, inbox, logs
+from microworkflows import celery_app, failures, handling, inbox, logs
 from microworkflows.worker import celery_internals
 from microworkflows.worker.names import BUNDLE_TASK, TASK
 
@@ -114,7 +114,7 @@ def _outlast_the_database(
         try:
             try:
                 _renew_connections()
-                with failures.process_ended_by(celery_internals.ends_process):
+                with celery_app.of_own_tasks(), failures.process_ended_by(celery_internals.ends_process):
                     return receive()
             except Error as error:
                 if _stopping[0]:

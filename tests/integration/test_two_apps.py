@@ -35,6 +35,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 }
 CELERY_TASK_ROUTES = {"rooms.tasks.greet": {"queue": "rooms"}}
 EVENTS_BROKER_URL = f"embedded://{BASE_DIR / 'events'}"
+EVENTS_IMPORTS = "rooms.tasks"
+EVENTS_TASK_QUEUES = {"other": {"exchange": "other"}}
+EVENTS_TASK_ANNOTATIONS = {"*": {"acks_late": False, "rate_limit": "1/h"}}
 """,
     "inn/celery.py": """
 import os

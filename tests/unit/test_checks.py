@@ -18,6 +18,7 @@ from celery import current_app
 from django.core.checks import ERROR, WARNING, CheckMessage
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from kombu import Queue
 from pytest_django import Settings
 
 from microworkflows import DomainEvent, IncomingEvent, microworkflow
@@ -96,6 +97,9 @@ def test_e003_driver_that_loses_notifications(driver: str, version: str, expecte
         ("broker_url", "embedded://folder", "microworkflows.E031"),
         ("broker_url", "embedded:////one;embedded:///two", "microworkflows.E031"),
         ("broker_url", "embedded:///srv/shop/broker", None),
+        ("broker_url", ["amqp://one", "amqp://two"], None),
+        ("broker_url", "amqp://one;amqp://two", None),
+        ("broker_url", ["amqp://one", "redis://two"], "microworkflows.E031"),
         ("broker_url", None, None),
         ("task_always_eager", True, "microworkflows.E032"),
         ("task_time_limit", 60, "microworkflows.W033"),
@@ -225,6 +229,25 @@ def test_real_worker_of_an_app_that_was_not_set_up_ends_before_it_takes_an_event
     assert worker.returncode == 1
     assert "microworkflows.E030" in worker.stderr
     assert " ready." not in worker.stderr
+
+
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        ({}, []),
+        ({"orders.tasks.*": {"queue": "mails"}, "other": {"routing_key": "orders"}}, []),
+        ({"orders.tasks.*": {"queue": "orders"}}, ["microworkflows.E037"]),
+        ({"orders.tasks.*": "payments"}, ["microworkflows.E037"]),
+        ({"orders.tasks.*": {"queue": Queue("payments")}}, ["microworkflows.E037"]),
+        (["a.router"], []),
+    ],
+)
+def test_e037_own_task_that_goes_to_a_contexts_queue(
+    monkeypatch: pytest.MonkeyPatch, routes: object, expected: list[str]
+) -> None:
+    _set_celery(monkeypatch, "task_routes", routes)
+
+    assert _ids(surroundings.check_routes) == expected
 
 
 # Versions

@@ -6,7 +6,7 @@ they stop every command, and a worker of the contexts' queues does not start; Ce
 
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final
 
@@ -123,7 +123,7 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
         return []  # E001 says so
     if not users:
         return []
-    if str(celery_app.get().conf.broker_url or "").startswith("embedded:"):
+    if _broker_urls(celery_app.get())[0].startswith("embedded:"):
         return [
             Warning(
                 "MICROWORKFLOWS['USERS'] names users, and the embedded broker has none: it believes everybody.",
@@ -197,18 +197,55 @@ def _check_worker(app: Celery) -> Iterator[CheckMessage]:
 
 
 def _check_broker(app: Celery) -> Iterator[CheckMessage]:
-    scheme = str(app.conf.broker_url or "amqp").partition(":")[0]
-    if scheme not in _BROKERS:
+    schemes = {url.partition(":")[0] for url in _broker_urls(app)}
+    if strange := schemes.difference(_BROKERS):
         yield Error(
-            f"The broker is {scheme}, which confirms no messages, so the relay cannot know which ones are safe.",
+            f"The broker is {', '.join(sorted(strange))}, which confirms no messages, so the relay cannot know which ones are safe.",
             hint="Use RabbitMQ (amqp://) or, on one machine, the embedded broker (embedded:///folder).",
             id="microworkflows.E031",
         )
-    elif scheme == "embedded":
+    elif "embedded" in schemes:
         try:  # at work, it would be waited for as if it were away
             embedded.folder_of(Connection(app.conf.broker_url))
         except embedded.BrokerFolderError as error:
             yield Error(str(error), id="microworkflows.E031")
+
+
+def _broker_urls(app: Celery) -> list[str]:
+    """Return the URL of the broker, or those among which Celery fails over."""
+    given: Any = app.conf.broker_url or "amqp"
+    return [*given] if isinstance(given, list | tuple) else str(given).split(";")
+
+
+@register(TAG)
+def check_routes(**kwargs: Any) -> list[CheckMessage]:
+    """E037: a task of the project's own is sent to a context's queue, where it would become a dead letter."""
+    app = celery_app.get()
+    try:
+        queues = topology.queues()
+    except ImproperlyConfigured:
+        return []  # E001 says so
+    routes = app.conf.task_routes if isinstance(app.conf.task_routes, Mapping) else {}
+    sent = {
+        str(name): route if isinstance(route, str) else route.get("queue")
+        for name, route in routes.items()
+        if isinstance(route, str | Mapping)
+    }
+    sent["task_default_queue"] = app.conf.task_default_queue
+    return [
+        Error(
+            f"{name} goes to the queue {_name(queue)!r}, which is the queue of the context {_name(queue)!r}: a worker there takes "
+            "events only, and makes everything else a dead letter.",
+            hint="Send own tasks to a queue of another name, or give them a Celery app and a broker of their own.",
+            id="microworkflows.E037",
+        )
+        for name, queue in sent.items()
+        if _name(queue) in queues
+    ]
+
+
+def _name(queue: Any) -> str:
+    return str(getattr(queue, "name", queue))
 
 
 def _check_eager(app: Celery) -> Iterator[CheckMessage]:

@@ -1,11 +1,13 @@
 """Celery as the worker of microworkflows: ``setup(app)`` makes any Celery app consume CloudEvents."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init
 from click import Option
 from kombu import Exchange, Queue
+from kombu.utils.functional import maybe_list
 
 from microworkflows import celery_app, embedded, topology
 from microworkflows.worker import connection_reuse
@@ -47,7 +49,7 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     _overrule(
         sender,
         worker_consumer="microworkflows.worker.consumer:EventConsumer",
-        imports=(*sender.conf.imports, "microworkflows.worker.tasks"),
+        imports=(*(maybe_list(sender.conf.imports) or ()), "microworkflows.worker.tasks"),
         # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
         worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),
         # What time heals ends no worker: it connects again, however often, and after what closed its channel alone too.
@@ -78,12 +80,19 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
     app = instance.app
     if celery_app.is_apart(app):
         return
-    own = [
-        queue
-        for queue in app.conf.task_queues or [_default_queue(app)]
-        if queue.name not in topology.queues()
-    ]
+    own = [queue for queue in _own_queues(app) if queue.name not in topology.queues()]
     _overrule(app, task_queues=[*own, *map(_declared, topology.queues())])
+
+
+def _own_queues(app: Celery) -> list[Queue]:
+    """Return the project's own queues, which its settings may hold as a list or by name."""
+    given = app.conf.task_queues or [_default_queue(app)]
+    if isinstance(given, Mapping):
+        given = [
+            queue if isinstance(queue, Queue) else Queue.from_dict(name, **{"routing_key": name, **queue})
+            for name, queue in given.items()
+        ]
+    return list(given)
 
 
 def _declared(name: str) -> Any:

@@ -113,6 +113,7 @@ class Inn:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.django = "django"
         for name, text in FILES.items():
             path = folder / name
             path.parent.mkdir(exist_ok=True)
@@ -134,6 +135,31 @@ class Inn:
         assert (ended.returncode == 0) == succeeds, ended.stdout + ended.stderr
         return ended.stdout + ended.stderr
 
+    def manage(self, *command: str) -> str:
+        return self.run(self.django, *command)
+
+    def make_settings_a_class(self) -> None:
+        """Write the settings as django-configurations reads them."""
+        lines = FILES["inn/settings.py"].strip().splitlines()
+        names = {line.partition(" = ")[0] for line in lines if line[:1].isupper()}
+        assigned = [f"    {name} = {name}" for name in sorted(names)]
+        text = "\n".join(
+            [
+                "from configurations import Configuration",
+                *lines,
+                "",
+                "class Production(Configuration):",
+                *assigned,
+            ]
+        )
+        (self.folder / "inn/settings.py").write_text(text + "\n")
+        celery = self.folder / "inn/celery.py"
+        celery.write_text(
+            celery.read_text().replace("app = ", "import configurations\n\nconfigurations.setup()\napp = ")
+        )
+        self._environment["DJANGO_CONFIGURATION"] = "Production"
+        self.django = "configurations"
+
     def worker(self, app: str, *options: str) -> Process:
         worker = Process(
             *(sys.executable, "-m", "celery", "-A", app, "worker", "-c", "1", "--loglevel", "INFO", *options),
@@ -154,13 +180,16 @@ def inn(tmp_path: Path) -> Iterator[Inn]:
         worker.end()
 
 
-def test_events_and_tasks_have_a_broker_each(inn: Inn) -> None:
-    assert "no issues" in inn.run("django", "check", "--fail-level", "WARNING")
-    inn.run("django", "migrate", "--verbosity", "0")
+@pytest.mark.parametrize("settings", ["of a module", "of a class"])
+def test_events_and_tasks_have_a_broker_each(inn: Inn, settings: str) -> None:
+    if settings == "of a class":
+        inn.make_settings_a_class()
+    assert "no issues" in inn.manage("check", "--fail-level", "WARNING")
+    inn.manage("migrate", "--verbosity", "0")
     events = inn.worker("inn.events:events_app", "-Q", "rooms,cleaning")
     tasks = inn.worker("inn.celery:app", "-Q", "celery,rooms")
 
-    inn.run("django", "shell", "--verbosity", "0", "--command", BOOK)
+    inn.manage("shell", "--verbosity", "0", "--command", BOOK)
 
     eventually((inn.folder / "greeted").exists, what="the task, on its own broker")
     assert (inn.folder / "greeted").read_text() == "guest of 12"
@@ -168,7 +197,7 @@ def test_events_and_tasks_have_a_broker_each(inn: Inn) -> None:
     with closing(sqlite3.connect(inn.folder / "db.sqlite3")) as database:
         assert database.execute("SELECT status FROM published").fetchall() == [(2,)]
         assert database.execute("SELECT status FROM received").fetchall() == [(2,)]
-    assert inn.run("django", "dead_letters").count(" 0 ") == 2
+    assert inn.manage("dead_letters").count(" 0 ") == 2
     for worker in (events, tasks):
         assert worker.stop() == 0
         assert "Traceback" not in worker.output

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
 from pydantic import ValidationError
 
-from microworkflows import conf, database_errors, handling, logs, masking, registry, texts, times
+from microworkflows import conf, database_errors, handling, isolation, logs, masking, registry, texts, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError
 from microworkflows.handling import Headers
@@ -92,7 +92,8 @@ def handle_or_keep(
 ) -> None:
     """Handle an event in its own transaction, as :func:`.handling.handle` does; see :func:`run_or_keep`."""
     handle = functools.partial(handling.handle, workflow, event, attempt=attempt, last_delivery=last_delivery)
-    run_or_keep(handle, consumer=workflow.label, event=event)
+    with isolation.session_ends_if_changed(_connection()):
+        run_or_keep(handle, consumer=workflow.label, event=event)
 
 
 def run_or_keep(

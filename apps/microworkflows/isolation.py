@@ -4,6 +4,8 @@ A run is watched at the driver's cursors, through which Django's and raw ones sp
 one that failed by an error that the neighbours may have caused, whatever the handler made of it; and one whose effect may
 last until the end of the transaction, such as ``SET LOCAL app.tenant``. That one is not executed.
 
+A statement that changes the session, such as ``SET app.tenant``, ends it: the next run has a new one.
+
 What a function of the database does is not seen in the statement that calls it, or that fires its trigger. So a database
 whose functions make settings is looked for beforehand.
 """
@@ -27,10 +29,21 @@ _LOOK_SECONDS = 1.0
 _IN_ERROR = 3
 """libpq's PQTRANS_INERROR."""
 
-_VERB = re.compile(r"(?>\s|\(|/\*.*?\*/|--[^\n]*\n)*(select|insert|update|delete|merge|with|values|copy|fetch|"
-                   r"lock|notify|show|call|savepoint|release|rollback to)\b", re.DOTALL)  # fmt: skip
+_BLANK = r"(?>\s|\(|/\*.*?\*/|--[^\n]*\n)*"
+_VERB = re.compile(
+    _BLANK
+    + r"(select|insert|update|delete|merge|with|values|copy|fetch|lock|notify|show|call|savepoint|release|"
+    r"rollback to)\b",
+    re.DOTALL,
+)
 """Beginnings of statements that leave nothing but rows and locks."""
 _INTO_TABLE = re.compile(r"(?<!insert)(?<!merge)\s+into\b")
+_LOCAL_SETTING = re.compile(r"set_config\s*\([^;]*?,\s*true\s*\)")
+_CHANGES_SESSION = re.compile(
+    _BLANK + r"(set(?!\s+(local|constraints|transaction)\b)|reset|discard|prepare|listen|load|do|"
+    r"create\s+((local|global)\s+)?temp(orary)?(?!.*\bon\s+commit\s+drop\b))\b|.*\b(pg_settings|pg_(try_)?advisory_lock)",
+    re.DOTALL,
+)
 _LOCKS = re.compile(r"\bfor\s+(update|no\s+key\s+update|share|key\s+share)\b")
 
 # SET without one of these words is UPDATE's. 2078 is the function set_config; a body in standard SQL is kept parsed.
@@ -134,6 +147,22 @@ class Watch:
         return execute(sql, params, many, context)
 
 
+@contextmanager
+def session_ends_if_changed(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """End the session after the block if a statement in it has changed it, or may have, for whoever comes next."""
+    changed = False
+
+    def watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        nonlocal changed
+        changed = changed or _changes_session(sql)
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(watch):
+        yield
+    if changed and connection.vendor == "postgresql" and not connection.in_atomic_block:
+        connection.close()
+
+
 def maker_of_settings(connection: BaseDatabaseWrapper) -> str | None:
     """Return a function of the database that may make settings, or temporary tables, for whoever calls it unseen.
 
@@ -163,9 +192,18 @@ def _leaves_something(verb: str, text: str) -> bool:
     return (
         "set_config" in text
         or "pg_settings" in text
+        or "advisory_lock" in text  # the session's, not the transaction's
         or ";" in text.rstrip("; \t\n")
         or (verb in {"select", "with"} and "into" in text and _INTO_TABLE.search(text) is not None)
     )
+
+
+def _changes_session(sql: Any) -> bool:
+    text = _text(sql).lower()
+    if _VERB.match(text) and not any(each in text for each in (";", "set_config", "pg_")):
+        return False  # as nearly always
+    made_for_the_session = text.count("set_config") - len(_LOCAL_SETTING.findall(text))
+    return made_for_the_session > 0 or any(map(_CHANGES_SESSION.match, text.split(";")))
 
 
 def _text(sql: Any) -> str:

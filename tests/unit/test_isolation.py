@@ -301,6 +301,61 @@ def test_handler_that_catches_everything_is_done_again_all_the_same(post: Simple
     assert clerks == ["Ada", "Ada"]
 
 
+# Sessions
+
+
+def session() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_kept"),
+    [
+        ("SET letters.clerk = 'Ada'", False),
+        ("-- who\n SET SESSION letters.clerk TO 'Ada'", False),
+        ("SELECT set_config('letters.clerk', 'Ada', false)", False),
+        ("SELECT set_config('a.b', '', true), set_config('letters.clerk', 'Ada', false)", False),
+        ("SELECT 1; SET letters.clerk = 'Ada'", False),
+        ("SET ROLE pg_monitor", False),
+        ("CREATE TEMPORARY TABLE scales (weight int)", False),
+        ("SELECT pg_advisory_lock(7)", False),
+        ("DO $$ BEGIN PERFORM set_config('letters.clerk', 'Ada', false); END $$", False),
+        ("UPDATE pg_settings SET setting = '8MB' WHERE name = 'work_mem'", False),
+        ("SET LOCAL letters.clerk = 'Ada'", True),
+        ("SET CONSTRAINTS ALL DEFERRED", True),
+        ("SELECT set_config('letters.clerk', coalesce('Ada', ''), true)", True),
+        ("SELECT set_config('letters.clerk', 'Ada', true); SELECT 1", True),
+        ("CREATE TEMP TABLE scales (weight int) ON COMMIT DROP", True),
+        ("SELECT pg_advisory_xact_lock(7)", True),
+        ("UPDATE auth_group SET name = name", True),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False], ids=["bundle", "alone"])
+def test_session_that_a_handler_changed_ends_and_any_other_is_kept(
+    post: SimpleNamespace, statement: str, is_kept: bool, together: bool
+) -> None:
+    met: list[tuple[int, str | None]] = []
+
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: Any) -> None:
+        if not is_shared() or not met:
+            met.append((session(), clerk()))
+        execute(statement)
+
+    if together:
+        inbox.receive_bundle(letters(1, 2), queue="weighing")
+    else:
+        for letter in letters(1, 2):
+            inbox.receive(letter, queue="weighing")
+
+    assert set(statuses().values()) == {HANDLED}
+    assert {clerk for _, clerk in met} == {None}
+    sessions = [number for number, _ in met]
+    assert (len(set(sessions)) == 1) is is_kept
+
+
 # Tenants
 
 TENANT = "SELECT set_config('letters.tenant', {}, true)"

@@ -149,7 +149,12 @@ class Watch:
 
 @contextmanager
 def session_ends_if_changed(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """End the session after the block if a statement in it has changed it, or may have, for whoever comes next."""
+    """End the session after the block if a statement in it has changed it, or may have, for whoever comes next.
+
+    Raises:
+        Error: the session cannot be opened.
+    """
+    connection.ensure_connection()  # what the project sets at each new connection is no change
     changed = False
 
     def watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:

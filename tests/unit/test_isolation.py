@@ -8,6 +8,8 @@ import psycopg
 import pytest
 from django.contrib.auth.models import Group
 from django.db import DatabaseError, Error, OperationalError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 from psycopg import sql
 
 from microworkflows import PermanentError, bundling, inbox, isolation, microworkflow
@@ -356,9 +358,31 @@ def test_session_that_a_handler_changed_ends_and_any_other_is_kept(
     assert (len(set(sessions)) == 1) is is_kept
 
 
+def test_what_a_project_sets_at_each_new_connection_ends_no_session(post: SimpleNamespace) -> None:
+    sessions: list[int] = []
+
+    def set_up(connection: BaseDatabaseWrapper, **_: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = '30s'")
+
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: Any) -> None:
+        sessions.append(session())
+
+    connection.close()
+    connection_created.connect(set_up)
+    try:
+        for letter in letters(1, 2, 3):
+            inbox.receive(letter, queue="weighing")
+    finally:
+        connection_created.disconnect(set_up)
+        connection.close()
+
+    assert len(set(sessions)) == 1
+
+
 # Tenants
 
-TENANT = "SELECT set_config('letters.tenant', {}, true)"
 MAKERS = {
     "function": (
         (

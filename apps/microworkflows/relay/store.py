@@ -51,6 +51,7 @@ _WITHIN_BYTES = """
     ) AS measured
     WHERE total - {size} < %s
     ORDER BY id"""
+_IDS = "SELECT id FROM ({due}) AS due ORDER BY id"
 _SIZE = {"postgresql": "octet_length(text)", "sqlite": "length(text)"}
 _MARK = {
     "postgresql": "UPDATE published SET status = %s WHERE id = ANY(%s::uuid[])",
@@ -98,6 +99,15 @@ def due_events(
         rows = cursor.fetchall()
     messages = [Message(_uuid(pk), destination, text) for pk, destination, text, _ in rows]
     return Due(messages, has_more=len(rows) >= limit or (bool(rows) and rows[-1][3] >= BATCH_BYTES))
+
+
+def due_ids(context: str, *, limit: int, now: datetime, besides: Sequence[Message] = ()) -> list[UUID]:
+    """Return the ids of the context's next events, however large they are; see :func:`due_events`."""
+    connection = connections[router.db_for_write(OutboxEvent)]
+    ids = _ids(connection, [message.id for message in besides])
+    with connection.cursor() as cursor:
+        cursor.execute(_IDS.format(due=_DUE[connection.vendor]), [context, now, ids, limit])
+        return [_uuid(pk) for (pk,) in cursor.fetchall()]
 
 
 def mark_events(outcome: Outcome, *, now: datetime) -> None:

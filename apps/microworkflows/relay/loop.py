@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -26,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 _SEEN_AT_ONCE = 10_000
 """Largest number of events whose ids a look everywhere remembers: it is done again once they are under way."""
+_MOST_IN_QUEUE = 5_000
+"""Number of messages in a queue to which no message is redelivered: it would come no sooner."""
+_FULL_SECONDS = 5.0
+"""Time until the next look for retries if the queue had no room for any."""
 _STANDBY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _MEND_SECONDS = 60.0
@@ -59,7 +64,7 @@ class Relay:
         self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
         self._seen: frozenset[UUID] = frozenset()
-        self._looked_for_retries_at = 0.0
+        self._look_for_retries_at = 0.0
         self._mended_at = 0.0
 
     def run(self) -> None:
@@ -170,14 +175,41 @@ class Relay:
 
     def _redeliver(self) -> bool:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
-        if time.monotonic() < self._looked_for_retries_at + conf.current().relay_poll:
+        if time.monotonic() < self._look_for_retries_at:
             return False
-        self._looked_for_retries_at, now = time.monotonic(), timezone.now()
-        messages = store.due_retries(self.context, limit=self._size.current, now=now)
+        now = timezone.now()
+        due = store.due_retries(self.context, limit=self._size.current, now=now)
+        messages = self._with_room(due)
         if messages:
             self._pipeline.send(messages, mark=partial(self._mark_retries, found_at=now))
             self._pipeline.settle()
+        if len(messages) < len(due):
+            sent = {message.id for message in messages}
+            store.put_off([message for message in due if message.id not in sent], now=now)
+        is_full = bool(due) and not messages
+        self._look_for_retries_at = time.monotonic() + (
+            _FULL_SECONDS if is_full else conf.current().relay_poll
+        )
         return bool(messages)
+
+    def _with_room(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages for which there is room in their queues.
+
+        A queue that is done more slowly than the lease would get each of them again and again, and there would be more
+        copies than work.
+        """
+        taken = []
+        for queue, wanted in Counter(message.routing_key for message in messages).items():
+            depth = self._pipeline.depth(queue)
+            room = max(_MOST_IN_QUEUE - depth, 0)
+            taken += [message for message in messages if message.routing_key == queue][:room]
+            if wanted > room:
+                logger.info(
+                    "relay %s: %d messages to be retried wait, because %d wait in the queue %s already",
+                    *(self.context, wanted - room, depth, queue),
+                    extra={"context": self.context},
+                )
+        return taken
 
     def _mend(self) -> None:
         """From time to time, declare again what the broker has lost."""

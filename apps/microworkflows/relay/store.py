@@ -197,6 +197,14 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
         _park(pk, reason)
 
 
+def put_off(messages: Sequence[Message], *, now: datetime) -> None:
+    """Let others have their turn before these messages, which are due and for whom there is no room in their queue."""
+    waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
+    with transaction.atomic(using=router.db_for_write(InboxEvent)):
+        rows = waiting.filter(pk__in=[message.id for message in messages]).free()
+        rows.update(expires_at=now + failures.retry_delay(1))
+
+
 def _readable(pk: UUID, text: str) -> CloudEvent | None:
     """Return the event of a waiting message if the door will let it in; else park it, and return None."""
     try:

@@ -12,10 +12,9 @@ from uuid import UUID
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 from kombu import Connection
 
-from microworkflows import conf, wakeup
+from microworkflows import conf, times, wakeup
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
@@ -158,7 +157,7 @@ class Relay:
         take only events that were there at the last such look: the transaction of any other may have recorded some
         that stand before those under way, and go first.
         """
-        now = timezone.now()
+        now = times.now()
         look = partial(store.due_events, self.context, limit=limit, now=now, besides=under_way)
         if not under_way:
             return look()
@@ -177,7 +176,7 @@ class Relay:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
         if time.monotonic() < self._look_for_retries_at:
             return False
-        now = timezone.now()
+        now = times.now()
         due = store.due_retries(self.context, limit=self._size.current, now=now)
         messages = self._with_room(due)
         if messages:
@@ -219,7 +218,7 @@ class Relay:
 
     def _mark_events(self, batch: Batch) -> None:
         outcome = batch.outcome
-        store.mark_events(outcome, now=timezone.now())
+        store.mark_events(outcome, now=times.now())
         self._tell_rejections(batch)
         logger.info(
             "relayed %d of %d events of %s; %d unheard, %d refused",

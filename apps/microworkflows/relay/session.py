@@ -30,6 +30,8 @@ SERVERS_LIMITS = {
     "tcp_user_timeout": 10_000,
 }
 """The same by the server's names."""
+_IN_TRANSACTION_MILLISECONDS = 5_000
+"""Longest pause inside a transaction, which may hold rows that workers want: the relay makes none, unless it is frozen."""
 
 
 def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
@@ -54,7 +56,11 @@ def set_up(connection: BaseDatabaseWrapper) -> None:
     """
     if connection.vendor != "postgresql":
         return
-    settings = {"synchronous_commit": "off", **SERVERS_LIMITS}
+    settings = {
+        "synchronous_commit": "off",
+        "idle_in_transaction_session_timeout": _IN_TRANSACTION_MILLISECONDS,
+        **SERVERS_LIMITS,
+    }
     with connection.cursor() as cursor:
         cursor.execute("; ".join(f"SET {name} TO {value}" for name, value in settings.items()))
 

@@ -28,6 +28,10 @@ class UnreadableMarkError(PermanentError):
     """No installed app reads the mark of the event's flow, so it is unknown who does its steps."""
 
 
+class UnservedStepError(UnreadableMarkError):
+    """The mark of the event's flow leaves a step to somebody who, by the settings of this process, does not do it."""
+
+
 class UndeclaredEventError(PermanentError):
     """A microworkflow emitted an event that its ``emits`` does not name."""
 

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from microworkflows import bundling, failures, flows, logs, registry
+from microworkflows import bundling, failures, flows, handling, logs, registry
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnreadableMarkError
 from microworkflows.models import InboxEvent, message_id
@@ -48,7 +49,7 @@ def receive(body: object, *, queue: str, attempt: int | None = None, last_delive
         except UnreadableMarkError as error:
             failures.keep(queue, event, error)
         return
-    for workflow in _consumers(event, context=queue):
+    for workflow in _consumers(event, context=queue, attempt=attempt):
         failures.handle_or_keep(workflow, event, attempt=attempt, last_delivery=last_delivery)
 
 
@@ -73,14 +74,16 @@ def _as_kept(event: CloudEvent) -> CloudEvent:
     return replace(event, meta=replace(event.meta, id=former))
 
 
-def _consumers(event: CloudEvent, *, context: str) -> list[Microworkflow[Any]]:
+def _consumers(event: CloudEvent, *, context: str, attempt: int | None = None) -> list[Microworkflow[Any]]:
     """Return the microworkflows that handle an event here. If none can, keep the event with the reason."""
     workflows = registry.listeners(event.meta.type, contexts=[context])
     try:
         queue = flows.queue_for(context, event.meta.mark)
     except UnreadableMarkError as error:
-        for consumer in [workflow.label for workflow in workflows] or [context]:
-            failures.keep(consumer, event, error)
+        for workflow in workflows:
+            _refuse(workflow, event, error, attempt=attempt)
+        if not workflows:
+            failures.keep(context, event, error)
         return []
     if queue != context:
         mode = flows.mode(context, event.meta.mark)
@@ -97,3 +100,15 @@ def _consumers(event: CloudEvent, *, context: str) -> list[Microworkflow[Any]]:
         )
         failures.keep(context, event, nobody)
     return workflows
+
+
+def _refuse(
+    workflow: Microworkflow[Any], event: CloudEvent, error: PermanentError, *, attempt: int | None
+) -> None:
+    """Keep an event that may not be handled here, with the reason, unless it was handled before."""
+
+    def refuse(_: object) -> None:
+        raise error
+
+    handle = partial(handling.handle, workflow, event, attempt=attempt, function=refuse)
+    failures.run_or_keep(handle, consumer=workflow.label, event=event)

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.db.models import Exists, OuterRef
 
 from microworkflows import flows
-from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
+from microworkflows.models import EventOf, Heartbeat, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
 _REST = 3.0
@@ -28,15 +29,17 @@ def purge(*, before: datetime) -> Purged:
     """Delete relayed events, handled messages, heartbeats of workers that are gone, and the guests' rows from before a time.
 
     Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
-    makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
+    makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back. It goes after
+    the outbox row of its event, so that of an event with an outbox row it is known who has handled it.
     """
+    event = OutboxEvent.objects.filter(pk=EventOf(OuterRef("msg_id")))
     return Purged(
         outbox=delete_in_batches(
             OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)
         ),
         inbox=delete_in_batches(
             InboxEvent.objects.filter(
-                status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
+                ~Exists(event), status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
             )
         ),
         heartbeats=delete_in_batches(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at"),

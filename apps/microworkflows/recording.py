@@ -8,7 +8,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from microworkflows import bounds, causes, flows, logs, rows, sensitive, wakeup
+from microworkflows import bounds, causes, flows, logs, registry, rows, sensitive, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (
@@ -87,7 +87,10 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "expires_at": DUE_AT_ONCE,
             "retry": 0,
             "status": int(OutboxEvent.Status.PENDING),
-            "headers": {Header.MICROWORKFLOW: workflow},
+            "headers": {
+                Header.MICROWORKFLOW: workflow,
+                Header.LISTENERS: registry.listening(event.meta.type),
+            },
         }
         for event, workflow in recorded
     ]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _announcements: "list[type[DomainEvent]]" = []
 _readings: "list[type[IncomingEvent]]" = []
 _workflows: "list[Microworkflow[Any]]" = []
+_listening: dict[tuple[str, str | None], dict[str, bool]] = {}
+"""What :func:`listening` has returned; forgotten with each declaration."""
 
 
 def add_announcement(event: "type[DomainEvent]") -> None:
@@ -28,6 +30,7 @@ def add_reading(event: "type[IncomingEvent]") -> None:
 def add_workflow(workflow: "Microworkflow[Any]") -> None:
     """Add a declared microworkflow."""
     _workflows.append(workflow)
+    _listening.clear()
 
 
 def announcements() -> "list[type[DomainEvent]]":
@@ -59,6 +62,17 @@ def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "l
     ]
 
 
+def listening(event_type: str, *, context: str | None = None) -> dict[str, bool]:
+    """Return the labels of the microworkflows that ``event_type`` triggers, of all contexts or of one.
+
+    They are the keys of a JSON object, to be stored.
+    """
+    if (labels := _listening.get((event_type, context))) is None:
+        found = listeners(event_type, contexts=None if context is None else [context])
+        labels = _listening[event_type, context] = {workflow.label: True for workflow in found}
+    return labels
+
+
 def contexts() -> list[str]:
     """Return the labels of the contexts that announce or listen, sorted."""
     announcing = {context_of(event_type) for event_type in announced()}
@@ -78,9 +92,11 @@ def isolated() -> Iterator[None]:
         yield
     finally:
         _announcements[:], _readings[:], _workflows[:] = before
+        _listening.clear()
 
 
 def clear() -> None:
     """Forget everything declared so far; for tests, inside :func:`isolated`."""
     for declared in (_announcements, _readings, _workflows):
         declared.clear()
+    _listening.clear()

@@ -1,6 +1,6 @@
 """The cut-over as a guest of the core: it routes steps to the monolith, and follows what the core does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from microworkflows import flows, purging
@@ -44,6 +44,10 @@ class Cutover(flows.Router):
         """Return ``inline``, ``shadow`` or ``done``; empty if the context is live."""
         mode = Stamp.parse(mark).mode(context)
         return "done" if mode is None else "" if mode is Mode.LIVE else str(mode)
+
+    def contexts_elsewhere(self) -> Collection[str]:
+        """Return the contexts that were moved to a database of their own."""
+        return switch.moved()
 
     def queues(self) -> Sequence[str]:
         """Return the queue of the monolith's own worker, while something is being handed over."""

@@ -15,7 +15,7 @@ from microworkflows import registry
 from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.cutover import conf, switch
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
-from microworkflows.models import ContextOf, CorrelationOf, InboxEvent, OutboxEvent, OutboxQuerySet
+from microworkflows.models import ContextOf, CorrelationOf, Header, InboxEvent, OutboxEvent, OutboxQuerySet
 from microworkflows.workflows import Microworkflow
 
 
@@ -116,7 +116,12 @@ def _flows(
 def _not_handled_by(workflow: "Microworkflow[Any]") -> Q:
     key = Concat(Value(f"{workflow.label}:"), Cast(OuterRef("event_id"), CharField()))
     handled = InboxEvent.objects.filter(msg_id=key, status=InboxEvent.Status.HANDLED)
-    return Q(~Exists(handled), destination=workflow.on.event_type)
+    listened = Q(headers__listeners__has_key=workflow.label) | ~Q(headers__has_key=Header.LISTENERS)
+    return Q(
+        listened | Q(status=OutboxEvent.Status.PENDING),
+        ~Exists(handled),
+        destination=workflow.on.event_type,
+    )
 
 
 def _of_contexts(contexts: Collection[str]) -> Q:

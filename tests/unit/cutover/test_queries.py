@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 from pytest_django import Settings
 
-from microworkflows import failures
+from microworkflows import failures, microworkflow, registry
 from microworkflows.cloudevents import MARK, CloudEvent
 from microworkflows.cutover import queries
 from microworkflows.cutover.models import ContextMove
@@ -15,6 +15,7 @@ from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 from orders import operations
+from payments.events import OrderAccepted
 from tests.unit.cutover.conftest import Switch
 from tests.unit.shop.conftest import Draft
 
@@ -183,3 +184,19 @@ def test_inboxes_of_others_are_not_missed_in_a_database_of_the_contexts_own(
     settings.MICROWORKFLOWS = {}
 
     assert queries.unsettled("payments") == Flows()
+
+
+def test_microworkflow_of_today_waits_for_nothing_that_was_recorded_before(
+    monolith: None, draft: Draft, flow: Flow, go: Switch
+) -> None:
+    operations.place_order(order=draft())
+    flow.run()
+    with registry.isolated():
+        microworkflow(on=OrderAccepted, context="payments")(lambda event: None)
+
+        assert queries.in_flight("payments") == queries.unsettled("payments") == Flows()
+
+        OutboxEvent.objects.update(status=OutboxEvent.Status.PENDING)
+        assert queries.in_flight("payments") == Flows(inline=1)  # it will hear what is pending
+        OutboxEvent.objects.update(status=OutboxEvent.Status.RELAYED, headers={"microworkflow": None})
+        assert queries.in_flight("payments") == Flows(inline=1)  # of an earlier version nobody can tell

@@ -191,7 +191,7 @@ def insert(
     return rows.insert_new(connection, InboxEvent._meta.db_table, inbox, key="msg_id")
 
 
-def _listeners(label: str, event: CloudEvent) -> dict[Header, dict[str, bool]]:
+def _listeners(label: str, event: CloudEvent) -> dict[str, Any]:
     """Return the header that names the microworkflows of a context that listen to the same event, if there are several."""
     beside = registry.listening(event.meta.type, context=context_of(label))
     return {Header.LISTENERS: beside} if len(beside) > 1 else {}

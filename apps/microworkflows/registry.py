@@ -1,6 +1,6 @@
 """The registry of events and microworkflows: declarations fill it; worker, relay, checks and flow map read it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ _announcements: "list[type[DomainEvent]]" = []
 _readings: "list[type[IncomingEvent]]" = []
 _workflows: "list[Microworkflow[Any]]" = []
 _listening: dict[tuple[str, str | None], dict[str, bool]] = {}
-"""What :func:`listening` has returned; forgotten with each declaration."""
+"""The labels by type and context, None for all contexts; put together when :func:`listening` is called first."""
 
 
 def add_announcement(event: "type[DomainEvent]") -> None:
@@ -62,15 +62,16 @@ def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "l
     ]
 
 
-def listening(event_type: str, *, context: str | None = None) -> dict[str, bool]:
+def listening(event_type: str, *, context: str | None = None) -> Mapping[str, bool]:
     """Return the labels of the microworkflows that ``event_type`` triggers, of all contexts or of one.
 
     They are the keys of a JSON object, to be stored.
     """
-    if (labels := _listening.get((event_type, context))) is None:
-        found = listeners(event_type, contexts=None if context is None else [context])
-        labels = _listening[event_type, context] = {workflow.label: True for workflow in found}
-    return labels
+    if not _listening:
+        for workflow in workflows():
+            for of in (None, workflow.context):
+                _listening.setdefault((workflow.on.event_type, of), {})[workflow.label] = True
+    return _listening.get((event_type, context), {})
 
 
 def contexts() -> list[str]:

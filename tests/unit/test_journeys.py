@@ -12,6 +12,7 @@ from microworkflows import (
     inbox,
     journeys,
     microworkflow,
+    registry,
     traceparent,
     unreceived,
 )
@@ -333,6 +334,26 @@ def test_microworkflow_of_today_is_expected_to_hear_what_is_pending(
     (step,) = journeys.journey(meta.correlation_id).steps
 
     assert [delivery.label for delivery in step.deliveries] == ["desk.stamp_letter", "scales.weigh_letter"]
+
+
+def test_event_that_a_worker_took_before_it_had_a_microworkflow_is_expected_and_counted_until_it_is_relayed_again(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    with registry.isolated():
+        listen(post, "weigh_letter", context="desk")
+        meta = flow.record(post.LetterWritten(letter_id=uuid4()))  # by a web server with the new code
+    flow.run()  # and received by a worker with the old
+    listen(post, "weigh_letter", context="desk")
+    until = timezone.now() + timedelta(minutes=1)
+
+    before = journeys.journey(meta.correlation_id)
+    missing = unreceived.count(since=meta.time, until=until)
+    flow.deliver(meta)
+
+    assert [delivery.label for delivery in before.deliveries if delivery.open] == ["desk.weigh_letter"]
+    assert list(missing) == [("letters.letter_written.v1", "desk.weigh_letter")]
+    assert journeys.journey(meta.correlation_id).settled
+    assert not unreceived.count(since=meta.time, until=until)
 
 
 def test_of_an_event_that_an_earlier_version_recorded_all_that_listen_are_expected(

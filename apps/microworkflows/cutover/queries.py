@@ -71,8 +71,8 @@ def unsettled(context: str) -> Flows:
 
 def left_to_monolith(context: str) -> int:
     """Return the number of a context's messages that wait or are parked, and that the monolith has to handle."""
-    marks = _with_stamps(_of_contexts([context])).values_list("stamp", flat=True)
-    return sum(Stamp.parse(mark).mode(context) in BY_MONOLITH for mark in marks.iterator())
+    marks = (mark for rows in _failed(_of_contexts([context])) for mark, _ in rows.iterator())
+    return sum(Stamp.parse(mark).mode(context) in BY_MONOLITH for mark in marks)
 
 
 def forsaken(*, newest: int) -> dict[str, int]:
@@ -105,8 +105,7 @@ def _flows(
         .filter(reduce(or_, map(_not_handled_by, workflows)))
         .annotate(stamp=_stamp(), flow=CorrelationOf(F("body")))
     )
-    pairs: Any = expected.order_by().values_list("stamp", "flow")
-    pairs = pairs.union(_with_stamps(failed).values_list("stamp", "flow"))
+    pairs = expected.order_by().values_list("stamp", "flow").union(*_failed(failed))
     counts: Counter[Mode | None] = Counter()
     for mark, number in Counter(mark for mark, _ in pairs.iterator()).items():
         counts[Stamp.parse(mark).mode(context)] += number
@@ -131,21 +130,20 @@ def _of_contexts(contexts: Collection[str]) -> Q:
     )
 
 
-def _with_stamps(which: Q) -> Any:
-    """Return a queryset of the messages among these that wait or are parked, with the ``flow`` and the ``stamp`` of each.
+def _failed(which: Q) -> list[Any]:
+    """Return queries of the stamp and flow of each message among these that waits, and of each that is parked.
 
-    A foreign event has no stamp, whatever it says.
+    One status at a time, because each has a partial index of its own. A foreign event has no stamp, whatever it says.
     """
-    rows: Any = InboxEvent.objects.filter(
-        which, status__in=[InboxEvent.Status.WAITING, InboxEvent.Status.PARKED]
-    )
-    return rows.annotate(
-        flow=CorrelationOf(F("body")),
+    own = When(source=F("announcer"), own_id=F("key_id"), then=_stamp())
+    rows: Any = InboxEvent.objects.filter(which).annotate(
         source=Cast(KeyTextTransform("source", "body"), TextField()),
         announcer=Concat(Value("/"), ContextOf(KeyTextTransform("type", "body"))),
         own_id=Cast(KeyTextTransform("id", "body"), TextField()),
         key_id=Right("msg_id", 36),
-    ).annotate(stamp=Case(When(source=F("announcer"), own_id=F("key_id"), then=_stamp())))
+    )
+    pairs = rows.annotate(stamp=Case(own), flow=CorrelationOf(F("body"))).values_list("stamp", "flow")
+    return [pairs.filter(status=status) for status in (InboxEvent.Status.WAITING, InboxEvent.Status.PARKED)]
 
 
 def _stamp() -> Coalesce:

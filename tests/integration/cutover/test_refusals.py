@@ -120,6 +120,21 @@ def test_parked_step_of_the_monolith_whose_event_was_purged(source: str, target:
     shop.split(to=target)
 
 
+def test_parked_step_of_the_monolith_when_the_context_has_moved_and_moved_back_before(
+    source: str, target: str, on: On
+) -> None:
+    shop.split(to=target)
+    with on(target):
+        shop.split(to=source)
+    row = InboxEvent.objects.of_context("payments").latest("added")
+    row.body |= {MARK: "payments=inline"}
+    row.status = InboxEvent.Status.PARKED
+    row.save()
+
+    with pytest.raises(CommandError, match="1 messages of payments wait or are parked"):
+        shop.split(to=target)
+
+
 def test_context_may_move_back_to_have_the_monolith_do_its_steps(
     source: str, target: str, on: On, settings: Settings
 ) -> None:

@@ -54,10 +54,10 @@ class Move:
                     f"{self.context} was moved on {noted.changed_at:%d %B %Y, %H:%M %Z}; there is nothing left to do."
                 )
                 return
-            refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
-            preflight.refuse(self.context, refused)
             if noted is None:
                 preflight.refuse(self.context, preflight.of_source(self.source, self.target, self.context))
+            refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
+            preflight.refuse(self.context, refused)
             with databases.only_mover(self.target, self.context):
                 self._go_on(MoveStep.PREPARE if noted is None else MoveStep(noted.step))
 

@@ -46,8 +46,8 @@ class Cutover(flows.Router):
         return "done" if mode is None else "" if mode is Mode.LIVE else str(mode)
 
     def contexts_elsewhere(self) -> Collection[str]:
-        """Return the contexts that were moved to a database of their own."""
-        return switch.moved()
+        """Return the contexts that were moved to a database of their own, while something is being handed over."""
+        return switch.moved() if conf.contexts() else ()
 
     def queues(self) -> Sequence[str]:
         """Return the queue of the monolith's own worker, while something is being handed over."""

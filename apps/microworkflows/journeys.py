@@ -4,15 +4,13 @@ import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.utils import timezone
-
-from microworkflows import flows, masking, registry
+from microworkflows import flows, masking, registry, times
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
@@ -315,8 +313,8 @@ class _Past:
         """Time of the oldest relayed event: a purge has left none that is older. No purge concerns the last day."""
         relayed = OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED).order_by("pk")
         oldest = relayed.values_list("added", flat=True).first()
-        a_day_ago = timezone.now() - _NEVER_PURGED
-        return a_day_ago if oldest is None else min(oldest, a_day_ago)
+        a_day_ago = datetime.now(UTC) - _NEVER_PURGED
+        return a_day_ago if oldest is None else min(times.aware(oldest), a_day_ago)
 
     @cached_property
     def _elsewhere(self) -> Collection[str]:
@@ -324,7 +322,7 @@ class _Past:
 
     def may_have(self, event: Metadata, row: OutboxEvent | None) -> bool:
         """Return True if rows of this event may have been purged: those of its inbox go after that of its outbox."""
-        return row is None and event.time < timezone.now() - _NEVER_PURGED and event.time < self._begins_at
+        return row is None and event.time < datetime.now(UTC) - _NEVER_PURGED and event.time < self._begins_at
 
     def is_elsewhere(self, context: str) -> bool:
         """Return True if the context's inbox is in another database."""
@@ -372,8 +370,8 @@ def _deliveries(
                 label=label,
                 status=status,
                 mode=_mode(label, event, message),
-                received_at=message.added if message else None,
-                wait=message.added - event.time if message else None,
+                received_at=message.received_at if message else None,
+                wait=message.received_at - event.time if message else None,
                 handled_at=message.handled_at if message and handled else None,
                 attempts=message.attempts if message else 0,
                 error=message.error if message and not handled else None,

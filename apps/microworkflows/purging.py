@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from django.db import models
 from django.db.models import Exists, OuterRef
 
-from microworkflows import flows
+from microworkflows import flows, times
 from microworkflows.models import EventOf, Heartbeat, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
@@ -33,6 +33,7 @@ def purge(*, before: datetime) -> Purged:
     the outbox row of its event, so that of an event with an outbox row it is known who has handled it.
     """
     event = OutboxEvent.objects.filter(pk=EventOf(OuterRef("msg_id")))
+    before = times.stored(before)
     return Purged(
         outbox=delete_in_batches(
             OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)

@@ -3,7 +3,6 @@ from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from microworkflows import (
@@ -13,6 +12,7 @@ from microworkflows import (
     journeys,
     microworkflow,
     registry,
+    times,
     traceparent,
     unreceived,
 )
@@ -64,7 +64,7 @@ def test_delivery_tells_how_long_the_event_waited_and_what_came_of_it(
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
     InboxEvent.objects.of_deliveries([("desk.stamp_letter", meta.id)]).update(
-        added=meta.time + timedelta(seconds=2)
+        added=times.stored(meta.time + timedelta(seconds=2))
     )
 
     written, stamped = journeys.journey(meta.correlation_id).steps
@@ -188,7 +188,7 @@ def test_event_that_the_broker_refused_tells_why(post: SimpleNamespace, flow: Fl
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     due_at = meta.time + timedelta(seconds=4)
     headers = {"microworkflow": None, "error": "nacked"}
-    OutboxEvent.objects.filter(pk=meta.id).update(retry=2, expires_at=due_at, headers=headers)
+    OutboxEvent.objects.filter(pk=meta.id).update(retry=2, expires_at=times.stored(due_at), headers=headers)
 
     (step,) = journeys.journey(meta.correlation_id).steps
 
@@ -215,7 +215,7 @@ def test_event_of_another_service_is_part_of_the_journey_of_what_it_caused(
         id=uuid7(),
         source="/letters",
         type="letters.letter_written.v1",
-        time=timezone.now(),
+        time=datetime.now(UTC),
         correlation_id="letter-2",
         causation_id=None,
         traceparent=traceparent.new(),
@@ -321,7 +321,7 @@ def test_microworkflow_of_today_is_not_expected_to_have_heard_what_was_recorded_
 
     assert journeys.journey(meta.correlation_id) == before
     assert before.settled
-    until = timezone.now() + timedelta(minutes=1)
+    until = times.now() + timedelta(minutes=1)
     assert unreceived.count(since=meta.time, until=until) == {}
 
 
@@ -344,7 +344,7 @@ def test_event_that_a_worker_took_before_it_had_a_microworkflow_is_expected_and_
         meta = flow.record(post.LetterWritten(letter_id=uuid4()))  # by a web server with the new code
     flow.run()  # and received by a worker with the old
     listen(post, "weigh_letter", context="desk")
-    until = timezone.now() + timedelta(minutes=1)
+    until = times.now() + timedelta(minutes=1)
 
     before = journeys.journey(meta.correlation_id)
     missing = unreceived.count(since=meta.time, until=until)
@@ -433,7 +433,7 @@ def test_event_that_is_younger_than_all_that_was_purged_is_anothers(
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
     _age(days=40)
-    OutboxEvent.objects.filter(pk=kept.id).update(added=timezone.now() - timedelta(days=41))
+    OutboxEvent.objects.filter(pk=kept.id).update(added=times.now() - timedelta(days=41))
     OutboxEvent.objects.filter(pk=meta.id).delete()
 
     written, _ = journeys.journey(meta.correlation_id).steps
@@ -443,7 +443,7 @@ def test_event_that_is_younger_than_all_that_was_purged_is_anothers(
 
 def _age(*, days: int) -> None:
     """Do as if everything had happened days ago."""
-    then = timezone.now() - timedelta(days=days)
+    then = times.now() - timedelta(days=days)
     InboxEvent.objects.update(added=then, expires_at=then)
     OutboxEvent.objects.update(added=then)
     for model in (InboxEvent, OutboxEvent):
@@ -463,7 +463,9 @@ def test_unknown_flow_has_no_steps(empty_registry: None) -> None:
 def test_duration_ends_with_the_last_handling(post: SimpleNamespace, flow: Flow) -> None:
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
-    InboxEvent.objects.filter(msg_id__startswith="archive.").update(added=meta.time + timedelta(seconds=90))
+    InboxEvent.objects.filter(msg_id__startswith="archive.").update(
+        added=times.stored(meta.time + timedelta(seconds=90))
+    )
 
     journey = journeys.journey(meta.correlation_id)
 

@@ -72,7 +72,7 @@ def check_legacy_steps(**kwargs: Any) -> list[CheckMessage]:
 @register(TAG, Tags.database)
 def check_forsaken_flows(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """W044: flows wait for the monolith to do steps of a context that ``CUTOVER`` does not name (any more)."""
-    alias = router.db_for_read(InboxEvent)
+    alias = router.db_for_write(InboxEvent)
     if alias not in (databases or ()) or _cutover() is None:
         return []
     tables = {model._meta.db_table for model in (InboxEvent, OutboxEvent)}

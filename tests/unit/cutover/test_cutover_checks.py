@@ -9,8 +9,8 @@ from django.core.management.base import SystemCheckError
 from django.db import connections
 from pytest_django import Settings
 
-from microworkflows import checks as checks_of_the_kit
 from microworkflows import microworkflow
+from microworkflows.checks import surroundings
 from microworkflows.cutover import checks, legacy_steps
 from microworkflows.models import InboxEvent
 from orders import operations
@@ -76,7 +76,7 @@ def test_unreadable_settings_are_left_to_their_own_check(monolith: None, setting
     found = [*checks.check_contexts(), *checks.check_legacy_steps()]
 
     assert found == []
-    assert _ids(checks_of_the_kit.check_settings()) == ["microworkflows.E001"]
+    assert _ids(surroundings.check_settings()) == ["microworkflows.E001"]
 
 
 def test_w044_flows_that_nobody_goes_on_with(monolith: None, draft: Draft, settings: Settings) -> None:
@@ -100,3 +100,8 @@ def test_w044_is_silent_before_the_first_migration(
     monkeypatch.setattr(connections["default"].introspection, "table_names", list)
 
     assert checks.check_forsaken_flows(databases=["default"]) == []
+
+
+def test_legacy_step_of_what_is_no_microworkflow_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"@legacy\('payments.take_payment'\): that is no microworkflow"):
+        legacy_steps.legacy("payments.take_payment")  # type: ignore[arg-type]

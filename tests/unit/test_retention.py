@@ -68,6 +68,7 @@ def test_purge_leaves_what_recognises_an_event_that_another_message_may_bring_ba
         flow.record(post.LetterWritten(letter_id=uuid4()))
         flow.run(contexts=["desk"], keep_failures=True)
     age = timezone.now() - timedelta(days=40)
+    OutboxEvent.objects.update(added=age)
     InboxEvent.objects.update(added=age, expires_at=age)
     (parked,) = flow.parked
 

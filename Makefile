@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
 # Most tests wait for processes and servers. More than one for each core would make them wait for the machine.
 PROCESSES ?= 2
-# Of the slow ones more, for these wait for a bank, a restart or a server half of their time.
-SLOW_PROCESSES = $(shell expr $(PROCESSES) + $(PROCESSES) / 2)
+# Of the slow ones twice as many, for these wait for a bank, a restart or a server more than half of their time.
+SLOW_PROCESSES = $(shell expr $(PROCESSES) \* 2)
 PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # COVERAGE=1, which CI sets, measures the coverage of `make test` and holds it to the limit; that takes about half as long again.

@@ -1,6 +1,6 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo guide test test-slow soak chaos matrix check docs bench lock clean
+.PHONY: help venv demo guide test test-slow ends soak chaos matrix check docs bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -41,6 +41,9 @@ test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ tha
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite
 	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow"
 	@$(PYTEST) --numprocesses $(SLOW_PROCESSES) -m slow
+
+ends: $(VENV)/dev.stamp ## Run quick tests with the oldest and the newest Python, Django and Celery: two minutes
+	@PROCESSES=$(PROCESSES) $(BIN)/nox --session oldest newest
 
 soak: $(VENV)/dev.stamp ## Switch, move and kill for about HOURS=1; figures go to var/soak.jsonl
 	@SOAK=$$(awk 'BEGIN { print 120 * $(or $(HOURS),1) }') $(PYTEST) -m soak --timeout=0

@@ -83,12 +83,11 @@ def lettering(channel: Channel, timer: Timer) -> DeadLettering:
     consumer = SimpleNamespace(
         connection=connection,
         connection_errors=(OSError,),
+        hub=None,
         timer=timer,
         call_soon=lambda function: function(),
     )
-    made = DeadLettering(consumer)
-    made.connect()
-    return made
+    return DeadLettering(consumer)
 
 
 def refused(lettering: DeadLettering, **headers: Any) -> Any:

@@ -96,7 +96,12 @@ def test_worker_that_refuses_messages_during_an_alarm_of_the_broker_handles_and_
 def test_full_queue_of_dead_letters_holds_back_and_loses_none(
     database: str, node: Node, tmp_path: Path
 ) -> None:
+    """RabbitMQ tries again every three minutes, which are two seconds here."""
     broker = Broker(node.url)
+    node.ctl("eval", "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, 2000).")
+    with broker.channel() as channel:
+        channel.queue_delete("probe")  # it reads this when it begins
+    broker.declare()
     launcher = Launcher(tmp_path, database=database, broker=node.url)
     definition = '{"max-length": 1, "overflow": "reject-publish"}'
     node.ctl("set_policy", "small", "^probe.dead$", definition, "--apply-to", "queues")
@@ -112,6 +117,11 @@ def test_full_queue_of_dead_letters_holds_back_and_loses_none(
             lambda: _kept(node, "probe", "probe.dead") == 30,
             what="all of them, or held back until there is room",
         )
+        node.ctl(
+            "set_policy", "small", "^probe.dead$", definition.replace("1", "1000"), "--apply-to", "queues"
+        )
+        eventually(lambda: _kept(node, "probe") == 0, what="none held back any more", every=0.5)
+        assert broker.count("probe.dead") == 30
         assert worker.status is None
     finally:
         node.ctl("clear_policy", "small")

@@ -11,14 +11,18 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking
+from microworkflows import journeys, masking, unreceived
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
 from microworkflows.models import OutboxEvent, OutboxQuerySet
+
+_MOST_EVENTS = 20
+"""Events of one type and listener that the page of unreceived events names."""
 
 
 @admin.register(OutboxEvent)
@@ -62,9 +66,10 @@ class OutboxEventAdmin(MessageAdmin):
         return rows.relay_again()
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page of any flow's journey, and the fragment that it polls."""
+        """Add the page of what was not received, that of any flow's journey, and the fragment that it polls."""
         wrap = self.admin_site.admin_view
         return [
+            path("unreceived/", wrap(self.unreceived_view), name="microworkflows_unreceived"),
             path("journey/<str:correlation_id>/", wrap(self.journey_view), name="microworkflows_journey"),
             path(
                 "journey/<str:correlation_id>/fragment/",
@@ -73,6 +78,28 @@ class OutboxEventAdmin(MessageAdmin):
             ),
             *super().get_urls(),
         ]
+
+    def unreceived_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the events that did not reach a listener, and the remedy."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        until = timezone.now() - unreceived.AGE
+        since = until + unreceived.AGE - unreceived.SPAN
+        found = sorted(unreceived.count(since=since, until=until).items())
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Unreceived events",
+            "opts": self.opts,
+            "media": self.media,
+            "mw_rows": [
+                (missing, number, unreceived.events(missing, since=since, until=until, most=_MOST_EVENTS))
+                for missing, number in found
+            ],
+            "mw_untold": unreceived.untold(),
+            "mw_command": unreceived.remedy((missing for missing, _ in found), since=since),
+        }
+        request.current_app = self.admin_site.name  # as Django's own admin views do
+        return TemplateResponse(request, "admin/microworkflows/unreceived.html", context)
 
     def journey_view(self, request: HttpRequest, correlation_id: str) -> HttpResponse:
         """Show the journey of a flow on a page of its own."""

@@ -9,7 +9,7 @@ that made settings for the rest of the transaction, so that the next run does no
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from microworkflows import database_errors, failures, handling, logs, on_commit, recording, texts
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, message_id
+from microworkflows.statements import Statements
 from microworkflows.workflows import Microworkflow
 
 logger = logs.logger(__name__)
@@ -43,6 +44,7 @@ class _Bundle:
     known: list[Run] = field(default_factory=list)
     """Runs of events received before, or by another process at this very moment."""
     failed: tuple[Run, BaseException] | None = None
+    statements: Statements = field(default_factory=Statements)
 
 
 def handle(runs: Iterable[Run]) -> None:
@@ -77,6 +79,7 @@ def handle(runs: Iterable[Run]) -> None:
             _do_one_by_one(bundle, error)
             left.extendleft(reversed(bundle.left))
             continue
+        bundle.statements.forget_settings(connection)
         left.extendleft(reversed(bundle.left))
         if bundle.left and bundle.failed is None:  # its time was up: the next one claims only as many runs
             size = max(len(bundle.done), 1)
@@ -105,16 +108,14 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
     deliveries = [(workflow.label, event) for workflow, event in bundle.left]
     new = handling.insert(deliveries, status=InboxEvent.Status.HANDLED)
     emitted: list[tuple[CloudEvent, str | None]] = []
-    settings = _Settings()
-    while bundle.left and bundle.failed is None and not settings.were_made:
+    while bundle.left and bundle.failed is None and not bundle.statements.made_settings:
         workflow, event = run = bundle.left.popleft()
         if (key := message_id(workflow.label, event.meta.id)) not in new:
             bundle.known.append(run)
             continue
         try:
             with transaction.atomic(using=connection.alias):
-                with connection.execute_wrapper(settings):
-                    events = handling.run(workflow, event)
+                events = handling.run(workflow, event, statements=bundle.statements)
                 handling.raise_if_transaction_broken()
         except BaseException as error:
             failures.raise_if_process_ends(error)
@@ -133,22 +134,6 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
     on_commit.make_robust(
         connection, failures.contained
     )  # one run's failing callback must not keep others from running
-
-
-class _Settings:
-    """Notices statements whose effect may last until the end of the transaction; an ``execute_wrapper`` of Django's.
-
-    Those that a function of the database makes go unnoticed.
-    """
-
-    def __init__(self) -> None:
-        self.were_made = False
-
-    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
-        text = sql if isinstance(sql, str) else str(sql)
-        if "set_config" in text or text.lstrip()[:4].upper() == "SET ":
-            self.were_made = True
-        return execute(sql, params, many, context)
 
 
 def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:

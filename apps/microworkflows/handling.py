@@ -16,6 +16,7 @@ from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import MicroworkflowsError, PermanentError
 from microworkflows.ids import uuid7
 from microworkflows.models import Header, InboxEvent, message_id
+from microworkflows.statements import Statements
 from microworkflows.workflows import Emitted, Microworkflow
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ def handle(
         TimeLimitError: see :func:`killed_after`.
         Exception: the function raised it; nothing was kept.
     """
-    began = time.monotonic()
+    began, statements = time.monotonic(), Statements()
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
         new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
         retried = None if new else locked(workflow.label, event)
@@ -110,7 +111,7 @@ def handle(
             )
         if killed := _killed.get():
             raise killed.pop()
-        emitted = run(workflow, event, function=function)
+        emitted = run(workflow, event, function=function, statements=statements)
         if emitted:
             recording.store([(each, workflow.label) for each in emitted])
         else:  # storing would have shown it
@@ -119,15 +120,21 @@ def handle(
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, timezone.now()
             retried.headers = {**(retried.headers or {}), Header.HANDLED_AT: timezone.now().isoformat()}
             retried.save(update_fields=["status", "expires_at", "headers"])
+    statements.forget_settings(transaction.get_connection(router.db_for_write(InboxEvent)))
     log_handled(workflow, event, headers=headers, duration=time.monotonic() - began)
     return emitted
 
 
 def run(
-    workflow: Microworkflow[Any], event: CloudEvent, *, function: Callable[[Any], Emitted] | None = None
+    workflow: Microworkflow[Any],
+    event: CloudEvent,
+    *,
+    function: Callable[[Any], Emitted] | None = None,
+    statements: Statements,
 ) -> list[CloudEvent]:
     """Run a microworkflow, or a function in its place; return the emitted events, to be stored in this transaction."""
-    with causes.caused_by(cause(workflow, event)):
+    connection = transaction.get_connection(router.db_for_write(InboxEvent))
+    with causes.caused_by(cause(workflow, event)), connection.execute_wrapper(statements):
         result = (function or workflow)(workflow.on.from_cloud_event(event))
         return recording.prepare(workflow.emitted(result))
 

@@ -100,7 +100,7 @@ class RelayProcess(bootsteps.StartStopStep):
                 [*command, *self._queues], env=environment, start_new_session=True, pass_fds=[shown]
             )
         except OSError as error:
-            self._start_again(f"a relay could not be started ({error})")
+            self._start_again(f"could not be started ({error})")
             return
         finally:
             os.close(shown)
@@ -115,13 +115,13 @@ class RelayProcess(bootsteps.StartStopStep):
             self._look_for_life(self._process)
             return
         ended, self._process = self._process, None
-        self._start_again(f"relay {ended.pid} ended with status {status}")
+        self._start_again(f"{ended.pid} ended with status {status}")
 
     def _start_again(self, why: str) -> None:
         if time.monotonic() > self._started_at + _LONGEST_WAIT_SECONDS:
             self._early_ends = 0
         wait = min(2.0**self._early_ends - 1, _LONGEST_WAIT_SECONDS)
-        logger.error("%s and is started again in %d s", why, wait)
+        logger.error("relay %s and is started again in %d s", why, wait)
         self._early_ends += 1
         self._timer.call_after(wait, self._spawn)
 

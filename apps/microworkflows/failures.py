@@ -14,10 +14,9 @@ from typing import Any
 from django.db import DataError, Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Q
-from django.utils import timezone
 from pydantic import ValidationError
 
-from microworkflows import conf, database_errors, handling, logs, masking, registry, texts
+from microworkflows import conf, database_errors, handling, logs, masking, registry, texts, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError
 from microworkflows.handling import Headers
@@ -187,7 +186,7 @@ def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: He
     scrubbed = masking.scrub(event)
     said = scrubbed(str(error))
     traced = scrubbed("".join(traceback.format_exception(error)))
-    now = timezone.now()
+    now = times.now()
     with transaction.atomic(using=_connection().alias):
         handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers)
         row = handling.locked(consumer, event)
@@ -224,7 +223,7 @@ def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: He
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",
-            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, texts.line(said)),
+            *(event, consumer, row.retry, row.due_at.isoformat(), type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from django.db import models
 
-from microworkflows import flows
+from microworkflows import flows, times
 from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
@@ -30,6 +30,7 @@ def purge(*, before: datetime) -> Purged:
     Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
     makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
     """
+    before = times.stored(before)
     return Purged(
         outbox=delete_in_batches(
             OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, router
-from django.utils import timezone
 
-from microworkflows import flows, heartbeats, ids, registry, rows, topology
+from microworkflows import flows, heartbeats, ids, registry, rows, times, topology
 from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import Header, OutboxEvent
@@ -49,7 +48,7 @@ def count(*, since: datetime, until: datetime) -> Counter[Missing]:
 
 def recent() -> Counter[Missing]:
     """Count those of the last :data:`SPAN` that are older than :data:`AGE`."""
-    now = timezone.now()
+    now = times.now()
     return count(since=now - SPAN, until=now - AGE)
 
 
@@ -63,7 +62,7 @@ def events(missing: Missing, *, since: datetime, until: datetime, most: int) -> 
 def remedy(missing: Iterable[Missing], *, since: datetime) -> str:
     """Return the command that relays events of these types once more."""
     types = " ".join(f"--type {event_type}" for event_type in sorted({each.event_type for each in missing}))
-    return f"manage.py relay --again --since {since.isoformat(timespec='seconds')} {types}"
+    return f"manage.py relay --again --since {times.aware(since).isoformat(timespec='seconds')} {types}"
 
 
 def untold() -> list[str]:
@@ -116,13 +115,14 @@ def _select(
     """Select from the pairs of an event and a listener without a row in the inbox; one query, however many listen."""
     if not (pairs := list(expected)):
         return []
-    connection = connections[router.db_for_read(OutboxEvent)]
+    connection = connections[router.db_for_write(OutboxEvent)]
     spelt = _SPELLINGS[connection.vendor]
     statement = _SQL.format(
         pairs=", ".join(["(%s, %s)"] * len(pairs)), columns=columns.format(**spelt), end=end, **spelt
     )
     # The primary key's index leads to the first row in question.
-    values = [OutboxEvent.Status.RELAYED.value, ids.lowest(since - _CLOCKS), since, until]
+    first = ids.lowest(times.aware(since) - _CLOCKS)
+    values = [OutboxEvent.Status.RELAYED.value, first, times.stored(since), times.stored(until)]
     with connection.cursor() as cursor:
         cursor.execute(statement, [*chain(*pairs), *(rows.adapted(connection, value) for value in values)])
         return list(cursor.fetchall())

@@ -80,7 +80,7 @@ def unreceived_events() -> Count:
 @contextmanager
 def _limited() -> Iterator[None]:
     """Limit each statement; whatever transaction goes on around it keeps its own limit."""
-    connection = connections[router.db_for_read(OutboxEvent)]
+    connection = connections[router.db_for_write(OutboxEvent)]
     with transaction.atomic(using=connection.alias):
         if connection.vendor == "postgresql":
             with connection.cursor() as cursor:

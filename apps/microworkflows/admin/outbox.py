@@ -11,11 +11,10 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking, unreceived
+from microworkflows import journeys, masking, times, unreceived
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
@@ -83,7 +82,7 @@ class OutboxEventAdmin(MessageAdmin):
         """Show the events that did not reach a listener, and the remedy."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        until = timezone.now() - unreceived.AGE
+        until = times.now() - unreceived.AGE
         since = until + unreceived.AGE - unreceived.SPAN
         found = sorted(unreceived.count(since=since, until=until).items())
         context = {
@@ -176,7 +175,7 @@ class OutboxEventAdmin(MessageAdmin):
     @admin.display(description="recorded", ordering="pk")
     def recorded_at(self, obj: OutboxEvent) -> SafeString:
         """Local time and date."""
-        return texts.time_over_date(obj.added)
+        return texts.time_over_date(obj.recorded_at)
 
     @admin.display(description="next attempt")
     def due(self, obj: OutboxEvent) -> str:

@@ -10,10 +10,9 @@ from uuid import UUID
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 from kombu import Connection
 
-from microworkflows import conf, wakeup
+from microworkflows import conf, times, wakeup
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
@@ -141,7 +140,7 @@ class Relay:
         messages, has_more = store.due_events(
             self.context,
             limit=limit,
-            now=timezone.now(),
+            now=times.now(),
             besides=under_way,
             starting_at=self._front(under_way),
         )
@@ -169,7 +168,7 @@ class Relay:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
         if time.monotonic() < self._looked_for_retries_at + conf.current().relay_poll:
             return False
-        self._looked_for_retries_at, now = time.monotonic(), timezone.now()
+        self._looked_for_retries_at, now = time.monotonic(), times.now()
         messages = store.due_retries(self.context, limit=self._size.current, now=now)
         if messages:
             self._pipeline.send(messages, mark=partial(self._mark_retries, found_at=now))
@@ -184,7 +183,7 @@ class Relay:
 
     def _mark_events(self, batch: Batch) -> None:
         outcome = batch.outcome
-        store.mark_events(outcome, now=timezone.now())
+        store.mark_events(outcome, now=times.now())
         self._tell_rejections(batch)
         logger.info(
             "relayed %d of %d events of %s; %d unheard, %d refused",

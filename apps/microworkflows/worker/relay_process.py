@@ -15,15 +15,14 @@ from typing import Any
 from celery import bootsteps, signals
 
 from microworkflows import topology
-from microworkflows.relay.leadership import LEASE_SECONDS
 
 logger = logging.getLogger(__name__)
 
 _STOP_SECONDS = 20
 _WATCH_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 60.0
-_SILENT_LOOKS = int(LEASE_SECONDS / _WATCH_SECONDS)
-"""Looks in a row that find no sign of life, after which a relay is killed. Looks, for the worker may be frozen, too."""
+_SILENT_LOOKS = 30
+"""Looks in a row that find no sign of life, after which a relay is killed: a leader's lease. Looks, as the worker may be frozen, too."""
 _START_LOOKS = 120
 """The same while it starts."""
 

@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.utils import timezone
 
-from microworkflows import unreceived
+from microworkflows import times, unreceived
 
 
 class Command(BaseCommand):
@@ -30,7 +29,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, minutes: float, hours: float, **options: Any) -> None:
-        now = timezone.now()
+        now = times.now()
         since, until = now - timedelta(hours=hours), now - timedelta(minutes=minutes)
         missing = unreceived.count(since=since, until=until)
         for (event_type, listener), number in sorted(missing.items()):

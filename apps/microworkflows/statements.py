@@ -42,9 +42,9 @@ class Statements:
             TransactionControlError: it would end the transaction; it was not executed.
         """
         text = sql if isinstance(sql, str) else str(sql)
-        if _CONTROL.match(text):
+        if found := _CONTROL.match(text):
             raise TransactionControlError(
-                f"A microworkflow may not execute {text.split(None, 1)[0].upper()}: its transaction holds the inbox row, and "
+                f"A microworkflow may not execute {found[0].strip().upper()}: its transaction holds the inbox row, and "
                 "perhaps the work of others. Return or raise to end it, and use `with transaction.atomic():` for a part."
             )
         if "set_config" in text or _SET.match(text):

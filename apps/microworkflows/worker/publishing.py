@@ -3,15 +3,12 @@
 A broker that is short of memory or disk stops to read from connections that publish. Acks would wait there, too.
 """
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 from kombu import Connection
 
 from microworkflows.worker import celery_internals
-
-logger = logging.getLogger(__name__)
 
 _BROKER_SECONDS = 5.0
 

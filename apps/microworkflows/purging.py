@@ -1,10 +1,12 @@
 """Retention: deletes rows that are done, and never one that somebody still has to act on."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.db.models.functions import Right
 
 from microworkflows import flows, times
 from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
@@ -12,6 +14,10 @@ from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 _BATCH = 5_000
 _REST = 3.0
 """Length of the rest after a batch, in durations of the batch, so that relay and workers do not notice the purge."""
+
+
+Which = Callable[["models.QuerySet[Any]"], "models.QuerySet[Any]"]
+"""Takes the rows of a batch, returns some of them."""
 
 
 class Purged(NamedTuple):
@@ -28,7 +34,8 @@ def purge(*, before: datetime) -> Purged:
     """Delete relayed events, handled messages, heartbeats of workers that are gone, and the guests' rows from before a time.
 
     Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
-    makes a late duplicate harmless: keep it longer than any broker, backup or replay may hold a message back.
+    makes a late duplicate harmless: keep it longer than any broker or backup may hold a message back. It stays as long
+    as another message of its event waits or is parked, which may bring the event back.
     """
     before = times.stored(before)
     return Purged(
@@ -38,18 +45,40 @@ def purge(*, before: datetime) -> Purged:
         inbox=delete_in_batches(
             InboxEvent.objects.filter(
                 status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
-            )
+            ),
+            which=_settled,
         ),
         heartbeats=delete_in_batches(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at"),
         guests=flows.purge(before=before),
     )
 
 
-def delete_in_batches(rows: "models.QuerySet[Any]", *, by: str = "added") -> int:
-    """Delete rows in the order of a field, in batches with rests; return their number."""
-    deleted, began = 0, time.monotonic()
-    while ids := list(rows.order_by(by).values_list("pk", flat=True)[:_BATCH]):
-        deleted += rows.filter(pk__in=ids).delete()[0]
+def _settled(handled: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+    """Return those of a batch of handled messages whose events nobody else here is still to handle."""
+    event = Right("msg_id", 36)
+    events = {msg_id[-36:] for msg_id in handled.values_list("msg_id", flat=True)}
+    still_open: set[str] = set()
+    for rows in (InboxEvent.objects.waiting(), InboxEvent.objects.parked()):  # each has an index of its own
+        still_open.update(rows.annotate(event=event).filter(event__in=events).values_list("event", flat=True))
+    settled: models.QuerySet[Any] = handled.alias(event=event).exclude(event__in=still_open)
+    return settled
+
+
+def delete_in_batches(
+    rows: "models.QuerySet[Any]", *, by: str = "added", which: Which = lambda batch: batch
+) -> int:
+    """Delete rows in the order of a field, in batches with rests; return their number.
+
+    Args:
+        rows: What to delete.
+        by: The field.
+        which: Returns those of a batch that are to be deleted; the others stay.
+    """
+    deleted, left, began = 0, 0, time.monotonic()
+    while ids := list(rows.order_by(by, "pk").values_list("pk", flat=True)[left : left + _BATCH]):
+        number = which(rows.filter(pk__in=ids)).delete()[0]
+        deleted += number
+        left += len(ids) - number
         time.sleep(_REST * (time.monotonic() - began))
         began = time.monotonic()
     return deleted

@@ -3,9 +3,11 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import takewhile
 from uuid import UUID
 
 from django.db import connections, router
@@ -22,6 +24,12 @@ from microworkflows.relay.publisher import Batch, Message
 
 logger = logging.getLogger(__name__)
 
+_SEEN_AT_ONCE = 10_000
+"""Largest number of events whose ids a look everywhere remembers: it is done again once they are under way."""
+_MOST_IN_QUEUE = 5_000
+"""Number of messages in a queue to which no message is redelivered: it would come no sooner."""
+_FULL_SECONDS = 5.0
+"""Time until the next look for retries if the queue had no room for any."""
 _STANDBY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _MEND_SECONDS = 60.0
@@ -56,7 +64,8 @@ class Relay:
         self._patience = LEASE_SECONDS
         self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
-        self._looked_for_retries_at = 0.0
+        self._seen: frozenset[UUID] = frozenset()
+        self._look_for_retries_at = 0.0
         self._mended_at = 0.0
 
     def run(self) -> None:
@@ -137,13 +146,7 @@ class Relay:
         """
         limit = self._size.current
         under_way = self._pipeline.under_way
-        messages, has_more = store.due_events(
-            self.context,
-            limit=limit,
-            now=times.now(),
-            besides=under_way,
-            starting_at=self._front(under_way),
-        )
+        messages, has_more = self._look(under_way, limit=limit)
         if messages:
             self._pipeline.send(messages, mark=self._mark_events)
         if has_more and len(messages) < limit:
@@ -153,27 +156,66 @@ class Relay:
         self._pipeline.settle(keep=1 if has_more and not is_searching else 0)
         return bool(under_way) or (bool(messages) and (has_more or is_searching or self._size.is_searching))
 
-    def _front(self, under_way: Sequence[Message]) -> UUID | None:
-        """Return the event at which the next look into a backlog begins; None to look everywhere.
+    def _look(self, under_way: Sequence[Message], *, limit: int) -> store.Due:
+        """Return the next events; in a backlog, look from those under way on.
 
         The index keeps the entries of marked events until a vacuum, and each look would pass over all of them. But an
-        event that was committed late, or refused, stands there too: so look everywhere from time to time.
+        event that was committed late, or refused, stands there too: so look everywhere from time to time. In between,
+        take only events that were there at the last such look: the transaction of any other may have recorded some
+        that stand before those under way, and go first.
         """
-        if not under_way or time.monotonic() > self._looked_everywhere_at + conf.current().relay_poll:
-            self._looked_everywhere_at = time.monotonic()
-            return None
-        return under_way[0].id
+        now = times.now()
+        look = partial(store.due_events, self.context, limit=limit, now=now, besides=under_way)
+        if not under_way:
+            return look()
+        if time.monotonic() <= self._looked_everywhere_at + conf.current().relay_poll:
+            due = look(starting_at=under_way[0].id)
+            if all(message.id in self._seen for message in due.messages):
+                return due
+        self._looked_everywhere_at = time.monotonic()
+        ids = store.due_ids(self.context, limit=_SEEN_AT_ONCE, now=now, besides=under_way)
+        self._seen = frozenset(ids)
+        due = look(starting_at=ids[0]) if ids else store.Due([], has_more=False)
+        seen = list(takewhile(lambda message: message.id in self._seen, due.messages))
+        return due if len(seen) == len(due.messages) else store.Due(seen, has_more=False)
 
     def _redeliver(self) -> bool:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
-        if time.monotonic() < self._looked_for_retries_at + conf.current().relay_poll:
+        if time.monotonic() < self._look_for_retries_at:
             return False
-        self._looked_for_retries_at, now = time.monotonic(), times.now()
-        messages = store.due_retries(self.context, limit=self._size.current, now=now)
+        now = times.now()
+        due = store.due_retries(self.context, limit=self._size.current, now=now)
+        messages = self._with_room(due)
         if messages:
             self._pipeline.send(messages, mark=partial(self._mark_retries, found_at=now))
             self._pipeline.settle()
+        if len(messages) < len(due):
+            sent = {message.id for message in messages}
+            store.put_off([message for message in due if message.id not in sent], now=now)
+        is_full = bool(due) and not messages
+        self._look_for_retries_at = time.monotonic() + (
+            _FULL_SECONDS if is_full else conf.current().relay_poll
+        )
         return bool(messages)
+
+    def _with_room(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages for which there is room in their queues.
+
+        A queue that is done more slowly than the lease would get each of them again and again, and there would be more
+        copies than work.
+        """
+        taken = []
+        for queue, wanted in Counter(message.routing_key for message in messages).items():
+            depth = self._pipeline.depth(queue)
+            room = max(_MOST_IN_QUEUE - depth, 0)
+            taken += [message for message in messages if message.routing_key == queue][:room]
+            if wanted > room:
+                logger.info(
+                    "relay %s: %d messages to be retried wait, because %d wait in the queue %s already",
+                    *(self.context, wanted - room, depth, queue),
+                    extra={"context": self.context},
+                )
+        return taken
 
     def _mend(self) -> None:
         """From time to time, declare again what the broker has lost."""

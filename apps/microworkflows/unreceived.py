@@ -33,6 +33,8 @@ class Missing(NamedTuple):
 def count(*, since: datetime, until: datetime) -> Counter[Missing]:
     """Count the events relayed and recorded in a span of time that a listener, whose inbox is here, has not received.
 
+    A microworkflow that did not listen yet when an event was recorded does not miss it.
+
     One query looks up each event by the inbox's unique key. What still waits in a queue counts as well, so let ``until``
     lie some minutes back.
     """
@@ -87,7 +89,7 @@ def _expected() -> Iterator[Missing]:
 _SQL = """
     WITH listeners (event_type, listener) AS (VALUES {pairs})
     SELECT {columns} FROM published JOIN listeners ON destination = event_type
-    WHERE status = %s AND published.id >= %s AND added >= %s AND added < %s AND {is_ours}
+    WHERE status = %s AND published.id >= %s AND added >= %s AND added < %s AND {is_ours} AND {was_heard}
         AND NOT EXISTS (SELECT 1 FROM received WHERE msg_id = listener || ':' || {id})
     {end}"""
 _ID_OF_DIGITS = " || '-' || ".join(
@@ -99,14 +101,16 @@ _SPELLINGS: dict[str, dict[str, str]] = {
         "id": "published.id::text",
         "mark": f"coalesce(body ->> '{MARK}', body ->> '{FORMER_MARK}')",
         "is_ours": f"headers ? '{Header.MICROWORKFLOW}'",
+        "was_heard": f"coalesce(headers -> '{Header.LISTENERS}' ? listener, true)",
     },
     "sqlite": {
         "id": _ID_OF_DIGITS,
         "mark": f"coalesce(json_extract(body, '$.{MARK}'), json_extract(body, '$.{FORMER_MARK}'))",
         "is_ours": f"json_type(headers, '$.{Header.MICROWORKFLOW}') IS NOT NULL",
+        "was_heard": f"coalesce(instr(json_extract(headers, '$.{Header.LISTENERS}'), '\"' || listener || '\":'), 1)",
     },
 }
-"""What the databases spell differently: an id as the inbox's key holds it, a flow's mark, whether the kit wrote a row."""
+"""What the databases spell differently: an id as the inbox's key holds it, a flow's mark, whether the kit wrote a row, and for this listener."""
 
 
 def _select(

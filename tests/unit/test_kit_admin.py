@@ -28,7 +28,7 @@ from microworkflows.admin import (
 )
 from microworkflows.admin.badges import badge
 from microworkflows.heartbeats import Process
-from microworkflows.models import DeadLetter, InboxEvent, OutboxEvent
+from microworkflows.models import DeadLetter, Header, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -753,3 +753,16 @@ def test_counting_unreceived_events_gives_up_after_two_seconds_and_leaves_no_lim
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("0",)
+
+
+def test_listener_that_came_after_an_event_does_not_miss_it(missed: UUID) -> None:
+    row = OutboxEvent.objects.get(pk=missed)
+    assert unreceived.recent().total() == 1
+
+    row.headers = {**row.headers, Header.LISTENERS: {"desk.stamp_letters": 1}}
+    row.save()
+    assert unreceived.recent().total() == 0
+
+    del row.headers[Header.LISTENERS]  # as a row of an earlier version
+    row.save()
+    assert unreceived.recent().total() == 1

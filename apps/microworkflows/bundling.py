@@ -200,10 +200,15 @@ def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:
     if not runs:
         runs = list(bundle.left)
         bundle.left.clear()
-    logger.warning(
-        "%d runs could not be committed together; each is done alone: %s",
-        *(len(runs), texts.line(error)),
-        exc_info=error,
-    )
+    if database_errors.is_kept_waiting(
+        error
+    ):  # another worker has one of them in hand, or a row that one wants
+        logger.info("%d runs gave way to another transaction; each is done alone", len(runs))
+    else:
+        logger.warning(
+            "%d runs could not be committed together; each is done alone: %s",
+            *(len(runs), texts.line(error)),
+            exc_info=error,
+        )
     for run in runs:
         failures.handle_or_keep(*run)

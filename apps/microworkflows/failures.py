@@ -302,5 +302,7 @@ def retry_delay(attempts: int) -> timedelta:
 
 
 def storable(text: str) -> str:
-    """Return a text fit for storing: without NUL, which PostgreSQL's jsonb rejects; of a long one, only its end."""
-    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[-_LONGEST_ERROR:]
+    """Return a text fit for storing: without NUL, which PostgreSQL's jsonb rejects; of a long one, its beginning and its end."""
+    clean = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    half = _LONGEST_ERROR // 2
+    return clean if len(clean) <= _LONGEST_ERROR else f"{clean[:half]}\n…\n{clean[-half:]}"

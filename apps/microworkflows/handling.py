@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django.db import router, transaction
 
-from microworkflows import causes, logs, recording, registry, rows, times
+from microworkflows import causes, isolation, logs, recording, registry, rows, times
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, context_of
 from microworkflows.errors import MicroworkflowsError, PermanentError
@@ -127,7 +127,8 @@ def run(
     workflow: Microworkflow[Any], event: CloudEvent, *, function: Callable[[Any], Emitted] | None = None
 ) -> list[CloudEvent]:
     """Run a microworkflow, or a function in its place; return the emitted events, to be stored in this transaction."""
-    with causes.caused_by(cause(workflow, event)):
+    connection = transaction.get_connection(router.db_for_write(InboxEvent))
+    with causes.caused_by(cause(workflow, event)), connection.execute_wrapper(isolation.refuse_control):
         result = (function or workflow)(workflow.on.from_cloud_event(event))
         return recording.prepare(workflow.emitted(result))
 

@@ -25,6 +25,11 @@ def uuid7() -> UUID:
     return UUID(int=value)
 
 
+def lowest(time: datetime) -> UUID:
+    """Return the UUID that no UUIDv7 of this time or later is less than."""
+    return UUID(int=int(time.timestamp() * 1000) << 80)
+
+
 def timestamp(uuid: UUID) -> datetime:
     """Return the time of a UUIDv7, to the millisecond.
 

@@ -23,6 +23,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import database_errors
+from microworkflows.errors import PermanentError
 
 _LOOK_SECONDS = 1.0
 """Time after which functions that were created meanwhile are looked for again."""
@@ -44,6 +45,11 @@ _CHANGES_SESSION = re.compile(
     r"create\s+((local|global)\s+)?temp(orary)?(?!.*\bon\s+commit\s+drop\b))\b|.*\b(pg_settings|pg_(try_)?advisory_lock)",
     re.DOTALL,
 )
+_CONTROL = re.compile(
+    _BLANK + r"(commit|end|abort|begin|start\s+transaction|prepare\s+transaction"
+    r"|rollback(?!\s+(work\s+|transaction\s+)?to\b))\b",
+    re.DOTALL,
+)
 _LOCKS = re.compile(r"\bfor\s+(update|no\s+key\s+update|share|key\s+share)\b")
 
 # SET without one of these words is UPDATE's. 2078 is the function set_config; a body in standard SQL is kept parsed.
@@ -58,6 +64,10 @@ _MAKER = """
 
 _looks: dict[str, tuple[float, str | None]] = {}
 """Time and answer of the last look for such functions, by the alias of the database."""
+
+
+class TransactionControlError(PermanentError):
+    """A microworkflow tried to end the transaction that it runs in."""
 
 
 class NeedsToBeAloneError(BaseException):
@@ -145,6 +155,22 @@ class Watch:
             self.needs_own_transaction = True
             raise NeedsToBeAloneError(text[:100])
         return execute(sql, params, many, context)
+
+
+def refuse_control(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+    """Execute a statement of a microworkflow, unless it would end the transaction; an ``execute_wrapper`` of Django's.
+
+    The transaction is not the microworkflow's own: it holds the inbox row, and those of others that run in it.
+
+    Raises:
+        TransactionControlError: it would; it was not executed.
+    """
+    if found := _CONTROL.match(_text(sql).lower()):
+        raise TransactionControlError(
+            f"A microworkflow may not execute {found[1].upper()}: its transaction holds the inbox row, and perhaps the work of "
+            "others. Return or raise to end it, and use `with transaction.atomic():` for a part."
+        )
+    return execute(sql, params, many, context)
 
 
 @contextmanager

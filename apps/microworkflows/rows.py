@@ -38,7 +38,7 @@ def insert_new(
 def _statement(
     connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[str, Any]], key: str | None = None
 ) -> tuple[str, list[Any]]:
-    values = [_adapted(connection, value) for row in rows for value in row.values()]
+    values = [adapted(connection, value) for row in rows for value in row.values()]
     return _text(table, tuple(rows[0]), len(rows), key), values
 
 
@@ -51,7 +51,8 @@ def _text(table: str, columns: tuple[str, ...], count: int, key: str | None) -> 
     return f'INSERT INTO "{table}" ({names}) VALUES {values}{conflict}'  # noqa: S608  (own names)
 
 
-def _adapted(connection: BaseDatabaseWrapper, value: Any) -> Any:
+def adapted(connection: BaseDatabaseWrapper, value: Any) -> Any:
+    """Return a value as a parameter of a statement of one's own."""
     if isinstance(value, dict):
         return json.dumps(value)
     if connection.vendor == "sqlite":

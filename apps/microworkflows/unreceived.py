@@ -1,22 +1,26 @@
 """Relayed events that a listener has not received: the broker confirmed them, and then lost them or a queue's binding."""
 
 from collections import Counter
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from functools import cache
-from itertools import islice
+from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Coalesce
+from django.db import connections, router
 
-from microworkflows import flows, registry, times
+from microworkflows import flows, heartbeats, ids, registry, rows, times, topology
 from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.errors import UnreadableMarkError
-from microworkflows.models import Header, InboxEvent, OutboxEvent, message_id
+from microworkflows.models import Header, OutboxEvent
 
-_AT_ONCE = 1_000
+AGE = timedelta(minutes=10)
+"""Age from which an event counts; a younger one may still be under way."""
+SPAN = timedelta(hours=24)
+"""Age up to which events are looked at."""
+_CLOCKS = timedelta(hours=1)
+"""Most that an id's time and that of the recording may differ."""
 
 
 class Missing(NamedTuple):
@@ -31,42 +35,110 @@ def count(*, since: datetime, until: datetime) -> Counter[Missing]:
 
     A microworkflow that did not listen yet when an event was recorded does not miss it.
 
-    It looks up each event by the inbox's unique key, a thousand at once. What still waits in a queue counts as well, so
-    let ``until`` lie some minutes back.
+    One query looks up each event by the inbox's unique key. What still waits in a queue counts as well, so let ``until``
+    lie some minutes back.
     """
     missing: Counter[Missing] = Counter()
-    listeners, relayed = cache(_listeners), _relayed(times.stored(since), times.stored(until))
-    while rows := list(islice(relayed, _AT_ONCE)):
-        expected = {
-            message_id(label, event_id): Missing(event_type, label)
-            for event_id, event_type, mark, headers in rows
-            for label in listeners(event_type, mark)
-            if label in headers.get(Header.LISTENERS, (label,))
-        }
-        received = InboxEvent.objects.filter(msg_id__in=expected).values_list("msg_id", flat=True)
-        missing.update(expected[key] for key in expected.keys() - set(received))
+    is_owed = cache(_is_owed)
+    for event_type, listener, mark, number in _select(
+        "event_type, listener, {mark}, count(*)", _expected(), since, until, "GROUP BY 1, 2, 3"
+    ):
+        if is_owed(listener, mark):
+            missing[Missing(event_type, listener)] += number
     return missing
 
 
-def _relayed(since: datetime, until: datetime) -> Iterator[tuple[UUID, str, str | None, dict[str, Any]]]:
-    types = [event.event_type for event in registry.announcements() if registry.listeners(event.event_type)]
-    rows: Any = OutboxEvent.objects.filter(
-        status=OutboxEvent.Status.RELAYED, destination__in=types, added__gte=since, added__lt=until
-    ).order_by("added")
-    rows = rows.annotate(
-        mark=Coalesce(*(KeyTextTransform(name, "body") for name in (MARK, FORMER_MARK)))
-    ).values_list("pk", "destination", "mark", "headers")
-    return iter(rows.iterator(chunk_size=_AT_ONCE))
+def recent() -> Counter[Missing]:
+    """Count those of the last :data:`SPAN` that are older than :data:`AGE`."""
+    now = times.now()
+    return count(since=now - SPAN, until=now - AGE)
 
 
-def _listeners(event_type: str, mark: str | None) -> list[str]:
-    """Return the microworkflows that are to receive an event in a flow with this mark."""
-    workflows = registry.listeners(event_type)
-    return [workflow.label for workflow in workflows if not _is_left_to_nobody(workflow.context, mark)]
+def events(missing: Missing, *, since: datetime, until: datetime, most: int) -> list[UUID]:
+    """Return the ids of the oldest events that a listener has not received, as :func:`count` counts them."""
+    is_owed = cache(_is_owed)
+    found = _select("{id}, {mark}", [missing], since, until, "ORDER BY id")
+    return [UUID(event_id) for event_id, mark in found if is_owed(missing.listener, mark)][:most]
 
 
-def _is_left_to_nobody(context: str, mark: str | None) -> bool:
+def remedy(missing: Iterable[Missing], *, since: datetime) -> str:
+    """Return the command that relays events of these types once more."""
+    types = " ".join(f"--type {event_type}" for event_type in sorted({each.event_type for each in missing}))
+    return f"manage.py relay --again --since {times.aware(since).isoformat(timespec='seconds')} {types}"
+
+
+def untold() -> list[str]:
+    """Return the contexts that listen and of which nobody can tell from here: no worker of theirs was seen in this database.
+
+    Either their inbox is in another one, or no worker of theirs has ever run.
+    """
+    seen = {
+        context
+        for queue in heartbeats.last_seen()
+        for context in (queue, *topology.contexts_served_by(queue))
+    }
+    return sorted({_context(each.listener) for each in _expected()} - seen)
+
+
+def _expected() -> Iterator[Missing]:
+    for event in registry.announcements():
+        for workflow in registry.listeners(event.event_type):
+            yield Missing(event.event_type, workflow.label)
+
+
+_SQL = """
+    WITH listeners (event_type, listener) AS (VALUES {pairs})
+    SELECT {columns} FROM published JOIN listeners ON destination = event_type
+    WHERE status = %s AND published.id >= %s AND added >= %s AND added < %s AND {is_ours} AND {was_heard}
+        AND NOT EXISTS (SELECT 1 FROM received WHERE msg_id = listener || ':' || {id})
+    {end}"""
+_ID_OF_DIGITS = " || '-' || ".join(
+    f"substr(published.id, {start}, {length})"
+    for start, length in ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+)
+_SPELLINGS: dict[str, dict[str, str]] = {
+    "postgresql": {
+        "id": "published.id::text",
+        "mark": f"coalesce(body ->> '{MARK}', body ->> '{FORMER_MARK}')",
+        "is_ours": f"headers ? '{Header.MICROWORKFLOW}'",
+        "was_heard": f"coalesce(headers -> '{Header.LISTENERS}' ? listener, true)",
+    },
+    "sqlite": {
+        "id": _ID_OF_DIGITS,
+        "mark": f"coalesce(json_extract(body, '$.{MARK}'), json_extract(body, '$.{FORMER_MARK}'))",
+        "is_ours": f"json_type(headers, '$.{Header.MICROWORKFLOW}') IS NOT NULL",
+        "was_heard": f"coalesce(instr(json_extract(headers, '$.{Header.LISTENERS}'), '\"' || listener || '\":'), 1)",
+    },
+}
+"""What the databases spell differently: an id as the inbox's key holds it, a flow's mark, whether the kit wrote a row, and for this listener."""
+
+
+def _select(
+    columns: str, expected: Iterable[Missing], since: datetime, until: datetime, end: str
+) -> list[tuple[Any, ...]]:
+    """Select from the pairs of an event and a listener without a row in the inbox; one query, however many listen."""
+    if not (pairs := list(expected)):
+        return []
+    connection = connections[router.db_for_write(OutboxEvent)]
+    spelt = _SPELLINGS[connection.vendor]
+    statement = _SQL.format(
+        pairs=", ".join(["(%s, %s)"] * len(pairs)), columns=columns.format(**spelt), end=end, **spelt
+    )
+    # The primary key's index leads to the first row in question.
+    first = ids.lowest(times.aware(since) - _CLOCKS)
+    values = [OutboxEvent.Status.RELAYED.value, first, times.stored(since), times.stored(until)]
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*chain(*pairs), *(rows.adapted(connection, value) for value in values)])
+        return list(cursor.fetchall())
+
+
+def _is_owed(listener: str, mark: str | None) -> bool:
+    """Return True unless the listener's steps are left to nobody in a flow with this mark."""
     try:
-        return flows.queue_for(context, mark) is None
+        return flows.queue_for(_context(listener), mark) is not None
     except UnreadableMarkError:
-        return False
+        return True
+
+
+def _context(listener: str) -> str:
+    return listener.partition(".")[0]

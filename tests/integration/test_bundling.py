@@ -96,6 +96,27 @@ def test_transactions_that_would_lock_each_other_out_give_way_and_cost_no_attemp
     assert len(effects()) == 300
     assert not InboxEvent.objects.exclude(retry=0).exists()
     assert not any("deadlock" in worker.output for worker in workers)
+    assert not any("could not be committed together" in worker.output for worker in workers)
+
+
+def test_copy_of_a_message_that_another_process_has_in_hand_is_no_reason_for_a_warning(
+    launch: Launcher, broker: Broker, tmp_path: Path
+) -> None:
+    files = [tmp_path / "one", tmp_path / "two"]
+    held = [cloud_event(behaviour="hold", file=str(file)) for file in files]
+    worker = launch.worker("probe", "--no-relay", "-c", "2")
+    publish(broker, *held)
+    eventually(lambda: all(file.exists() for file in files), what="both processes busy")
+    publish(broker, held[0], *(cloud_event(number=number) for number in range(5)))
+
+    Path(f"{files[1]}.go").touch()
+    worker.says("runs gave way to another transaction; each is done alone")
+    Path(f"{files[0]}.go").touch()
+
+    eventually(lambda: handled(7) and broker.count("probe") == 0)
+    worker.says("probe.answer is a duplicate")
+    assert " WARNING " not in worker.output, worker.output
+    assert len(effects()) == 7
 
 
 def test_failures_among_them_are_kept_one_by_one(launch: Launcher, broker: Broker) -> None:

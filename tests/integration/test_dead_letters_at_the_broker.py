@@ -12,7 +12,7 @@ from kombu import Connection
 from microworkflows import celery_app, dead_letters, topology, trust
 from tests.integration.support.brokers import Broker
 from tests.integration.support.node import Node
-from tests.integration.support.probing import cloud_event
+from tests.integration.support.probing import cloud_event, effects
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
 
@@ -68,10 +68,40 @@ def test_worker_killed_while_it_refuses_messages_loses_none(launch: Launcher, br
 
 
 @pytest.mark.slow
-def test_full_queue_of_dead_letters_holds_back_and_loses_none(
+def test_worker_that_refuses_messages_during_an_alarm_of_the_broker_handles_and_acks_the_others(
     database: str, node: Node, tmp_path: Path
 ) -> None:
     broker = Broker(node.url)
+    launcher = Launcher(tmp_path, database=database, broker=node.url, MICROWORKFLOWS={"CONFIRM_TIMEOUT": 5.0})
+    for number in range(3):
+        broker.publish(f"{BAD}{number}")
+    for number in range(20):
+        broker.publish(cloud_event(number=number))
+        broker.publish(cloud_event(number=number), queue="echo")
+    node.ctl("set_vm_memory_high_watermark", "0.000001")
+    try:
+        launcher.worker("probe,echo", "--no-relay")
+
+        eventually(lambda: (len(effects()), len(effects("echo.hear"))) == (20, 20), what="all the others")
+        eventually(lambda: _kept(node, "echo") == 0, what="their acks", every=0.5)
+        eventually(lambda: _kept(node, "probe") == 0, what="the refused ones out of the way", every=0.5)
+    finally:
+        node.ctl("set_vm_memory_high_watermark", "0.4")
+        launcher.end()
+    letters = {each.body.decode() for each in broker.take("probe.dead", 3)}
+    assert letters == {f"{BAD}{number}" for number in range(3)}
+
+
+@pytest.mark.slow
+def test_full_queue_of_dead_letters_holds_back_and_loses_none(
+    database: str, node: Node, tmp_path: Path
+) -> None:
+    """RabbitMQ tries again every three minutes, which are two seconds here."""
+    broker = Broker(node.url)
+    node.ctl("eval", "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, 2000).")
+    with broker.channel() as channel:
+        channel.queue_delete("probe")  # it reads this when it begins
+    broker.declare()
     launcher = Launcher(tmp_path, database=database, broker=node.url)
     definition = '{"max-length": 1, "overflow": "reject-publish"}'
     node.ctl("set_policy", "small", "^probe.dead$", definition, "--apply-to", "queues")
@@ -83,18 +113,26 @@ def test_full_queue_of_dead_letters_holds_back_and_loses_none(
 
         worker.says("goes without its reason: the broker did not take it")
 
-        eventually(lambda: _kept(node) == 30, what="all of them, or held back until there is room")
+        eventually(
+            lambda: _kept(node, "probe", "probe.dead") == 30,
+            what="all of them, or held back until there is room",
+        )
+        node.ctl(
+            "set_policy", "small", "^probe.dead$", definition.replace("1", "1000"), "--apply-to", "queues"
+        )
+        eventually(lambda: _kept(node, "probe") == 0, what="none held back any more", every=0.5)
+        assert broker.count("probe.dead") == 30
         assert worker.status is None
     finally:
         node.ctl("clear_policy", "small")
         launcher.end()
 
 
-def _kept(node: Node) -> int:
-    """Return the number of messages in the two queues, those included that the broker holds back for the second."""
+def _kept(node: Node, *queues: str) -> int:
+    """Return the number of messages in queues, those included that are in hand, or held back for another queue."""
     lines = node.ctl("list_queues", "name", "messages", "--no-table-headers").splitlines()
     counts = {name: int(number) for name, number in map(str.split, lines)}
-    return counts["probe"] + counts["probe.dead"]
+    return sum(counts[queue] for queue in queues)
 
 
 # In the admin

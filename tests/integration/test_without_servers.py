@@ -238,3 +238,21 @@ def test_project_whose_times_have_no_zone_loses_nothing(files: Files) -> None:
     assert files.outbox(PENDING) == 0
     assert worker.stop() == 0
     assert "Traceback" not in worker.output
+
+
+@pytest.mark.slow
+def test_frozen_relay_and_pool_process_are_replaced(files: Files) -> None:
+    worker = files.launch.worker("probe")
+    files.launch.run("probe_record", "one", "--count", "1")
+    eventually(lambda: len(files.effects("probe.answer")) == 1, what="the first event")
+    frozen = {*relays_of(worker.pid), *pool_of(worker.pid)}
+    assert len(frozen) == 2
+
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    files.launch.run("probe_record", "two", "--count", "1")
+
+    worker.says("shows no sign of life and is killed", timeout=120)
+    eventually(lambda: len(files.effects("probe.answer")) == 2, what="the second event")
+    assert "has been stopped for 30 s and is killed" in worker.output
+    assert not any(map(exists, frozen))

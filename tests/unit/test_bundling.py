@@ -278,3 +278,69 @@ def test_run_that_fails_because_of_what_another_left_in_the_transaction_loses_no
 
     assert statuses() == {1: HANDLED, 2: HANDLED, 3: HANDLED}
     assert all(row.attempts == 0 for row in InboxEvent.objects.all())
+
+
+@pytest.mark.parametrize(
+    "statement", ["COMMIT", "commit; BEGIN", " ROLLBACK", "ROLLBACK WORK; BEGIN", "END", "START TRANSACTION"]
+)
+def test_run_that_would_end_the_transaction_is_parked_and_no_neighbour_vanishes(
+    post: SimpleNamespace, statement: str
+) -> None:
+    weighed: list[int] = []
+
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: Any) -> None:
+        if event.letter_id.int == 2:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        weighed.append(event.letter_id.int)
+
+    inbox.receive_bundle(letters(1, 2, 3), queue="weighing")
+    inbox.receive(letters(2)[0], queue="weighing", attempt=None)
+
+    assert statuses() == {1: HANDLED, 2: PARKED, 3: HANDLED}
+    assert weighed == [1, 3]
+    (parked,) = InboxEvent.objects.parked()
+    assert "TransactionControlError: A microworkflow may not execute " in (parked.error or "")
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["SAVEPOINT a", "SAVEPOINT a; ROLLBACK TO SAVEPOINT a", "/* COMMIT */ SELECT 1", "SELECT 'COMMIT'"],
+)
+@pytest.mark.postgres
+def test_run_may_set_savepoints_of_its_own(post: SimpleNamespace, statement: str) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: Any) -> None:
+        with connection.cursor() as cursor, transaction.atomic():
+            cursor.execute(statement)
+
+    inbox.receive_bundle(letters(1, 2), queue="weighing")
+
+    assert statuses() == {1: HANDLED, 2: HANDLED}
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("statement", ["SET DateStyle TO 'German'", "SET search_path TO nowhere"])
+@pytest.mark.parametrize("together", [True, False])
+def test_what_one_run_sets_for_its_session_is_not_met_by_others(
+    post: SimpleNamespace, statement: str, together: bool
+) -> None:
+    """Neither by the kit itself, which could not read its own rows."""
+
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT now()")
+            cursor.fetchone()
+            if event.letter_id.int == 2:
+                cursor.execute(statement)
+
+    if together:
+        inbox.receive_bundle(letters(1, 2, 3), queue="weighing")
+    else:
+        for letter in letters(1, 2, 3):
+            inbox.receive(letter, queue="weighing")
+
+    assert statuses() == {1: HANDLED, 2: HANDLED, 3: HANDLED}
+    assert all(row.attempts == 0 for row in InboxEvent.objects.all())

@@ -83,12 +83,11 @@ def lettering(channel: Channel, timer: Timer) -> DeadLettering:
     consumer = SimpleNamespace(
         connection=connection,
         connection_errors=(OSError,),
+        hub=None,
         timer=timer,
         call_soon=lambda function: function(),
     )
-    made = DeadLettering(consumer)
-    made.connect()
-    return made
+    return DeadLettering(consumer)
 
 
 def refused(lettering: DeadLettering, **headers: Any) -> Any:
@@ -190,3 +189,41 @@ def test_message_that_cannot_be_published_again_is_rejected_at_once(
 
     assert outcome(message, next_one) == [(0, 1), (1, 0)]
     assert len(channel.published) == 1
+
+
+def test_message_refused_while_the_broker_takes_none_is_rejected_at_once_and_the_next_one_published(
+    lettering: DeadLettering, channel: Channel
+) -> None:
+    lettering._publishing.is_blocked = True
+    during = refused(lettering)
+    lettering._publishing.is_blocked = False
+    after = refused(lettering)
+    channel.says_ack(1)
+
+    assert outcome(during, after) == [(0, 1), (1, 0)]
+    assert len(channel.published) == 1
+
+
+def test_messages_under_way_are_rejected_when_their_connection_is_lost_and_tags_begin_anew(
+    lettering: DeadLettering, channel: Channel
+) -> None:
+    before = [refused(lettering) for _ in range(2)]
+
+    lettering._publishing.lose(OSError("reset by peer"))
+    after = refused(lettering)
+    channel.says_ack(1)
+
+    assert outcome(*before, after) == [(0, 1), (0, 1), (1, 0)]
+
+
+def test_message_whose_publishing_fails_is_rejected(lettering: DeadLettering, channel: Channel) -> None:
+    def break_off() -> None:
+        raise BrokenPipeError("gone")
+
+    channel.before_sending = break_off
+    failed = refused(lettering)
+    channel.before_sending = lambda: None
+    after = refused(lettering)
+    channel.says_ack(1)
+
+    assert outcome(failed, after) == [(0, 1), (1, 0)]

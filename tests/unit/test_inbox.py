@@ -525,3 +525,11 @@ def test_flow_that_goes_round_in_a_circle_is_stopped_and_its_last_message_parked
     assert str(parked.error).startswith(
         "TooManyHopsError: letters.answer_letter is to record letters.letter_written.v1"
     )
+
+
+def test_long_error_is_kept_with_its_beginning_and_its_end() -> None:
+    kept = failures.storable("IntegrityError: twice " + "d" * 5_000_000 + " at the end\x00")
+
+    assert kept.startswith("IntegrityError: twice d")
+    assert kept.endswith("d at the end\ufffd")
+    assert len(kept) < 20_100

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,13 +10,15 @@ import pytest
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
+from django.db import connection
 from django.test import Client
 from django.urls import path, reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django_outbox_pattern.models import Published, Received
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError, inbox, journeys
+from microworkflows import DomainEvent, PermanentError, heartbeats, inbox, journeys, registry, unreceived
 from microworkflows.admin import (
     DeadLetterAdmin,
     InboxEventAdmin,
@@ -24,7 +27,8 @@ from microworkflows.admin import (
     counts,
 )
 from microworkflows.admin.badges import badge
-from microworkflows.models import DeadLetter, InboxEvent, OutboxEvent
+from microworkflows.heartbeats import Process
+from microworkflows.models import DeadLetter, Header, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -675,3 +679,90 @@ def test_counts_take_two_queries(
         numbers = {count.status: count.number for count in counts.counts()}
 
     assert numbers == {"pending": 0, "unheard": 0, "rejected": 0, "waiting": 0, "parked": 1}
+
+
+def seen(*queues: str) -> None:
+    """Note a worker at these queues."""
+    process = Process(worker="w@host", host="host", pid=1, started_at=timezone.now())
+    heartbeats.note(process, depths=dict.fromkeys(queues), handling=0)
+
+
+@pytest.fixture
+def missed(post: SimpleNamespace, flow: Flow) -> UUID:
+    """Let the desk miss one of two letters, written an hour ago; return it."""
+    lost = written(post, flow)
+    written(post, flow)
+    InboxEvent.objects.filter(pk=row_of(lost).pk).delete()
+    OutboxEvent.objects.update(added=timezone.now() - timedelta(hours=1))
+    return lost
+
+
+def test_number_of_unreceived_events_leads_to_a_page_that_names_them_and_the_remedy(
+    admin_client: Client, missed: UUID
+) -> None:
+    seen(*registry.contexts())
+
+    index = admin_client.get(reverse("admin:index"))
+    page = admin_client.get(reverse("admin:microworkflows_unreceived"))
+
+    assert "1 unreceived" in text_of(index)
+    assert reverse("admin:microworkflows_unreceived") in index.content.decode()
+    assert f"letters.letter_written.v1 desk.stamp_letter 1 {missed}" in text_of(page)
+    assert "manage.py relay --again --since 20" in text_of(page)
+    assert "--type letters.letter_written.v1" in text_of(page)
+
+
+def test_number_of_unreceived_events_is_unknown_where_no_worker_of_a_listener_was_seen(
+    admin_client: Client, post: SimpleNamespace, flow: Flow
+) -> None:
+    written(post, flow)
+
+    assert counts.unreceived_events().number is None
+    assert "unknown unreceived" in text_of(admin_client.get(reverse("admin:index")))
+    assert "Unknown for " in text_of(admin_client.get(reverse("admin:microworkflows_unreceived")))
+
+    seen(*registry.contexts())
+    assert counts.unreceived_events().number == 0
+    assert "None." in text_of(admin_client.get(reverse("admin:microworkflows_unreceived")))
+
+
+def test_unreceived_events_are_for_those_who_may_see_the_outbox(login: Login, empty_registry: None) -> None:
+    client = login("view_inboxevent")
+
+    assert "unreceived" not in text_of(client.get(reverse("admin:index")))
+    assert client.get(reverse("admin:microworkflows_unreceived")).status_code == 403
+
+
+@pytest.mark.postgres
+def test_counting_unreceived_events_gives_up_after_two_seconds_and_leaves_no_limit_behind(
+    empty_registry: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count() -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            limits.append(cursor.fetchone()[0])
+            cursor.execute("SELECT pg_sleep(30)")
+
+    limits: list[str] = []
+    monkeypatch.setattr(unreceived, "recent", count)
+
+    found = counts.unreceived_events()
+
+    assert (found.number, limits) == (None, ["2s"])
+    assert "takes too long" in found.meaning
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("0",)
+
+
+def test_listener_that_came_after_an_event_does_not_miss_it(missed: UUID) -> None:
+    row = OutboxEvent.objects.get(pk=missed)
+    assert unreceived.recent().total() == 1
+
+    row.headers = {**row.headers, Header.LISTENERS: {"desk.stamp_letters": 1}}
+    row.save()
+    assert unreceived.recent().total() == 0
+
+    del row.headers[Header.LISTENERS]  # as a row of an earlier version
+    row.save()
+    assert unreceived.recent().total() == 1

@@ -286,8 +286,9 @@ def test_message_to_be_retried_that_no_worker_would_let_in_is_parked_with_the_re
 def test_missing_route_to_the_broker_is_told_in_words() -> None:
     blackhole = OSError(22, "Invalid argument")  # what Linux says of one
 
-    assert publisher._reason(blackhole) == "no route leads there ([Errno 22] Invalid argument)"
+    said = publisher.reason(blackhole)
+    assert said == "no route leads there, or whoever is there hangs up at once ([Errno 22] Invalid argument)"
     assert (
-        publisher._reason(ConnectionRefusedError(111, "refused"))
+        publisher.reason(ConnectionRefusedError(111, "refused"))
         == "ConnectionRefusedError: [Errno 111] refused"
     )

@@ -1,5 +1,7 @@
 """How a worker supervises its relay; the relay's process is a stand-in, and so is the clock."""
 
+import os
+import subprocess
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,8 +39,15 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     started: list[SimpleNamespace] = []
 
     def popen(command: list[str], **options: Any) -> SimpleNamespace:
-        process = SimpleNamespace(pid=len(started) + 1, status=None)
+        process = SimpleNamespace(pid=len(started) + 1, status=None, was_killed=False)
         process.poll = lambda: process.status
+        life = os.dup(options["pass_fds"][0])
+        process.show_life = lambda: os.write(life, b".")
+
+        def kill() -> None:
+            process.was_killed, process.status = True, -9
+
+        process.kill = kill
         started.append(process)
         return process
 
@@ -85,3 +94,42 @@ def test_relay_that_ran_for_long_is_started_again_at_once(
     timer.watch()
 
     assert timer.waits == [0, 1, 3, 0]
+
+
+def test_relay_that_falls_silent_is_killed_and_one_that_starts_has_more_time(
+    timer: Timer, processes: list[SimpleNamespace]
+) -> None:
+    first = processes[0]
+    for _ in range(60):
+        timer.watch()
+    assert not first.was_killed, "it may take its time to start"
+
+    for _ in range(100):
+        first.show_life()
+        timer.watch()
+    assert not first.was_killed
+
+    for _ in range(30):
+        timer.watch()
+    assert first.was_killed
+    timer.watch()
+
+    assert len(processes) == 2
+
+
+def test_relay_that_cannot_be_started_is_tried_again(
+    timer: Timer, processes: list[SimpleNamespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popen, refusals = subprocess.Popen, [OSError("no memory"), OSError("no memory")]
+
+    def refuse_at_first(*args: Any, **options: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return popen(*args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", refuse_at_first)
+    processes[0].status = 1
+    timer.watch()
+
+    assert timer.waits == [0, 1, 3]
+    assert len(processes) == 2

@@ -13,11 +13,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking
+from microworkflows import journeys, masking, times, unreceived
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
 from microworkflows.models import OutboxEvent, OutboxQuerySet
+
+_MOST_EVENTS = 20
+"""Events of one type and listener that the page of unreceived events names."""
 
 
 @admin.register(OutboxEvent)
@@ -61,9 +64,10 @@ class OutboxEventAdmin(MessageAdmin):
         return rows.relay_again()
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page of any flow's journey, and the fragment that it polls."""
+        """Add the page of what was not received, that of any flow's journey, and the fragment that it polls."""
         wrap = self.admin_site.admin_view
         return [
+            path("unreceived/", wrap(self.unreceived_view), name="microworkflows_unreceived"),
             path("journey/<str:correlation_id>/", wrap(self.journey_view), name="microworkflows_journey"),
             path(
                 "journey/<str:correlation_id>/fragment/",
@@ -72,6 +76,24 @@ class OutboxEventAdmin(MessageAdmin):
             ),
             *super().get_urls(),
         ]
+
+    def unreceived_view(self, request: HttpRequest) -> HttpResponse:
+        """Show the events that did not reach a listener, and the remedy."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        until = times.now() - unreceived.AGE
+        since = until + unreceived.AGE - unreceived.SPAN
+        found = sorted(unreceived.count(since=since, until=until).items())
+        context = {
+            "title": "Unreceived events",
+            "mw_rows": [
+                (missing, number, unreceived.events(missing, since=since, until=until, most=_MOST_EVENTS))
+                for missing, number in found
+            ],
+            "mw_untold": unreceived.untold(),
+            "mw_command": unreceived.remedy((missing for missing, _ in found), since=since),
+        }
+        return self.framed(request, "admin/microworkflows/unreceived.html", context)
 
     def journey_view(self, request: HttpRequest, correlation_id: str) -> HttpResponse:
         """Show the journey of a flow on a page of its own."""

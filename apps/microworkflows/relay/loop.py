@@ -34,6 +34,8 @@ _STANDBY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _MEND_SECONDS = 60.0
 """Time between two looks for what the broker has lost: it may be a queue, a binding or an exchange."""
+_HOPELESS_SECONDS = 16 * LEASE_SECONDS
+"""Patience with one answer from which on a relay counts as stuck; it doubles each time that leaving a connection did not help."""
 _DRAIN_SECONDS = 10.0
 """Longest time for a relay that is told to stop to relay the events that its worker's last handlers recorded."""
 
@@ -93,6 +95,11 @@ class Relay:
                 extra={"context": self.context},
             )
             session.abandon(self._connection)
+
+    @property
+    def is_stuck(self) -> bool:
+        """True if it has made no progress for a quarter of an hour, though :meth:`watch` has left its connections."""
+        return self._patience > _HOPELESS_SECONDS
 
     def _lead(self) -> None:
         """Become the active relay of the context, and serve until something fails or the relay is told to stop."""

@@ -168,16 +168,21 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
         raise
     except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
-        raise BrokerUnavailableError(f"{connection.as_uri()}: {_reason(error)}") from error
+        raise BrokerUnavailableError(f"{connection.as_uri()}: {reason(error)}") from error
     if found.refusal:
         connection.collect()
         raise BrokerUnavailableError(f"{connection.as_uri()}: {found.refusal}")
     return publisher, found.missing
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.errno == errno.EINVAL:  # Linux's word for a route to nowhere
-        return f"no route leads there ({error})"
+def reason(error: BaseException) -> str:
+    """Return the reason why a broker could not be reached, in words.
+
+    Linux calls it an invalid argument that no route leads to a machine; and, on the machine itself, that a connection was
+    closed before py-amqp has set its options.
+    """
+    if isinstance(error, OSError) and error.errno == errno.EINVAL:
+        return f"no route leads there, or whoever is there hangs up at once ({error})"
     return f"{type(error).__name__}: {error}"
 
 

@@ -30,6 +30,12 @@ def mw_dead_letters() -> counts.Count:
     return counts.dead_letters()
 
 
+@register.simple_tag
+def mw_unreceived() -> counts.Count:
+    """Return the number of deliveries that did not arrive."""
+    return counts.unreceived_events()
+
+
 @register.filter
 def mw_tone(subject: journeys.Journey | journeys.Step) -> str:
     """Return the tone of a journey or of one of its steps."""

@@ -12,6 +12,7 @@ from kombu.utils.functional import maybe_list
 from microworkflows import celery_app, embedded, topology
 from microworkflows.worker import connection_reuse
 from microworkflows.worker.relay_process import RelayProcess
+from microworkflows.worker.stopped import StoppedProcesses
 from microworkflows.worker.watch import Watch
 
 __all__ = ["setup"]
@@ -37,7 +38,9 @@ def setup(app: Celery, *, tasks: Celery | None = None) -> None:
     app.on_after_configure.connect(_configure, weak=False)
     celeryd_init.connect(_declare_queues, weak=False)
     # The heartbeats have a table, so they are imported once Django is set up.
-    app.steps["worker"].update([RelayProcess, Watch, "microworkflows.worker.heartbeats:Heartbeats"])
+    app.steps["worker"].update(
+        [RelayProcess, StoppedProcesses, Watch, "microworkflows.worker.heartbeats:Heartbeats"]
+    )
     app.user_options["worker"].add(
         Option(
             ["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`."

@@ -107,6 +107,12 @@ def forget_call(pool: Any, correlation_id: str) -> None:
         last.discard()
 
 
+def pids(pool: Any) -> list[int]:
+    """Return the ids of the processes of a pool; none if its workers are no processes."""
+    processes = getattr(getattr(pool, "_pool", None), "_pool", ())
+    return [process.pid for process in list(processes) if getattr(process, "pid", None)]
+
+
 def forget_closed_sentinels(pool: Any) -> None:
     """Let the pool make new files to poll for processes whose old one it has closed, rather than fail at them.
 

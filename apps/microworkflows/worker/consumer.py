@@ -20,6 +20,7 @@ from vine import promise
 from microworkflows import conf, logs, signals, texts, topology
 from microworkflows.errors import InvalidCloudEventError, TopologyError
 from microworkflows.models import DeadLetter
+from microworkflows.relay.publisher import reason
 from microworkflows.worker import admission, celery_internals, deaths, renewing, watch, wire
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.dead_lettering import DeadLettering
@@ -98,9 +99,9 @@ class EventConsumer(Consumer):
             raise self._unusable(str(error)) from error
         return connection
 
-    def _unusable(self, reason: str) -> Exception:
+    def _unusable(self, why: str) -> Exception:
         """Return the error that ends a worker at its start, where somebody looks; one that has worked connects again."""
-        return ConnectionError(reason) if self.restart_count > 0 else ImproperlyConfigured(reason)
+        return ConnectionError(why) if self.restart_count > 0 else ImproperlyConfigured(why)
 
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect to the broker, and wait for it as long as it is away; every second of that is progress."""
@@ -113,18 +114,20 @@ class EventConsumer(Consumer):
                 callback=self._is_waiting,
             )
         self.first_connection_attempt = False
-        celery_internals.tell_when_blocked(conn, self._on_blocked, self._on_unblocked)
+        celery_internals.tell_when_blocked(conn, self.on_blocked, self.on_unblocked)
         return conn
 
-    def _on_blocked(self, reason: str) -> None:
+    def on_blocked(self, why: str) -> None:
+        """Take note that the broker takes no messages from one of the worker's connections."""
         self.is_blocked = True
         logger.warning(
             "the broker takes no messages from this worker until it has room again, and may take its acks late; "
             "nothing is lost: %s",
-            reason,
+            why,
         )
 
-    def _on_unblocked(self) -> None:
+    def on_unblocked(self) -> None:
+        """Take note that it takes messages again."""
         self.is_blocked = False
         logger.info("the broker takes messages from this worker again")
 
@@ -134,21 +137,23 @@ class EventConsumer(Consumer):
 
     def _waits_for_the_broker(self, connection: Connection, error: Exception, wait: float) -> None:
         logger.warning(
-            "waits for the broker at %s, tries again in %d s; nothing is lost: %s: %s",
-            *(connection.as_uri(), wait, type(error).__name__, error),
+            "waits for the broker at %s, tries again in %d s; nothing is lost: %s",
+            *(connection.as_uri(), wait, reason(error)),
         )
 
     def open_connections(self) -> list[Connection]:
         """Return the connections at which the consumer may be waiting for the broker."""
         events = self.event_dispatcher and self.event_dispatcher.connection
-        return [each for each in (self.connection, self.opening, events) if each]
+        return [
+            each for each in (self.connection, self.opening, self._dead_letters.connection, events) if each
+        ]
 
     def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
         """Return Celery's handler of messages, with a door in front of it for event queues."""
         handle = super().create_task_handler(promise)
         event_queues = frozenset(topology.queues())
         self._warn_of_unknown_queues(event_queues)
-        self._dead_letters.connect()
+        self._dead_letters.clear()
         self._works_since = time.monotonic()
 
         def on_message(message: Message) -> None:
@@ -238,6 +243,7 @@ class EventConsumer(Consumer):
             self._commands.popleft()()
 
     def _note_round(self) -> None:
+        watch.progress()
         self.last_round_at = time.monotonic()
 
     def _prefetch_bundles(self) -> None:

@@ -1,19 +1,20 @@
 """Dead-lettering: the worker's parent publishes what it refuses to the dead letters, with the reason, then acks it.
 
-It waits for no answer: the event loop goes on, and the confirm comes by it. If the broker does not confirm, the message is
-rejected, and the broker makes it a dead letter by itself, without the reason. So no message is lost. After a crash between
-the two steps it is a dead letter twice.
+It waits for no answer: the event loop goes on, and the confirm comes by it. If the broker does not confirm, or takes no
+messages at present, the message is rejected, and the broker makes it a dead letter by itself, without the reason. So no
+message is lost. After a crash between the two steps it is a dead letter twice.
 """
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from kombu import Message
+from kombu import Connection, Message
 
 from microworkflows import conf, dead_letters, logs, texts, topology
 from microworkflows.relay import amqp_internals
 from microworkflows.relay.publisher import login
+from microworkflows.worker.publishing import Publishing
 
 logger = logs.logger(__name__)
 
@@ -33,7 +34,7 @@ class _Letter:
 
 
 class DeadLettering:
-    """Makes refused messages dead letters, over the connection by which they came.
+    """Makes refused messages dead letters, over a connection of their own.
 
     Args:
         consumer: Celery's consumer.
@@ -41,6 +42,7 @@ class DeadLettering:
 
     def __init__(self, consumer: Any) -> None:
         self._consumer = consumer
+        self._publishing = Publishing(consumer, lost=self._on_lost)
         self._channel: Any = None
         self._unsent: deque[_Letter] = deque()
         self._unconfirmed: dict[int, _Letter] = {}
@@ -48,28 +50,18 @@ class DeadLettering:
         self._tag = 0
         self._returned: set[str] = set()
 
-    def connect(self) -> None:
-        """Open a channel with confirms, once the consumer has connected; the embedded broker needs none."""
-        self.clear()
-        connection = self._consumer.connection
-        if connection.transport.driver_type != "amqp":
-            return
-        self._channel = connection.channel()
-        self._channel.confirm_select()
-        amqp_internals.contain_errors(self._channel, self._on_closed)
-        amqp_internals.on_outcome(
-            self._channel, ack=self._on_ack, nack=self._on_nack, returned=self._on_return
-        )
+    @property
+    def connection(self) -> Connection | None:
+        """The connection of the dead letters, if one is open."""
+        return self._publishing.connection
 
     def clear(self) -> None:
-        """Forget the letters under way: their connection is lost, and the broker delivers their messages again."""
+        """Forget the letters under way: the consumer's connection is lost, and the broker delivers their messages again."""
         for letter in self._unconfirmed.values():
             letter.timeout.cancel()
-        self._channel = None
         self._unsent.clear()
-        self._unconfirmed.clear()
-        self._returned.clear()
-        self._tag = 0
+        self._forget_channel()
+        self._publishing.close()
 
     def refuse(self, message: Message, *, queue: str, error: BaseException) -> None:
         """Make a message of an event queue a dead letter."""
@@ -103,28 +95,47 @@ class DeadLettering:
             return
         letter = self._unsent.popleft()
         try:
-            prepared = self._prepared(letter)
+            channel = self._open()
+            if self._publishing.is_blocked:
+                self._reject(letter, "the broker takes no messages, for it is short of memory or disk")
+                return
+            prepared = self._prepared(letter, channel)
         except Exception as error:  # anything may be in a foreign header
             self._reject(letter, f"it cannot be written again: {type(error).__name__}: {error}")
             return
-        # It first reads what has come, which may be the end of the channel: then the tags begin anew.
-        dead_letters.publish(self._channel, prepared, routing_key=topology.dead_letter_name(letter.queue))
+        try:
+            # It first reads what has come, which may be the end of the channel: then the tags begin anew.
+            dead_letters.publish(channel, prepared, routing_key=topology.dead_letter_name(letter.queue))
+        except Exception as error:  # of whatever transport; it must not end the consumer's connection
+            self._reject(letter, f"{type(error).__name__}: {error}")
+            self._publishing.lose(error)
+            return
         self._tag += 1
         self._unconfirmed[self._tag] = letter
         letter.timeout = self._consumer.timer.call_after(
             conf.current().confirm_timeout, self._on_timeout, (letter,)
         )
 
-    def _prepared(self, letter: _Letter) -> Any:
+    def _open(self) -> Any:
+        """Return a channel with confirms; connect if need be."""
+        if self._channel is None:
+            channel: Any = self._publishing.open().channel()
+            channel.confirm_select()
+            amqp_internals.contain_errors(channel, self._on_closed)
+            amqp_internals.on_outcome(channel, ack=self._on_ack, nack=self._on_nack, returned=self._on_return)
+            self._channel = channel
+        return self._channel
+
+    def _prepared(self, letter: _Letter, channel: Any) -> Any:
         """Return the message with its reason. The broker would close the connection for headers beyond one frame."""
         prepared = dead_letters.prepared(
             letter.message,
-            channel=self._channel,
+            channel=channel,
             headers=letter.headers,
             queue=letter.queue,
-            user=login(self._consumer.connection),
+            user=login(self._publishing.open()),
         )
-        size, most = amqp_internals.header_size(prepared), amqp_internals.frame_max(self._channel)
+        size, most = amqp_internals.header_size(prepared), amqp_internals.frame_max(channel)
         if size + _HEADER_ROOM > most:
             raise ValueError(f"with the reason its headers have {size} bytes, and a frame has at most {most}")
         return prepared
@@ -153,13 +164,25 @@ class DeadLettering:
 
     def _on_closed(self, error: Exception) -> None:
         """Reject what was under way, as nobody knows which message was refused; go on with the channel, opened anew."""
+        channel, under_way = self._channel, list(self._unconfirmed.values())
+        self._forget_channel()
+        self._channel = channel
+        channel.confirm_select(nowait=True)
+        for letter in under_way:
+            self._reject(letter, f"{type(error).__name__}: {error}")
+
+    def _on_lost(self, error: BaseException) -> None:
+        """Reject what was under way, as nobody knows how far it came; the next letter opens another connection."""
         under_way = list(self._unconfirmed.values())
+        self._forget_channel()
+        for letter in under_way:
+            self._reject(letter, f"the connection was lost ({type(error).__name__}: {error})")
+
+    def _forget_channel(self) -> None:
+        self._channel = None
         self._unconfirmed.clear()
         self._returned.clear()
         self._tag = 0
-        self._channel.confirm_select(nowait=True)
-        for letter in under_way:
-            self._reject(letter, f"{type(error).__name__}: {error}")
 
     def _settled(self, tag: int, multiple: bool) -> list[_Letter]:
         tags = [sent for sent in self._unconfirmed if sent <= tag] if multiple else [tag]

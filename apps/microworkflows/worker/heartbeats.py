@@ -24,6 +24,7 @@ from microworkflows import heartbeats, times, topology
 from microworkflows.heartbeats import Process
 from microworkflows.models import Heartbeat
 from microworkflows.relay import session
+from microworkflows.relay.publisher import reason
 
 logger = logging.getLogger(__name__)
 
@@ -140,9 +141,7 @@ class _Depths:
             channel = self._channel or self._connect()
             return {queue: channel.queue_declare(queue, passive=True).message_count for queue in queues}
         except Exception as error:  # of whatever transport; the consumer tells more of a broker that is away
-            logger.warning(
-                "could not ask the broker for the depth of its queues: %s: %s", type(error).__name__, error
-            )
+            logger.warning("could not ask the broker for the depth of its queues: %s", reason(error))
             self.close()
             return dict.fromkeys(queues)
 

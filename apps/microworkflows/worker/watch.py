@@ -20,13 +20,12 @@ from microworkflows.worker import celery_internals
 logger = logging.getLogger(__name__)
 
 _LONGEST_SECONDS = 25.0
-_TICK_SECONDS = 1.0
 _LINES = 4
 _watching = False
 
 
 class Watch(bootsteps.StartStopStep):
-    """Sets an alarm that the event loop puts off at each round; needs a pool of processes.
+    """Sets an alarm that the consumer puts off at each of its rounds; needs a pool of processes.
 
     A signal interrupts whatever the parent does, as no timer of its own can, and unlike a thread does no harm to forks.
     """
@@ -52,7 +51,6 @@ class Watch(bootsteps.StartStopStep):
         _watching = True
         signal.signal(signal.SIGALRM, self._on_alarm)
         progress()
-        worker.timer.call_repeatedly(_TICK_SECONDS, progress)
 
     def stop(self, worker: Any) -> None:
         """End the watch: a worker that stops waits for its last messages, however long."""

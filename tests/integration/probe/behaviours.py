@@ -115,6 +115,13 @@ def raise_in_database(event: Asked) -> None:
             cursor.execute(f"DO $$ BEGIN RAISE 'on purpose' USING ERRCODE = '{event.padding}'; END $$")
 
 
+def execute(event: Asked) -> None:
+    """Have PostgreSQL execute the statements in ``padding``, as often as ``times`` says."""
+    if leave_trace(event) <= event.times:
+        with connection.cursor() as cursor:
+            cursor.execute(event.padding)
+
+
 def lose_session(event: Asked) -> None:
     """End the session that the handler works in, as often as ``times`` says."""
     if leave_trace(event) <= event.times:
@@ -183,6 +190,7 @@ BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "stumble": stumble_after_commit,
     "emit": lambda event: None,
     "sql": raise_in_database,
+    "execute": execute,
     "lose": lose_session,
     "session": note_session,
     "limits": note_limits,

@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,24 @@ def _watch(relays: Sequence[Relay], stop: threading.Event) -> None:
     while not stop.wait(_LOOK_SECONDS):
         for relay in relays:
             relay.watch()
+
+
+def _failed(relays: Sequence[Relay], threads: Sequence[threading.Thread], stop: threading.Event) -> str:
+    """Return the contexts whose relay makes no progress any more, in words; empty if all do."""
+    failed = [
+        relay.context
+        for relay, thread in zip(relays, threads, strict=True)
+        if relay.is_stuck or not thread.is_alive()
+    ]
+    return "" if stop.is_set() else ", ".join(failed)
+
+
+def _show_life(pipe: int) -> None:
+    with suppress(
+        OSError
+    ):  # it is full, or the parent is gone; the one hears enough, the other is looked after
+        os.set_blocking(pipe, False)
+        os.write(pipe, b".")
 
 
 def _set_up_logging() -> None:
@@ -81,6 +100,9 @@ class Command(BaseCommand):
             help="stop when the process with this id is no longer the parent; before a stop, relay its last events",
         )
         parser.add_argument(
+            "--life", type=int, help="show the parent that the relay lives, through the pipe with this number"
+        )
+        parser.add_argument(
             "--again",
             action="store_true",
             help="only make the events recorded since a time pending again, whatever became of them, and end; inboxes "
@@ -96,6 +118,7 @@ class Command(BaseCommand):
         *args: Any,
         queues: list[str],
         parent: int | None,
+        life: int | None,
         again: bool,
         since: str | None,
         types: list[str],
@@ -117,10 +140,14 @@ class Command(BaseCommand):
         # Beside a worker of the router's own queue, such as the monolith's, the events of every context are recorded.
         serves_router = not set(queues).isdisjoint(flows.router.queues())
         relayed = queues if queues and not serves_router else known
-        self._relay(relayed, queues=queues, parent=parent)
+        self._relay(relayed, parent=parent, life=life)
 
-    def _relay(self, contexts: Sequence[str], *, queues: Sequence[str], parent: int | None) -> None:
-        """Relay contexts until told to stop, or until the parent is gone."""
+    def _relay(self, contexts: Sequence[str], *, parent: int | None, life: int | None) -> None:
+        """Relay contexts until told to stop, or until the parent is gone.
+
+        Raises:
+            CommandError: a relay ended by itself, or nothing helps it on; whoever started this process starts it again.
+        """
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
@@ -137,5 +164,9 @@ class Command(BaseCommand):
             if parent is not None and os.getppid() != parent:
                 patience = _ORPHAN_SECONDS
                 stop.set()
+            elif failed := _failed(relays, threads, stop):
+                raise CommandError(f"The relay of {failed} ended by an error, or is stuck. Nothing is lost.")
+            elif life is not None:
+                _show_life(life)
         for thread in threads:
             thread.join(patience)

@@ -16,10 +16,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
-            "--minutes", type=float, default=10.0, help="age from which an event counts; by default 10"
+            "--minutes",
+            type=float,
+            default=unreceived.AGE / timedelta(minutes=1),
+            help="age from which an event counts; by default 10",
         )
         parser.add_argument(
-            "--hours", type=float, default=24.0, help="age up to which events are looked at; by default 24"
+            "--hours",
+            type=float,
+            default=unreceived.SPAN / timedelta(hours=1),
+            help="age up to which events are looked at; by default 24",
         )
 
     def handle(self, *args: Any, minutes: float, hours: float, **options: Any) -> None:
@@ -30,10 +36,11 @@ class Command(BaseCommand):
             self.stdout.write(f"{number:>8}  {event_type}  {listener}")
         self.stdout.write(f"{missing.total()} deliveries are missing.")
         if missing:
-            types = " ".join(
-                f"--type {event_type}" for event_type in sorted({each.event_type for each in missing})
-            )
             self.stdout.write(
                 "If they are not in a queue or among the dead letters, the broker lost them: "
-                f"`manage.py relay --again --since {times.aware(since).isoformat(timespec='seconds')} {types}` relays them once more."
+                f"`{unreceived.remedy(missing, since=since)}` relays them once more."
+            )
+        if untold := unreceived.untold():
+            self.stderr.write(
+                f"Unknown for {', '.join(untold)}: no worker of theirs was seen in this database."
             )

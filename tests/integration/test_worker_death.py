@@ -193,7 +193,9 @@ def test_queue_that_is_deleted_under_a_worker_is_declared_again(launch: Launcher
     with broker.channel() as channel:
         channel.queue_delete("probe")
     eventually(lambda: broker.count("probe") >= 0, what="the queue again")
-    (meta,) = ask(start=1)  # maybe before the queue is bound again: then echo alone hears it, and nobody misses it
+    (meta,) = ask(
+        start=1
+    )  # maybe before the queue is bound again: then echo alone hears it, and nobody misses it
 
     eventually(lambda: handled(2) or not launch.run("relay", "--again", "--since", meta.time.isoformat()))
     assert worker.stop(timeout=10) == 0

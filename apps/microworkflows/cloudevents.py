@@ -16,6 +16,8 @@ CONTENT_TYPE = "application/cloudevents+json"
 
 ATTEMPT_HEADER = "microworkflows-attempt"
 """Header of a redelivered message: number of attempts that had failed when it was sent."""
+LABEL_HEADER = "microworkflows-label"
+"""Header of a redelivered message: label of the microworkflow that is to try again."""
 
 MARK = "microworkflowsmark"
 """Extension attribute that holds the mark of the event's flow (see :mod:`~microworkflows.flows`)."""

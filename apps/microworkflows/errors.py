@@ -50,3 +50,7 @@ class TopologyError(MicroworkflowsError):
 
 class BrokerUnavailableError(MicroworkflowsError):
     """The broker is out of reach or does not answer in time. Nothing is lost: the outbox keeps every event."""
+
+
+class UnknownMicroworkflowError(MicroworkflowsError):
+    """A message came back for a microworkflow that this worker's code does not have; other code may have it."""

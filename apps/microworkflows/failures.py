@@ -8,21 +8,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import DataError, Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Q
 from django.utils import timezone
 from pydantic import ValidationError
 
-from microworkflows import conf, database_errors, handling, logs, masking, registry, texts
+from microworkflows import conf, database_errors, handling, logs, masking, texts
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.errors import PermanentError, UnkeepableError
+from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
 from microworkflows.handling import Headers
 from microworkflows.ids import uuid7
-from microworkflows.models import Header, InboxEvent, InboxQuerySet, message_id
+from microworkflows.models import Header, InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
 logger = logs.logger(__name__)
@@ -38,6 +37,8 @@ _TRIES_TO_KEEP = 3
 _ORDINARY_BYTES = 4096
 """Size of the data of an ordinary message; on a full disk, a small one may still find a place in a page."""
 _LONGEST_ERROR = 20_000
+_LONGEST_UNKNOWN = timedelta(seconds=8)
+"""Longest wait of a message whose microworkflow a worker does not know: while versions mix, each attempt may meet another."""
 
 _losses: Counter[str] = Counter()
 """Number of sessions lost by each message in hand: while it is, the database may have to be waited for."""
@@ -93,11 +94,16 @@ def handle_or_keep(
 ) -> None:
     """Handle an event in its own transaction, as :func:`.handling.handle` does; see :func:`run_or_keep`."""
     handle = functools.partial(handling.handle, workflow, event, attempt=attempt, last_delivery=last_delivery)
-    run_or_keep(handle, consumer=workflow.label, event=event)
+    run_or_keep(handle, consumer=workflow.label, event=event, attempt=attempt)
 
 
 def run_or_keep(
-    handle: Callable[[], object], *, consumer: str, event: CloudEvent, headers: Headers | None = None
+    handle: Callable[[], object],
+    *,
+    consumer: str,
+    event: CloudEvent,
+    attempt: int | None = None,
+    headers: Headers | None = None,
 ) -> None:
     """Call a function that handles an event in a transaction of its own; after an error, keep the message with it.
 
@@ -121,7 +127,7 @@ def run_or_keep(
             if not _may_run_again(error, key=key, session=session, runs=runs):
                 if database_errors.is_short_of_resources(error) and not _takes_writes(connection):
                     raise
-                keep(consumer, event, error, headers=headers)
+                keep(consumer, event, error, attempt=attempt, headers=headers)
                 break
             logger.info(
                 "retry %s by %s at once, no attempt is lost: %s",
@@ -145,13 +151,21 @@ def _may_run_again(error: BaseException, *, key: str, session: Any, runs: int) -
     return _losses[key] <= _MOST_LOSSES
 
 
-def keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Headers | None = None) -> None:
-    """Keep the message with its error for the next attempt, or park it.
+def keep(
+    consumer: str,
+    event: CloudEvent,
+    error: BaseException,
+    *,
+    attempt: int | None = None,
+    headers: Headers | None = None,
+) -> None:
+    """Keep the message with its error for the next attempt, or park it. The failure of a duplicate changes nothing.
 
     Args:
         consumer: Label of the microworkflow, or of the context where none of its microworkflows listens.
         event: The event that the consumer failed to handle.
         error: The exception raised; a :class:`~microworkflows.errors.PermanentError` parks the message at once.
+        attempt: For a redelivery, the number of attempts that had failed when it was sent.
         headers: Headers kept with the inbox row.
 
     Raises:
@@ -166,7 +180,7 @@ def keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Hea
             connection.ensure_connection()
         session = connection.connection
         try:
-            _keep(consumer, event, error, headers=headers or {})
+            _keep(consumer, event, error, attempt=attempt, headers=headers or {})
             break
         except Error as refusal:
             if database_errors.is_away(refusal, connection, session=session) or not _takes_writes(connection):
@@ -183,13 +197,15 @@ def keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Hea
             ) from refusal
 
 
-def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: Headers) -> None:
+def _keep(
+    consumer: str, event: CloudEvent, error: BaseException, *, attempt: int | None, headers: Headers
+) -> None:
     scrubbed = masking.scrub(event)
     said = scrubbed(str(error))
     traced = scrubbed("".join(traceback.format_exception(error)))
     now = timezone.now()
     with transaction.atomic(using=_connection().alias):
-        handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers)
+        is_new = bool(handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers))
         row = handling.locked(consumer, event)
         if row.status == InboxEvent.Status.HANDLED:
             logger.error(
@@ -199,13 +215,20 @@ def _keep(consumer: str, event: CloudEvent, error: BaseException, *, headers: He
                 extra=logs.fields(event.meta, consumer=consumer, traceback=traced),
             )
             return
+        if not is_new and not row.awaits(attempt):
+            logger.warning(
+                "skipped the failure of %s in %s, which is a duplicate: %s: %s",
+                *(event, consumer, type(error).__name__, texts.line(said)),
+                extra=logs.fields(event.meta, consumer=consumer, traceback=traced),
+            )
+            return
         gave_way = _times_given_way(row, error)
         if not gave_way:
             row.retry += 1
         permanent = isinstance(error, PermanentError | ValidationError)
         parked = permanent or row.retry >= conf.current().max_attempts
         row.status = InboxEvent.Status.PARKED if parked else InboxEvent.Status.WAITING
-        row.expires_at = now if parked else now + retry_delay(gave_way or row.retry)
+        row.expires_at = now if parked else now + _delay(error, attempts=gave_way or row.retry)
         row.headers = {
             **(row.headers or {}),
             **({Header.GAVE_WAY: gave_way} if gave_way else {}),
@@ -264,27 +287,10 @@ def _brief(error: BaseException, event: CloudEvent) -> str:
     return f"{type(error).__name__}: {texts.line(said)}"
 
 
-def park_orphans(messages: InboxQuerySet, *, now: datetime) -> None:
-    """Park the redelivered messages whose microworkflow no longer exists; today's listeners have just got the event."""
-    of_a_microworkflow = Q()
-    for workflow in registry.workflows():
-        of_a_microworkflow |= Q(msg_id__startswith=f"{workflow.label}:")
-    for row in messages.exclude(of_a_microworkflow):
-        error = (
-            f"LookupError: The microworkflow {row.label} no longer exists. The event was delivered again, to the "
-            "microworkflows that listen to it now; a replay does the same."
-        )
-        messages.filter(pk=row.pk).update(
-            status=InboxEvent.Status.PARKED,
-            expires_at=now,
-            headers={**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None},
-        )
-        event = CloudEvent.from_dict(row.body)
-        logger.error(
-            "parked %s in %s: %s",
-            *(event, row.label, error),
-            extra=logs.fields(event.meta, consumer=row.label, attempt=row.retry),
-        )
+def _delay(error: BaseException, *, attempts: int) -> timedelta:
+    """Return the wait until the next attempt; it is short where another worker may know what this one does not."""
+    delay = retry_delay(attempts)
+    return min(delay, _LONGEST_UNKNOWN) if isinstance(error, UnknownMicroworkflowError) else delay
 
 
 def retry_delay(attempts: int) -> timedelta:

@@ -57,7 +57,9 @@ class Router(Guest):
         """Return the contexts whose steps are done from one of :meth:`queues`."""
         return ()
 
-    def receive(self, event: CloudEvent, *, queue: str, attempt: int | None, last_delivery: bool) -> None:
+    def receive(
+        self, event: CloudEvent, *, queue: str, attempt: int | None, label: str | None, last_delivery: bool
+    ) -> None:
         """Handle an event that came by one of :meth:`queues`, as :func:`microworkflows.inbox.receive` does."""
         raise NotImplementedError
 

@@ -95,7 +95,7 @@ def handle(
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
         new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
         retried = None if new else locked(workflow.label, event)
-        if retried is not None and (retried.status != InboxEvent.Status.WAITING or retried.retry != attempt):
+        if retried is not None and not retried.awaits(attempt):
             logger.info(
                 "skipped %s: %s is a duplicate",
                 *(event, workflow.label),

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from microworkflows import bundling, failures, flows, logs, registry
+from microworkflows import bundling, failures, flows, logs, registry, topology
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.errors import PermanentError, UnreadableMarkError
+from microworkflows.errors import PermanentError, UnknownMicroworkflowError, UnreadableMarkError
 from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
@@ -18,7 +18,14 @@ class NobodyListensError(PermanentError):
     """An event reached a context that has no microworkflow for it."""
 
 
-def receive(body: object, *, queue: str, attempt: int | None = None, last_delivery: bool = False) -> None:
+def receive(
+    body: object,
+    *,
+    queue: str,
+    attempt: int | None = None,
+    label: str | None = None,
+    last_delivery: bool = False,
+) -> None:
     """Handle a delivered CloudEvent in every microworkflow that listens to it in the context of a queue.
 
     Each one runs in its own transaction: the inbox row, its writes and the events it emits commit together or not at
@@ -33,6 +40,9 @@ def receive(body: object, *, queue: str, attempt: int | None = None, last_delive
         queue: The queue that it came by: a context's label, or one of the router's.
         attempt: For a redelivery, the number of attempts that had failed when it was sent. A waiting message is
             handled only by the redelivery of its present attempt: other copies would use its attempts up.
+        label: For a redelivery, the label of the microworkflow that is to try again: the others do not get it. Where
+            nobody bears it, its failure is kept, and the event goes to those that have not received it. With None, as
+            kit 0.1 redelivers, all of them get it.
         last_delivery: True if the broker gives up on the message after this delivery, because its process died at
             each one before. It is then parked instead of handled.
 
@@ -41,14 +51,20 @@ def receive(body: object, *, queue: str, attempt: int | None = None, last_delive
         Error: the database is out of reach, or takes no writes; deliver the message again.
         UnkeepableError: the message failed, and cannot be kept either; it belongs to the dead letters.
     """
-    event = _as_kept(CloudEvent.from_dict(body))
+    event = _as_kept(CloudEvent.from_dict(body), label=label)
+    if label is not None and label not in (heard_by := _labels(event, queue=queue)):
+        if _keep_unknown(label, event, attempt=attempt) and not heard_by:
+            return
+        attempt = label = None
     if queue in flows.router.queues():
         try:
-            flows.router.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery)
+            flows.router.receive(
+                event, queue=queue, attempt=attempt, label=label, last_delivery=last_delivery
+            )
         except UnreadableMarkError as error:
-            failures.keep(queue, event, error)
+            failures.keep(label or queue, event, error, attempt=attempt)
         return
-    for workflow in _consumers(event, context=queue):
+    for workflow in _consumers(event, context=queue, attempt=attempt, label=label):
         failures.handle_or_keep(workflow, event, attempt=attempt, last_delivery=last_delivery)
 
 
@@ -61,26 +77,48 @@ def receive_bundle(bodies: Sequence[object], *, queue: str) -> None:
     bundling.handle((workflow, event) for event in events for workflow in _consumers(event, context=queue))
 
 
-def _as_kept(event: CloudEvent) -> CloudEvent:
+def _labels(event: CloudEvent, *, queue: str) -> list[str]:
+    """Return the labels of the microworkflows that listen to an event and are done from a queue."""
+    listeners = registry.listeners(event.meta.type, contexts=topology.contexts_served_by(queue))
+    return [workflow.label for workflow in listeners]
+
+
+def _keep_unknown(label: str, event: CloudEvent, *, attempt: int | None) -> bool:
+    """Keep the failure of a message whose microworkflow this code does not know; return False if there is no such message."""
+    if not InboxEvent.objects.filter(msg_id=message_id(label, event.meta.id)).exists():
+        return False
+    unknown = UnknownMicroworkflowError(
+        f"The code of the worker that got this message has no microworkflow {label} that listens to {event.meta.type}. The "
+        "event went to the microworkflows that listen now and had not received it. If other code has it, replay the "
+        "message once that code alone runs."
+    )
+    failures.keep(label, event, unknown, attempt=attempt)
+    return True
+
+
+def _as_kept(event: CloudEvent, *, label: str | None = None) -> CloudEvent:
     """Return an event under the id by which the inbox has it: kit 0.1 gave another to some that are not a context's."""
     former = event.meta.former_id
     if former is None:
         return event
-    labels = [workflow.label for workflow in registry.listeners(event.meta.type)]
-    keys = [message_id(label, former) for label in (*labels, *registry.contexts())]
+    labels = {workflow.label for workflow in registry.listeners(event.meta.type)} | {label or ""}
+    keys = [message_id(each, former) for each in (*labels, *registry.contexts())]
     if not InboxEvent.objects.filter(msg_id__in=keys, body__source=event.meta.source).exists():
         return event
     return replace(event, meta=replace(event.meta, id=former))
 
 
-def _consumers(event: CloudEvent, *, context: str) -> list[Microworkflow[Any]]:
+def _consumers(
+    event: CloudEvent, *, context: str, attempt: int | None = None, label: str | None = None
+) -> list[Microworkflow[Any]]:
     """Return the microworkflows that handle an event here. If none can, keep the event with the reason."""
-    workflows = registry.listeners(event.meta.type, contexts=[context])
+    listeners = registry.listeners(event.meta.type, contexts=[context])
+    workflows = [workflow for workflow in listeners if label in (None, workflow.label)]
     try:
         queue = flows.queue_for(context, event.meta.mark)
     except UnreadableMarkError as error:
         for consumer in [workflow.label for workflow in workflows] or [context]:
-            failures.keep(consumer, event, error)
+            failures.keep(consumer, event, error, attempt=attempt)
         return []
     if queue != context:
         mode = flows.mode(context, event.meta.mark)
@@ -95,5 +133,5 @@ def _consumers(event: CloudEvent, *, context: str) -> list[Microworkflow[Any]]:
             f"No microworkflow of {context} listens to {event.meta.type}. If a newer version of its code does, "
             f"replay this message once that runs; else unbind the type from the queue {context!r}."
         )
-        failures.keep(context, event, nobody)
+        failures.keep(context, event, nobody, attempt=attempt)
     return workflows

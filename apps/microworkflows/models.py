@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import models
+from django.db import models, router, transaction
 from django.db.models.expressions import Func
 from django_outbox_pattern.models import Published, Received
 
@@ -215,9 +215,25 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
         return rows.filter(models.Q(msg_id__in=ids) | models.Q(flow=correlation_id)).order_by("added")
 
     def replay(self) -> int:
-        """Make parked and waiting messages due now, with all their attempts again; return their number."""
-        return self.exclude(status=InboxEvent.Status.HANDLED).update(
-            status=InboxEvent.Status.WAITING, expires_at=DUE_AT_ONCE, retry=0
+        """Make parked and waiting messages due now, with all their attempts again; return their number.
+
+        One that is being handled at this very moment is left alone.
+        """
+        with transaction.atomic(using=router.db_for_write(InboxEvent)):
+            return (
+                self.exclude(status=InboxEvent.Status.HANDLED)
+                .free()
+                .update(status=InboxEvent.Status.WAITING, expires_at=DUE_AT_ONCE, retry=0)
+            )
+
+    def free(self) -> "InboxQuerySet":
+        """Return the rows that nobody holds, and lock them until the end of the transaction.
+
+        A worker holds the row of a message to be retried as long as its handler runs: nobody may wait for that.
+        """
+        rows = self.order_by().select_for_update(skip_locked=True, no_key=True)
+        return InboxQuerySet(self.model, using=router.db_for_write(InboxEvent)).filter(
+            pk__in=rows.values("pk")
         )
 
 
@@ -258,6 +274,11 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     def label(self) -> str:
         """Label of the microworkflow, or of the context where none of its microworkflows listens to the type."""
         return cast("str", self.msg_id).partition(":")[0]
+
+    @property
+    def workflow(self) -> str | None:
+        """Label of the microworkflow; None where none of its context's listens to the type."""
+        return workflow_of(self.msg_id)
 
     @property
     def context(self) -> str:
@@ -310,6 +331,10 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         later = self._header(Header.HANDLED_AT)
         return datetime.fromisoformat(later) if later else cast("datetime", self.added)
 
+    def awaits(self, attempt: int | None) -> bool:
+        """Return True if it waits for this attempt; any other delivery of it is a duplicate, and so is a first one."""
+        return bool(self.status == InboxEvent.Status.WAITING and self.retry == attempt)
+
     def _header(self, name: Header) -> Any:
         return (self.headers or {}).get(name)
 
@@ -357,3 +382,9 @@ class Heartbeat(models.Model):
 def message_id(label: str, event_id: UUID) -> str:
     """Return the key under which one consumer receives one event once."""
     return f"{label}:{event_id}"
+
+
+def workflow_of(msg_id: str) -> str | None:
+    """Return the label of the microworkflow that a key names; None if it names a context."""
+    label = msg_id.partition(":")[0]
+    return label if "." in label else None

@@ -117,7 +117,7 @@ class Flow:
         """Try every waiting message in the inbox again now; failures stay there, as in production."""
         for row in InboxEvent.objects.waiting():
             queue = topology.queue_for(row.context, CloudEvent.from_dict(row.body).meta.mark)
-            inbox.receive(row.body, queue=queue, attempt=row.attempts)
+            inbox.receive(row.body, queue=queue, attempt=row.attempts, label=row.workflow)
 
     def deliver(
         self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None

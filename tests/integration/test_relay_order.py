@@ -7,11 +7,13 @@ import pytest
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from kombu import Connection
 from pytest_django import Settings
 
 from microworkflows import outbox
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import OutboxEvent
+from microworkflows.relay.loop import Relay
 from tests.integration.conftest import StartRelay
 from tests.integration.support import processes
 from tests.integration.support.brokers import Broker
@@ -79,6 +81,40 @@ def test_concurrent_recorders_lose_nothing_and_each_keeps_its_order(
         by_recorder.setdefault(message.event["data"]["recorder"], []).append(message.number)
     assert len(by_recorder) == 5
     assert all(numbers == list(range(150)) for numbers in by_recorder.values())
+
+
+def test_events_of_one_transaction_keep_their_order_though_it_ends_while_a_backlog_is_relayed(
+    database: str, broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_BATCH": 2, "RELAY_POLL": 600.0}
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def record_slowly() -> None:
+        with transaction.atomic():
+            outbox.record(Asked(number=1))
+            has_begun.set()
+            assert may_end.wait(60)
+            with transaction.atomic():  # whose rows PostgreSQL notes under another number
+                outbox.record(Asked(number=2))
+        connection.close()
+
+    slow = threading.Thread(target=record_slowly)
+    slow.start()
+    assert has_begun.wait(60)
+    ask(6, start=10)
+    ours = Relay("probe", broker=lambda: Connection(broker.url), stop=threading.Event())
+
+    ours._relay_events()  # looks everywhere
+    ours._relay_events()  # goes on from there
+    may_end.set()
+    slow.join()
+    while OutboxEvent.objects.pending().exists():
+        ours._relay_events()
+    ours._pipeline.close()
+
+    numbers = [message.number for message in broker.take("echo", 8)]
+    assert [number for number in numbers if number < 10] == [1, 2]
+    assert [number for number in numbers if number >= 10] == [10, 11, 12, 13, 14, 15]
 
 
 def test_events_nobody_hears_are_counted_and_relayed_again_once_a_queue_is_bound(

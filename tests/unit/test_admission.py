@@ -102,9 +102,19 @@ def test_broker_alone_tells_which_delivery_is_the_last(
 def test_attempt_counts_only_if_it_came_by_the_queues_own_key(
     routing_key: str, header: object, attempt: int | None
 ) -> None:
-    call = _call(_message(EVENT, {"microworkflows-attempt": header}, routing_key=routing_key))
+    headers = {"microworkflows-attempt": header, "microworkflows-label": "desk.close_till"}
+
+    call = _call(_message(EVENT, headers, routing_key=routing_key))
 
     assert call["kwargs"]["attempt"] == attempt
+    assert ("label" in call["kwargs"]) == (attempt is not None)
+
+
+@pytest.mark.parametrize("label", [None, 7, "", "\x00", "a\nb", "\ud800", "x" * 256, ["desk.close_till"]])
+def test_label_that_is_no_name_is_not_believed(label: object) -> None:
+    headers = {"microworkflows-attempt": 1, "microworkflows-label": label}
+
+    assert "label" not in _call(_message(EVENT, headers, routing_key="desk"))["kwargs"]
 
 
 def test_headers_and_properties_stay_outside() -> None:

@@ -214,10 +214,13 @@ def test_kept_message_that_gave_way_often_enough_loses_attempts(
     post: SimpleNamespace, settings: Settings
 ) -> None:
     settings.MICROWORKFLOWS = {"MAX_ATTEMPTS": 3}
-    attempts = []
+    attempts: list[int] = []
 
     for _ in range(4):
-        failures.keep("desk.stamp_letter", CloudEvent.from_dict(LETTER), django_error("40P01"))
+        attempt = attempts[-1] if attempts else None
+        failures.keep(
+            "desk.stamp_letter", CloudEvent.from_dict(LETTER), django_error("40P01"), attempt=attempt
+        )
         attempts.append(InboxEvent.objects.get().attempts)
 
     assert attempts == [0, 0, 1, 2]

@@ -95,7 +95,9 @@ class Guest(flows.Router):
     def contexts_served_by(self, queue: str) -> Sequence[str]:
         return ("desk",)
 
-    def receive(self, event: CloudEvent, *, queue: str, attempt: int | None, last_delivery: bool) -> None:
+    def receive(
+        self, event: CloudEvent, *, queue: str, attempt: int | None, label: str | None, last_delivery: bool
+    ) -> None:
         self.heard.append((queue, event.meta.type, event.meta.mark))
 
     def recorded(self, events: Sequence[CloudEvent]) -> None:

@@ -19,7 +19,7 @@ def ours(
     body: str,
     *,
     routing_key: str = "probe.asked.v1",
-    headers: dict[str, int] | None = None,
+    headers: dict[str, int | str] | None = None,
     user_id: str = "",
 ) -> bytes:
     publish = frames.publish(
@@ -56,14 +56,18 @@ def test_user_is_named_as_by_py_amqp() -> None:
 
 
 def test_headers_can_be_read_again() -> None:
-    with_header, without = ours("{}", headers={"microworkflows-attempt": 7}), ours("{}")
+    headers: dict[str, int | str] = {
+        "microworkflows-attempt": 7,
+        "microworkflows-label": "desk.prüfe_brief",
+    }
+    with_header, without = ours("{}", headers=headers), ours("{}")
 
     at = without.index(
         struct.pack(">I", 0) + b"\x02$"
     )  # the empty table, delivery mode 2, an id of 36 letters
     (length,) = struct.unpack_from(">I", with_header, at)
     (table,), _ = serialization.loads("F", with_header[at : at + 4 + length], 0)
-    assert table == {"microworkflows-attempt": 7}
+    assert table == headers
 
 
 def test_routing_key_too_long_for_amqp_is_refused_with_a_clear_error() -> None:

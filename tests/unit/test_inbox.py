@@ -20,6 +20,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from microworkflows import DomainEvent, PermanentError, failures, handling, inbox, microworkflow
+from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import store
@@ -331,6 +332,153 @@ def test_copies_of_a_waiting_message_do_not_use_its_attempts_up(post: SimpleName
 
     assert len(post.calls) == 2
     assert [waiting.attempts for waiting in flow.waiting] == [2]
+
+
+def test_replay_of_one_microworkflow_is_no_concern_of_another_of_its_context(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="desk")
+    def weigh_letter(event: object) -> None:
+        post.calls.append("weighed")
+
+    post.fail = PermanentError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    post.fail = None
+    InboxEvent.objects.filter(msg_id__startswith="desk.weigh_letter").delete()  # as an earlier purge did
+
+    @microworkflow(on=post.WrittenAtDesk, context="desk")
+    def count_letter(event: object) -> None:
+        post.calls.append("counted")
+
+    InboxEvent.objects.parked().replay()
+    flow.retry()
+
+    assert [call for call in post.calls if isinstance(call, str)] == ["weighed"]
+    assert flow.waiting == flow.parked == []
+
+
+def test_message_that_an_older_relay_brings_back_goes_to_all_that_listen(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="desk")
+    def weigh_letter(event: object) -> None:
+        post.calls.append("weighed")
+
+    post.fail = ValueError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    post.fail = None
+    (row,) = flow.waiting
+
+    inbox.receive(row.body, queue="desk", attempt=1)
+
+    assert post.calls.count("weighed") == 1
+    assert flow.waiting == flow.parked == []
+
+
+def _rename(row: InboxEvent, label: str) -> None:
+    InboxEvent.objects.filter(pk=row.pk).update(msg_id=f"{label}:{row.event_id}")
+
+
+def test_message_of_a_microworkflow_that_is_no_more_goes_to_who_has_not_received_it_and_is_parked_at_last(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    post.fail = ValueError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    post.fail = None
+    _rename(flow.waiting[0], "desk.mark_letter")
+
+    for attempts in range(2, 11):
+        flow.retry()
+        (row,) = [*flow.waiting, *flow.parked]
+        assert row.attempts == attempts
+        assert row.due_at <= timezone.now() + timedelta(seconds=8)
+
+    (row,) = flow.parked
+    assert "has no microworkflow desk.mark_letter that listens to letters.letter_written.v1" in (
+        row.error or ""
+    )
+    assert post.calls.count(("stamp_letter", UUID(row.body["data"]["letter_id"]))) == 2  # one failed
+
+
+def test_message_that_older_code_does_not_know_waits_for_newer_code(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    body = OutboxEvent.objects.get().body
+    flow.run()
+    failures.keep("desk.weigh_letter", CloudEvent.from_dict(body), ValueError("the scales are in use"))
+    flow.retry()  # by a worker of the older code
+    (row,) = flow.waiting
+
+    @microworkflow(on=post.WrittenAtDesk, context="desk")
+    def weigh_letter(event: object) -> None:
+        post.calls.append("weighed")
+
+    flow.retry()
+
+    assert row.attempts == 2
+    assert post.calls.count("weighed") == 1
+    assert flow.waiting == flow.parked == []
+
+
+def test_label_that_no_message_bears_is_not_believed(post: SimpleNamespace, flow: Flow) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    inbox.receive(OutboxEvent.objects.get().body, queue="desk", attempt=1, label="desk.nobody")
+
+    assert len(post.calls) == 1
+    assert [row.label for row in InboxEvent.objects.all()] == ["desk.stamp_letter"]
+
+
+def test_failure_of_a_duplicate_changes_nothing(
+    post: SimpleNamespace, flow: Flow, caplog: pytest.LogCaptureFixture
+) -> None:
+    post.fail = ValueError("no ink")
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    before = InboxEvent.objects.values().get()
+
+    # Another worker had it before, and both failed.
+    with mock.patch.object(handling, "handle", side_effect=RuntimeError("the desk is closed")):
+        flow.deliver(meta)
+        inbox.receive(before["body"], queue="desk", attempt=7, label="desk.stamp_letter")
+
+    assert InboxEvent.objects.values().get() == before
+    assert "which is a duplicate: RuntimeError: the desk is closed" in caplog.text
+
+
+@pytest.mark.parametrize("error", [PermanentError("no such letter"), ValueError("no ink")])
+def test_failure_of_a_duplicate_revives_no_parked_message(
+    post: SimpleNamespace, flow: Flow, settings: Settings, error: Exception
+) -> None:
+    settings.MICROWORKFLOWS = {"MAX_ATTEMPTS": 1}
+    post.fail = error
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    settings.MICROWORKFLOWS = {}
+    before = InboxEvent.objects.values().get()
+
+    with mock.patch.object(handling, "handle", side_effect=RuntimeError("the desk is closed")):
+        flow.deliver(meta)
+
+    assert InboxEvent.objects.values().get() == before
+    assert before["status"] == InboxEvent.Status.PARKED
+
+
+def test_event_that_nobody_listens_to_is_parked_once_however_often_it_comes(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    body = OutboxEvent.objects.get().body
+    inbox.receive(body, queue="archive")
+    before = InboxEvent.objects.values().get()
+
+    inbox.receive(body, queue="archive")
+
+    assert InboxEvent.objects.values().get() == before
 
 
 def test_event_that_cannot_be_built_is_parked_at_once(post: SimpleNamespace, flow: Flow) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from microworkflows import heartbeats, purging
+from microworkflows import heartbeats, microworkflow, purging
 from microworkflows.errors import PermanentError
 from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
@@ -52,6 +52,31 @@ def test_purge_leaves_what_is_younger_than_the_retention(
     call_command("purge_events", days=41)
 
     assert capsys.readouterr().out == "Deleted 0 relayed events and 0 handled messages.\n"
+
+
+def test_purge_leaves_what_recognises_an_event_that_another_message_may_bring_back(
+    post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="desk")
+    def weigh_letter(event: object) -> None:
+        if post.scales_in_use:
+            raise PermanentError("the scales are in use")
+
+    for post.scales_in_use in (False, True):
+        flow.record(post.LetterWritten(letter_id=uuid4()))
+        flow.run(contexts=["desk"], keep_failures=True)
+    age = timezone.now() - timedelta(days=40)
+    InboxEvent.objects.update(added=age, expires_at=age)
+    (parked,) = flow.parked
+
+    call_command("purge_events")
+
+    assert "and 2 handled messages." in capsys.readouterr().out
+    assert {row.label for row in InboxEvent.objects.filter(msg_id__endswith=str(parked.event_id))} == {
+        "desk.stamp_letter",
+        "desk.weigh_letter",
+    }
+    assert InboxEvent.objects.count() == 2
 
 
 @pytest.mark.django_db

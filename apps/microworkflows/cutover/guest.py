@@ -40,9 +40,11 @@ class Cutover(flows.Router):
         """Return the contexts that are being handed over: the monolith does their steps."""
         return conf.contexts()
 
-    def receive(self, event: CloudEvent, *, queue: str, attempt: int | None, last_delivery: bool) -> None:
+    def receive(
+        self, event: CloudEvent, *, queue: str, attempt: int | None, label: str | None, last_delivery: bool
+    ) -> None:
         """Do the steps that the monolith does in this flow."""
-        inline.receive(event, attempt=attempt, last_delivery=last_delivery)
+        inline.receive(event, attempt=attempt, label=label, last_delivery=last_delivery)
 
     def recorded(self, events: Sequence[CloudEvent]) -> None:
         """Do the inline steps that follow from events just recorded."""

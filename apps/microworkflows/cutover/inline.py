@@ -56,8 +56,13 @@ def follow(recorded: Sequence[CloudEvent]) -> None:
     _do_all(_calls_after(recorded))
 
 
-def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: bool = False) -> None:
-    """Do the steps that the monolith does in this flow, each in one transaction with the inline steps that follow."""
+def receive(
+    event: CloudEvent, *, attempt: int | None = None, label: str | None = None, last_delivery: bool = False
+) -> None:
+    """Do the steps that the monolith does in this flow, each in one transaction with the inline steps that follow.
+
+    If a microworkflow is named by its label, its step alone is done.
+    """
     if attempt is None and _was_followed(event):
         logger.info(
             "skipped %s: its inline steps were done when it was recorded",
@@ -65,13 +70,13 @@ def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: boo
             extra=logs.fields(event.meta, consumer=MONOLITH),
         )
         return
-    workflows = steps(event)
+    workflows = [workflow for workflow in steps(event) if label in (None, workflow.label)]
     if not workflows and not registry.listeners(event.meta.type, contexts=conf.contexts()):
         error = NobodyListensError(
             f"No microworkflow of the monolith listens to {event.meta.type}. If a newer version of its code does, "
             "replay this message once that runs."
         )
-        failures.keep(MONOLITH, event, error)
+        failures.keep(MONOLITH, event, error, attempt=attempt)
     moved = switch.moved() if workflows else {}
     for workflow in workflows:
         if (there := moved.get(workflow.context)) is not None:
@@ -82,12 +87,14 @@ def receive(event: CloudEvent, *, attempt: int | None = None, last_delivery: boo
                     f"In this flow the monolith has to do {workflow.label}, but {workflow.context} now works in {there}, "
                     "and its rows here are old. Move it back, replay this message, and move it again."
                 ),
+                attempt=attempt,
             )
             continue
         failures.run_or_keep(
             partial(do, workflow, event, attempt=attempt, last_delivery=last_delivery),
             consumer=workflow.label,
             event=event,
+            attempt=attempt,
             headers=_headers(workflow, event),
         )
 

@@ -41,7 +41,7 @@ def publish(
         frame_max: Largest frame in bytes, as negotiated with the broker; a longer body travels in several.
         user_id: Name of the connection's user, which the broker compares with the login; empty to send none.
 
-    The function takes ``body``, ``routing_key``, ``message_id`` and ``headers``, a table of whole numbers.
+    The function takes ``body``, ``routing_key``, ``message_id`` and ``headers``, a table of whole numbers and texts.
 
     Raises:
         ValueError: a name is longer than the 255 bytes of AMQP's short string (raised by the function as well).
@@ -55,7 +55,7 @@ def publish(
         arguments = _short(exchange) + _short(routing_key) + _MANDATORY
         return _frame(_METHOD, channel, _PUBLISH.pack(_BASIC, _BASIC_PUBLISH, 0) + arguments)
 
-    def frames(*, body: str, routing_key: str, message_id: UUID, headers: dict[str, int]) -> bytes:
+    def frames(*, body: str, routing_key: str, message_id: UUID, headers: dict[str, int | str]) -> bytes:
         content = body.encode()
         properties = start + _table(headers) + _PERSISTENT + _short(str(message_id)) + end
         head = method(routing_key) + _frame(
@@ -80,9 +80,15 @@ def _short(text: str) -> bytes:
     return bytes([len(encoded)]) + encoded
 
 
-def _table(headers: dict[str, int]) -> bytes:
-    """Return a field table; its numbers are signed, of 64 bits (``l``, which RabbitMQ and its clients understand)."""
-    fields = b"".join(
-        _short(name) + b"l" + value.to_bytes(8, "big", signed=True) for name, value in headers.items()
-    )
+def _table(headers: dict[str, int | str]) -> bytes:
+    """Return a field table."""
+    fields = b"".join(_short(name) + _field(value) for name, value in headers.items())
     return len(fields).to_bytes(4, "big") + fields
+
+
+def _field(value: int | str) -> bytes:
+    """Return a long string (``S``), or a signed number of 64 bits (``l``, which RabbitMQ and its clients understand)."""
+    if isinstance(value, int):
+        return b"l" + value.to_bytes(8, "big", signed=True)
+    encoded = value.encode()
+    return b"S" + len(encoded).to_bytes(4, "big") + encoded

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import takewhile
 from uuid import UUID
 
 from django.db import connections, router
@@ -23,6 +24,8 @@ from microworkflows.relay.publisher import Batch, Message
 
 logger = logging.getLogger(__name__)
 
+_SEEN_AT_ONCE = 10_000
+"""Largest number of events whose ids a look everywhere remembers: it is done again once they are under way."""
 _STANDBY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _MEND_SECONDS = 60.0
@@ -55,6 +58,7 @@ class Relay:
         self._patience = LEASE_SECONDS
         self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
+        self._seen: frozenset[UUID] = frozenset()
         self._looked_for_retries_at = 0.0
         self._mended_at = 0.0
 
@@ -131,13 +135,7 @@ class Relay:
         """
         limit = self._size.current
         under_way = self._pipeline.under_way
-        messages, has_more = store.due_events(
-            self.context,
-            limit=limit,
-            now=timezone.now(),
-            besides=under_way,
-            starting_at=self._front(under_way),
-        )
+        messages, has_more = self._look(under_way, limit=limit)
         if messages:
             self._pipeline.send(messages, mark=self._mark_events)
         if has_more and len(messages) < limit:
@@ -147,16 +145,28 @@ class Relay:
         self._pipeline.settle(keep=1 if has_more and not is_searching else 0)
         return bool(under_way) or (bool(messages) and (has_more or is_searching or self._size.is_searching))
 
-    def _front(self, under_way: Sequence[Message]) -> UUID | None:
-        """Return the event at which the next look into a backlog begins; None to look everywhere.
+    def _look(self, under_way: Sequence[Message], *, limit: int) -> store.Due:
+        """Return the next events; in a backlog, look from those under way on.
 
         The index keeps the entries of marked events until a vacuum, and each look would pass over all of them. But an
-        event that was committed late, or refused, stands there too: so look everywhere from time to time.
+        event that was committed late, or refused, stands there too: so look everywhere from time to time. In between,
+        take only events that were there at the last such look: the transaction of any other may have recorded some
+        that stand before those under way, and go first.
         """
-        if not under_way or time.monotonic() > self._looked_everywhere_at + conf.current().relay_poll:
-            self._looked_everywhere_at = time.monotonic()
-            return None
-        return under_way[0].id
+        now = timezone.now()
+        look = partial(store.due_events, self.context, limit=limit, now=now, besides=under_way)
+        if not under_way:
+            return look()
+        if time.monotonic() <= self._looked_everywhere_at + conf.current().relay_poll:
+            due = look(starting_at=under_way[0].id)
+            if all(message.id in self._seen for message in due.messages):
+                return due
+        self._looked_everywhere_at = time.monotonic()
+        ids = store.due_ids(self.context, limit=_SEEN_AT_ONCE, now=now, besides=under_way)
+        self._seen = frozenset(ids)
+        due = look(starting_at=ids[0]) if ids else store.Due([], has_more=False)
+        seen = list(takewhile(lambda message: message.id in self._seen, due.messages))
+        return due if len(seen) == len(due.messages) else store.Due(seen, has_more=False)
 
     def _redeliver(self) -> bool:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""

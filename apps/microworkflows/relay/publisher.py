@@ -15,7 +15,7 @@ import amqp
 from kombu import Connection
 
 from microworkflows import conf, topology
-from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE
+from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, LABEL_HEADER
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.relay import amqp_internals, frames
 from microworkflows.relay.leadership import LONGEST_WAIT_SECONDS
@@ -44,10 +44,15 @@ class Message(NamedTuple):
     attempt: int | None = None
     """Number of failed attempts so far, for a message to be retried; it travels as a header."""
 
+    label: str | None = None
+    """Label of the microworkflow that is to try again; None if all that listen are to get the message."""
+
     @property
-    def headers(self) -> dict[str, int]:
+    def headers(self) -> dict[str, int | str]:
         """Headers of the message, for facts that its body does not hold."""
-        return {} if self.attempt is None else {ATTEMPT_HEADER: self.attempt}
+        if self.attempt is None:
+            return {}
+        return {ATTEMPT_HEADER: self.attempt, **({LABEL_HEADER: self.label} if self.label else {})}
 
 
 @dataclass(kw_only=True)

@@ -16,6 +16,8 @@ from microworkflows.relay import leadership
 _CONNECT_SECONDS = 5
 _IDLE_SECONDS, _PROBE_SECONDS, _PROBES = 5, 2, 3
 _UNACKNOWLEDGED_MILLISECONDS = 10_000
+_IN_TRANSACTION_MILLISECONDS = 5_000
+"""Longest pause inside a transaction, which may hold rows that workers want: the relay makes none, unless it is frozen."""
 
 
 def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
@@ -49,6 +51,7 @@ def set_up(connection: BaseDatabaseWrapper) -> None:
         return
     settings = {
         "synchronous_commit": "off",
+        "idle_in_transaction_session_timeout": _IN_TRANSACTION_MILLISECONDS,
         "tcp_keepalives_idle": _IDLE_SECONDS,
         "tcp_keepalives_interval": _PROBE_SECONDS,
         "tcp_keepalives_count": _PROBES,

@@ -7,7 +7,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
@@ -15,7 +15,7 @@ from django.db.models.functions import Cast, Length
 from microworkflows import conf, failures, logs, topology
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent
+from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
 from microworkflows.relay.publisher import Message, Outcome
 
 logger = logs.logger(__name__)
@@ -51,6 +51,7 @@ _WITHIN_BYTES = """
     ) AS measured
     WHERE total - {size} < %s
     ORDER BY id"""
+_IDS = "SELECT id FROM ({due}) AS due ORDER BY id"
 _SIZE = {"postgresql": "octet_length(text)", "sqlite": "length(text)"}
 _MARK = {
     "postgresql": "UPDATE published SET status = %s WHERE id = ANY(%s::uuid[])",
@@ -100,6 +101,15 @@ def due_events(
     return Due(messages, has_more=len(rows) >= limit or (bool(rows) and rows[-1][3] >= BATCH_BYTES))
 
 
+def due_ids(context: str, *, limit: int, now: datetime, besides: Sequence[Message] = ()) -> list[UUID]:
+    """Return the ids of the context's next events, however large they are; see :func:`due_events`."""
+    connection = connections[router.db_for_write(OutboxEvent)]
+    ids = _ids(connection, [message.id for message in besides])
+    with connection.cursor() as cursor:
+        cursor.execute(_IDS.format(due=_DUE[connection.vendor]), [context, now, ids, limit])
+        return [_uuid(pk) for (pk,) in cursor.fetchall()]
+
+
 def mark_events(outcome: Outcome, *, now: datetime) -> None:
     """Store the outcome of published events; those without one stay pending."""
     _set_status(outcome.confirmed, OutboxEvent.Status.RELAYED)
@@ -142,23 +152,28 @@ def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetim
 def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
     """Return the messages of the context's inbox that are due again, addressed to the queue that does its steps.
 
-    They are fewer than ``limit`` if those together are too large for a batch. One that no worker would let in any more,
-    as after a bound was lowered, is parked.
+    They are fewer than ``limit`` if those together are too large for a batch. One that is being handled is left out,
+    however long that takes. One that no worker would let in any more, as after a bound was lowered, is parked.
     """
+    using = router.db_for_write(InboxEvent)
     due = (
-        InboxEvent.objects.using(router.db_for_write(InboxEvent))
+        InboxEvent.objects.using(using)
         .waiting()
         .of_context(context)
         .filter(expires_at__lte=now)
         .annotate(text=Cast("body", TextField()))
     )
-    sizes = list(due.annotate(size=Length("text")).values_list("pk", "size")[:limit])
+    if not due.exists():
+        return []
+    with transaction.atomic(using=using):  # whoever holds a row keeps it from no other
+        free = due.select_for_update(skip_locked=True, no_key=True)
+        sizes = list(free.annotate(size=Length("text")).values_list("pk", "size")[:limit])
     totals = accumulate(size for _, size in sizes)
     taken = [pk for (pk, size), total in zip(sizes, totals, strict=True) if total - size < BATCH_BYTES]
-    rows = due.filter(pk__in=taken).values_list("pk", "text", "retry") if taken else ()
+    rows = due.filter(pk__in=taken).values_list("pk", "text", "retry", "msg_id") if taken else ()
     return [
-        Message(pk, topology.queue_for(context, event.meta.mark), text, attempt)
-        for pk, text, attempt in rows
+        Message(pk, topology.queue_for(context, event.meta.mark), text, attempt, workflow_of(msg_id))
+        for pk, text, attempt, msg_id in rows
         if (event := _readable(pk, text)) is not None
     ]
 
@@ -167,19 +182,19 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
     """Lease redelivered messages: those not handled by the end of the lease are due again.
 
     ``now`` is the time at which they were found due: one that has failed again since then already has its next attempt
-    set. A message that was received when nobody listened to it leaves the inbox, to be received anew. One whose
-    microworkflow no longer exists is parked, and so is one that the broker refuses for good.
+    set, and so will one that is being handled. A message that was received when nobody listened to it leaves the inbox, to
+    be received anew. One that the broker refuses for good is parked.
     """
-    due = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
-    redelivered = due.filter(pk__in=outcome.confirmed)
-    redelivered.exclude(msg_id__contains=".").delete()
-    failures.park_orphans(redelivered, now=now)
-    redelivered.update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
+    using = router.db_for_write(InboxEvent)
+    waiting = InboxEvent.objects.using(using).filter(status=InboxEvent.Status.WAITING)
+    redelivered = waiting.filter(pk__in=outcome.confirmed, expires_at__lte=now)
+    failed = waiting.filter(pk__in=[*outcome.refused, *outcome.unheard])
+    with transaction.atomic(using=using):
+        redelivered.exclude(msg_id__contains=".").free().delete()
+        redelivered.free().update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
+        failed.free().update(expires_at=now + failures.retry_delay(1))
     for pk, reason in outcome.rejected.items():
         _park(pk, reason)
-    waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING)
-    failed = [*outcome.refused, *outcome.unheard]
-    waiting.filter(pk__in=failed).update(expires_at=now + failures.retry_delay(1))
 
 
 def _readable(pk: UUID, text: str) -> CloudEvent | None:
@@ -192,11 +207,16 @@ def _readable(pk: UUID, text: str) -> CloudEvent | None:
 
 
 def _park(pk: UUID, error: str) -> None:
-    for row in InboxEvent.objects.filter(pk=pk, status=InboxEvent.Status.WAITING):
-        row.status = InboxEvent.Status.PARKED
-        row.headers = {**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None}
-        row.save(update_fields=["status", "headers"])
-        logger.error("parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context})
+    using = router.db_for_write(InboxEvent)
+    waiting = InboxEvent.objects.using(using).filter(pk=pk, status=InboxEvent.Status.WAITING)
+    with transaction.atomic(using=using):
+        for row in waiting.select_for_update(skip_locked=True, no_key=True):
+            row.status = InboxEvent.Status.PARKED
+            row.headers = {**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None}
+            row.save(update_fields=["status", "headers"])
+            logger.error(
+                "parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context}
+            )
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

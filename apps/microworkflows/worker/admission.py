@@ -11,7 +11,7 @@ from typing import Any
 from kombu import Message
 
 from microworkflows import bounds, topology, trust
-from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, CloudEvent
+from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, LABEL_HEADER, CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import message_id
 from microworkflows.relay import amqp_internals
@@ -23,6 +23,7 @@ _BINARY = ("ce-", "cloudEvents:", "cloudEvents_")
 """Prefixes of an attribute's header in the binary content mode, by the CloudEvents bindings for RabbitMQ and AMQP."""
 _LAST_MILLISECOND = 253_402_300_800_000
 """Milliseconds from 1970 to the year 10,000."""
+_LONGEST_NAME = 255
 
 
 def admit(message: Message, *, queue: str) -> None:
@@ -45,11 +46,14 @@ def admit(message: Message, *, queue: str) -> None:
     if not message.body:
         raise InvalidCloudEventError("The message is empty.")
     info = message.delivery_info
-    # The queue's own relay sends retries by the queue's own key; another publisher's attempts mean nothing.
+    # The queue's own relay sends retries by the queue's own key; another publisher's attempts and labels mean nothing.
     attempt = _whole(headers.get(ATTEMPT_HEADER)) if info.get("routing_key") == queue else None
+    label = _name(headers.get(LABEL_HEADER)) if attempt is not None else None
     event = _read(message, message.body, headers, is_retry=attempt is not None)
     trust.check(message, event_type=event.meta.type, source=event.meta.source, queue=queue)
     call: dict[str, Any] = {"queue": queue, "attempt": attempt}
+    if label is not None:
+        call["label"] = label
     # A first delivery has no count but one that its publisher made up; later the broker overwrites that.
     if (
         info.get("redelivered")
@@ -126,3 +130,9 @@ def _attribute(name: str, value: Any) -> Any:
 def _whole(value: object, *, below: int = 2**31) -> int | None:
     """Return a header that must be a whole number from 0; None for anything else."""
     return value if type(value) is int and 0 <= value < below else None
+
+
+def _name(value: object) -> str | None:
+    """Return a header that must be a name; None for anything else."""
+    is_name = isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable()
+    return str(value) if is_name else None

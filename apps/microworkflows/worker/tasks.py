@@ -61,6 +61,7 @@ def receive(
     *,
     queue: str,
     attempt: int | None = None,
+    label: str | None = None,
     last_delivery: bool = False,
     killed_after: float | None = None,
 ) -> None:
@@ -75,7 +76,7 @@ def receive(
 
     def receive_event() -> None:
         with handling.killed_after(killed_after):
-            inbox.receive(event, queue=queue, attempt=attempt, last_delivery=last_delivery)
+            inbox.receive(event, queue=queue, attempt=attempt, label=label, last_delivery=last_delivery)
 
     _outlast_the_database(receive_event, doing=f"{event['type']} {event['id']}")
 

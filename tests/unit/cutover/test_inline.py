@@ -134,6 +134,25 @@ def test_what_fails_in_the_worker_of_the_monolith_is_retried_there(
     assert flow.waiting == []
 
 
+def test_retry_in_the_worker_of_the_monolith_is_for_one_step_alone(
+    go: Switch, draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go("payments", "live")
+    order = operations.place_order(order=draft())
+    flow.run(contexts=["payments"])
+    (paid,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
+    with monkeypatch.context() as broken:
+        broken.setattr("inventory.operations.note_payment", _fail)
+        flow.deliver(paid, contexts=[MONOLITH])
+    others = InboxEvent.objects.filter(msg_id__endswith=str(paid.pk)).exclude(pk=flow.waiting[0].pk)
+    assert others.delete()[0]
+
+    flow.retry()
+
+    assert ending(order) == "shipped"
+    assert not others.exists()
+
+
 def test_failure_of_what_follows_fails_the_step_that_it_follows(
     go: Switch, draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:

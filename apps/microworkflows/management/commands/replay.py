@@ -28,6 +28,8 @@ class Command(BaseCommand):
                 )
         elif context is not None:
             rows = rows.of_context(context)
-        self.stdout.write(
-            f"{rows.replay()} messages are due now; the relay of their context redelivers them."
-        )
+        selected = rows.count()
+        replayed = rows.replay()
+        self.stdout.write(f"{replayed} messages are due now; the relay of their context redelivers them.")
+        if left := selected - replayed:
+            self.stdout.write(f"{left} were left alone, because someone else has them in hand; look again.")

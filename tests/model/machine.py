@@ -154,7 +154,7 @@ class Protocol(RuleBasedStateMachine):
         self.step = "hold"
         copies = self._deliverable()
         copy = copies[pick % len(copies)]
-        if labels := _labels(copy):
+        if labels := copy.listeners():
             self.world.hold(copy, label=labels[which % len(labels)])
 
     @precondition(lambda self: self._held("holds"))
@@ -295,7 +295,7 @@ class Protocol(RuleBasedStateMachine):
             known = {key for (key,) in cursor.fetchall()} | self.purged
         for copy in copies:
             if copy in self.world.broker.unacked:
-                for label in _labels(copy):
+                for label in copy.heard_by:
                     assert f"{label}:{copy.event}" in known, f"{label} never received {copy.event}"
 
     def teardown(self) -> None:
@@ -396,14 +396,8 @@ class Protocol(RuleBasedStateMachine):
         }
 
 
-def _labels(copy: Copy) -> list[str]:
-    listeners = registry.listeners(copy.body["type"], contexts=[copy.queue])
-    only = copy.message.label
-    return [workflow.label for workflow in listeners if only in (None, workflow.label)]
-
-
 def _plan(copy: Copy, outcomes: list[str]) -> dict[str, str]:
-    return dict(zip(_labels(copy), outcomes, strict=False))
+    return dict(zip(copy.listeners(), outcomes, strict=False))
 
 
 def _is_nobodys(key: str) -> bool:

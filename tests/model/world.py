@@ -76,6 +76,13 @@ class Copy:
     def __post_init__(self) -> None:
         self.body: Any = json.loads(self.message.body)
         self.event = UUID(self.body["id"])
+        self.heard_by: list[str] = []
+        """Labels of the microworkflows that it was for when it was delivered last."""
+
+    def listeners(self) -> list[str]:
+        """Return the labels of the microworkflows that it is for now."""
+        labels = [each.label for each in registry.listeners(self.body["type"], contexts=[self.queue])]
+        return [label for label in labels if self.message.label in (None, label)]
 
 
 class Broker:
@@ -395,6 +402,7 @@ class World:
 
     def _take(self, copies: list[Copy]) -> None:
         for copy in copies:
+            copy.heard_by = copy.listeners()
             self.broker.ready.remove(copy)
             self.broker.in_hand.append(copy)
 

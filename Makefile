@@ -11,6 +11,9 @@ UV_VERSION := 0.13.9
 PROCESSES ?= 2
 # Of the slow ones more, for these wait for a bank, a restart or a server half of their time.
 SLOW_PROCESSES = $(shell expr $(PROCESSES) + $(PROCESSES) / 2)
+# They run once more without USE_TZ.
+ZONELESS := $(patsubst %,tests/unit/test_%.py,bundling flows foreign_rows heartbeats inbox journeys kit_admin operator_commands outbox \
+	relay_logic retention)
 PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # COVERAGE=1, which CI sets, measures the coverage of `make test` and holds it to the limit; that takes about half as long again.
@@ -40,6 +43,7 @@ test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ tha
 
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite
 	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow"
+	@TEST_DATABASE_URL=sqlite:// TEST_TIME_ZONE=America/New_York $(PYTEST) $(ZONELESS) -m "not slow"
 	@$(PYTEST) --numprocesses $(SLOW_PROCESSES) -m slow
 
 soak: $(VENV)/dev.stamp ## Switch, move and kill for about HOURS=1; figures go to var/soak.jsonl

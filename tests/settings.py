@@ -3,6 +3,7 @@
 A copy of the kit may come without that app, as a guest's folder can be deleted.
 """
 
+import os
 from importlib.util import find_spec
 
 from project.settings import *  # noqa: F403
@@ -10,3 +11,6 @@ from project.settings import INSTALLED_APPS
 
 if find_spec("microworkflows.cutover"):
     INSTALLED_APPS = [*INSTALLED_APPS, "microworkflows.cutover"]
+
+if zone := os.environ.get("TEST_TIME_ZONE"):  # of a project whose times have no zone
+    USE_TZ, TIME_ZONE = False, zone

@@ -13,7 +13,7 @@ class MicroworkflowsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from microworkflows import checks  # registers the system checks
+        from microworkflows.checks import surroundings  # registers the system checks
 
-        celeryd_after_setup.connect(checks.guard_worker, weak=False)
+        celeryd_after_setup.connect(surroundings.guard_worker, weak=False)
         autodiscover_modules("events", "workflows")

@@ -22,6 +22,8 @@ class Cause:
     """Event types that the microworkflow declared; it may record no others."""
     mark: str | None = None
     """Mark of the flow, see :mod:`~microworkflows.flows`."""
+    hops: int = 0
+    """Number of events that led to this one, each causing the next."""
     rehearsal: list[Any] | None = None
     """Takes the recorded events, in place of the outbox, during a rehearsal (a run that is rolled back)."""
 

@@ -25,6 +25,9 @@ MARK = "microworkflowsmark"
 FORMER_MARK = "cutover"
 """Name of :data:`MARK` for kit 0.1. Both are written, so that its workers may run beside this one's."""
 
+HOPS = "microworkflowshops"
+"""Extension attribute: the number of events that led to this one, each causing the next; left out where a flow begins."""
+
 _KNOWN = frozenset(
     {
         *("specversion", "id", "source", "type", "time", "datacontenttype", "data"),
@@ -37,6 +40,8 @@ _TIME = re.compile(
     re.ASCII,
 )
 _MARKS = (MARK, FORMER_MARK)
+_OWN = (*_MARKS, HOPS)
+"""Attributes that are believed in the events of contexts only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +64,8 @@ class Metadata:
     """W3C Trace Context."""
     mark: str | None = None
     """Mark that a guest of the core gave the flow when it began; None for a flow that is live everywhere."""
+    hops: int = 0
+    """Number of events that led to this one, each causing the next."""
     original_id: str | None = None
     """Attribute ``id`` as its producer wrote it; None where it is :attr:`id` itself, as for each context's events."""
     former_id: UUID | None = None
@@ -101,6 +108,8 @@ class CloudEvent:
             attributes["causationid"] = self.meta.causation_id
         if self.meta.mark is not None:
             attributes[MARK] = attributes[FORMER_MARK] = self.meta.mark
+        if self.meta.hops:
+            attributes[HOPS] = self.meta.hops
         return attributes
 
     @classmethod
@@ -147,6 +156,7 @@ class CloudEvent:
                 mark=next((_text(body, name) for name in _MARKS if body.get(name) is not None), None)
                 if own_id
                 else None,
+                hops=_hops(body) if own_id else 0,
                 original_id=None if own_id else raw_id,
                 former_id=None if own_id else _former_id(source, raw_id),
             ),
@@ -154,7 +164,7 @@ class CloudEvent:
             extensions={
                 name: value
                 for name, value in body.items()
-                if name not in _KNOWN and value is not None and not (own_id and name in _MARKS)
+                if name not in _KNOWN and value is not None and not (own_id and name in _OWN)
             },
         )
 
@@ -193,6 +203,13 @@ def mark_of(body: Mapping[str, Any]) -> str | None:
 def context_of(type_or_label: str) -> str:
     """Return the context in the type of an event or the label of a microworkflow: the part before its first dot."""
     return type_or_label.partition(".")[0]
+
+
+def _hops(body: dict[str, Any]) -> int:
+    hops = 0 if body.get(HOPS) is None else body[HOPS]
+    if type(hops) is not int or hops < 0:
+        raise InvalidCloudEventError(f"{HOPS} is {bounds.shown(hops)}; it must be a number of events.")
+    return hops
 
 
 def _text(body: dict[str, Any], name: str) -> str:

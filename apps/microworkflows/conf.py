@@ -42,6 +42,8 @@ class Settings(Section):
     """Seconds after which a redelivered message that is still waiting is redelivered once more."""
     max_event_bytes: Count = 1_048_576
     """Largest event in bytes, as JSON: a larger one cannot be recorded, and becomes a dead letter where it arrives."""
+    max_hops: Count = 100
+    """Largest number of events that cause each other; the message that would cause a further one is parked."""
     retention_days: Count = 30
     """Age in days at which `purge_events` deletes what is done."""
     users: dict[Name, Name] = {}

@@ -17,10 +17,9 @@ from importlib import metadata
 from typing import Any, Final
 
 from amqp.exceptions import MessageNacked
-from celery import current_app
 from kombu import Connection
 
-from microworkflows import conf, texts, topology, trust
+from microworkflows import celery_app, conf, texts, topology, trust
 from microworkflows.errors import BrokerUnavailableError, MicroworkflowsError
 from microworkflows.ids import uuid7
 from microworkflows.relay import amqp_internals
@@ -373,7 +372,7 @@ def opened(*, seconds: float | None = None) -> Iterator[DeadLetters]:
         BrokerUnavailableError: it is out of reach, refuses the login, or does not answer in time.
     """
     seconds = conf.current().confirm_timeout if seconds is None else seconds
-    connection: Connection = current_app.connection_for_write()
+    connection: Connection = celery_app.get().connection_for_write()
     connection.connect_timeout = min(seconds, connection.connect_timeout or seconds)
     options: dict[str, Any] = {"confirm_publish": True}
     amqp_internals.keep_unreadable_properties_from_raising()

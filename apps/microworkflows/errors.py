@@ -29,7 +29,11 @@ class UnreadableMarkError(PermanentError):
 
 
 class UndeclaredEventError(PermanentError):
-    """A microworkflow emitted an event that its ``emits`` does not name."""
+    """An event was recorded that has no type, or that the ``emits`` of the running microworkflow does not name."""
+
+
+class TooManyHopsError(PermanentError):
+    """So many events have caused each other that a flow most likely goes round in a circle; it stops here."""
 
 
 class UnkeepableError(MicroworkflowsError):

@@ -13,10 +13,9 @@ from typing import Any
 
 from django.db import DataError, Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 from pydantic import ValidationError
 
-from microworkflows import conf, database_errors, handling, logs, masking, texts
+from microworkflows import conf, database_errors, handling, logs, masking, texts, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
 from microworkflows.handling import Headers
@@ -203,7 +202,7 @@ def _keep(
     scrubbed = masking.scrub(event)
     said = scrubbed(str(error))
     traced = scrubbed("".join(traceback.format_exception(error)))
-    now = timezone.now()
+    now = times.now()
     with transaction.atomic(using=_connection().alias):
         is_new = bool(handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers))
         row = handling.locked(consumer, event)
@@ -247,7 +246,7 @@ def _keep(
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",
-            *(event, consumer, row.retry, row.expires_at.isoformat(), type(error).__name__, texts.line(said)),
+            *(event, consumer, row.retry, row.due_at.isoformat(), type(error).__name__, texts.line(said)),
             exc_info=error,
             extra=fields,
         )

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from django.db import router, transaction
-from django.utils import timezone
 
-from microworkflows import causes, logs, recording, rows
+from microworkflows import causes, logs, recording, rows, times
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import MicroworkflowsError, PermanentError
@@ -116,8 +116,8 @@ def handle(
         else:  # storing would have shown it
             raise_if_transaction_broken()
         if retried is not None:
-            retried.status, retried.expires_at = InboxEvent.Status.HANDLED, timezone.now()
-            retried.headers = {**(retried.headers or {}), Header.HANDLED_AT: timezone.now().isoformat()}
+            retried.status, retried.expires_at = InboxEvent.Status.HANDLED, times.now()
+            retried.headers = {**(retried.headers or {}), Header.HANDLED_AT: datetime.now(UTC).isoformat()}
             retried.save(update_fields=["status", "expires_at", "headers"])
     log_handled(workflow, event, headers=headers, duration=time.monotonic() - began)
     return emitted
@@ -152,6 +152,7 @@ def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[An
         workflow=workflow.label,
         emits=frozenset(emitted.event_type for emitted in workflow.emits),
         mark=event.meta.mark,
+        hops=event.meta.hops,
         rehearsal=rehearsal,
     )
 
@@ -167,7 +168,7 @@ def insert(
     This one statement removes duplicates: the second process waits here until the first commits, then inserts nothing.
     Rows are inserted in the order of their keys, so that two processes with the same rows do not wait for each other.
     """
-    now = timezone.now()
+    now = times.now()
     inbox = [
         {
             "id": uuid7(),

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import DurationField, ExpressionWrapper, F
-from django.db.models.functions import Now
 
+from microworkflows import times
 from microworkflows.models import Heartbeat
 
 EVERY = timedelta(seconds=5)
@@ -54,14 +54,16 @@ def last_seen() -> dict[str, Seen]:
 
 def workers() -> list[Seen]:
     """Return what was last seen of each worker at each of its queues, by queue and name."""
-    age = ExpressionWrapper(Now() - F("seen_at"), output_field=DurationField())
+    age = ExpressionWrapper(times.database_now() - F("seen_at"), output_field=DurationField())
     return [
         Seen(
             queue=row.queue,
-            process=Process(worker=row.worker, host=row.host, pid=row.pid, started_at=row.started_at),
-            at=row.seen_at,
+            process=Process(
+                worker=row.worker, host=row.host, pid=row.pid, started_at=times.aware(row.started_at)
+            ),
+            at=times.aware(row.seen_at),
             is_alive=row.stopped_at is None and row.age <= STALE_AFTER,
-            stopped_at=row.stopped_at,
+            stopped_at=row.stopped_at and times.aware(row.stopped_at),
             handling=row.handling,
             depth=row.depth,
         )
@@ -84,7 +86,7 @@ def note(process: Process, *, depths: Mapping[str, int | None], handling: int) -
             host=process.host,
             pid=process.pid,
             started_at=process.started_at,
-            seen_at=Now(),
+            seen_at=times.database_now(),
             stopped_at=None,
             handling=handling,
             depth=depth,
@@ -102,4 +104,5 @@ def note(process: Process, *, depths: Mapping[str, int | None], handling: int) -
 def note_stop(process: Process) -> None:
     """Note that a worker has stopped consuming, unless another has taken its name and place meanwhile."""
     own = Heartbeat.objects.filter(worker=process.worker, host=process.host, pid=process.pid)
-    own.update(seen_at=Now(), stopped_at=Now())
+    now = times.database_now()
+    own.update(seen_at=now, stopped_at=now)

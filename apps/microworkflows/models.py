@@ -10,17 +10,20 @@ leave them out, so that the kit relays, counts, shows and purges its own message
 from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import models, router, transaction
 from django.db.models.expressions import Func
 from django_outbox_pattern.models import Published, Received
 
+from microworkflows import times
 from microworkflows.cloudevents import context_of
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """A time that has passed on every clock: those of the machines that record and relay need not agree."""
+
+Row = TypeVar("Row", bound=models.Model)
 
 _MESSAGE_ID = "^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 """Form of the keys that :func:`message_id` makes, as a regular expression for PostgreSQL and Python alike."""
@@ -74,6 +77,14 @@ class CorrelationOf(Func):
         )
 
 
+class PrimaryManager(models.Manager[Row]):
+    """Reads where it writes: a replica may be late, and would show what is done as still to do."""
+
+    def get_queryset(self) -> models.QuerySet[Row]:
+        """Return all rows, of the database that they are written to."""
+        return super().get_queryset().using(self._db or router.db_for_write(self.model))
+
+
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
     """Queries of the outbox, and the way to relay unheard and rejected events again."""
 
@@ -107,7 +118,7 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
     def relay_again(self) -> int:
         """Make the unheard and rejected events pending again; return their number."""
         stuck = self.filter(status__in=[OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED])
-        return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+        return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=times.stored(DUE_AT_ONCE))
 
 
 _OutboxManager = models.Manager.from_queryset(OutboxQuerySet)
@@ -118,7 +129,9 @@ class OutboxManager(_OutboxManager["OutboxEvent"]):
 
     def get_queryset(self) -> OutboxQuerySet:
         """Leave out rows that the library published itself."""
-        return OutboxQuerySet(self.model, using=self._db).filter(headers__has_key=Header.MICROWORKFLOW)
+        return OutboxQuerySet(self.model, using=self._db or router.db_for_write(self.model)).filter(
+            headers__has_key=Header.MICROWORKFLOW
+        )
 
 
 class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
@@ -173,9 +186,14 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         return cast("str | None", self.headers.get(Header.ERROR))
 
     @property
+    def recorded_at(self) -> datetime:
+        """Time at which it was recorded."""
+        return times.aware(self.added)
+
+    @property
     def due_at(self) -> datetime:
         """Time before which it is not relayed."""
-        return cast("datetime", self.expires_at)
+        return times.aware(self.expires_at)
 
     @property
     def attempts(self) -> int:
@@ -223,7 +241,7 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
             return (
                 self.exclude(status=InboxEvent.Status.HANDLED)
                 .free()
-                .update(status=InboxEvent.Status.WAITING, expires_at=DUE_AT_ONCE, retry=0)
+                .update(status=InboxEvent.Status.WAITING, expires_at=times.stored(DUE_AT_ONCE), retry=0)
             )
 
     def free(self) -> "InboxQuerySet":
@@ -245,7 +263,7 @@ class InboxManager(_InboxManager["InboxEvent"]):
 
     def get_queryset(self) -> InboxQuerySet:
         """Leave out rows that the library received itself."""
-        return InboxQuerySet(self.model, using=self._db).filter(
+        return InboxQuerySet(self.model, using=self._db or router.db_for_write(self.model)).filter(
             msg_id__regex=_MESSAGE_ID, headers__has_keys=[Header.TYPE, Header.CORRELATION_ID]
         )
 
@@ -311,9 +329,14 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         return cast("str | None", self._header(Header.TRACEBACK))
 
     @property
+    def received_at(self) -> datetime:
+        """Time at which it was received first."""
+        return times.aware(self.added)
+
+    @property
     def due_at(self) -> datetime:
         """Time of a waiting message's next attempt."""
-        return cast("datetime", self.expires_at)
+        return times.aware(self.expires_at)
 
     @property
     def attempts(self) -> int:
@@ -329,7 +352,7 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     def handled_at(self) -> datetime:
         """Time at which it was handled: when it was received, unless it failed at first."""
         later = self._header(Header.HANDLED_AT)
-        return datetime.fromisoformat(later) if later else cast("datetime", self.added)
+        return times.aware(datetime.fromisoformat(later) if later else self.added)
 
     def awaits(self, attempt: int | None) -> bool:
         """Return True if it waits for this attempt; any other delivery of it is a duplicate, and so is a first one."""
@@ -368,6 +391,8 @@ class Heartbeat(models.Model):
     depth = models.PositiveBigIntegerField(
         null=True, help_text="Messages that waited in the queue; null: unknown."
     )
+
+    objects = PrimaryManager["Heartbeat"]()
 
     class Meta:
         default_permissions = ()

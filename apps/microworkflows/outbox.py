@@ -7,7 +7,7 @@ from microworkflows.cloudevents import Metadata
 from microworkflows.events import DomainEvent
 
 
-def record(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata:
+def record(event: DomainEvent, *, correlation_id: object = None) -> Metadata:
     """Record an event, so that it is published if and only if the current transaction commits.
 
     Call it where a flow begins, such as when an order is accepted. A microworkflow returns its events instead.
@@ -15,22 +15,23 @@ def record(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata
     Args:
         event: The fact to announce.
         correlation_id: Identifies the flow that begins; by default the event's own id. A key that the business
-            knows, such as the order's, makes the flow easy to find.
+            knows, such as the order's, makes the flow easy to find. Numbers, UUIDs and the like are taken as text.
 
     Returns:
         The envelope that the event travels in.
 
     Raises:
-        TransactionRequiredError: no transaction is open.
-        UndeclaredEventError: a microworkflow is running that does not declare this event.
-        UnrecordableEventError: it is too large or too deep, or a field holds what no database can store.
+        TransactionRequiredError: no transaction is open. The one that a TestCase opens around a test does not count.
+        UndeclaredEventError: it has no type, or a microworkflow is running that does not declare it.
+        UnrecordableEventError: it is too large or too deep, a field holds what no database can store, or the correlation id
+            is no key.
         Exception: a guest's immediate work (the cut-over's inline steps) failed; the transaction can then only be
             rolled back.
     """
     return record_all([event], correlation_id=correlation_id)[0]
 
 
-def record_all(events: Sequence[DomainEvent], *, correlation_id: str | None = None) -> list[Metadata]:
+def record_all(events: Sequence[DomainEvent], *, correlation_id: object = None) -> list[Metadata]:
     """Record several events in one statement, in this order; see :func:`record`."""
     recorded = recording.record(events, correlation_id=correlation_id)
     flows.recorded(recorded)

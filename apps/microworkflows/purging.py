@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Right
 
-from microworkflows import flows
+from microworkflows import flows, times
 from microworkflows.models import Heartbeat, InboxEvent, InboxQuerySet, OutboxEvent
 
 _BATCH = 5_000
@@ -33,6 +33,7 @@ def purge(*, before: datetime) -> Purged:
     makes a late duplicate harmless: keep it longer than any broker or backup may hold a message back. It stays as long
     as another message of its event waits or is parked, which may bring the event back.
     """
+    before = times.stored(before)
     return Purged(
         outbox=delete_in_batches(
             OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)

@@ -3,16 +3,18 @@
 import functools
 import logging
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-from django.db import connections, router
+from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
-from microworkflows import bounds, causes, flows, logs, rows, sensitive, wakeup
+from microworkflows import bounds, causes, conf, flows, logs, rows, sensitive, times, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (
     InvalidCloudEventError,
+    TooManyHopsError,
     TransactionRequiredError,
     UndeclaredEventError,
     UnrecordableEventError,
@@ -31,13 +33,13 @@ Marking = Callable[[str], str | None]
 
 
 def record(
-    events: Sequence[DomainEvent], *, correlation_id: str | None = None, marking: Marking | None = None
+    events: Sequence[DomainEvent], *, correlation_id: object = None, marking: Marking | None = None
 ) -> list[CloudEvent]:
     """Record events in this order, in one statement (in several if there are very many).
 
     Args:
         events: The facts to announce.
-        correlation_id: Id of the flow that begins; ignored while a microworkflow runs, because its flow goes on.
+        correlation_id: Key of the flow that begins, taken as text; ignored while a microworkflow runs, because its flow goes on.
         marking: Marks the flow that begins, in place of the router.
 
     Returns:
@@ -47,6 +49,7 @@ def record(
         TransactionRequiredError: no transaction is open.
         UndeclaredEventError: a microworkflow is running that does not declare one of them.
         UnrecordableEventError: one is too large or too deep, or a field holds what no database can store.
+        TooManyHopsError: too many events have caused each other.
     """
     if not events:
         return []
@@ -60,10 +63,10 @@ def record(
 
 
 def prepare(
-    events: Sequence[DomainEvent], *, correlation_id: str | None = None, marking: Marking | None = None
+    events: Sequence[DomainEvent], *, correlation_id: object = None, marking: Marking | None = None
 ) -> list[CloudEvent]:
     """Return events as they will travel, to be stored in the current transaction; see :func:`record`."""
-    if events and not _connection().in_atomic_block:
+    if events and not _in_transaction(_connection()):
         names = ", ".join(type(event).__qualname__ for event in events)
         raise TransactionRequiredError(
             f"{names} was recorded outside a transaction. Record an event together with the change it tells of: "
@@ -76,7 +79,7 @@ def prepare(
 
 def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
     """Put events into the outbox, each with the label of the microworkflow that emitted it, if one did."""
-    connection, now = _connection(), timezone.now()
+    connection, now = _connection(), times.now()
     outbox = [
         {
             "id": event.meta.id,
@@ -84,7 +87,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "destination": event.meta.type,
             "body": _text(event),
             "added": now,
-            "expires_at": DUE_AT_ONCE,
+            "expires_at": times.stored(DUE_AT_ONCE),
             "retry": 0,
             "status": int(OutboxEvent.Status.PENDING),
             "headers": {Header.MICROWORKFLOW: workflow},
@@ -107,16 +110,44 @@ def _text(event: CloudEvent) -> str:
         raise UnrecordableEventError(f"{event.meta.type} cannot be recorded: {error}") from error
 
 
+def _in_transaction(connection: BaseDatabaseWrapper) -> bool:
+    """Return True in a transaction. The one that a TestCase opens does not count: nobody opens it outside tests."""
+    blocks: list[Any] = getattr(connection, "atomic_blocks", [])
+    is_test = all(
+        getattr(block, "_from_testcase", False) for block in blocks
+    )  # private, but Django has no other mark
+    return connection.in_atomic_block and not (blocks and is_test)
+
+
 def _connection() -> BaseDatabaseWrapper:
     return connections[router.db_for_write(OutboxEvent)]
 
 
+def _flow(event_type: str, key: object) -> str:
+    """Return a key of the business as the id of a flow."""
+    if isinstance(key, models.Model) or not str(key):
+        raise UnrecordableEventError(
+            f"{event_type} cannot be recorded: correlation_id is {key!r}. Pass a key, such as the order's number or its pk, "
+            "once it is known."
+        )
+    try:
+        bounds.check_text("correlationid", str(key))
+    except InvalidCloudEventError as error:
+        raise UnrecordableEventError(f"{event_type} cannot be recorded: {error}") from error
+    return str(key)
+
+
 def _envelope(
-    event: DomainEvent, cause: Cause | None, correlation_id: str | None, marking: Marking
+    event: DomainEvent, cause: Cause | None, correlation_id: object, marking: Marking
 ) -> CloudEvent:
     if not isinstance(event, DomainEvent):
         raise TypeError(
             f"{type(event).__qualname__} is a reading of another context's event; record a DomainEvent."
+        )
+    if "event_type" not in vars(type(event)):
+        raise UndeclaredEventError(
+            f"{type(event).__qualname__} has no type of its own, so nobody could listen to it. Declare it as "
+            f'class {type(event).__name__}(DomainEvent, type="context.past_tense_fact.v1").'
         )
     event_type, event_id = event.event_type, uuid7()
     if cause is not None and event_type not in cause.emits:
@@ -124,22 +155,27 @@ def _envelope(
             f"{cause.workflow} recorded {event_type} without declaring it. Return the event from the microworkflow "
             "and name its class in emits=[...]."
         )
-    if cause is None and correlation_id:
-        try:
-            bounds.check_text("correlationid", correlation_id)
-        except InvalidCloudEventError as error:
-            raise UnrecordableEventError(f"{event_type} cannot be recorded: {error}") from error
-    flow = cause.correlation_id if cause else correlation_id or str(event_id)
+    if cause is not None:
+        flow = cause.correlation_id
+        if cause.hops >= conf.current().max_hops:
+            raise TooManyHopsError(
+                f"{cause.workflow} is to record {event_type} after {cause.hops} events that caused each other: the flow most "
+                "likely goes round in a circle. Find the microworkflow that should emit nothing (manage.py check names "
+                "circles), or raise MICROWORKFLOWS['MAX_HOPS'], and replay this message."
+            )
+    else:
+        flow = str(event_id) if correlation_id is None else _flow(event_type, correlation_id)
     return CloudEvent(
         meta=Metadata(
             id=event_id,
             source=f"/{context_of(event_type)}",
             type=event_type,
-            time=timezone.now(),
+            time=datetime.now(UTC),
             correlation_id=flow,
             causation_id=cause.event_id if cause else None,
             traceparent=causes.next_traceparent(),
             mark=cause.mark if cause else marking(flow),
+            hops=cause.hops + 1 if cause else 0,
         ),
         data=sensitive.payload(event),
     )

@@ -1,6 +1,7 @@
 """Contracts between contexts: compares an announced event with another context's reading of it, as JSON Schema."""
 
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 from microworkflows.events import DomainEvent, IncomingEvent
@@ -12,8 +13,9 @@ def misfits(*, reading: type[IncomingEvent], announced: type[DomainEvent]) -> li
     """Return the demands of the reading that the announced schema does not promise; none if they fit.
 
     The comparison covers presence and JSON type of each field that the reading names, down through objects, arrays
-    and unions, and the values where both sides list them. A field that the announcer may leave out or set to null
-    must be optional, or nullable, in the reading.
+    and unions, and the values that the reading lists. A field that the announcer may leave out or set to null
+    must be optional, or nullable, in the reading. Limits of the reading, such as a longest length, must be limits of the
+    announcement; of a pattern it must have one, and whether that is as strict is not compared.
     """
     wanted = reading.model_json_schema(mode="validation")
     promised = announced.model_json_schema(mode="serialization")
@@ -44,6 +46,9 @@ class _Comparison:
         return problems
 
     def _inside(self, want: Schema, promise: Schema) -> list[str]:
+        return [*_stricter(want, promise), *self._parts(want, promise)]
+
+    def _parts(self, want: Schema, promise: Schema) -> list[str]:
         if promise.get("type") == "object":
             pair = id(want), id(promise)
             if pair not in self._known:
@@ -79,9 +84,48 @@ def _options(schema: Schema, root: Schema) -> Iterator[Schema]:
         yield schema
 
 
+def _stricter(want: Schema, promise: Schema) -> Iterator[str]:
+    """Yield the limits of a reading that the announcement does not keep to."""
+    if _values(promise):  # the values are compared, one by one
+        return
+    for lower, upper in (
+        ("minLength", "maxLength"),
+        ("minItems", "maxItems"),
+        ("minProperties", "maxProperties"),
+    ):
+        if want.get(lower, 0) > promise.get(lower, 0):
+            yield f" must have a {lower} of {want[lower]} in the reading, and may have less"
+        if want.get(upper, inf) < promise.get(upper, inf):
+            yield f" must have a {upper} of {want[upper]} in the reading, and may have more"
+    if _least(want) > _least(promise):
+        yield f" must be {_limit(want, 'exclusiveMinimum', 'minimum', '>')} in the reading, and may be less"
+    if _most(want) < _most(promise):
+        yield f" must be {_limit(want, 'exclusiveMaximum', 'maximum', '<')} in the reading, and may be more"
+    if "pattern" in want and "pattern" not in promise and "format" not in promise:
+        yield f" must match {want['pattern']} in the reading, and may be any text"
+    if "multipleOf" in want and promise.get("multipleOf", 0.5) % want["multipleOf"]:
+        yield f" must be a multiple of {want['multipleOf']} in the reading, and need not be one"
+    if want.get("uniqueItems") and not promise.get("uniqueItems"):
+        yield " must have no item twice in the reading, and may have"
+
+
+def _least(schema: Schema) -> tuple[float, bool]:
+    """Return the least value of a number, and whether the number is above it; so that a stricter limit is greater."""
+    return max((schema.get("minimum", -inf), False), (schema.get("exclusiveMinimum", -inf), True))
+
+
+def _most(schema: Schema) -> tuple[float, bool]:
+    """Return the greatest value of a number, and whether the number may be it; so that a stricter limit is less."""
+    return min((schema.get("maximum", inf), True), (schema.get("exclusiveMaximum", inf), False))
+
+
+def _limit(schema: Schema, exclusive: str, inclusive: str, sign: str) -> str:
+    return f"{sign} {schema[exclusive]}" if exclusive in schema else f"{sign}= {schema[inclusive]}"
+
+
 def _same_kind(want: Schema, promise: Schema) -> bool:
     wanted, promised = _values(want), _values(promise)
-    if wanted and promised and not all(value in wanted for value in promised):
+    if wanted and not (promised and all(value in wanted for value in promised)):
         return False
     if "type" not in want or want.get("type") == promise.get("type") == "object":
         return True

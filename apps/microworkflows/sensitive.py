@@ -92,10 +92,13 @@ def values(value: Any, parts: Tree) -> Iterator[str]:
 
 
 def payload(event: BaseModel) -> dict[str, Any]:
-    """Return an event's data as JSON: what pydantic calls secret with its value, which pydantic would leave out."""
-    data = event.model_dump(mode="json")
+    """Return an event's data as JSON, each field under its alias, by which readings find it.
+
+    What pydantic calls secret is there with its value, which pydantic would leave out.
+    """
+    data = event.model_dump(mode="json", by_alias=True)
     if _has_secrets(type(event)):
-        revealed: dict[str, Any] = _revealed(data, event.model_dump())
+        revealed: dict[str, Any] = _revealed(data, event.model_dump(by_alias=True))
         return revealed
     return data
 

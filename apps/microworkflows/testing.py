@@ -16,11 +16,11 @@ and use it in tests that have a database::
 
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import pytest
 from django.db import transaction
-from django.utils import timezone
 
 from microworkflows import inbox, outbox, registry, sensitive, topology, traceparent
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
@@ -48,7 +48,7 @@ def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent
         id=event_id,
         source=f"/{context_of(event.event_type)}",
         type=event.event_type,
-        time=timezone.now(),
+        time=datetime.now(UTC),
         correlation_id=correlation_id or str(event_id),
         causation_id=None,
         traceparent=traceparent.new(),

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Coalesce
 
-from microworkflows import flows, registry
+from microworkflows import flows, registry, times
 from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import InboxEvent, OutboxEvent, message_id
@@ -33,7 +33,7 @@ def count(*, since: datetime, until: datetime) -> Counter[Missing]:
     let ``until`` lie some minutes back.
     """
     missing: Counter[Missing] = Counter()
-    listeners, relayed = cache(_listeners), _relayed(since, until)
+    listeners, relayed = cache(_listeners), _relayed(times.stored(since), times.stored(until))
     while rows := list(islice(relayed, _AT_ONCE)):
         expected = {
             message_id(label, event_id): Missing(event_type, label)

@@ -1,8 +1,9 @@
 """The decorator ``@microworkflow``: one event in, work inside one context, events out."""
 
 import functools
+import inspect
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.apps import apps
 
@@ -84,14 +85,68 @@ def microworkflow(
         emits: Each event that it may return. Returned events are recorded in the transaction of the function.
         context: Label of its bounded context; by default that of its app.
 
+    Raises:
+        TypeError: the function is no plain function of one argument, ``on`` is not one class of events, or ``emits`` is
+            not a list of such classes.
+
     The function takes the event and returns None, one event, or a list or tuple of them. An exception rolls the
     transaction back, and the message is retried with exponential backoff; a
     :class:`~microworkflows.errors.PermanentError` parks it at once.
     """
 
+    _check_trigger(on)
+    _check_emits(emits)
+
     def declare(function: Callable[[Trigger], Emitted]) -> Microworkflow[Trigger]:
+        _check_function(function)
         declared = Microworkflow(function, on=on, emits=emits, context=context)
         registry.add_workflow(declared)
         return declared
 
     return declare
+
+
+def _check_trigger(on: Any) -> None:
+    if isinstance(on, list | tuple | set | frozenset):
+        raise TypeError(
+            f"on={on!r} names {len(on)} events; one triggers a microworkflow. Declare one for each, which call the same "
+            "operation."
+        )
+    if not _is_event(on):
+        raise TypeError(
+            f"on={on!r} is no event. Name the context's reading, class X(IncomingEvent, type=...), or a domain event of "
+            "its own."
+        )
+
+
+def _check_emits(emits: Any) -> None:
+    if not isinstance(emits, Sequence) or isinstance(emits, str):
+        raise TypeError(f"emits={emits!r} is no list. Write emits=[...].")
+    for event in emits:
+        if not _is_event(event):
+            raise TypeError(
+                f"emits names {event!r}, which is no event. Declare class X(DomainEvent, type=...) in the context."
+            )
+
+
+def _is_event(value: Any) -> bool:
+    """Return True for a class of events that has a type."""
+    return isinstance(value, type) and issubclass(value, Event) and hasattr(value, "event_type")
+
+
+def _check_function(function: Callable[..., Any]) -> None:
+    name = getattr(function, "__qualname__", repr(function))
+    if inspect.iscoroutinefunction(function):
+        raise TypeError(
+            f"{name} is async; a microworkflow runs in a transaction, which Django has for plain functions only. Write "
+            "def, and call asyncio.run() or async_to_sync() in it."
+        )
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{name} yields; a microworkflow returns its events. Return a list of them.")
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError as error:
+        raise TypeError(
+            f"{name}{inspect.signature(function)} cannot be called with the event alone: {error}. Everything that a "
+            "microworkflow needs to know is in the event, or read in its function."
+        ) from None

@@ -23,7 +23,8 @@ import yaml
 from django.core.management import call_command
 from kombu import Queue
 
-from microworkflows import checks, registry, topology
+from microworkflows import registry, topology
+from microworkflows.checks import surroundings
 from project.service import CONTEXTS
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
@@ -305,7 +306,7 @@ def test_image_names_one_release_of_the_newest_python_that_is_tested() -> None:
     base = re.search(r"^ARG PYTHON=python:(\d+\.\d+)\.\d+-slim-trixie$", DOCKERFILE, re.MULTILINE)
 
     assert base
-    assert base[1] == checks.TESTED["Python"][1]
+    assert base[1] == surroundings.TESTED["Python"][1]
     assert re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE) == ["${PYTHON}", "${PYTHON}"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from microworkflows import checks
+from microworkflows.checks import surroundings
 from tests.architecture.files import ROOT, project_files
 
 PROJECT = {
@@ -138,7 +138,7 @@ def test_wheel_installs_beside_the_newest_django_and_python_and_leaves_a_plain_p
     wheel: Path, tmp_path: Path
 ) -> None:
     """Here pip resolves what the wheel asks for, from the package index that it is configured with."""
-    newest, django = checks.TESTED["Python"][1], checks.TESTED["Django"][1]
+    newest, django = surroundings.TESTED["Python"][1], surroundings.TESTED["Django"][1]
     run(find_python(newest), "-m", "venv", "--without-pip", tmp_path / "venv")
     python = tmp_path / "venv/bin/python"
 

@@ -184,3 +184,25 @@ def test_relay_whose_database_falls_silent_says_so_leaves_it_and_goes_on_elsewhe
     ask(5)
     assert first_seen(broker.take("echo", 5, timeout=60)) == list(range(5))
     assert "Traceback" not in relay.output
+
+
+def test_installations_in_two_schemas_of_one_database_have_a_leader_each(database: str) -> None:
+    schema = "second"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE SCHEMA {schema}")
+        cursor.execute(f"CREATE TABLE {schema}.published (LIKE public.published)")
+    first, second, third = (connection.copy() for _ in range(3))
+    for other in (second, third):
+        other.settings_dict["OPTIONS"] = {"options": f"-c search_path={schema},public"}
+    try:
+        leads = leadership.leadership(first, "probe").acquire()
+        leads_second = leadership.leadership(second, "probe").acquire()
+        stands_by = leadership.leadership(third, "probe")
+
+        assert (leads, leads_second, stands_by.acquire()) == (True, True, False)
+        stands_by.stand_by()
+    finally:
+        for other in (first, second, third):
+            other.close()
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP SCHEMA {schema} CASCADE")

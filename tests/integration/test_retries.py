@@ -1,6 +1,7 @@
 """Redelivery by the relay, against a worker that is quicker than the relay's own notes."""
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,12 +13,13 @@ from uuid import UUID
 import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from kombu import Connection
 from pytest_django import Settings
 
 from microworkflows import failures, inbox
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.relay import session, store
+from microworkflows.relay import loop, publisher, session, store
 from microworkflows.relay.publisher import Outcome
 from tests.integration.conftest import StartRelay
 from tests.integration.support.brokers import Broker
@@ -65,6 +67,41 @@ def test_redelivered_message_that_nobody_takes_is_redelivered_after_the_lease(
 
     assert first.event["id"] == second.event["id"] == failing["id"]
     assert broker.count("echo") == 0  # it comes back to its own context alone
+
+
+def test_queue_that_nobody_empties_gets_no_more_copies_than_there_is_room_for(
+    failing: dict[str, object],
+    relay: StartRelay,
+    broker: Broker,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.05, "REDELIVERY_LEASE": 0.1, "RETRY_DELAY": 0.1}
+    monkeypatch.setattr(loop, "_MOST_IN_QUEUE", 5)
+    monkeypatch.setattr(loop, "_FULL_SECONDS", 0.1)
+    caplog.set_level(logging.INFO)
+    failures.keep("probe.answer", CloudEvent.from_json(cloud_event()), RuntimeError("failed on purpose"))
+    _make_due()
+
+    relay(broker.url)
+    eventually(
+        lambda: caplog.text.count("2 messages to be retried wait, because 5 wait in the queue probe") > 3
+    )
+
+    assert broker.count("probe") == 5
+    seen = broker.take("probe", 6, quiet=0.01)  # there is room again
+    assert len({message.event["id"] for message in seen}) == 2
+
+
+def test_queue_that_the_broker_does_not_know_holds_back_no_retry(broker: Broker) -> None:
+    asking, _ = publisher.connect(Connection(broker.url), name="probe", waits=lambda: True)
+
+    assert asking.depth("nowhere") == asking.depth("probe") == 0
+    broker.publish("{}", queue="probe", times=3)
+    assert asking.depth("probe") == 3
+
+    asking.close()
 
 
 def test_retries_come_due_while_events_never_end(
@@ -154,10 +191,10 @@ def _make_due() -> None:
 def test_relay_does_not_wait_for_a_handler(
     failing: dict[str, object], held: Held, relay: StartRelay, broker: Broker, settings: Settings
 ) -> None:
-    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.1, "REDELIVERY_LEASE": 0.1}
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.1, "REDELIVERY_LEASE": 1.0}
     relay(broker.url)
 
-    redelivered = broker.take("probe", 3, timeout=10)
+    redelivered = broker.take("probe", 2, timeout=10)
     (recorded,) = ask()
 
     assert {message.event["id"] for message in redelivered} == {failing["id"]}

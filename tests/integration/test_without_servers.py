@@ -236,3 +236,15 @@ def test_flow_runs_through_the_embedded_broker_whatever_is_killed(files: Files) 
         assert len(files.effects(workflow)) == 120
     eventually(lambda: files.outbox(PENDING) == 0)
     assert not exists(relay)
+
+
+def test_project_whose_times_have_no_zone_loses_nothing(files: Files) -> None:
+    without_zones: dict[str, Any] = {"USE_TZ": False, "TIME_ZONE": "America/New_York"}
+    worker = files.launch.worker("probe,echo", **without_zones)
+
+    files.launch.run("probe_record", "here", "--count", "3", "--behaviour", "emit", **without_zones)
+
+    eventually(lambda: len(files.effects("echo.conclude")) == 3, what="the effects of three flows")
+    assert files.outbox(PENDING) == 0
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.output

@@ -125,3 +125,17 @@ def test_worker_whose_rights_are_taken_away_waits_until_it_has_them_again(
     finally:
         node.ctl("set_permissions", "guest", ".*", ".*", ".*")
         launch.end()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["list", "text"])
+def test_worker_and_relay_go_on_at_the_next_broker_of_a_list(
+    launch: Launcher, broker: Broker, form: str
+) -> None:
+    urls = ["amqp://guest:guest@127.0.0.1:1//", broker.url]
+    worker = launch.worker(CELERY_BROKER_URL=urls if form == "list" else ";".join(urls))
+
+    ask(3)
+
+    eventually(lambda: all_done(3), what="everything handled")
+    assert worker.status is None

@@ -5,10 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from django.db import connection
-from django.utils import timezone
 from pytest_django import Settings
 
-from microworkflows import failures, purging, registry
+from microworkflows import failures, purging, registry, times
 from tests.model.machine import Protocol
 from tests.model.world import EFFECTS, Clock, stopping
 
@@ -19,7 +18,7 @@ def room(
 ) -> Iterator[type[Protocol]]:
     """Yield the machine, in a database with a table for effects, with a clock of its own and nothing else declared."""
     clock = Clock()
-    monkeypatch.setattr(timezone, "now", clock)
+    monkeypatch.setattr(times, "now", clock)
     monkeypatch.setattr(purging, "_REST", 0)
     monkeypatch.setattr(failures, "keep", stopping(failures.keep))
     monkeypatch.setattr(Protocol, "clock", clock, raising=False)

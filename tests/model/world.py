@@ -48,7 +48,7 @@ class WaitedError(AssertionError):
 
 
 class Clock:
-    """Tells a time of its own, later at each look; it stands in for Django's ``timezone.now``."""
+    """Tells a time of its own, later at each look; it stands in for the kit's."""
 
     def __init__(self) -> None:
         self.reset()

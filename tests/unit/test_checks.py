@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
-from uuid import UUID
 
 import django.db
 import pytest
@@ -19,9 +18,11 @@ from celery import current_app
 from django.core.checks import ERROR, WARNING, CheckMessage
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from kombu import Queue
 from pytest_django import Settings
 
-from microworkflows import DomainEvent, IncomingEvent, checks, microworkflow
+from microworkflows import DomainEvent, IncomingEvent, microworkflow
+from microworkflows.checks import surroundings
 from microworkflows.models import InboxEvent
 from project.service import CONTEXTS
 from tests.architecture.files import ROOT
@@ -46,13 +47,28 @@ def test_manage_py_check_runs_the_checks(settings: Settings) -> None:
 def test_e002_database_that_the_kit_does_not_know() -> None:
     connection = SimpleNamespace(vendor="mysql")
 
-    with mock.patch.object(checks, "connections", {"default": connection}):
-        assert _ids(checks.check_database) == ["microworkflows.E002"]
+    with mock.patch.object(surroundings, "connections", {"default": connection}):
+        assert _ids(surroundings.check_database) == ["microworkflows.E002"]
 
 
 def test_e002_outbox_and_inbox_apart() -> None:
     with mock.patch.object(django.db.router, "db_for_write", lambda model: str(model is InboxEvent)):
-        assert _ids(checks.check_database) == ["microworkflows.E002"]
+        assert _ids(surroundings.check_database) == ["microworkflows.E002"]
+
+
+def test_e004_models_of_a_context_apart_from_its_inbox() -> None:
+    assert surroundings.check_models() == []
+
+    with mock.patch.object(
+        django.db.router, "db_for_write", lambda model: "bank" if model.__name__ == "Payment" else "default"
+    ):
+        (problem,) = surroundings.check_models()
+
+    assert problem.id == "microworkflows.E004"
+    assert (
+        "The models of payments do not lie where its inbox does ('default'): Payment in 'bank'."
+        in problem.msg
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,102 +84,8 @@ def test_e003_driver_that_loses_notifications(driver: str, version: str, expecte
     database = SimpleNamespace(__name__=driver, __version__=version)
     connection = SimpleNamespace(vendor="postgresql", Database=database)
 
-    with mock.patch.object(checks, "connections", {"default": connection}):
-        assert _ids(checks.check_driver) == expected
-
-
-def test_e010_type_announced_twice(post: SimpleNamespace) -> None:
-    assert _ids(checks.check_duplicate_types) == []
-
-    class LetterComposed(DomainEvent, type="letters.letter_written.v1"):
-        pass
-
-    (problem,) = checks.check_duplicate_types()
-    assert problem.id == "microworkflows.E010"
-    assert "LetterComposed" in problem.msg
-    assert "LetterWritten" in problem.msg
-
-
-def test_e011_type_under_the_name_of_another_app(empty_registry: None) -> None:
-    class Paid(DomainEvent, type="orders.paid.v1"):
-        __module__ = "payments.events"
-
-    (problem,) = checks.check_owners()
-
-    assert problem.id == "microworkflows.E011"
-    assert problem.hint is not None
-    assert "payments.paid.v1" in problem.hint
-
-
-def test_e012_emitting_what_is_not_announced_here(post: SimpleNamespace) -> None:
-    assert _ids(checks.check_emitted_types) == []
-
-    @microworkflow(on=post.WrittenAtDesk, emits=[post.LetterWritten], context="desk")
-    def forge_letter(event: object) -> None: ...
-
-    @microworkflow(on=post.WrittenAtDesk, emits=[post.WrittenAtDesk], context="desk")
-    def echo_letter(event: object) -> None: ...
-
-    assert _ids(checks.check_emitted_types) == ["microworkflows.E012"] * 2
-
-
-def test_e013_reading_that_its_announcer_does_not_satisfy(post: SimpleNamespace) -> None:
-    assert _ids(checks.check_readings) == []
-
-    class WrittenWithColour(IncomingEvent, type="letters.letter_written.v1"):
-        letter_id: UUID
-        colour: str
-
-    (problem,) = checks.check_readings()
-    assert problem.id == "microworkflows.E013"
-    assert "colour is required but not announced" in problem.msg
-
-
-def test_e014_label_taken_twice_or_too_long(post: SimpleNamespace) -> None:
-    assert _ids(checks.check_labels) == []
-
-    def stamp_letter(event: object) -> None: ...
-
-    microworkflow(on=post.WrittenAtDesk, context="desk")(stamp_letter)
-    stamp_letter.__name__ = "s" * 59
-    microworkflow(on=post.WrittenAtDesk, context="desk")(stamp_letter)
-
-    assert _ids(checks.check_labels) == ["microworkflows.E014"] * 2
-
-
-def test_w020_trigger_that_its_installed_context_does_not_announce(empty_registry: None) -> None:
-    class Accepted(IncomingEvent, type="orders.order_accepted.v2"):
-        pass
-
-    class Elsewhere(IncomingEvent, type="warehouse.emptied.v1"):
-        pass
-
-    for event in (Accepted, Elsewhere):
-        microworkflow(on=event, context="payments")(lambda event: None)
-
-    (problem,) = checks.check_triggers()
-    assert problem.id == "microworkflows.W020"
-    assert "orders.order_accepted.v2" in problem.msg
-
-
-def test_w021_event_that_nobody_hears(post: SimpleNamespace) -> None:
-    assert _ids(checks.check_heard) == []
-
-    class LetterBurnt(DomainEvent, type="letters.letter_burnt.v1"):
-        pass
-
-    (problem,) = checks.check_heard()
-    assert problem.id == "microworkflows.W021"
-    assert "letters.letter_burnt.v1" in problem.msg
-
-
-def test_w022_reading_that_triggers_nothing(post: SimpleNamespace) -> None:
-    assert _ids(checks.check_unused_readings) == []
-
-    class WrittenToo(IncomingEvent, type="letters.letter_written.v1"):
-        pass
-
-    assert _ids(checks.check_unused_readings) == ["microworkflows.W022"]
+    with mock.patch.object(surroundings, "connections", {"default": connection}):
+        assert _ids(surroundings.check_driver) == expected
 
 
 @pytest.mark.parametrize(
@@ -171,6 +93,13 @@ def test_w022_reading_that_triggers_nothing(post: SimpleNamespace) -> None:
     [
         ("worker_consumer", "celery.worker.consumer:Consumer", "microworkflows.E030"),
         ("broker_url", "redis://localhost", "microworkflows.E031"),
+        ("broker_url", "embedded://", "microworkflows.E031"),
+        ("broker_url", "embedded://folder", "microworkflows.E031"),
+        ("broker_url", "embedded:////one;embedded:///two", "microworkflows.E031"),
+        ("broker_url", "embedded:///srv/shop/broker", None),
+        ("broker_url", ["amqp://one", "amqp://two"], None),
+        ("broker_url", "amqp://one;amqp://two", None),
+        ("broker_url", ["amqp://one", "redis://two"], "microworkflows.E031"),
         ("broker_url", None, None),
         ("task_always_eager", True, "microworkflows.E032"),
         ("task_time_limit", 60, "microworkflows.W033"),
@@ -181,7 +110,7 @@ def test_e030_to_w033_celery_set_up_so_that_events_would_be_lost(
 ) -> None:
     _set_celery(monkeypatch, setting, value)
 
-    assert _ids(checks.check_celery) == ([expected] if expected else [])
+    assert _ids(surroundings.check_celery) == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -205,7 +134,7 @@ def test_e034_to_w036_users_that_are_unknown_or_unheeded(
     _set_celery(monkeypatch, "broker_url", broker)
     settings.MICROWORKFLOWS = {"USERS": users}
 
-    assert _ids(checks.check_users) == expected
+    assert _ids(surroundings.check_users) == expected
 
 
 def _set_celery(monkeypatch: pytest.MonkeyPatch, setting: str, value: object) -> None:
@@ -232,7 +161,7 @@ def unsafe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def test_unsafe_celery_is_a_warning_while_nothing_is_declared(empty_registry: None, unsafe: str) -> None:
-    (problem,) = checks.check_celery()
+    (problem,) = surroundings.check_celery()
 
     assert (problem.id, problem.level) == (unsafe, WARNING)
 
@@ -241,7 +170,7 @@ def test_unsafe_celery_is_an_error_once_an_event_is_announced(empty_registry: No
     class Composed(DomainEvent, type="letters.composed.v1"):
         pass
 
-    (problem,) = checks.check_celery()
+    (problem,) = surroundings.check_celery()
 
     assert (problem.id, problem.level) == (unsafe, ERROR)
 
@@ -252,7 +181,7 @@ def test_unsafe_celery_is_an_error_once_a_microworkflow_listens(empty_registry: 
 
     microworkflow(on=Written, context="desk")(lambda event: None)
 
-    (problem,) = checks.check_celery()
+    (problem,) = surroundings.check_celery()
 
     assert (problem.id, problem.level) == (unsafe, ERROR)
 
@@ -265,17 +194,17 @@ def _worker(*queues: str) -> SimpleNamespace:
 
 def test_worker_of_a_context_does_not_start_and_says_why_and_what_to_do(unsafe: str) -> None:
     with pytest.raises(SystemExit, match=rf"(?s)Not started.*\({unsafe}\).*HINT: "):
-        checks.guard_worker(_worker("celery", "orders"))
+        surroundings.guard_worker(_worker("celery", "orders"))
 
 
 def test_worker_of_other_queues_starts(unsafe: str) -> None:
-    checks.guard_worker(_worker("celery"))
+    surroundings.guard_worker(_worker("celery"))
 
 
 def test_worker_starts_where_the_check_is_silenced(unsafe: str, settings: Settings) -> None:
     settings.SILENCED_SYSTEM_CHECKS = [unsafe]
 
-    checks.guard_worker(_worker("orders"))
+    surroundings.guard_worker(_worker("orders"))
 
 
 def test_relay_does_not_start_even_if_it_skips_the_checks(unsafe: str) -> None:
@@ -302,18 +231,39 @@ def test_real_worker_of_an_app_that_was_not_set_up_ends_before_it_takes_an_event
     assert " ready." not in worker.stderr
 
 
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        ({}, []),
+        ({"orders.tasks.*": {"queue": "mails"}, "other": {"routing_key": "orders"}}, []),
+        ({"orders.tasks.*": {"queue": "orders"}}, ["microworkflows.E037"]),
+        ({"orders.tasks.*": "payments"}, ["microworkflows.E037"]),
+        ({"orders.tasks.*": {"queue": Queue("payments")}}, ["microworkflows.E037"]),
+        (["a.router"], []),
+    ],
+)
+def test_e037_own_task_that_goes_to_a_contexts_queue(
+    monkeypatch: pytest.MonkeyPatch, routes: object, expected: list[str]
+) -> None:
+    _set_celery(monkeypatch, "task_routes", routes)
+
+    assert _ids(surroundings.check_routes) == expected
+
+
 # Versions
 
 
 def test_what_is_installed_here_was_tested() -> None:
-    assert _ids(checks.check_versions) == []
+    assert _ids(surroundings.check_versions) == []
 
 
 @pytest.mark.parametrize("version", ["5.4.9", "5.8.0rc1", "6.0"])
 def test_w050_version_that_was_never_tested(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version, "billiard": "4.2"}.__getitem__)
+    monkeypatch.setattr(
+        surroundings, "_installed", {**INSTALLED, "celery": version, "billiard": "4.2"}.__getitem__
+    )
 
-    (problem,) = checks.check_versions()
+    (problem,) = surroundings.check_versions()
 
     assert problem.id == "microworkflows.W050"
     assert f"celery {version} is installed; microworkflows was tested with 5.5 to 5.7." in problem.msg
@@ -321,9 +271,11 @@ def test_w050_version_that_was_never_tested(monkeypatch: pytest.MonkeyPatch, ver
 
 @pytest.mark.parametrize("version", ["5.5", "5.5.0", "5.7.99"])
 def test_every_release_of_a_tested_version_passes(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    monkeypatch.setattr(checks, "_installed", {**INSTALLED, "celery": version, "billiard": "4.2"}.__getitem__)
+    monkeypatch.setattr(
+        surroundings, "_installed", {**INSTALLED, "celery": version, "billiard": "4.2"}.__getitem__
+    )
 
-    assert checks.check_versions() == []
+    assert surroundings.check_versions() == []
 
 
 @pytest.mark.parametrize(
@@ -338,12 +290,12 @@ def test_w051_celery_that_misreads_the_end_of_a_process(
     monkeypatch: pytest.MonkeyPatch, celery: str, billiard: str, expected: list[str]
 ) -> None:
     installed = {**INSTALLED, "celery": celery, "billiard": billiard}
-    monkeypatch.setattr(checks, "_installed", installed.__getitem__)
+    monkeypatch.setattr(surroundings, "_installed", installed.__getitem__)
 
-    assert _ids(checks.check_versions) == expected
+    assert _ids(surroundings.check_versions) == expected
 
 
-INSTALLED = {name: newest for name, (_, newest) in checks.TESTED.items()}
+INSTALLED = {name: newest for name, (_, newest) in surroundings.TESTED.items()}
 
 
 def test_wheel_is_bounded_by_what_was_tested() -> None:
@@ -362,19 +314,19 @@ def test_wheel_is_bounded_by_what_was_tested() -> None:
     }
 
     assert {name: (versions[0], versions[-1]) for name, versions in classified.items()} == {
-        name: checks.TESTED[name] for name in classified
+        name: surroundings.TESTED[name] for name in classified
     }
-    assert project["requires-python"] == f">={checks.TESTED['Python'][0]}"
+    assert project["requires-python"] == f">={surroundings.TESTED['Python'][0]}"
     assert bounds == {
         name.lower(): (oldest, _next(newest))
-        for name, (oldest, newest) in checks.TESTED.items()
+        for name, (oldest, newest) in surroundings.TESTED.items()
         if name != "Python"
     }
 
 
-@pytest.mark.parametrize("name", checks.TESTED)
+@pytest.mark.parametrize("name", surroundings.TESTED)
 def test_documented_versions_are_the_tested_ones(name: str) -> None:
-    oldest, newest = map(re.escape, checks.TESTED[name])
+    oldest, newest = map(re.escape, surroundings.TESTED[name])
 
     assert re.search(
         rf"^\| (?:py-)?{name} \| {oldest}(?:\.\d+)? to {newest} \|",

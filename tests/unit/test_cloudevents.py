@@ -55,6 +55,23 @@ def test_wire_form_has_the_names_and_formats_of_cloudevents_1_0() -> None:
     }
 
 
+@pytest.mark.parametrize("hops", [-1, 1.0, "3", True, None])
+def test_number_of_hops_is_believed_in_a_contexts_event_only(hops: object) -> None:
+    own = {**MINIMAL, "id": str(UUID(int=5)), "source": "/orders", "type": "orders.order_accepted.v1"}
+
+    assert CloudEvent.from_dict({**own, "microworkflowshops": 3}).meta.hops == 3
+    foreign = CloudEvent.from_dict({**MINIMAL, "microworkflowshops": hops})
+    assert foreign.meta.hops == 0
+    assert foreign.extensions == ({} if hops is None else {"microworkflowshops": hops})
+    if hops is None:
+        assert CloudEvent.from_dict({**own, "microworkflowshops": hops}).meta.hops == 0
+    else:
+        with pytest.raises(
+            InvalidCloudEventError, match=r"microworkflowshops is .*; it must be a number of events"
+        ):
+            CloudEvent.from_dict({**own, "microworkflowshops": hops})
+
+
 def test_event_of_a_foreign_producer_needs_only_what_the_standard_requires() -> None:
     event = CloudEvent.from_dict(MINIMAL)
 

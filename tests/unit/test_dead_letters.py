@@ -16,7 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from kombu import Connection
 
-from microworkflows import dead_letters, topology
+from microworkflows import celery_app, dead_letters, topology
 from microworkflows.admin import counts
 from microworkflows.dead_letters import Letter, opened
 from microworkflows.errors import BrokerUnavailableError
@@ -239,7 +239,7 @@ def away(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
             server.listen()
         url = f"amqp://guest:guest@127.0.0.1:{server.getsockname()[1]}//"
         app = SimpleNamespace(connection_for_write=lambda: Connection(url))
-        monkeypatch.setattr(dead_letters, "current_app", app)
+        monkeypatch.setattr(celery_app, "get", lambda: app)
         monkeypatch.setattr(counts, "SECONDS", 0.2)
         yield
 

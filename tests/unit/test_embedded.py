@@ -25,6 +25,7 @@ from microworkflows.embedded import channel as channel_module
 from microworkflows.embedded import files, locks, messages, queues
 from microworkflows.embedded.exchanges import Exchanges
 from microworkflows.embedded.queues import FileQueue
+from microworkflows.relay import publisher
 
 EVENTS = Exchange("events", "topic")
 ACCEPTED = "orders.order_accepted.v1"
@@ -779,3 +780,12 @@ def test_folder_that_is_made_is_private(folder: Path) -> None:
         connection.connect()
 
     assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_relay_learns_how_many_messages_wait_in_a_queue(connection: Any, payments: Any, channel: Any) -> None:
+    asking = publisher._FilePublisher(connection)
+    channel.basic_publish(
+        channel.prepare_message("{}", properties={"delivery_mode": 2}), EVENTS.name, ACCEPTED
+    )
+
+    assert (asking.depth("payments"), asking.depth("nowhere")) == (1, 0)

@@ -1,5 +1,5 @@
 import random
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import cast
 from unittest import mock
@@ -93,7 +93,7 @@ def test_failure_is_kept_with_error_and_time_of_the_next_attempt(
     settings.MICROWORKFLOWS = {"RETRY_DELAY": 8.0}
     post.fail = ValueError("no ink \x00 left")
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
-    before = timezone.now()
+    before = datetime.now(UTC)
 
     flow.run(keep_failures=True)
 
@@ -108,7 +108,7 @@ def test_failure_is_kept_with_error_and_time_of_the_next_attempt(
     assert "in called" in (row.traceback or "")
     assert row.attempts == 1
     assert row.due_at - before >= timedelta(seconds=4)
-    assert row.due_at - timezone.now() <= timedelta(seconds=8)
+    assert row.due_at - datetime.now(UTC) <= timedelta(seconds=8)
     assert str(row) == f"desk.stamp_letter letters.letter_written.v1 {meta.id}"
 
 
@@ -197,7 +197,7 @@ def test_replayed_message_has_all_its_attempts_again(post: SimpleNamespace, flow
 
     assert InboxEvent.objects.parked().replay() == 1
 
-    assert [(row.attempts, row.due_at <= timezone.now()) for row in flow.waiting] == [(0, True)]
+    assert [(row.attempts, row.due_at <= datetime.now(UTC)) for row in flow.waiting] == [(0, True)]
     flow.retry()
     assert flow.waiting == flow.parked == []
 
@@ -505,3 +505,23 @@ def test_database_that_takes_no_writes_is_waited_for(
         pytest.raises(DatabaseError),
     ):
         inbox.receive(OutboxEvent.objects.get().body, queue="desk")
+
+
+def test_flow_that_goes_round_in_a_circle_is_stopped_and_its_last_message_parked(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
+    @microworkflow(on=post.StampedAtArchive, emits=[post.LetterWritten], context="letters")
+    def answer_letter(event: object) -> DomainEvent:
+        return cast(DomainEvent, post.LetterWritten(letter_id=uuid4()))
+
+    settings.MICROWORKFLOWS = {"MAX_HOPS": 7}
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    (parked,) = flow.parked
+    assert parked.body["microworkflowshops"] == 7
+    assert OutboxEvent.objects.count() == 8
+    assert str(parked.error).startswith(
+        "TooManyHopsError: letters.answer_letter is to record letters.letter_written.v1"
+    )

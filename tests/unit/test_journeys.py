@@ -3,10 +3,9 @@ from types import SimpleNamespace
 from uuid import UUID, uuid4
 
 import pytest
-from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError, inbox, journeys, microworkflow, traceparent
+from microworkflows import DomainEvent, PermanentError, inbox, journeys, microworkflow, times, traceparent
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.ids import uuid7
 from microworkflows.journeys import DeliveryStatus, RelayStatus
@@ -44,7 +43,7 @@ def test_delivery_tells_how_long_the_event_waited_and_what_came_of_it(
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
     InboxEvent.objects.of_deliveries([("desk.stamp_letter", meta.id)]).update(
-        added=meta.time + timedelta(seconds=2)
+        added=times.stored(meta.time + timedelta(seconds=2))
     )
 
     written, stamped = journeys.journey(meta.correlation_id).steps
@@ -168,7 +167,7 @@ def test_event_that_the_broker_refused_tells_why(post: SimpleNamespace, flow: Fl
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     due_at = meta.time + timedelta(seconds=4)
     headers = {"microworkflow": None, "error": "nacked"}
-    OutboxEvent.objects.filter(pk=meta.id).update(retry=2, expires_at=due_at, headers=headers)
+    OutboxEvent.objects.filter(pk=meta.id).update(retry=2, expires_at=times.stored(due_at), headers=headers)
 
     (step,) = journeys.journey(meta.correlation_id).steps
 
@@ -195,7 +194,7 @@ def test_event_of_another_service_is_part_of_the_journey_of_what_it_caused(
         id=uuid7(),
         source="/letters",
         type="letters.letter_written.v1",
-        time=timezone.now(),
+        time=datetime.now(UTC),
         correlation_id="letter-2",
         causation_id=None,
         traceparent=traceparent.new(),
@@ -300,7 +299,9 @@ def test_unknown_flow_has_no_steps(empty_registry: None) -> None:
 def test_duration_ends_with_the_last_handling(post: SimpleNamespace, flow: Flow) -> None:
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
-    InboxEvent.objects.filter(msg_id__startswith="archive.").update(added=meta.time + timedelta(seconds=90))
+    InboxEvent.objects.filter(msg_id__startswith="archive.").update(
+        added=times.stored(meta.time + timedelta(seconds=90))
+    )
 
     journey = journeys.journey(meta.correlation_id)
 

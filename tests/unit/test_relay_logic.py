@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +16,7 @@ from django.utils import timezone
 from kombu import Connection
 from pytest_django import Settings
 
+from microworkflows import times
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import outages, pipeline, publisher, store
@@ -89,7 +90,7 @@ def test_one_message_that_the_broker_refuses_holds_up_nothing_and_repeats_nothin
     (row,) = OutboxEvent.objects.pending()
     assert (row.pk, row.attempts) == (bad, 1)
     assert "message too large" in (row.error or "")
-    assert row.due_at > timezone.now()
+    assert row.due_at > datetime.now(UTC)
 
 
 def test_batches_grow_again_after_the_refused_message_was_found(
@@ -128,7 +129,7 @@ def test_nacked_message_stays_pending_with_backoff_and_the_reason(post: SimpleNa
 
     rows = OutboxEvent.objects.in_bulk()
     assert (rows[nacked].status, rows[nacked].attempts, rows[nacked].error) == (1, 1, "queue is full")
-    assert rows[nacked].due_at > now
+    assert rows[nacked].due_at > times.aware(now)
     assert rows[confirmed].status == OutboxEvent.Status.RELAYED
     assert rows[unheard].status == OutboxEvent.Status.UNHEARD
     assert [message.id for message in store.due_events("letters", limit=9, now=now).messages] == [untold]

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 from pydantic import BaseModel, Field
+from pydantic.alias_generators import to_camel
 
 from microworkflows import DomainEvent, IncomingEvent
 from microworkflows.schemas import misfits
@@ -65,6 +66,7 @@ class VoucherNumber(BaseModel):
     code: int
 
 
+Short = Annotated[str, Field(max_length=5)]
 Means = Annotated[Card | Voucher, Field(discriminator="kind")]
 MeansRead = Annotated[Voucher | CardDigits, Field(discriminator="kind")]
 
@@ -94,7 +96,16 @@ MeansRead = Annotated[Voucher | CardDigits, Field(discriminator="kind")]
         (Card, Means),
         (Literal["EUR"], Literal["EUR", "USD"]),
         (Literal["EUR"], str),
-        (str, Literal["EUR"]),
+        (Literal[1, 2], Annotated[int, Field(ge=1)]),
+        (Short, Annotated[str, Field(max_length=10)]),
+        (Short, Short),
+        (Annotated[str, Field(min_length=2)], Annotated[str, Field(min_length=1)]),
+        (Annotated[str, Field(pattern="^a+$")], Annotated[str, Field(pattern="^a")]),
+        (Annotated[int, Field(gt=0)], Annotated[int, Field(ge=0)]),
+        (Annotated[int, Field(ge=0, lt=10)], Annotated[int, Field(ge=0, le=10)]),
+        (Annotated[int, Field(multiple_of=10)], Annotated[int, Field(multiple_of=5)]),
+        (Annotated[list[int], Field(min_length=1)], list[int]),
+        (Annotated[Decimal, Field(gt=0)], Decimal),
     ],
 )
 def test_reading_that_asks_for_no_more_than_is_announced_fits(
@@ -120,6 +131,42 @@ def test_reading_that_asks_for_no_more_than_is_announced_fits(
             Literal["EUR", "GBP"],
             Literal["EUR", "USD"],
             "value may be string ('EUR', 'GBP') but is read as string ('EUR', 'USD')",
+        ),
+        (str, Literal["EUR"], "value may be string but is read as string ('EUR')"),
+        (str, Short, "value must have a maxLength of 5 in the reading, and may have more"),
+        (str, Short | None, "value must have a maxLength of 5 in the reading, and may have more"),
+        (
+            Short,
+            Annotated[str, Field(max_length=4)],
+            "value must have a maxLength of 4 in the reading, and may have more",
+        ),
+        (
+            str,
+            Annotated[str, Field(min_length=1)],
+            "value must have a minLength of 1 in the reading, and may have less",
+        ),
+        (str, Annotated[str, Field(pattern="^a")], "value must match ^a in the reading, and may be any text"),
+        (int, Annotated[int, Field(ge=0)], "value must be >= 0 in the reading, and may be less"),
+        (
+            Annotated[int, Field(ge=0)],
+            Annotated[int, Field(gt=0)],
+            "value must be > 0 in the reading, and may be less",
+        ),
+        (
+            Annotated[int, Field(le=9)],
+            Annotated[int, Field(lt=9)],
+            "value must be < 9 in the reading, and may be more",
+        ),
+        (
+            int,
+            Annotated[int, Field(multiple_of=5)],
+            "value must be a multiple of 5 in the reading, and need not be one",
+        ),
+        (list[int], set[int], "value must have no item twice in the reading, and may have"),
+        (
+            list[Line],
+            Annotated[list[Sku], Field(min_length=1)],
+            "value must have a minItems of 1 in the reading, and may have less",
         ),
     ],
 )
@@ -150,6 +197,20 @@ def test_event_that_contains_itself_is_compared_too(empty_registry: None) -> Non
         inner: "Read | None"
 
     assert misfits(reading=Read, announced=Announced) == ["name may be string but is read as integer"]
+
+
+def test_names_on_the_wire_are_compared(empty_registry: None) -> None:
+    class Announced(DomainEvent, type="a.b.v1", alias_generator=to_camel):
+        order_id: int
+
+    class Read(IncomingEvent, type="a.b.v1", alias_generator=to_camel):
+        order_id: int
+
+    class ReadBySnakes(IncomingEvent, type="a.b.v1"):
+        order_id: int
+
+    assert misfits(reading=Read, announced=Announced) == []
+    assert misfits(reading=ReadBySnakes, announced=Announced) == ["order_id is required but not announced"]
 
 
 def test_every_reading_of_the_shop_fits() -> None:

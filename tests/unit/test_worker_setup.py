@@ -8,6 +8,7 @@ from celery import Celery
 from kombu import Queue
 
 from microworkflows import topology, worker
+from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 
 class Upper:
@@ -58,3 +59,36 @@ def test_worker_consumes_the_projects_own_queues_and_ours(app: Celery) -> None:
     worker._declare_queues(SimpleNamespace(app=app))
 
     assert [queue.name for queue in app.conf.task_queues] == ["own", *topology.queues()]
+
+
+def test_queues_by_name_and_one_import_are_taken_as_celery_takes_them() -> None:
+    app = Celery("own", set_as_current=False)
+    app.conf.imports = "project.own"
+    app.conf.task_queues = {
+        "mails": {"exchange": "mails"},
+        "sms": Queue("sms"),
+        "orders": {"exchange": "orders"},
+    }
+    worker.setup(app)
+
+    assert list(app.conf.imports) == ["project.own", "microworkflows.worker.tasks"]
+    worker._declare_queues(SimpleNamespace(app=app))
+
+    assert [queue.name for queue in app.conf.task_queues] == ["mails", "sms", *topology.queues()]
+    assert app.conf.task_queues[0].exchange.name == app.conf.task_queues[0].routing_key == "mails"
+
+
+def test_annotations_for_all_tasks_leave_the_kits_as_they_are() -> None:
+    app = Celery("own", set_as_current=False)
+    app.conf.task_annotations = {"*": {"acks_late": False, "rate_limit": "1/h"}}
+    worker.setup(app)
+
+    @app.task(name="own.task")
+    def own() -> None: ...
+
+    app.loader.import_module("microworkflows.worker.tasks")
+    app.finalize()
+
+    for name in (TASK, BUNDLE_TASK):
+        assert (app.tasks[name].acks_late, app.tasks[name].rate_limit) == (True, None)
+    assert (own.acks_late, own.rate_limit) == (False, "1/h")

@@ -1,9 +1,10 @@
+from collections.abc import Iterator
 from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 
-from microworkflows import microworkflow, registry
+from microworkflows import DomainEvent, IncomingEvent, microworkflow, registry
 from microworkflows.errors import UndeclaredEventError
 
 
@@ -61,3 +62,57 @@ def test_listeners_are_those_of_the_contexts_asked_for(post: SimpleNamespace) ->
     assert registry.listeners("letters.letter_written.v1", contexts=["archive"]) == []
     assert registry.contexts() == ["archive", "desk", "letters"]
     assert registry.subscriptions("desk") == ["letters.letter_written.v1"]
+
+
+def test_declaration_that_could_not_work_is_refused_where_it_stands(post: SimpleNamespace) -> None:
+    async def wait(event: object) -> None: ...
+
+    def yields(event: object) -> Iterator[object]:
+        yield event
+
+    def two(event: object, order: object) -> None: ...
+
+    def none() -> None: ...
+
+    def keyword(*, event: object) -> None: ...
+
+    for function, said in (
+        (wait, "wait is async"),
+        (yields, "yields yields; a microworkflow returns"),
+        (two, r"two\(event: object, order: object\) -> None cannot be called with the event alone: missing"),
+        (none, "too many positional arguments"),
+        (keyword, "cannot be called with the event alone"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            microworkflow(on=post.WrittenAtDesk, context="desk")(function)  # type: ignore[arg-type]
+
+
+def test_function_may_take_more_if_that_has_defaults(post: SimpleNamespace) -> None:
+    @microworkflow(on=post.WrittenAtDesk, context="desk")
+    def burn_letter(event: object, slowly: bool = True, *rest: object, **others: object) -> None: ...
+
+    assert burn_letter.label == "desk.burn_letter"
+
+
+def test_trigger_is_one_class_of_events(post: SimpleNamespace) -> None:
+    class Untyped(IncomingEvent):
+        pass
+
+    for on, said in (
+        ([post.WrittenAtDesk, post.LetterStamped], "names 2 events; one triggers a microworkflow"),
+        ("letters.letter_written.v1", "on='letters.letter_written.v1' is no event"),
+        (Untyped, r"Untyped'> is no event"),
+        (post.LetterStamped(letter_id=uuid4()), "is no event"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            microworkflow(on=on)  # type: ignore[arg-type]
+
+
+def test_emits_is_a_list_of_events(post: SimpleNamespace) -> None:
+    for emits, said in (
+        (post.LetterStamped, "is no list"),
+        ([DomainEvent], "DomainEvent'>, which is no event"),
+        (["letters.letter_stamped.v1"], "'letters.letter_stamped.v1', which is no event"),
+    ):
+        with pytest.raises(TypeError, match=said):
+            microworkflow(on=post.WrittenAtDesk, emits=emits)  # type: ignore[arg-type]

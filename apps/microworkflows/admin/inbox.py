@@ -115,7 +115,7 @@ class InboxEventAdmin(MessageAdmin):
     @admin.display(description="received", ordering="added")
     def received_at(self, obj: InboxEvent) -> SafeString:
         """Local time and date."""
-        return texts.time_over_date(obj.added)
+        return texts.time_over_date(obj.received_at)
 
     @admin.display(description="attempts", ordering="retry")
     def attempts(self, obj: InboxEvent) -> str:

@@ -149,7 +149,7 @@ class OutboxEventAdmin(MessageAdmin):
     @admin.display(description="recorded", ordering="pk")
     def recorded_at(self, obj: OutboxEvent) -> SafeString:
         """Local time and date."""
-        return texts.time_over_date(obj.added)
+        return texts.time_over_date(obj.recorded_at)
 
     @admin.display(description="next attempt")
     def due(self, obj: OutboxEvent) -> str:

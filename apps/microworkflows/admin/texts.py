@@ -6,20 +6,20 @@ from typing import Any
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.timezone import localtime
 
+from microworkflows import times
 from microworkflows.models import DUE_AT_ONCE
 
 
 def local_time(time: datetime) -> str:
     """Return the local time of day with milliseconds, such as ``14:03:22.417``."""
-    local = localtime(time)
+    local = times.local(time)
     return f"{local:%H:%M:%S}.{local.microsecond // 1000:03d}"
 
 
 def local_datetime(time: datetime) -> str:
     """Return the local date and time with milliseconds, such as ``2025-11-23 14:03:22.417``."""
-    return f"{localtime(time):%Y-%m-%d} {local_time(time)}"
+    return f"{times.local(time):%Y-%m-%d} {local_time(time)}"
 
 
 def due(time: datetime) -> str:
@@ -34,7 +34,7 @@ def pretty_json(value: Any) -> str:
 
 def time_over_date(time: datetime) -> SafeString:
     """Return the local time with the date below it, for a list."""
-    date = f"{localtime(time):%Y-%m-%d}"
+    date = f"{times.local(time):%Y-%m-%d}"
     return format_html(
         '<span class="mw-line">{}<span class="mw-under">{}</span></span>', local_time(time), date
     )

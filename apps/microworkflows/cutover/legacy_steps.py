@@ -51,8 +51,14 @@ def legacy(
             times set on saving may always differ.
 
     Raises:
+        TypeError: ``workflow`` is no microworkflow.
         ValueError: the microworkflow has a legacy step already.
     """
+    if not isinstance(workflow, Microworkflow):
+        raise TypeError(
+            f"@legacy({workflow!r}): that is no microworkflow. Import the function that @microworkflow declares, and name "
+            "it here."
+        )
 
     def register(function: Callable[[Any], Emitted]) -> Callable[[Any], Emitted]:
         if (other := _steps.get(workflow.label)) is not None and other.function is not function:

@@ -8,6 +8,7 @@ from django.db.models import Q
 from microworkflows import ids
 from microworkflows.cloudevents import context_of
 from microworkflows.cutover.stamps import Mode
+from microworkflows.models import PrimaryManager
 
 _MODES = [(mode.value, mode.value) for mode in Mode]
 
@@ -29,6 +30,8 @@ class ContextMode(models.Model):
         help_text="Of a live context: how many of a hundred flows it does; the others are done inline.",
     )
     changed_at = models.DateTimeField()
+
+    objects = PrimaryManager["ContextMode"]()
 
     class Meta:
         ordering = ["context"]
@@ -63,6 +66,8 @@ class ModeChange(models.Model):
     why = models.CharField(max_length=500)
     changed_by = models.CharField(max_length=150)
     changed_at = models.DateTimeField()
+
+    objects = PrimaryManager["ModeChange"]()
 
     class Meta:
         ordering = ["-pk"]
@@ -109,6 +114,8 @@ class ShadowComparison(models.Model):
     shadow_microseconds = models.PositiveBigIntegerField()
     compared_at = models.DateTimeField()
 
+    objects = PrimaryManager["ShadowComparison"]()
+
     class Meta:
         ordering = ["-pk"]
         default_permissions = ("view", "delete")
@@ -136,6 +143,8 @@ class ContextMove(models.Model):
     started_at = models.DateTimeField()
     changed_at = models.DateTimeField()
     counts = models.JSONField(default=dict, help_text="Rows by table, as they were copied.")
+
+    objects = PrimaryManager["ContextMove"]()
 
     class Meta:
         default_permissions = ("view",)

@@ -15,9 +15,8 @@ from typing import Any
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, connections, router, transaction
-from django.utils import timezone
 
-from microworkflows import causes, failures, handling, logs, masking
+from microworkflows import causes, failures, handling, logs, masking, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import comparing
 from microworkflows.cutover.comparing import Difference, Observation, Seen
@@ -174,7 +173,7 @@ def _keep(
             differences=differences,
             legacy_microseconds=legacy,
             shadow_microseconds=shadow,
-            compared_at=timezone.now(),
+            compared_at=times.now(),
         )
     logger.info(
         "compared %s on %s: %s",

@@ -5,9 +5,8 @@ import zlib
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.utils import timezone
 
-from microworkflows import heartbeats, registry
+from microworkflows import heartbeats, registry, times
 from microworkflows.cloudevents import mark_of
 from microworkflows.cutover import conf, legacy_steps
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, mode_text
@@ -128,7 +127,7 @@ def change(
                 f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: readers of the history want "
                 "to know."
             )
-        row.mode, row.percent, row.changed_at = wanted.mode.value, wanted.percent, timezone.now()
+        row.mode, row.percent, row.changed_at = wanted.mode.value, wanted.percent, times.now()
         row.save()
         ModeChange.objects.create(
             context=context,
@@ -150,7 +149,7 @@ def _locked(context: str) -> ContextMode:
         raise CutoverRefusedError(
             f"{context!r} is not being cut over. MICROWORKFLOWS['CUTOVER'] names: {', '.join(known) or 'nothing'}."
         )
-    ContextMode.objects.get_or_create(context=context, defaults={"changed_at": timezone.now()})
+    ContextMode.objects.get_or_create(context=context, defaults={"changed_at": times.now()})
     return ContextMode.objects.select_for_update().get(pk=context)
 
 

@@ -16,9 +16,9 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from microworkflows.embedded.channel import Channel
 from microworkflows.embedded.files import BrokerFolderError
-from microworkflows.embedded.transport import Transport
+from microworkflows.embedded.transport import Transport, folder_of
 
-__all__ = ["BrokerFolderError", "Channel", "Transport", "register"]
+__all__ = ["BrokerFolderError", "Channel", "Transport", "folder_of", "register"]
 
 
 def register() -> None:

@@ -99,7 +99,7 @@ class Transport(virtual.Transport):
 
 def _usable_folder(client: Any) -> Path:
     """Return the folder that the connection's URL names, without symbolic links; create it and test that it is usable."""
-    folder = _folder_of(client)
+    folder = folder_of(client)
     try:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         for name in ("bindings", "queues"):
@@ -123,7 +123,8 @@ def _test_writing(folder: Path) -> None:
             raise
 
 
-def _folder_of(client: Any) -> Path:
+def folder_of(client: Any) -> Path:
+    """Return the folder that a connection's URL names; raises BrokerFolderError if it names none, or several."""
     url = ";".join(client.alt) or client.hostname or ""
     parts = urlsplit(url)
     folder = Path(unquote(parts.path)).resolve()

@@ -14,6 +14,8 @@ from typing import IO, Any, NamedTuple, Protocol
 from django.db import DatabaseError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from microworkflows.models import OutboxEvent
+
 logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0
@@ -76,6 +78,9 @@ _HOLDER = """pg_locks AS held JOIN pg_stat_activity AS session USING (pid)
         AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND held.classid::bigint = %s AND held.objid::bigint = %s"""
 _LOOK = f"SELECT pid, session.backend_start, session.application_name, {_SILENT} FROM {_HOLDER}"  # noqa: S608
+_SCHEMA = """SELECT coalesce(
+    (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)), current_schema(), 'public')"""
+"""Two installations may share a database, each in a schema of its own."""
 _END = f"""SELECT pg_terminate_backend(pid) FROM {_HOLDER}
     AND pid = %s AND session.backend_start = %s AND {_SILENT} > %s"""  # noqa: S608
 
@@ -93,7 +98,7 @@ class _AdvisoryLock:
     def __init__(self, connection: BaseDatabaseWrapper, context: str) -> None:
         self._connection = connection
         self._context = context
-        self._key = (zlib.crc32(b"microworkflows.relay"), zlib.crc32(context.encode()))
+        self._key = _key("public", context)
         self._session: Any = None
         self._shown_at = 0.0
         self._told: tuple[int, Any] | None = None
@@ -104,6 +109,8 @@ class _AdvisoryLock:
             self._show_life()
             return True
         with self._connection.cursor() as cursor:
+            cursor.execute(_SCHEMA, [OutboxEvent._meta.db_table])
+            self._key = _key(cursor.fetchone()[0], self._context)
             cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_signed(part) for part in self._key])
             (held,) = cursor.fetchone()
         self._session = self._connection.connection if held else None
@@ -225,6 +232,12 @@ class _FileLock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def _key(schema: str, context: str) -> tuple[int, int]:
+    """Return the key of a context's lock; that of the schema ``public`` is the same in each version of the kit."""
+    name = context if schema == "public" else f"{schema}.{context}"
+    return zlib.crc32(b"microworkflows.relay"), zlib.crc32(name.encode())
 
 
 def _signed(value: int) -> int:

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -11,10 +12,9 @@ from uuid import UUID
 
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 from kombu import Connection
 
-from microworkflows import conf, wakeup
+from microworkflows import conf, times, wakeup
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
@@ -26,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 _SEEN_AT_ONCE = 10_000
 """Largest number of events whose ids a look everywhere remembers: it is done again once they are under way."""
+_MOST_IN_QUEUE = 5_000
+"""Number of messages in a queue to which no message is redelivered: it would come no sooner."""
+_FULL_SECONDS = 5.0
+"""Time until the next look for retries if the queue had no room for any."""
 _STANDBY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _MEND_SECONDS = 60.0
@@ -59,7 +63,7 @@ class Relay:
         self._outage = Outage(context)
         self._looked_everywhere_at = 0.0
         self._seen: frozenset[UUID] = frozenset()
-        self._looked_for_retries_at = 0.0
+        self._look_for_retries_at = 0.0
         self._mended_at = 0.0
 
     def run(self) -> None:
@@ -153,7 +157,7 @@ class Relay:
         take only events that were there at the last such look: the transaction of any other may have recorded some
         that stand before those under way, and go first.
         """
-        now = timezone.now()
+        now = times.now()
         look = partial(store.due_events, self.context, limit=limit, now=now, besides=under_way)
         if not under_way:
             return look()
@@ -170,14 +174,41 @@ class Relay:
 
     def _redeliver(self) -> bool:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
-        if time.monotonic() < self._looked_for_retries_at + conf.current().relay_poll:
+        if time.monotonic() < self._look_for_retries_at:
             return False
-        self._looked_for_retries_at, now = time.monotonic(), timezone.now()
-        messages = store.due_retries(self.context, limit=self._size.current, now=now)
+        now = times.now()
+        due = store.due_retries(self.context, limit=self._size.current, now=now)
+        messages = self._with_room(due)
         if messages:
             self._pipeline.send(messages, mark=partial(self._mark_retries, found_at=now))
             self._pipeline.settle()
+        if len(messages) < len(due):
+            sent = {message.id for message in messages}
+            store.put_off([message for message in due if message.id not in sent], now=now)
+        is_full = bool(due) and not messages
+        self._look_for_retries_at = time.monotonic() + (
+            _FULL_SECONDS if is_full else conf.current().relay_poll
+        )
         return bool(messages)
+
+    def _with_room(self, messages: Sequence[Message]) -> list[Message]:
+        """Return the messages for which there is room in their queues.
+
+        A queue that is done more slowly than the lease would get each of them again and again, and there would be more
+        copies than work.
+        """
+        taken = []
+        for queue, wanted in Counter(message.routing_key for message in messages).items():
+            depth = self._pipeline.depth(queue)
+            room = max(_MOST_IN_QUEUE - depth, 0)
+            taken += [message for message in messages if message.routing_key == queue][:room]
+            if wanted > room:
+                logger.info(
+                    "relay %s: %d messages to be retried wait, because %d wait in the queue %s already",
+                    *(self.context, wanted - room, depth, queue),
+                    extra={"context": self.context},
+                )
+        return taken
 
     def _mend(self) -> None:
         """From time to time, declare again what the broker has lost."""
@@ -187,7 +218,7 @@ class Relay:
 
     def _mark_events(self, batch: Batch) -> None:
         outcome = batch.outcome
-        store.mark_events(outcome, now=timezone.now())
+        store.mark_events(outcome, now=times.now())
         self._tell_rejections(batch)
         logger.info(
             "relayed %d of %d events of %s; %d unheard, %d refused",

@@ -118,6 +118,14 @@ class Pipeline:
         if any(batch.outcome.refused for batch in batches):
             self._renew_old_connection()
 
+    def depth(self, queue: str) -> int:
+        """Return the number of messages that wait in a queue; 0 if the broker does not say.
+
+        Raises:
+            BrokerUnavailableError: the broker is away.
+        """
+        return self._open().depth(queue)
+
     def mend(self) -> None:
         """Declare again what the broker has lost, and tell what that was.
 

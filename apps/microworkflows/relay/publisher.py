@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import amqp
@@ -22,6 +22,8 @@ from microworkflows.relay.leadership import LONGEST_WAIT_SECONDS
 from microworkflows.relay.upkeep import Upkeep, mend
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 _LOOK_SECONDS = 1.0
 _AT_ONCE_SECONDS = 0.001
@@ -99,6 +101,13 @@ class Publisher(Protocol):
 
     def keep_alive(self) -> bool:
         """Serve the connection while there is nothing to publish; return False if it is lost."""
+
+    def depth(self, queue: str) -> int:
+        """Return the number of messages that wait in a queue; 0 if the broker does not say.
+
+        Raises:
+            BrokerUnavailableError: the broker went away.
+        """
 
     def mend(self) -> Upkeep:
         """Declare again what the broker has lost; nothing may be under way.
@@ -262,18 +271,25 @@ class _AmqpPublisher:
             self._fail(error)
         return self._error is None
 
+    def depth(self, queue: str) -> int:
+        return self._asked(lambda: _depth(self._connection, queue))
+
     def mend(self) -> Upkeep:
+        return self._asked(lambda: mend(self._connection, after_each=self._waits))
+
+    def close(self) -> None:
+        self._connection.release()
+
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
+        """Return the broker's answer to a question that channels of its own ask."""
         try:
             self._await_unblocked()
-            return mend(self._connection, after_each=self._waits)
+            return ask()
         except self._errors as error:
             self._fail(error)
             raise BrokerUnavailableError(
                 f"{self._connection.as_uri()}: {type(error).__name__}: {error}"
             ) from error
-
-    def close(self) -> None:
-        self._connection.release()
 
     def _fail(self, error: BaseException) -> None:
         """Keep the error for all batches under way: nothing is sent or read after it."""
@@ -369,6 +385,19 @@ class _AmqpPublisher:
                     yield batch, message_id
 
 
+def _depth(connection: Connection, queue: str) -> int:
+    """Return the number of messages that wait in a queue; 0 if it is missing, or if this user may not ask."""
+    channel: Any = connection.channel()  # the broker closes it with a refusal
+    try:
+        count = int(channel.queue_declare(queue, passive=True).message_count)
+    except connection.channel_errors as error:
+        if isinstance(error, connection.connection_errors):
+            raise
+        return 0
+    channel.close()
+    return count
+
+
 class _FilePublisher:
     """Publishes to the embedded broker, where a written message is a confirmed one."""
 
@@ -406,6 +435,9 @@ class _FilePublisher:
     def keep_alive(self) -> bool:
         """Return True: files need no heartbeat."""
         return True
+
+    def depth(self, queue: str) -> int:
+        return _depth(self._connection, queue)
 
     def mend(self) -> Upkeep:
         try:

@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, logs, topology
+from microworkflows import conf, failures, logs, times, topology
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
@@ -139,13 +139,17 @@ def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetim
     )
     if types:
         rows = rows.filter(destination__in=types)
-    rows = rows.alias(of=ContextOf("destination")).filter(of__in=contexts, added__gte=since).order_by("pk")
+    rows = (
+        rows.alias(of=ContextOf("destination"))
+        .filter(of__in=contexts, added__gte=times.stored(since))
+        .order_by("pk")
+    )
     number, last = 0, UUID(int=0)
     # By key, and not until there is none left: the relay is at work, and marks them meanwhile.
     while ids := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_AGAIN_AT_ONCE]):
         last = ids[-1]
         again = rows.filter(pk__in=ids).order_by()
-        number += again.update(status=OutboxEvent.Status.PENDING, expires_at=DUE_AT_ONCE)
+        number += again.update(status=OutboxEvent.Status.PENDING, expires_at=times.stored(DUE_AT_ONCE))
     return number
 
 
@@ -195,6 +199,14 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
         failed.free().update(expires_at=now + failures.retry_delay(1))
     for pk, reason in outcome.rejected.items():
         _park(pk, reason)
+
+
+def put_off(messages: Sequence[Message], *, now: datetime) -> None:
+    """Let others have their turn before these messages, which are due and for whom there is no room in their queue."""
+    waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
+    with transaction.atomic(using=router.db_for_write(InboxEvent)):
+        rows = waiting.filter(pk__in=[message.id for message in messages]).free()
+        rows.update(expires_at=now + failures.retry_delay(1))
 
 
 def _readable(pk: UUID, text: str) -> CloudEvent | None:

@@ -1,13 +1,15 @@
 """Celery as the worker of microworkflows: ``setup(app)`` makes any Celery app consume CloudEvents."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init
 from click import Option
 from kombu import Exchange, Queue
+from kombu.utils.functional import maybe_list
 
-from microworkflows import embedded, topology
+from microworkflows import celery_app, embedded, topology
 from microworkflows.worker import connection_reuse
 from microworkflows.worker.relay_process import RelayProcess
 from microworkflows.worker.watch import Watch
@@ -17,13 +19,19 @@ __all__ = ["setup"]
 _HEARTBEAT_SECONDS = 10
 
 
-def setup(app: Celery) -> None:
+def setup(app: Celery, *, tasks: Celery | None = None) -> None:
     """Make ``app``'s workers run microworkflows; call it once, where the app is made.
 
     A worker then consumes CloudEvents from the queues of the contexts that ``-Q`` names (of all contexts without
     ``-Q``), and runs their relay beside it unless it is started with ``--no-relay``. It notes every few seconds that it lives. Your own tasks, on queues of
     their own, run as before.
+
+    Args:
+        app: The Celery app whose broker carries the events.
+        tasks: The Celery app of your own tasks, if they have another, say on a broker that cannot carry events. A
+            ``shared_task`` that a microworkflow calls goes to its broker. That app's workers are not changed.
     """
+    celery_app.note(app, tasks=tasks)
     app.amqp_cls = "microworkflows.worker.amqp:GuardedAMQP"
     embedded.register()
     app.on_after_configure.connect(_configure, weak=False)
@@ -41,7 +49,7 @@ def _configure(sender: Celery, **kwargs: object) -> None:
     _overrule(
         sender,
         worker_consumer="microworkflows.worker.consumer:EventConsumer",
-        imports=(*sender.conf.imports, "microworkflows.worker.tasks"),
+        imports=(*(maybe_list(sender.conf.imports) or ()), "microworkflows.worker.tasks"),
         # Longest wait for a killed pool process before its message goes back: short, since the inbox removes duplicates.
         worker_lost_wait=min(sender.conf.worker_lost_wait, 1.0),
         # What time heals ends no worker: it connects again, however often, and after what closed its channel alone too.
@@ -70,12 +78,21 @@ def _overrule(app: Any, **values: object) -> None:
 def _declare_queues(instance: Any, **kwargs: object) -> None:
     """Add the event queues to the project's own for the worker that starts; Django is set up by now."""
     app = instance.app
-    own = [
-        queue
-        for queue in app.conf.task_queues or [_default_queue(app)]
-        if queue.name not in topology.queues()
-    ]
+    if celery_app.is_apart(app):
+        return
+    own = [queue for queue in _own_queues(app) if queue.name not in topology.queues()]
     _overrule(app, task_queues=[*own, *map(_declared, topology.queues())])
+
+
+def _own_queues(app: Celery) -> list[Queue]:
+    """Return the project's own queues, which its settings may hold as a list or by name."""
+    given = app.conf.task_queues or [_default_queue(app)]
+    if isinstance(given, Mapping):
+        given = [
+            queue if isinstance(queue, Queue) else Queue.from_dict(name, **{"routing_key": name, **queue})
+            for name, queue in given.items()
+        ]
+    return list(given)
 
 
 def _declared(name: str) -> Any:

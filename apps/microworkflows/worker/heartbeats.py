@@ -18,10 +18,9 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.worker import state
 from django.db import Error, connections, router
-from django.utils import timezone
 from kombu import Connection
 
-from microworkflows import heartbeats, topology
+from microworkflows import heartbeats, times, topology
 from microworkflows.heartbeats import Process
 from microworkflows.models import Heartbeat
 from microworkflows.relay import session
@@ -85,7 +84,7 @@ class _Heart:
 
     def __init__(self, worker: Any, queues: Sequence[str]) -> None:
         self._process = Process(
-            worker=worker.hostname, host=platform.node(), pid=os.getpid(), started_at=timezone.now()
+            worker=worker.hostname, host=platform.node(), pid=os.getpid(), started_at=times.now()
         )
         self._queues = queues
         self._depths = _Depths(worker.app)

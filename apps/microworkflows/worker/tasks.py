@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
 from django.db import Error, close_old_connections, connections
 
-from microworkflows import failures, handling, inbox, logs
+from microworkflows import celery_app, failures, handling, inbox, logs
 from microworkflows.worker import celery_internals
 from microworkflows.worker.names import BUNDLE_TASK, TASK
 
@@ -45,7 +45,16 @@ def _renew_connections() -> None:
         _asked_at = now
 
 
+class EventTask(Task):  # type: ignore[type-arg]  # it takes no arguments at run time
+    """A task of the kit's, which ``task_annotations`` for all tasks (``*``) leave as it is: an early ack would lose events."""
+
+    @classmethod
+    def annotate(cls) -> None:
+        """Annotate nothing."""
+
+
 _OPTIONS: Any = {
+    "base": EventTask,
     "acks_late": True,
     "reject_on_worker_lost": True,
     "acks_on_failure_or_timeout": False,
@@ -115,7 +124,7 @@ def _outlast_the_database(
         try:
             try:
                 _renew_connections()
-                with failures.process_ended_by(celery_internals.ends_process):
+                with celery_app.of_own_tasks(), failures.process_ended_by(celery_internals.ends_process):
                     return receive()
             except Error as error:
                 if _stopping[0]:

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from pytest_django import Settings
 
-from microworkflows import checks as checks_of_the_kit
 from microworkflows import microworkflow
+from microworkflows.checks import surroundings
 from microworkflows.cutover import checks, legacy_steps
 from payments.events import OrderAccepted
 from payments.workflows import take_payment
@@ -72,4 +72,9 @@ def test_unreadable_settings_are_left_to_their_own_check(monolith: None, setting
     found = [*checks.check_contexts(), *checks.check_legacy_steps()]
 
     assert found == []
-    assert _ids(checks_of_the_kit.check_settings()) == ["microworkflows.E001"]
+    assert _ids(surroundings.check_settings()) == ["microworkflows.E001"]
+
+
+def test_legacy_step_of_what_is_no_microworkflow_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"@legacy\('payments.take_payment'\): that is no microworkflow"):
+        legacy_steps.legacy("payments.take_payment")  # type: ignore[arg-type]

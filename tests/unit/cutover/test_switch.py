@@ -1,10 +1,12 @@
 """The switch: who may go where, what is noted of it, and how flows are stamped."""
 
 import itertools
+from datetime import datetime
 
 import pytest
 from django.utils import timezone
 
+from microworkflows import times
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange
 from microworkflows.cutover.stamps import Mode
@@ -90,7 +92,9 @@ def test_nobody_goes_live_without_a_worker(go: Switch) -> None:
     ],
 )
 def test_nobody_goes_live_with_a_worker_that_is_gone(go: Switch, gone: dict[str, str], said: str) -> None:
-    Heartbeat.objects.filter(queue="payments").update(**gone)
+    Heartbeat.objects.filter(queue="payments").update(
+        **{field: times.stored(datetime.fromisoformat(time)) for field, time in gone.items()}
+    )
 
     with pytest.raises(CutoverRefusedError, match=said):
         go("payments", "live", 10)

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from celery import current_app
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import (
@@ -18,6 +17,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from microworkflows import celery_app
 from microworkflows.admin import texts
 from microworkflows.cutover import switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
@@ -61,7 +61,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             "mw_overview": overview(),
             "mw_newest": f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}"),
             "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
-            "mw_celery_app": current_app.main,
+            "mw_celery_app": celery_app.get().main,
             "mw_may_switch": self.has_change_permission(request),
             "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),
             "mw_see_changes": user.has_perm("microworkflows_cutover.view_modechange"),

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 from psycopg.sql import SQL, Identifier
 
+from microworkflows import times
 from microworkflows.cutover.models import ContextMode, ContextMove
 from microworkflows.cutover.splitting import copying, databases, fence, preflight, tables
 from microworkflows.cutover.splitting.databases import address, execute
@@ -234,7 +234,7 @@ class Move:
         return noted
 
     def _note(self, step: MoveStep, **more: object) -> None:
-        now = timezone.now()
+        now = times.now()
         begun = {"target": address(self.target), "started_at": now}
         present = {"step": step.value, "changed_at": now, **more}
         ContextMove.objects.using(self.source.alias).update_or_create(

@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.utils import timezone
 
-from microworkflows import conf
+from microworkflows import conf, times
 from microworkflows.purging import purge
 
 
@@ -20,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, days: float | None, **options: Any) -> None:
         age = timedelta(days=conf.current().retention_days if days is None else days)
-        purged = purge(before=timezone.now() - age)
+        purged = purge(before=times.now() - age)
         self.stdout.write(f"Deleted {purged.outbox} relayed events and {purged.inbox} handled messages.")
         for what, count in {"heartbeats of workers": purged.heartbeats, **purged.guests}.items():
             if count:

@@ -5,16 +5,15 @@ import os
 import signal
 import threading
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from kombu import Connection
 
-from microworkflows import checks, conf, flows, topology
+from microworkflows import celery_app, conf, flows, times, topology
+from microworkflows.checks import surroundings
 from microworkflows.relay import store
 from microworkflows.relay.loop import Relay
 
@@ -24,7 +23,8 @@ _ORPHAN_SECONDS = 2.0
 
 
 def _broker() -> Connection:
-    return current_app.connection_for_write(heartbeat=current_app.conf.broker_heartbeat)
+    app = celery_app.get()
+    return app.connection_for_write(heartbeat=app.conf.broker_heartbeat)
 
 
 def _watch(relays: Sequence[Relay], stop: threading.Event) -> None:
@@ -36,7 +36,7 @@ def _watch(relays: Sequence[Relay], stop: threading.Event) -> None:
 def _set_up_logging() -> None:
     """Log as a Celery worker does, and beside one at its level, unless the project's LOGGING has handlers of its own."""
     if not logging.getLogger("microworkflows").hasHandlers():
-        current_app.log.setup(
+        celery_app.get().log.setup(
             loglevel=int(os.environ.get("CELERY_LOG_LEVEL") or logging.INFO),
             logfile=os.environ.get("CELERY_LOG_FILE") or None,
         )
@@ -51,12 +51,11 @@ def _time(text: str | None) -> datetime:
     if since is None:
         raise CommandError(
             f"--again needs the time from which on events are relayed again, such as --since "
-            f"{timezone.now() - timedelta(hours=1):%Y-%m-%dT%H:%M%z}; {text!r} is none."
+            f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M%z}; {text!r} is none."
         )
-    if timezone.is_naive(since):
-        since = timezone.make_aware(since)
+    since = times.aware(since)
     days = conf.current().retention_days
-    if since < timezone.now() - timedelta(days=days):
+    if since < datetime.now(UTC) - timedelta(days=days):
         raise CommandError(
             f"{text} is more than {days} days ago (RETENTION_DAYS): inboxes may have forgotten what they handled then, "
             "and would handle it twice. Nothing was changed."
@@ -103,7 +102,7 @@ class Command(BaseCommand):
         **options: Any,
     ) -> None:
         _set_up_logging()
-        checks.raise_for(checks.problems_at_start(current_app))
+        surroundings.raise_for(surroundings.problems_at_start(celery_app.get()))
         known = topology.queues()
         if unknown := sorted(set(queues) - set(known)):
             raise CommandError(

@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
-from django.utils import timezone
 
-from microworkflows import unreceived
+from microworkflows import times, unreceived
 
 
 class Command(BaseCommand):
@@ -24,7 +23,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, minutes: float, hours: float, **options: Any) -> None:
-        now = timezone.now()
+        now = times.now()
         since, until = now - timedelta(hours=hours), now - timedelta(minutes=minutes)
         missing = unreceived.count(since=since, until=until)
         for (event_type, listener), number in sorted(missing.items()):
@@ -36,5 +35,5 @@ class Command(BaseCommand):
             )
             self.stdout.write(
                 "If they are not in a queue or among the dead letters, the broker lost them: "
-                f"`manage.py relay --again --since {since.isoformat(timespec='seconds')} {types}` relays them once more."
+                f"`manage.py relay --again --since {times.aware(since).isoformat(timespec='seconds')} {types}` relays them once more."
             )

@@ -9,8 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.serializers.json import DjangoJSONEncoder
 from django.forms import model_to_dict
-from django.utils.timezone import localtime
 
+from microworkflows import times
 from microworkflows.cutover import switch
 from microworkflows.cutover.models import ModeChange
 from microworkflows.cutover.overview import Context, Failures, Shadow, Worker, overview
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             self._print_json([model_to_dict(change) for change in changes])
         for change in () if as_json else changes:
             self.stdout.write(
-                f"{localtime(change.changed_at):%Y-%m-%d %H:%M}  {change}  by {change.changed_by}: {change.why}"
+                f"{times.local(change.changed_at):%Y-%m-%d %H:%M}  {change}  by {change.changed_by}: {change.why}"
             )
 
     def _print_table(self, rows: Sequence[Sequence[str]]) -> None:
@@ -118,7 +118,7 @@ def _row(context: Context) -> list[str]:
     return [
         context.name,
         str(context.setting),
-        f"{localtime(changed.at):%Y-%m-%d %H:%M} by {changed.by}" if changed else "the beginning",
+        f"{times.local(changed.at):%Y-%m-%d %H:%M} by {changed.by}" if changed else "the beginning",
         _worker(context.worker),
         f"{flows.inline} inline, {flows.shadow} shadow, {flows.live} live"
         if flows
@@ -136,7 +136,7 @@ def _failures(failures: Failures) -> str:
 def _worker(worker: Worker | None) -> str:
     if worker is None:
         return "never seen"
-    since = f"since {localtime(worker.seen_at):%Y-%m-%d %H:%M}"
+    since = f"since {times.local(worker.seen_at):%Y-%m-%d %H:%M}"
     if worker.stopped:
         return f"stopped on {worker.host} {since}"
     return f"not seen on {worker.host} {since}" if worker.stale else f"running on {worker.host}"

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 
-from microworkflows import registry
+from microworkflows import registry, times
 from microworkflows.cutover import exporting
 from microworkflows.cutover.models import ShadowComparison
 
@@ -24,7 +23,7 @@ def _time(text: str) -> datetime:
         raise ArgumentTypeError(
             f"{text} is not a time in ISO 8601, such as 2026-03-01 or 2026-03-01T14:00:00+01:00."
         )
-    return timezone.make_aware(time) if timezone.is_naive(time) else time
+    return times.stored(time)
 
 
 class Command(BaseCommand):

@@ -3,10 +3,10 @@
 import sys
 from typing import Any
 
-from celery import current_app
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections, router
 
+from microworkflows import celery_app
 from microworkflows.errors import MicroworkflowsError
 from microworkflows.models import OutboxEvent
 
@@ -95,7 +95,7 @@ class Command(BaseCommand):
 {context} works in {target} from now on. Nothing is lost: its events wait until you
 1. stop its worker, which still runs on the old database (SIGTERM; it gives back what it holds), and
 2. start it on the new one:
-   DATABASE_URL={target} celery -A {current_app.main} worker -Q {context} -n {context}@%h
+   DATABASE_URL={target} celery -A {celery_app.get().main} worker -Q {context} -n {context}@%h
 Later, `manage.py split_database {context} --to … --drop-source` empties the old tables, which are still here.
 To go back, run split_database with DATABASE_URL={target} and --to this database."""
         )

@@ -1,17 +1,16 @@
-"""System checks: a broken contract between contexts is found at start, not by the first event.
+"""Checks of what the kit runs on: settings, database, broker, Celery and versions.
 
-Ids are stable: ``microworkflows.E0xx`` stops, ``microworkflows.W0xx`` warns; ``SILENCED_SYSTEM_CHECKS`` takes them.
 E030 to E032 warn while no app declares an event or a microworkflow: until then there is nothing to lose. From then on
 they stop every command, and a worker of the contexts' queues does not start; Celery itself ignores what checks find.
 """
 
 import platform
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Final
 
-from celery import Celery, current_app
+from celery import Celery
 from django.apps import apps
 from django.conf import settings
 from django.core.checks import WARNING, CheckMessage, Error, Warning, register
@@ -19,13 +18,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import SystemCheckError
 from django.db import connections, router
 from django.utils.version import get_version_tuple
+from kombu import Connection
 
-from microworkflows import conf, registry, schemas, topology
+from microworkflows import celery_app, conf, embedded, registry, topology
 from microworkflows.cloudevents import context_of
-from microworkflows.models import InboxEvent, OutboxEvent, message_id
+from microworkflows.models import InboxEvent, OutboxEvent
 
 TAG = "microworkflows"
-_LONGEST_LABEL = 100 - len(message_id("", OutboxEvent._meta.pk.default()))
 _DATABASES = ("postgresql", "sqlite")
 _PSYCOPG = (3, 2, 4)
 _BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
@@ -76,6 +75,27 @@ def check_database(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
+def check_models(**kwargs: Any) -> list[CheckMessage]:
+    """E004: a context's models lie in another database than its inbox, so that its steps do not commit together with it."""
+    inbox = router.db_for_write(InboxEvent)
+    elsewhere: dict[str, list[str]] = defaultdict(list)
+    for context in {workflow.context for workflow in registry.workflows()} & {*apps.app_configs}:
+        for model in apps.get_app_config(context).get_models():
+            if model._meta.managed and not model._meta.proxy and router.db_for_write(model) != inbox:
+                elsewhere[context].append(f"{model.__name__} in {router.db_for_write(model)!r}")
+    return [
+        Error(
+            f"The models of {context} do not lie where its inbox does ({inbox!r}): {', '.join(names)}. What its "
+            "microworkflows write there does not commit together with the message, and is written again by a retry.",
+            hint=f"Give {context} a database of its own by a process of its own, whose default database that is, inbox and "
+            "outbox included; or route its models to the inbox's database.",
+            id="microworkflows.E004",
+        )
+        for context, names in sorted(elsewhere.items())
+    ]
+
+
+@register(TAG)
 def check_driver(**kwargs: Any) -> list[CheckMessage]:
     """E003: PostgreSQL is reached through psycopg2, or through a psycopg that loses notifications."""
     connection: Any = connections[router.db_for_write(OutboxEvent)]
@@ -95,148 +115,6 @@ def check_driver(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
-def check_duplicate_types(**kwargs: Any) -> list[CheckMessage]:
-    """E010: two classes announce the same type."""
-    count = Counter(event.event_type for event in registry.announcements())
-    return [
-        Error(
-            f"{event_type} is announced by {number} classes: {', '.join(_named(event_type))}.",
-            hint="Keep one. A change of meaning needs a new version, which is another type.",
-            id="microworkflows.E010",
-        )
-        for event_type, number in count.items()
-        if number > 1
-    ]
-
-
-@register(TAG)
-def check_owners(**kwargs: Any) -> list[CheckMessage]:
-    """E011: the type of a domain event does not begin with the label of the app that announces it."""
-    return [
-        Error(
-            f"{event.__module__}.{event.__qualname__} lives in the app {app.label!r} but has the type "
-            f"{event.event_type!r}.",
-            hint=f"Name it {app.label}.{event.event_type.partition('.')[2]}: the relay goes by the first part.",
-            obj=event,
-            id="microworkflows.E011",
-        )
-        for event in registry.announcements()
-        if (app := apps.get_containing_app_config(event.__module__)) is not None
-        and app.label != event.event_type.partition(".")[0]
-    ]
-
-
-@register(TAG)
-def check_emitted_types(**kwargs: Any) -> list[CheckMessage]:
-    """E012: a microworkflow emits an event that its own context does not announce."""
-    return [
-        Error(
-            f"{workflow.label} emits {event.__qualname__}, which {workflow.context} does not announce.",
-            hint=f"A context announces its own facts: declare a DomainEvent with a type that begins with "
-            f"{workflow.context!r}.",
-            obj=workflow,
-            id="microworkflows.E012",
-        )
-        for workflow in registry.workflows()
-        for event in workflow.emits
-        if not (
-            registry.announced().get(event.event_type) is event
-            and event.event_type.partition(".")[0] == workflow.context
-        )
-    ]
-
-
-@register(TAG)
-def check_readings(**kwargs: Any) -> list[CheckMessage]:
-    """E013: a reading demands more than the announcing context promises (when both are installed)."""
-    return [
-        Error(
-            f"{reading.__module__}.{reading.__qualname__} does not fit what {reading.event_type} announces: {problem}.",
-            hint="Change the reading, or let the announcer publish a new version.",
-            obj=reading,
-            id="microworkflows.E013",
-        )
-        for reading in registry.readings()
-        if (announced := registry.announced().get(reading.event_type)) is not None
-        for problem in schemas.misfits(reading=reading, announced=announced)
-    ]
-
-
-@register(TAG)
-def check_labels(**kwargs: Any) -> list[CheckMessage]:
-    """E014: two microworkflows share a label, or one is too long for the inbox."""
-    count = Counter(workflow.label for workflow in registry.workflows())
-    shared: list[CheckMessage] = [
-        Error(
-            f"{number} microworkflows are called {label}: the inbox would take one for the other.",
-            hint="Rename one.",
-            id="microworkflows.E014",
-        )
-        for label, number in count.items()
-        if number > 1
-    ]
-    return shared + [
-        Error(
-            f"The label {label} has {len(label)} characters; the inbox has room for {_LONGEST_LABEL}.",
-            hint="Choose a shorter name.",
-            id="microworkflows.E014",
-        )
-        for label in count
-        if len(label) > _LONGEST_LABEL
-    ]
-
-
-@register(TAG)
-def check_triggers(**kwargs: Any) -> list[CheckMessage]:
-    """W020: a microworkflow waits for an event that its installed context does not announce."""
-    installed = {app.label for app in apps.get_app_configs()}
-    return [
-        Warning(
-            f"{workflow.label} waits for {workflow.on.event_type}, which the installed context "
-            f"{workflow.on.event_type.partition('.')[0]!r} does not announce.",
-            hint="Is it misspelt, of another version, or declared outside the app's events.py?",
-            obj=workflow,
-            id="microworkflows.W020",
-        )
-        for workflow in registry.workflows()
-        if workflow.on.event_type not in registry.announced()
-        and workflow.on.event_type.partition(".")[0] in installed
-    ]
-
-
-@register(TAG)
-def check_heard(**kwargs: Any) -> list[CheckMessage]:
-    """W021: an event that no installed context listens to; it will be marked unheard unless somebody else does."""
-    heard = {workflow.on.event_type for workflow in registry.workflows()}
-    return [
-        Warning(
-            f"No installed context listens to {event_type}.",
-            hint="Silence this where another service does.",
-            obj=event,
-            id="microworkflows.W021",
-        )
-        for event_type, event in registry.announced().items()
-        if event_type not in heard
-    ]
-
-
-@register(TAG)
-def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
-    """W022: a reading that triggers nothing."""
-    used = {workflow.on for workflow in registry.workflows()}
-    return [
-        Warning(
-            f"{reading.__module__}.{reading.__qualname__} triggers no microworkflow.",
-            hint="Delete it, or declare the microworkflow in workflows.py.",
-            obj=reading,
-            id="microworkflows.W022",
-        )
-        for reading in registry.readings()
-        if reading not in used
-    ]
-
-
-@register(TAG)
 def check_users(**kwargs: Any) -> list[CheckMessage]:
     """E034: a context has no user among ``USERS``; W035: the broker has no users; W036: this process is none of them."""
     try:
@@ -245,7 +123,7 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
         return []  # E001 says so
     if not users:
         return []
-    if str(current_app.conf.broker_url or "").startswith("embedded:"):
+    if _broker_urls(celery_app.get())[0].startswith("embedded:"):
         return [
             Warning(
                 "MICROWORKFLOWS['USERS'] names users, and the embedded broker has none: it believes everybody.",
@@ -254,7 +132,7 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     heard = {context_of(workflow.on.event_type) for workflow in registry.workflows()}
-    user = current_app.connection_for_write().userid or "guest"
+    user = celery_app.get().connection_for_write().userid or "guest"
     strangers: list[CheckMessage] = [
         Warning(
             f"This process logs in to the broker as {user!r}, whom MICROWORKFLOWS['USERS'] does not name, so nobody believes "
@@ -279,7 +157,7 @@ def check_celery(**kwargs: Any) -> list[CheckMessage]:
 
     E030 to E032 warn while nothing is declared.
     """
-    problems = problems_at_start(current_app)
+    problems = problems_at_start(celery_app.get())
     if not registry.contexts():
         for problem in problems:
             problem.level = WARNING
@@ -300,9 +178,10 @@ def raise_for(problems: Iterable[CheckMessage]) -> None:
 
 def guard_worker(instance: Any, **kwargs: Any) -> None:
     """End a worker of the contexts' queues that would lose their events; receives ``celeryd_after_setup``."""
-    if instance.app.amqp.queues.consume_from.keys() & {*topology.queues()}:
+    app = instance.app
+    if not celery_app.is_apart(app) and app.amqp.queues.consume_from.keys() & {*topology.queues()}:
         try:
-            raise_for(problems_at_start(instance.app))
+            raise_for(problems_at_start(app))
         except SystemCheckError as error:
             raise SystemExit(str(error)) from None  # Celery logs other exceptions, and goes on
 
@@ -318,17 +197,62 @@ def _check_worker(app: Celery) -> Iterator[CheckMessage]:
 
 
 def _check_broker(app: Celery) -> Iterator[CheckMessage]:
-    scheme = str(app.conf.broker_url or "amqp").partition(":")[0]
-    if scheme not in _BROKERS:
+    schemes = {url.partition(":")[0] for url in _broker_urls(app)}
+    if strange := schemes.difference(_BROKERS):
         yield Error(
-            f"The broker is {scheme}, which confirms no messages, so the relay cannot know which ones are safe.",
+            f"The broker is {', '.join(sorted(strange))}, which confirms no messages, so the relay cannot know which ones are safe.",
             hint="Use RabbitMQ (amqp://) or, on one machine, the embedded broker (embedded:///folder).",
             id="microworkflows.E031",
         )
+    elif "embedded" in schemes:
+        try:  # at work, it would be waited for as if it were away
+            embedded.folder_of(Connection(app.conf.broker_url))
+        except embedded.BrokerFolderError as error:
+            yield Error(str(error), id="microworkflows.E031")
+
+
+def _broker_urls(app: Celery) -> list[str]:
+    """Return the URL of the broker, or those among which Celery fails over."""
+    given: Any = app.conf.broker_url or "amqp"
+    return [*given] if isinstance(given, list | tuple) else str(given).split(";")
+
+
+@register(TAG)
+def check_routes(**kwargs: Any) -> list[CheckMessage]:
+    """E037: a task of the project's own is sent to a context's queue, where it would become a dead letter."""
+    app = celery_app.get()
+    try:
+        queues = topology.queues()
+    except ImproperlyConfigured:
+        return []  # E001 says so
+    routes = app.conf.task_routes if isinstance(app.conf.task_routes, Mapping) else {}
+    sent = {
+        str(name): route if isinstance(route, str) else route.get("queue")
+        for name, route in routes.items()
+        if isinstance(route, str | Mapping)
+    }
+    sent["task_default_queue"] = app.conf.task_default_queue
+    return [
+        Error(
+            f"{name} goes to the queue {_name(queue)!r}, which is the queue of the context {_name(queue)!r}: a worker there takes "
+            "events only, and makes everything else a dead letter.",
+            hint="Send own tasks to a queue of another name, or give them a Celery app and a broker of their own.",
+            id="microworkflows.E037",
+        )
+        for name, queue in sent.items()
+        if _name(queue) in queues
+    ]
+
+
+def _name(queue: Any) -> str:
+    return str(getattr(queue, "name", queue))
 
 
 def _check_eager(app: Celery) -> Iterator[CheckMessage]:
-    if app.conf.task_always_eager or getattr(settings, "CELERY_TASK_ALWAYS_EAGER", False):
+    namespace = getattr(app, "namespace", None)  # the settings may have changed since Celery read them
+    if app.conf.task_always_eager or (
+        namespace and getattr(settings, f"{namespace}_TASK_ALWAYS_EAGER", False)
+    ):
         yield Error(
             "task_always_eager is on, but no event reaches a microworkflow through it.",
             hint="Turn it off; tests of microworkflows use microworkflows.testing. If tests of your own tasks need it, "
@@ -338,7 +262,7 @@ def _check_eager(app: Celery) -> Iterator[CheckMessage]:
 
 
 def _check_time_limit() -> Iterator[CheckMessage]:
-    if current_app.conf.task_time_limit:
+    if celery_app.get().conf.task_time_limit:
         yield Warning(
             "task_time_limit is set: it kills the process of a slow microworkflow, and nothing shows where the time went.",
             hint="Use task_soft_time_limit: its exception and traceback are kept with the message, which is then retried.",
@@ -377,11 +301,3 @@ def _feature_release(version: str) -> tuple[int, ...]:
 
 def _installed(name: str) -> str:
     return platform.python_version() if name == "Python" else metadata.version(name)
-
-
-def _named(event_type: str) -> list[str]:
-    return [
-        f"{event.__module__}.{event.__qualname__}"
-        for event in registry.announcements()
-        if event.event_type == event_type
-    ]

@@ -13,7 +13,7 @@ from tests.soaking import Report, times
 
 pytestmark = [pytest.mark.postgres]
 
-EXAMPLES = 80
+EXAMPLES = 60
 STEPS = 40
 
 

@@ -85,20 +85,33 @@ class Protocol(RuleBasedStateMachine):
         self._claim(relay, contexts[pick % len(contexts)], limit=limit, sent=sent, retries=False)
 
     @precondition(lambda self: self._waiting())
-    @rule(relay=st.integers(0, 1), pick=PICK, sent=SENT, seconds=st.sampled_from([0, 61, 3600, 3600]))
-    def claim_retries(self, relay: int, pick: int, sent: int, seconds: int) -> None:
-        """A relay finds messages that are due again, and publishes the first of them."""
+    @rule(
+        relay=st.integers(0, 1),
+        pick=PICK,
+        sent=SENT,
+        seconds=st.sampled_from([0, 61, 3600, 3600]),
+        is_old=st.sampled_from([False, False, False, True]),
+    )
+    def claim_retries(self, relay: int, pick: int, sent: int, seconds: int, is_old: bool) -> None:
+        """A relay finds messages that are due again, and publishes the first of them; kit 0.1 without their labels."""
         contexts = self._waiting()
         self.clock.advance(seconds)
-        self._claim(relay, contexts[pick % len(contexts)], limit=3, sent=sent, retries=True)
+        context = contexts[pick % len(contexts)]
+        self._claim(relay, context, limit=3, sent=sent, retries=True, is_old=is_old)
 
-    def _claim(self, relay: int, context: str, *, limit: int, sent: int, retries: bool) -> None:
+    def _claim(
+        self, relay: int, context: str, *, limit: int, sent: int, retries: bool, is_old: bool = False
+    ) -> None:
         self.step = "claim"
         own = self.world.relays[relay]
         before = list(own.sendings)
         self.world.claim(own, context, limit=limit, retries=retries)
         for sending in own.sendings:
-            for _ in sending.messages[:sent] if sending not in before else ():
+            if sending in before:
+                continue
+            if is_old:
+                sending.messages = [message._replace(label=None) for message in sending.messages]
+            for _ in sending.messages[:sent]:
                 self.world.publish(sending, answer="confirm")
 
     @precondition(lambda self: self._unsent())
@@ -214,11 +227,12 @@ class Protocol(RuleBasedStateMachine):
         self.clock.advance(RETENTION.total_seconds() + 60)
         self.world.purge()
 
-    @precondition(lambda self: self._of_status("UNHEARD") or self._of_status("REJECTED"))
-    @rule()
-    def relay_again(self) -> None:
+    @precondition(lambda self: self.outbox)
+    @rule(relayed_too=st.sampled_from([False, False, True]))
+    def relay_again(self, relayed_too: bool) -> None:
+        """Somebody relays unheard and rejected events again, or all."""
         self.step = "relay_again"
-        self.world.relay_again()
+        self.world.relay_again(relayed_too=relayed_too)
 
     @precondition(lambda self: self.deployments < 2 and self.types)
     @rule(labels=st.sampled_from(DEPLOYMENTS))

@@ -52,7 +52,7 @@ def trace(room: type[Protocol]) -> Iterator[Trace]:
 def test_relay_does_not_wait_for_a_handler_that_retries(trace: Trace) -> None:
     trace.relayed()
     trace.delivered("fail", "ok")
-    trace.then("claim_retries", relay=0, pick=0, sent=1, seconds=3600)
+    trace.then("claim_retries", relay=0, pick=0, sent=1, seconds=3600, is_old=False)
     trace.then("hold", pick=0, which=0)
     trace.then("mark", pick=0)
     trace.then("finish", pick=0, outcome="ok")

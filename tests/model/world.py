@@ -14,7 +14,7 @@ from django.db import Error, OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import DomainEvent, IncomingEvent, PermanentError, inbox, outbox, purging, registry
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
 from microworkflows.relay import store
 from microworkflows.relay.leadership import Leadership, leadership
 from microworkflows.relay.publisher import Message, Outcome
@@ -444,9 +444,12 @@ class World:
             finally:
                 cursor.execute("RESET lock_timeout")
 
-    def relay_again(self) -> None:
-        """Relay unheard and rejected events again."""
-        OutboxEvent.objects.all().relay_again()
+    def relay_again(self, *, relayed_too: bool = False) -> None:
+        """Relay unheard and rejected events again, or all that are left."""
+        if relayed_too:
+            store.relay_again(CONTEXTS, types=[], since=DUE_AT_ONCE)
+        else:
+            OutboxEvent.objects.all().relay_again()
 
     def close(self) -> None:
         """End what is at work, and leave the sessions."""

@@ -1,19 +1,23 @@
 """Retention: deletes rows that are done, and never one that somebody still has to act on."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import models
-from django.db.models import Exists, OuterRef
 from django.db.models.functions import Right
 
 from microworkflows import flows, times
-from microworkflows.models import Heartbeat, InboxEvent, InboxQuerySet, OutboxEvent
+from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
 _REST = 3.0
 """Length of the rest after a batch, in durations of the batch, so that relay and workers do not notice the purge."""
+
+
+Which = Callable[["models.QuerySet[Any]"], "models.QuerySet[Any]"]
+"""Takes the rows of a batch, returns some of them."""
 
 
 class Purged(NamedTuple):
@@ -38,30 +42,43 @@ def purge(*, before: datetime) -> Purged:
         outbox=delete_in_batches(
             OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)
         ),
-        inbox=delete_in_batches(_settled(before=before)),
+        inbox=delete_in_batches(
+            InboxEvent.objects.filter(
+                status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
+            ),
+            which=_settled,
+        ),
         heartbeats=delete_in_batches(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at"),
         guests=flows.purge(before=before),
     )
 
 
-def _settled(*, before: datetime) -> InboxQuerySet:
-    """Return the messages handled before a time, of events that nobody else here is still to handle."""
+def _settled(handled: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+    """Return those of a batch of handled messages whose events nobody else here is still to handle."""
     event = Right("msg_id", 36)
-    still_open = InboxEvent.objects.exclude(status=InboxEvent.Status.HANDLED).alias(event=event)
-    handled = InboxEvent.objects.filter(
-        status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
-    )
-    settled: InboxQuerySet = handled.alias(event=event).exclude(
-        Exists(still_open.filter(event=OuterRef("event")))
-    )
+    events = {msg_id[-36:] for msg_id in handled.values_list("msg_id", flat=True)}
+    still_open: set[str] = set()
+    for rows in (InboxEvent.objects.waiting(), InboxEvent.objects.parked()):  # each has an index of its own
+        still_open.update(rows.annotate(event=event).filter(event__in=events).values_list("event", flat=True))
+    settled: models.QuerySet[Any] = handled.alias(event=event).exclude(event__in=still_open)
     return settled
 
 
-def delete_in_batches(rows: "models.QuerySet[Any]", *, by: str = "added") -> int:
-    """Delete rows in the order of a field, in batches with rests; return their number."""
-    deleted, began = 0, time.monotonic()
-    while ids := list(rows.order_by(by).values_list("pk", flat=True)[:_BATCH]):
-        deleted += rows.filter(pk__in=ids).delete()[0]
+def delete_in_batches(
+    rows: "models.QuerySet[Any]", *, by: str = "added", which: Which = lambda batch: batch
+) -> int:
+    """Delete rows in the order of a field, in batches with rests; return their number.
+
+    Args:
+        rows: What to delete.
+        by: The field.
+        which: Returns those of a batch that are to be deleted; the others stay.
+    """
+    deleted, left, began = 0, 0, time.monotonic()
+    while ids := list(rows.order_by(by, "pk").values_list("pk", flat=True)[left : left + _BATCH]):
+        number = which(rows.filter(pk__in=ids)).delete()[0]
+        deleted += number
+        left += len(ids) - number
         time.sleep(_REST * (time.monotonic() - began))
         began = time.monotonic()
     return deleted

@@ -26,7 +26,7 @@ class Trace(Protocol):
         self.then("claim", relay=0, pick=0, limit=1, sent=1)
         self.then("mark", pick=0)
 
-    def delivered(self, *outcomes: str, pick: int = 0) -> None:
+    def worked(self, *outcomes: str, pick: int = 0) -> None:
         """Deliver a message to the handlers, which end so in the order of their labels, and acknowledge it."""
         self.then("deliver", pick=pick, outcomes=list(outcomes))
         self.then("ack", pick=0)
@@ -35,11 +35,6 @@ class Trace(Protocol):
         """Do a step, and look at the invariants."""
         getattr(self, step)(**values)
         self.holds()
-
-    def status(self, label: str) -> int:
-        """Return the status of the only row of a label."""
-        (status,) = [status for key, (status, _) in self.rows.items() if key.startswith(f"{label}:")]
-        return status
 
 
 @pytest.fixture
@@ -51,7 +46,7 @@ def trace(room: type[Protocol]) -> Iterator[Trace]:
 
 def test_relay_does_not_wait_for_a_handler_that_retries(trace: Trace) -> None:
     trace.relayed()
-    trace.delivered("fail", "ok")
+    trace.worked("fail", "ok")
     trace.then("claim_retries", relay=0, pick=0, sent=1, seconds=3600, is_old=False)
     trace.then("hold", pick=0, which=0)
     trace.then("mark", pick=0)
@@ -61,10 +56,10 @@ def test_relay_does_not_wait_for_a_handler_that_retries(trace: Trace) -> None:
 
 def test_replay_after_a_purge_doubles_no_effect(trace: Trace) -> None:
     trace.relayed()
-    trace.delivered("ok", "permanent")
+    trace.worked("ok", "permanent")
     trace.then("claim", relay=0, pick=0, limit=1, sent=1)
     trace.then("mark", pick=0)
-    trace.delivered("ok")
+    trace.worked("ok")
     trace.then("purge")
     trace.then("replay")
     trace.teardown()
@@ -75,7 +70,7 @@ def test_parked_message_is_not_revived_by_a_duplicate(trace: Trace) -> None:
     trace.then("duplicate", pick=0)
     trace.then("hold", pick=0, which=0)
     trace.then("finish", pick=0, outcome="fail")
-    trace.delivered("permanent", "ok")
+    trace.worked("permanent", "ok")
     trace.then("keep", pick=0, order="keep")
     trace.teardown()
 

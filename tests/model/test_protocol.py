@@ -13,7 +13,7 @@ from tests.soaking import Report, times
 
 pytestmark = [pytest.mark.postgres]
 
-EXAMPLES = 60
+EXAMPLES = 100
 STEPS = 40
 
 

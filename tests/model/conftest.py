@@ -22,7 +22,7 @@ def room(
     monkeypatch.setattr(purging, "_REST", 0)
     monkeypatch.setattr(failures, "keep", stopping(failures.keep))
     monkeypatch.setattr(Protocol, "clock", clock, raising=False)
-    settings.MICROWORKFLOWS = {"MAX_ATTEMPTS": 3}
+    settings.MICROWORKFLOWS = {"MAX_ATTEMPTS": 2}
     logging.disable(logging.CRITICAL)
     database = connection.ops.quote_name(connection.settings_dict["NAME"])
     with connection.cursor() as cursor:

@@ -48,7 +48,7 @@ def test_relay_does_not_wait_for_a_handler_that_retries(trace: Trace) -> None:
     trace.relayed()
     trace.worked("fail", "ok")
     trace.then("claim_retries", relay=0, pick=0, sent=1, seconds=3600, is_old=False)
-    trace.then("hold", pick=0, which=0)
+    trace.then("hold", pick=0, which=0, then="")
     trace.then("mark", pick=0)
     trace.then("finish", pick=0, outcome="ok")
     trace.teardown()
@@ -68,7 +68,7 @@ def test_replay_after_a_purge_doubles_no_effect(trace: Trace) -> None:
 def test_parked_message_is_not_revived_by_a_duplicate(trace: Trace) -> None:
     trace.relayed()
     trace.then("duplicate", pick=0)
-    trace.then("hold", pick=0, which=0)
+    trace.then("hold", pick=0, which=0, then="")
     trace.then("finish", pick=0, outcome="fail")
     trace.worked("permanent", "ok")
     trace.then("keep", pick=0, order="keep")

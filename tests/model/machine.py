@@ -150,7 +150,7 @@ class Protocol(RuleBasedStateMachine):
         """A relay dies; or its session is ended, and it does not know yet that it no longer leads."""
         self.step = "lose_relay"
         if only_session:
-            self.world.end_session(self.world.relays[relay])
+            self.world.relays[relay].end_session()
         else:
             self.world.relays[relay].restart()
 

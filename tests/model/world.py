@@ -135,6 +135,7 @@ class Relay:
     def __init__(self) -> None:
         self.session: BaseDatabaseWrapper = connections.create_connection("default")
         self.sendings: list[Sending] = []
+        self._pid: int | None = None
         self._locks: dict[str, Leadership] = {}
 
     def leads(self, context: str) -> bool:
@@ -142,13 +143,23 @@ class Relay:
         if self.session.connection is None:
             with self.session.cursor() as cursor:
                 cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+                cursor.execute("SELECT pg_backend_pid()")
+                (self._pid,) = cursor.fetchone()
         return self._locks.setdefault(context, leadership(self.session, context)).acquire()
 
     def restart(self) -> None:
         """Forget what is under way, as after a crash, and leave the session."""
+        self.end_session()
         self.sendings.clear()
         self._locks.clear()
         self.session.close()
+
+    def end_session(self) -> None:
+        """End the session, as another relay does after a silence; once this returns, its locks are free."""
+        if self._pid is not None:
+            with connections["default"].cursor() as cursor:
+                cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [self._pid])
+            self._pid = None
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -157,14 +168,17 @@ class Relay:
         Raises:
             WaitedError: the statement waited for a lock.
         """
-        own, connections["default"] = connections["default"], self.session
+        others, connections["default"] = connections["default"], self.session
+        is_lost = False
         try:
             with waits_for_nobody("relay"):
                 yield
         except Error:
-            self.restart()
+            is_lost = True
         finally:
-            connections["default"] = own
+            connections["default"] = others
+        if is_lost:
+            self.restart()
 
 
 @contextmanager
@@ -354,13 +368,6 @@ class World:
                 store.mark_retries(sending.outcome, now=sending.found_at)
             with suppress(ValueError):
                 relay.sendings.remove(sending)
-
-    def end_session(self, relay: Relay) -> None:
-        """End the session of a relay that was silent for too long; the relay notices at its next statement."""
-        if relay.session.connection is not None:
-            pid = relay.session.connection.info.backend_pid
-            with connections["default"].cursor() as cursor:
-                cursor.execute("SELECT pg_terminate_backend(%s, 60000)", [pid])
 
     # Workers
 

@@ -37,7 +37,8 @@ HANDLED, WAITING, PARKED = (
 )
 PICK = st.integers(0, 5)
 """Picks one of several, whatever their number."""
-SENT = st.sampled_from([3, 3, 3, 1, 0, 0])
+ANSWERS = st.lists(st.sampled_from(["confirm"] * 4 + ["lost", "nack", "reject"]), max_size=3)
+"""The broker's answers to the first messages of a batch, which are published at once."""
 PLAN = st.lists(st.sampled_from(["ok", "fail", "fail", "permanent", "die"]), min_size=3, max_size=3)
 _ROUNDS = 60
 _MOST_LETTERS = 2
@@ -93,29 +94,29 @@ class Protocol(RuleBasedStateMachine):
     # The relay
 
     @precondition(lambda self: self._pending())
-    @rule(relay=st.integers(0, 1), pick=PICK, limit=st.integers(1, 3), sent=SENT)
-    def claim(self, relay: int, pick: int, limit: int, sent: int) -> None:
+    @rule(relay=st.integers(0, 1), pick=PICK, limit=st.integers(1, 3), answers=ANSWERS)
+    def claim(self, relay: int, pick: int, limit: int, answers: list[str]) -> None:
         """A relay claims events, and publishes the first of them."""
         contexts = self._pending()
-        self._claim(relay, contexts[pick % len(contexts)], limit=limit, sent=sent, retries=False)
+        self._claim(relay, contexts[pick % len(contexts)], limit=limit, answers=answers, retries=False)
 
     @precondition(lambda self: self._waiting())
     @rule(
         relay=st.integers(0, 1),
         pick=PICK,
-        sent=SENT,
+        answers=ANSWERS,
         seconds=st.sampled_from([0, 61, 3600, 3600]),
         is_old=st.sampled_from([False, False, False, True]),
     )
-    def claim_retries(self, relay: int, pick: int, sent: int, seconds: int, is_old: bool) -> None:
+    def claim_retries(self, relay: int, pick: int, answers: list[str], seconds: int, is_old: bool) -> None:
         """A relay finds messages that are due again, and publishes the first of them; kit 0.1 without their labels."""
         contexts = self._waiting()
         self.clock.advance(seconds)
         context = contexts[pick % len(contexts)]
-        self._claim(relay, context, limit=3, sent=sent, retries=True, is_old=is_old)
+        self._claim(relay, context, limit=3, answers=answers, retries=True, is_old=is_old)
 
     def _claim(
-        self, relay: int, context: str, *, limit: int, sent: int, retries: bool, is_old: bool = False
+        self, relay: int, context: str, *, limit: int, answers: list[str], retries: bool, is_old: bool = False
     ) -> None:
         self.step = "claim"
         own = self.world.relays[relay]
@@ -126,8 +127,8 @@ class Protocol(RuleBasedStateMachine):
                 continue
             if is_old:
                 sending.messages = [message._replace(label=None) for message in sending.messages]
-            for _ in sending.messages[:sent]:
-                self.world.publish(sending, answer="confirm")
+            for _, answer in zip(sending.messages, answers, strict=False):
+                self.world.publish(sending, answer=answer)
 
     @precondition(lambda self: self._unsent())
     @rule(pick=PICK, answer=st.sampled_from(["confirm"] * 3 + ["lost", "nack", "reject"]))

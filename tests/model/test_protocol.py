@@ -23,7 +23,7 @@ class Trace(Protocol):
     def relayed(self) -> None:
         """Record an event, and relay it."""
         self.then("record", commits=True)
-        self.then("claim", relay=0, pick=0, limit=1, sent=1)
+        self.then("claim", relay=0, pick=0, limit=1, answers=["confirm"])
         self.then("mark", pick=0)
 
     def worked(self, *outcomes: str, pick: int = 0) -> None:
@@ -47,7 +47,7 @@ def trace(room: type[Protocol]) -> Iterator[Trace]:
 def test_relay_does_not_wait_for_a_handler_that_retries(trace: Trace) -> None:
     trace.relayed()
     trace.worked("fail", "ok")
-    trace.then("claim_retries", relay=0, pick=0, sent=1, seconds=3600, is_old=False)
+    trace.then("claim_retries", relay=0, pick=0, answers=["confirm"], seconds=3600, is_old=False)
     trace.then("hold", pick=0, which=0, then="")
     trace.then("mark", pick=0)
     trace.then("finish", pick=0, outcome="ok")
@@ -57,7 +57,7 @@ def test_relay_does_not_wait_for_a_handler_that_retries(trace: Trace) -> None:
 def test_replay_after_a_purge_doubles_no_effect(trace: Trace) -> None:
     trace.relayed()
     trace.worked("ok", "permanent")
-    trace.then("claim", relay=0, pick=0, limit=1, sent=1)
+    trace.then("claim", relay=0, pick=0, limit=1, answers=["confirm"])
     trace.then("mark", pick=0)
     trace.worked("ok")
     trace.then("purge")

@@ -1,16 +1,17 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo guide test test-slow soak chaos matrix check docs bench lock clean
+.PHONY: help venv demo guide test test-slow ends soak chaos matrix check docs bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --quiet --disable-pip-version-check
 UV_VERSION := 0.13.9
-# Most tests wait for processes and servers. More than one for each core would make them wait for the machine.
+# One for each core where tests compute, as unit tests do. Most others wait for processes and servers more than half of their
+# time, and the slow ones for a bank or a restart as well.
 PROCESSES ?= 2
-# Of the slow ones more, for these wait for a bank, a restart or a server half of their time.
-SLOW_PROCESSES = $(shell expr $(PROCESSES) + $(PROCESSES) / 2)
+QUICK_PROCESSES = $(shell expr $(PROCESSES) \* 3 / 2)
+SLOW_PROCESSES = $(shell expr $(PROCESSES) \* 2)
 # They run once more without USE_TZ.
 ZONELESS := $(patsubst %,tests/unit/test_%.py,bundling flows foreign_rows heartbeats inbox journeys kit_admin operator_commands outbox \
 	relay_logic retention)
@@ -39,12 +40,15 @@ guide: $(VENV)/app.stamp ## Walk from a monolith to this shop: list the stages, 
 
 test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ that are found: five minutes
 	@$(if $(COVER),rm -rf var/coverage && mkdir -p var/coverage)
-	@$(PYTEST) -m "not slow" $(COVER)
+	@$(PYTEST) --numprocesses $(QUICK_PROCESSES) -m "not slow" $(COVER)
 
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite
 	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow"
 	@TEST_DATABASE_URL=sqlite:// TEST_TIME_ZONE=America/New_York $(PYTEST) $(ZONELESS) -m "not slow"
 	@$(PYTEST) --numprocesses $(SLOW_PROCESSES) -m slow
+
+ends: $(VENV)/dev.stamp ## Run quick tests with the oldest and the newest Python, Django and Celery: two minutes
+	@PROCESSES=$(QUICK_PROCESSES) $(BIN)/nox --session oldest newest
 
 soak: $(VENV)/dev.stamp ## Switch, move and kill for about HOURS=1; figures go to var/soak.jsonl
 	@SOAK=$$(awk 'BEGIN { print 120 * $(or $(HOURS),1) }') $(PYTEST) -m soak --timeout=0

@@ -1,13 +1,15 @@
 """The tested matrix: Python and Django as pyproject.toml classifies, Celery at its oldest and its newest.
 
-``nox -s oldest`` and ``nox -s newest`` are its two ends, ``nox -s matrix`` is all of it; docs/compatibility.md has the results.
-A session runs on the PostgreSQL and RabbitMQ that the tests find: TEST_DATABASE_URL and TEST_BROKER_URL name them, and
-tests/matrix/trixie.sh starts newer ones. What follows ``--`` replaces the selection of tests.
+``nox -s oldest`` and ``nox -s newest`` are its two ends, which CI runs with the quick tests; ``nox -s matrix`` is all of it, with
+more tests; docs/compatibility.md has the results. A session runs on the PostgreSQL and RabbitMQ that the tests find:
+TEST_DATABASE_URL and TEST_BROKER_URL name them, and tests/matrix/trixie.sh starts newer ones. What follows ``--`` replaces the
+selection of tests.
 """
 
 import itertools
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import nox
@@ -21,29 +23,29 @@ PYTHON_OF = {"5.2": "3.11", "6.0": "3.12", "6.1": "3.12"}
 """The oldest Python that each Django runs on, and we."""
 LOCKS = {"oldest": "oldest", "newest": "dev"}
 """Locks by their Celery, Kombu and py-amqp. Both hold Django 5.2; a lock of Django alone replaces it."""
-TESTS = [
-    *("tests/unit", "--ignore=tests/unit/benchmarks"),
-    *(
-        f"tests/integration/test_{name}.py"
-        for name in (
-            *(
-                "bundling",
-                "dead_letters",
-                "own_tasks",
-                "relay_order",
-                "relay_refusals",
-                "retries",
-                "statements",
-            ),
-            *("wakeup", "worker", "worker_death"),
-        )
-    ),
+UNIT = ("tests/unit", "--ignore=tests/unit/benchmarks")
+SPREAD = ("--numprocesses", os.environ.get("PROCESSES", "2"), "--dist", "loadfile", "--no-loadscope-reorder")
+
+
+def integration(*names: str) -> list[str]:
+    """Return the files of these tests."""
+    return [f"tests/integration/test_{name}.py" for name in names]
+
+
+QUICK = [*UNIT, *integration("bundling", "own_tasks", "retries", "worker"), "-m", "not slow"]
+MORE = [
+    *UNIT,
+    *integration("bundling", "dead_letters", "own_tasks", "relay_order", "relay_refusals", "retries"),
+    *integration("statements", "wakeup", "worker", "worker_death"),
 ]
 
 nox.needs_version = ">=2025.5"
 nox.options.envdir = "var/nox"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["oldest", "newest"]
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.download_python = "never"  # a Python that is missing is skipped, in CI too, and nox says so
+nox.options.error_on_missing_interpreters = False
 pyenv = Path.home() / ".pyenv/versions"
 if pyenv.is_dir():  # it runs a Python only if it is chosen: choose all
     os.environ.setdefault("PYENV_VERSION", ":".join(python.name for python in sorted(pyenv.iterdir())))
@@ -58,19 +60,23 @@ def runs(version: str) -> bool:
     return True
 
 
-NEWEST = [version for version in PYTHONS if runs(version)][-1]
+NEWEST = next((version for version in reversed(PYTHONS) if runs(version)), PYTHONS[-1])
+"""The newest Python that is here; where none is, nox says so."""
 
 
 @nox.session(python=PYTHONS[0])
 def oldest(session: nox.Session) -> None:
-    """Run the tests on the oldest of everything."""
-    run(session, celery="oldest", django=DJANGOS[0])
+    """Run the quick tests on the oldest of everything."""
+    run(session, celery="oldest", django=DJANGOS[0], tests=QUICK)
 
 
 @nox.session(python=NEWEST)
 def newest(session: nox.Session) -> None:
-    """Run the tests on the newest Python that is here, and the newest of everything that it runs."""
-    run(session, celery="newest", django=[django for django in DJANGOS if PYTHON_OF[django] <= NEWEST][-1])
+    """Run the quick tests on the newest Python that is here, and the newest of everything that it runs."""
+    django = [django for django in DJANGOS if PYTHON_OF[django] <= NEWEST][-1]
+    if (NEWEST, django) == ("{}.{}".format(*sys.version_info), DJANGOS[0]):
+        session.skip(f"Python {NEWEST} is the newest here, and so what `make test` runs on")
+    run(session, celery="newest", django=django, tests=QUICK)
 
 
 @nox.session
@@ -79,13 +85,14 @@ def newest(session: nox.Session) -> None:
     "python,django", [pair for pair in itertools.product(PYTHONS, DJANGOS) if pair[0] >= PYTHON_OF[pair[1]]]
 )
 def matrix(session: nox.Session, django: str, celery: str) -> None:
-    """Run the tests on one combination."""
-    run(session, celery=celery, django=django)
+    """Run more tests on one combination."""
+    run(session, celery=celery, django=django, tests=MORE)
 
 
-def run(session: nox.Session, *, celery: str, django: str) -> None:
+def run(session: nox.Session, *, celery: str, django: str, tests: list[str]) -> None:
     """Install one combination, and run the tests on it."""
     for lock in (LOCKS[celery], *([f"django-{django}"] if django != "5.2" else [])):
         session.install("--no-deps", "--require-hashes", "--requirement", f"requirements/{lock}.lock")
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
-    session.run("pytest", *(session.posargs or TESTS))
+    # uv compiles nothing when it installs: the first process that imports a module does.
+    session.run("pytest", *SPREAD, *(session.posargs or tests), env={"PYTHONDONTWRITEBYTECODE": None})

@@ -58,6 +58,8 @@ def choose_environment() -> None:
         "BROKER_USERS",
     ]:
         os.environ.pop(name, None)
+    # Tests start hundreds of processes: none is to compile anew what another has compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     os.environ["DATABASE_URL"] = database
     os.environ["BROKER_URL"] = f"embedded://{SCRATCH / 'broker'}"

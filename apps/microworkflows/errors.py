@@ -28,6 +28,10 @@ class UnreadableMarkError(PermanentError):
     """No installed app reads the mark of the event's flow, so it is unknown who does its steps."""
 
 
+class UnservedStepError(UnreadableMarkError):
+    """The mark of the event's flow leaves a step to somebody who, by the settings of this process, does not do it."""
+
+
 class UndeclaredEventError(PermanentError):
     """An event was recorded that has no type, or that the ``emits`` of the running microworkflow does not name."""
 

@@ -15,7 +15,7 @@ from django.db import DataError, Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pydantic import ValidationError
 
-from microworkflows import conf, database_errors, handling, logs, masking, texts, times
+from microworkflows import conf, database_errors, handling, logs, masking, signals, texts, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
 from microworkflows.handling import Headers
@@ -250,6 +250,7 @@ def _keep(
             exc_info=error,
             extra=fields,
         )
+    (signals.parked if parked else signals.failed).send_robust(InboxEvent, message=row, exception=error)
 
 
 def _times_given_way(row: InboxEvent, error: BaseException) -> int:

@@ -5,7 +5,7 @@ One guest may be the *router*, which decides once, when a flow begins, who does 
 travels in each event of the flow as its *mark*. A flow without a mark is live everywhere: each context does its own steps.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from microworkflows.cloudevents import MARK, CloudEvent
@@ -48,6 +48,10 @@ class Router(Guest):
             UnreadableMarkError: as :meth:`queue_for` does.
         """
         raise self._unreadable(mark)
+
+    def contexts_elsewhere(self) -> Collection[str]:
+        """Return the contexts whose inbox is known to be in another database than this."""
+        return ()
 
     def queues(self) -> Sequence[str]:
         """Return the names of the router's own queues, which are consumed beside those of the contexts."""

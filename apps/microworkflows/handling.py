@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from django.db import router, transaction
 
-from microworkflows import causes, logs, recording, rows, times
+from microworkflows import causes, logs, recording, registry, rows, times
 from microworkflows.causes import Cause
-from microworkflows.cloudevents import CloudEvent
+from microworkflows.cloudevents import CloudEvent, context_of
 from microworkflows.errors import MicroworkflowsError, PermanentError
 from microworkflows.ids import uuid7
 from microworkflows.models import Header, InboxEvent, message_id
@@ -177,6 +177,7 @@ def insert(
             "headers": {
                 Header.TYPE: event.meta.type,
                 Header.CORRELATION_ID: event.meta.correlation_id,
+                **_listeners(label, event),
                 **headers,
             },
             "added": now,
@@ -189,6 +190,12 @@ def insert(
     inbox.sort(key=lambda row: cast("str", row["msg_id"]))
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
     return rows.insert_new(connection, InboxEvent._meta.db_table, inbox, key="msg_id")
+
+
+def _listeners(label: str, event: CloudEvent) -> dict[str, Any]:
+    """Return the header that names the microworkflows of a context that listen to the same event, if there are several."""
+    beside = registry.listening(event.meta.type, context=context_of(label))
+    return {Header.LISTENERS: beside} if len(beside) > 1 else {}
 
 
 def locked(label: str, event: CloudEvent) -> InboxEvent:

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from microworkflows import bundling, failures, flows, logs, registry, topology
+from microworkflows import bundling, failures, flows, handling, logs, registry, topology
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnknownMicroworkflowError, UnreadableMarkError
 from microworkflows.models import InboxEvent, message_id
@@ -117,8 +118,10 @@ def _consumers(
     try:
         queue = flows.queue_for(context, event.meta.mark)
     except UnreadableMarkError as error:
-        for consumer in [workflow.label for workflow in workflows] or [context]:
-            failures.keep(consumer, event, error, attempt=attempt)
+        for workflow in workflows:
+            _refuse(workflow, event, error, attempt=attempt)
+        if not workflows:
+            failures.keep(context, event, error, attempt=attempt)
         return []
     if queue != context:
         mode = flows.mode(context, event.meta.mark)
@@ -135,3 +138,15 @@ def _consumers(
         )
         failures.keep(context, event, nobody, attempt=attempt)
     return workflows
+
+
+def _refuse(
+    workflow: Microworkflow[Any], event: CloudEvent, error: PermanentError, *, attempt: int | None
+) -> None:
+    """Keep an event that may not be handled here, with the reason, unless it was handled before."""
+
+    def refuse(_: object) -> None:
+        raise error
+
+    handle = partial(handling.handle, workflow, event, attempt=attempt, function=refuse)
+    failures.run_or_keep(handle, consumer=workflow.label, event=event, attempt=attempt)

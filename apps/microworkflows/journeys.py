@@ -4,12 +4,13 @@ import heapq
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from microworkflows import flows, masking, registry
+from microworkflows import flows, masking, registry, times
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
@@ -18,6 +19,8 @@ MOST_EVENTS = 200
 """Number of events of a flow that are read, from its first: a page, and the query behind it, must have an end."""
 
 _MOST_DELIVERIES = 10 * MOST_EVENTS
+_NEVER_PURGED = timedelta(days=1)
+"""Age up to which nobody purges what is done, so that what is not here has never been."""
 
 
 class RelayStatus(StrEnum):
@@ -31,6 +34,8 @@ class RelayStatus(StrEnum):
     """The broker refuses it for good."""
     FOREIGN = "foreign"
     """Another service's outbox relayed it; it is known here because it was received."""
+    PURGED = "purged"
+    """It is so old that its row was purged; it is known here because it was received."""
 
 
 class DeliveryStatus(StrEnum):
@@ -44,6 +49,8 @@ class DeliveryStatus(StrEnum):
     """It failed for good: the inbox keeps it until somebody replays it."""
     MISSED = "missed"
     """A microworkflow listens, but the broker had no queue or refused the event: until it is relayed again."""
+    UNKNOWN = "unknown"
+    """Nobody can tell here: rows of that age were purged, or the inbox is in another database."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +99,11 @@ class Delivery:
         """True if it goes no further by itself."""
         return self.status in (DeliveryStatus.PARKED, DeliveryStatus.MISSED)
 
+    @property
+    def unknown(self) -> bool:
+        """True if nobody can tell here whether something is still to come."""
+        return self.status is DeliveryStatus.UNKNOWN
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -128,6 +140,11 @@ class Step:
         """True if it needs somebody's help."""
         return any(delivery.failed for delivery in self.deliveries)
 
+    @property
+    def unknown(self) -> bool:
+        """True if of some delivery nobody can tell here."""
+        return any(delivery.unknown for delivery in self.deliveries)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Journey:
@@ -140,14 +157,24 @@ class Journey:
     """True if the flow has more events than :data:`MOST_EVENTS`; the rest are not among the steps."""
 
     @property
+    def open(self) -> bool:
+        """True while something is still to come: something is pending, expected or waiting."""
+        return any(step.open for step in self.steps)
+
+    @property
     def settled(self) -> bool:
-        """True once nothing more happens to the steps by itself: nothing is pending, expected or waiting."""
-        return not any(step.open for step in self.steps)
+        """True once it is known that nothing more happens to the steps by itself."""
+        return not self.open and not self.unknown
 
     @property
     def failed(self) -> bool:
         """True if a delivery is parked or missed, so that the flow needs somebody's help."""
         return any(step.failed for step in self.steps)
+
+    @property
+    def unknown(self) -> bool:
+        """True if of some delivery nobody can tell here."""
+        return any(step.unknown for step in self.steps)
 
     @property
     def deliveries(self) -> tuple[Delivery, ...]:
@@ -197,6 +224,7 @@ def journey(correlation_id: str) -> Journey:
     }
     for message in inbox:
         known.setdefault(message.event_id, (CloudEvent.from_dict(message.body), None))
+    past = _Past()
     steps: dict[str, Step] = {}
     for event_id in _in_causal_order([event.meta for event, _ in known.values()]):
         event, recorded = known[event_id]
@@ -211,9 +239,9 @@ def journey(correlation_id: str) -> Journey:
             cause=cause.name if cause else None,
             hop=event.meta.time - cause.recorded_at if cause else None,
             depth=cause.depth + 1 if cause else 0,
-            relay=_relay(recorded),
+            relay=_relay(event.meta, recorded, past),
             payload=masking.data(event.meta.type, event.data),
-            deliveries=_deliveries(event.meta, recorded, received[event_id], caused),
+            deliveries=_deliveries(event.meta, recorded, received[event_id], caused, past),
             done=_is_left_to_nobody(event.meta.context, event.meta),
         )
     return Journey(correlation_id=correlation_id, steps=tuple(steps.values()), cut=cut)
@@ -277,9 +305,35 @@ def _in_causal_order(events: Iterable[Metadata]) -> list[UUID]:
     return ordered
 
 
-def _relay(row: OutboxEvent | None) -> RelayState:
+class _Past:
+    """Tells of what is not here whether it may have been; each question that needs a query is asked once, if at all."""
+
+    @cached_property
+    def _begins_at(self) -> datetime:
+        """Time of the oldest relayed event: a purge has left none that is older. No purge concerns the last day."""
+        relayed = OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED).order_by("pk")
+        oldest = relayed.values_list("added", flat=True).first()
+        a_day_ago = datetime.now(UTC) - _NEVER_PURGED
+        return a_day_ago if oldest is None else min(times.aware(oldest), a_day_ago)
+
+    @cached_property
+    def _elsewhere(self) -> Collection[str]:
+        return flows.router.contexts_elsewhere()
+
+    def may_have(self, event: Metadata, row: OutboxEvent | None) -> bool:
+        """Return True if rows of this event may have been purged: those of its inbox go after that of its outbox."""
+        return row is None and event.time < datetime.now(UTC) - _NEVER_PURGED and event.time < self._begins_at
+
+    def is_elsewhere(self, context: str) -> bool:
+        """Return True if the context's inbox is in another database."""
+        return context in self._elsewhere
+
+
+def _relay(event: Metadata, row: OutboxEvent | None, past: _Past) -> RelayState:
     if row is None:
-        return RelayState(status=RelayStatus.FOREIGN, attempts=0, error=None, due_at=None)
+        purged = event.type in registry.announced() and past.may_have(event, row)
+        status = RelayStatus.PURGED if purged else RelayStatus.FOREIGN
+        return RelayState(status=status, attempts=0, error=None, due_at=None)
     status = RelayStatus(OutboxEvent.Status(row.status).label)
     pending = status is RelayStatus.PENDING
     return RelayState(
@@ -295,23 +349,20 @@ def _deliveries(
     row: OutboxEvent | None,
     received: Sequence[InboxEvent],
     caused: dict[tuple[str, str], list[UUID]],
+    past: _Past,
 ) -> tuple[Delivery, ...]:
     messages = {message.label: message for message in received}
+    expected = _listeners(event, row, received)
     labels = messages.keys() | {
-        workflow.label
-        for workflow in registry.listeners(event.type)
-        if not _is_left_to_nobody(workflow.context, event)
+        label for label in expected if not _is_left_to_nobody(context_of(label), event)
     }
-    missed = row is not None and row.status in (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
     deliveries = []
     for label in sorted(labels):
         message = messages.get(label)
         status = (
             DeliveryStatus(InboxEvent.Status(message.status).label)
             if message
-            else DeliveryStatus.MISSED
-            if missed
-            else DeliveryStatus.EXPECTED
+            else _without_a_message(label, event, row, past)
         )
         handled = status is DeliveryStatus.HANDLED
         deliveries.append(
@@ -330,6 +381,36 @@ def _deliveries(
             )
         )
     return tuple(deliveries)
+
+
+def _without_a_message(label: str, event: Metadata, row: OutboxEvent | None, past: _Past) -> DeliveryStatus:
+    if row is not None and row.status in (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED):
+        return DeliveryStatus.MISSED
+    if past.may_have(event, row) or past.is_elsewhere(context_of(label)):
+        return DeliveryStatus.UNKNOWN
+    return DeliveryStatus.EXPECTED
+
+
+def _listeners(event: Metadata, row: OutboxEvent | None, received: Sequence[InboxEvent]) -> Collection[str]:
+    """Return the labels of the microworkflows to which the event is due: those that listened when it was recorded.
+
+    Of another service's event, it is those that listened when their context received it. Today's listen to what is still
+    pending, and to whatever no row tells of. A context that has received an event under another label than the one that
+    listened has renamed its microworkflow.
+    """
+    present = registry.listening(event.type)
+    beside: dict[str, set[str]] = defaultdict(set)
+    for message in received:
+        beside[message.context] |= message.listeners
+    if row is None:
+        return {
+            label
+            for label in present
+            if (context := context_of(label)) not in beside or label in beside[context]
+        }
+    if row.listeners is None or row.status == OutboxEvent.Status.PENDING:
+        return present
+    return {label for label in row.listeners if label in present or context_of(label) not in beside}
 
 
 def _is_left_to_nobody(context: str, event: Metadata) -> bool:

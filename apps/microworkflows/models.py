@@ -34,6 +34,9 @@ class Header(StrEnum):
 
     MICROWORKFLOW = "microworkflow"
     """Outbox: label of the microworkflow that emitted the event; None where a flow begins."""
+    LISTENERS = "listeners"
+    """Both: labels of the microworkflows that listened to the event when the row was written, as the keys of an object.
+    The outbox names all, the inbox those of its context if there are several. Rows of earlier versions lack it."""
     TYPE = "type"
     """Inbox: type of the event."""
     CORRELATION_ID = "correlation_id"
@@ -75,6 +78,19 @@ class CorrelationOf(Func):
         return super().as_sql(
             compiler, connection, template="json_extract(%(expressions)s, '$.correlationid')", **extra
         )
+
+
+class EventOf(Func):
+    """SQL for the id of the event in the key of a message, to be compared with the keys of the outbox."""
+
+    output_field = models.UUIDField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        return super().as_sql(compiler, connection, template="right(%(expressions)s, 36)::uuid", **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = "replace(substr(%(expressions)s, -36), '-', '')"
+        return super().as_sql(compiler, connection, template=template, **extra)
 
 
 class PrimaryManager(models.Manager[Row]):
@@ -169,6 +185,12 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
     def workflow(self) -> str | None:
         """Label of the microworkflow that emitted it; None where a flow begins."""
         return cast("str | None", self.headers.get(Header.MICROWORKFLOW))
+
+    @property
+    def listeners(self) -> frozenset[str] | None:
+        """Labels of the microworkflows that listened when it was recorded; None if an older version recorded it."""
+        listeners = self.headers.get(Header.LISTENERS)
+        return None if listeners is None else frozenset(listeners)
 
     @property
     def correlation_id(self) -> str:
@@ -342,6 +364,11 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     def attempts(self) -> int:
         """Number of failed attempts."""
         return cast("int", self.retry)
+
+    @property
+    def listeners(self) -> frozenset[str]:
+        """Labels of the microworkflows of its context that listened when it was received; empty if it was the only one."""
+        return frozenset(self._header(Header.LISTENERS) or ())
 
     @property
     def mode(self) -> str:

@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import models
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Right
 
 from microworkflows import flows, times
-from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
+from microworkflows.models import EventOf, Heartbeat, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
 _REST = 3.0
@@ -35,8 +36,10 @@ def purge(*, before: datetime) -> Purged:
 
     Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
     makes a late duplicate harmless: keep it longer than any broker or backup may hold a message back. It stays as long
-    as another message of its event waits or is parked, which may bring the event back.
+    as another message of its event waits or is parked, which may bring the event back. And it goes after the outbox row of
+    its event, so that of an event with an outbox row it is known who has handled it.
     """
+    event = OutboxEvent.objects.filter(pk=EventOf(OuterRef("msg_id")))
     before = times.stored(before)
     return Purged(
         outbox=delete_in_batches(
@@ -44,7 +47,7 @@ def purge(*, before: datetime) -> Purged:
         ),
         inbox=delete_in_batches(
             InboxEvent.objects.filter(
-                status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
+                ~Exists(event), status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
             ),
             which=_settled,
         ),

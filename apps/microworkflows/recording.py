@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections, models, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import bounds, causes, conf, flows, logs, rows, sensitive, times, wakeup
+from microworkflows import bounds, causes, conf, flows, logs, registry, rows, sensitive, times, wakeup
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (
@@ -90,7 +90,10 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "expires_at": times.stored(DUE_AT_ONCE),
             "retry": 0,
             "status": int(OutboxEvent.Status.PENDING),
-            "headers": {Header.MICROWORKFLOW: workflow},
+            "headers": {
+                Header.MICROWORKFLOW: workflow,
+                Header.LISTENERS: registry.listening(event.meta.type),
+            },
         }
         for event, workflow in recorded
     ]

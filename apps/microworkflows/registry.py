@@ -1,6 +1,6 @@
 """The registry of events and microworkflows: declarations fill it; worker, relay, checks and flow map read it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _announcements: "list[type[DomainEvent]]" = []
 _readings: "list[type[IncomingEvent]]" = []
 _workflows: "list[Microworkflow[Any]]" = []
+_listening: dict[tuple[str, str | None], dict[str, bool]] = {}
+"""The labels by type and context, None for all contexts; put together when :func:`listening` is called first."""
 
 
 def add_announcement(event: "type[DomainEvent]") -> None:
@@ -28,6 +30,7 @@ def add_reading(event: "type[IncomingEvent]") -> None:
 def add_workflow(workflow: "Microworkflow[Any]") -> None:
     """Add a declared microworkflow."""
     _workflows.append(workflow)
+    _listening.clear()
 
 
 def announcements() -> "list[type[DomainEvent]]":
@@ -59,6 +62,18 @@ def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "l
     ]
 
 
+def listening(event_type: str, *, context: str | None = None) -> Mapping[str, bool]:
+    """Return the labels of the microworkflows that ``event_type`` triggers, of all contexts or of one.
+
+    They are the keys of a JSON object, to be stored.
+    """
+    if not _listening:
+        for workflow in workflows():
+            for of in (None, workflow.context):
+                _listening.setdefault((workflow.on.event_type, of), {})[workflow.label] = True
+    return _listening.get((event_type, context), {})
+
+
 def contexts() -> list[str]:
     """Return the labels of the contexts that announce or listen, sorted."""
     announcing = {context_of(event_type) for event_type in announced()}
@@ -78,9 +93,11 @@ def isolated() -> Iterator[None]:
         yield
     finally:
         _announcements[:], _readings[:], _workflows[:] = before
+        _listening.clear()
 
 
 def clear() -> None:
     """Forget everything declared so far; for tests, inside :func:`isolated`."""
     for declared in (_announcements, _readings, _workflows):
         declared.clear()
+    _listening.clear()

@@ -106,7 +106,7 @@ def test_code_samples_are_python_and_excerpts_of_the_files_that_they_name(page: 
 # What the reference lists
 
 
-@pytest.mark.parametrize("module", ["", ".worker", ".testing", ".admin", ".cutover"])
+@pytest.mark.parametrize("module", ["", ".worker", ".testing", ".signals", ".admin", ".cutover"])
 def test_reference_lists_every_public_name(module: str) -> None:
     name = f"microworkflows{module}"
 

@@ -415,6 +415,15 @@ def under_way(walk: Walk) -> Iterator[None]:
         walk.end()
 
 
+def there_back_and_there(walk: Walk, stage: int) -> None:
+    """Do all that a stage's page says, each part while orders are placed."""
+    assert pages.commands(stage, "Going back")
+    for follow in (walk.forward, walk.back, walk.forward):
+        follow(stage)
+        walk.customers.wait_for_more()
+    walk.tidy(stage)
+
+
 def _hold(scenarios: Sequence[acceptance.Scenario], shop: Shop) -> None:
     """Run scenarios at once, and then the one that counts what others would take from the shelves."""
     alone = acceptance.the_shelves_hold_what_was_not_shipped

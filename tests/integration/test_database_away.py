@@ -64,7 +64,7 @@ def test_worker_that_is_told_to_stop_while_the_database_is_away_gives_its_messag
 
     assert worker.stop(timeout=20) == 0
 
-    assert broker.count("probe") == 12
+    eventually(lambda: broker.count("probe") == 12, what="all of them given back")
     (tmp_path / "successor").mkdir()
     launcher = Launcher(tmp_path / "successor", database=database, broker=broker.url)
     try:

@@ -29,11 +29,6 @@ def running(shared_launch: Launcher) -> Process:
     return shared_launch.worker("probe", "-c", "1", MICROWORKFLOWS={"RELAY_POLL": 0.1})
 
 
-def dead(broker: Broker, *, count: int = 1) -> list[Seen]:
-    eventually(lambda: broker.count("probe.dead") >= count, what=f"{count} dead letters")
-    return broker.take("probe.dead", count)
-
-
 def without_reason(seen: Seen) -> dict[str, Any]:
     added = (dead_letters.PREFIX, trust.PUBLISHER)
     return {name: value for name, value in seen.headers.items() if not name.startswith(added)}
@@ -52,7 +47,7 @@ def test_reason_queue_key_time_and_worker_travel_with_the_message(
 
     shared_broker.publish(BAD, headers=headers, app_id="elsewhere", priority=3, **properties)
 
-    (seen,) = dead(shared_broker)
+    (seen,) = shared_broker.dead()
     assert seen.body == BAD.encode()
     assert without_reason(seen) == {"a": 1, "list": ["x", {"y": True}]}
     assert properties.items() <= seen.properties.items()
@@ -81,7 +76,7 @@ def test_orders_to_the_broker_in_a_dead_letter_are_not_obeyed_again(
         reply_to="amq.rabbitmq.reply-to.x",
     )
 
-    (seen,) = dead(shared_broker)
+    (seen,) = shared_broker.dead()
     assert not {"expiration", "reply_to"} & seen.properties.keys()
     assert seen.properties["user_id"] == user, "that of the worker"
     assert seen.headers[f"{dead_letters.PREFIX}property-expiration"] == "600000"
@@ -111,7 +106,7 @@ def test_body_is_kept_byte_by_byte_on_each_way(
     shared_launch.run("dead_letters", "probe", "--requeue", "--all")
 
     worker.says("dead letter in probe.dead", times=dead_before + 1)  # it met the same door again
-    (seen,) = dead(shared_broker)
+    (seen,) = shared_broker.dead()
     assert seen.body == body
     assert without_reason(seen) == properties.get("headers", {})
     assert seen.properties.get("content_encoding") == properties.get("content_encoding")
@@ -143,7 +138,7 @@ def test_message_whose_headers_cannot_be_read_is_found_and_dropped_and_hides_no_
     assert refused.wait(timeout=60) == 1
     assert "cannot be sent again as it was" in refused.output
     shared_launch.run("dead_letters", "probe", "--drop", "--id", unreadable, "--yes")
-    (seen,) = dead(shared_broker)
+    (seen,) = shared_broker.dead()
     assert seen.body == BAD.encode()
 
 
@@ -155,7 +150,7 @@ def test_message_whose_headers_leave_no_room_for_a_reason_is_kept_without(
 
     shared_broker.publish(BAD, headers=headers)
 
-    (seen,) = dead(shared_broker)
+    (seen,) = shared_broker.dead()
     assert seen.headers["x"] == headers["x"]
     assert dead_letters.REASON not in seen.headers
     worker.says("goes without its reason: it cannot be written again")
@@ -170,7 +165,7 @@ def test_letter_that_no_queue_is_bound_for_is_rejected_to_the_brokers_own_way(
     try:
         shared_broker.publish(BAD)
 
-        (seen,) = dead(shared_broker)
+        (seen,) = shared_broker.dead()
         assert seen.headers["x-death"][0]["reason"] == "rejected"
         worker.says("goes without its reason: nothing is bound")
     finally:
@@ -185,7 +180,7 @@ def test_channel_that_the_broker_closes_costs_the_reason_and_neither_message_nor
     try:
         shared_broker.publish(BAD, times=3)
 
-        seen = dead(shared_broker, count=3)
+        seen = shared_broker.dead(3)
         assert [each.body for each in seen] == [BAD.encode()] * 3
         assert all(dead_letters.REASON not in each.headers for each in seen)
         worker.says("goes without its reason: NotFound")
@@ -193,7 +188,7 @@ def test_channel_that_the_broker_closes_costs_the_reason_and_neither_message_nor
         shared_broker.declare()
     shared_broker.publish(BAD)
 
-    (seen_later,) = dead(shared_broker)
+    (seen_later,) = shared_broker.dead()
     assert dead_letters.REASON in seen_later.headers
     assert "Connection to broker lost" not in worker.output
 
@@ -205,7 +200,7 @@ def test_flood_of_bad_messages_among_good_ones_ends_in_the_dead_letters_each_wit
         for number in range(600):
             publish(cloud_event(number=number) if number % 6 == 0 else f"{BAD}{number}")
 
-    seen = dead(shared_broker, count=500)
+    seen = shared_broker.dead(500)
     assert len(seen) == 500
     assert all("not JSON" in each.headers[dead_letters.REASON] for each in seen)
     eventually(lambda: len(effects()) == 100, what="the effects")

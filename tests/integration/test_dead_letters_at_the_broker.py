@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from kombu import Connection
 
-from microworkflows import dead_letters, topology, trust
+from microworkflows import celery_app, dead_letters, topology, trust
 from tests.integration.support.brokers import Broker
 from tests.integration.support.node import Node
 from tests.integration.support.probing import cloud_event
@@ -103,9 +103,8 @@ def _kept(node: Node) -> int:
 def test_admin_reads_requeues_and_drops_dead_letters_of_a_real_broker(
     database: str, broker: Broker, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        dead_letters, "current_app", SimpleNamespace(connection_for_write=lambda: Connection(broker.url))
-    )
+    app = SimpleNamespace(connection_for_write=lambda: Connection(broker.url))
+    monkeypatch.setattr(celery_app, "get", lambda: app)
     for number in range(60):
         broker.publish(
             f"{BAD}{number}", queue="probe.dead", headers={dead_letters.REASON: f"reason {number}"}

@@ -14,7 +14,7 @@ from celery import Celery
 
 from microworkflows.cloudevents import CONTENT_TYPE
 from microworkflows.models import InboxEvent
-from tests.integration.support.brokers import Broker, Seen
+from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import ask, cloud_event, effects
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
@@ -47,12 +47,6 @@ def worker(database: str, running: Process, shared_broker: Broker) -> Iterator[P
     assert shared_broker.count("probe.dead") == 0, "the test took what it sent, and a neighbour is there"
 
 
-def dead(broker: Broker) -> Seen:
-    eventually(lambda: broker.count("probe.dead") == 1, what="one dead letter")
-    (seen,) = broker.take("probe.dead", 1)
-    return seen
-
-
 def empty_of_one(broker: Broker) -> None:
     """Wait for a dead letter that no client can read, and delete it."""
     eventually(lambda: broker.count("probe.dead") == 1, what="one dead letter")
@@ -79,7 +73,8 @@ def test_event_beyond_the_bounds_becomes_a_dead_letter(
 ) -> None:
     shared_broker.publish(body)
 
-    assert dead(shared_broker).body.decode() == body
+    (seen,) = shared_broker.dead()
+    assert seen.body.decode() == body
 
 
 def test_correlation_ids_too_long_for_an_index_stop_nobody(worker: Process, shared_broker: Broker) -> None:
@@ -126,7 +121,7 @@ def test_bomb_is_not_unpacked(worker: Process, shared_broker: Broker) -> None:
 
     shared_broker.publish(body, headers={"compression": "application/x-gzip"})
 
-    seen = dead(shared_broker)
+    (seen,) = shared_broker.dead()
     assert (seen.body, seen.headers["compression"]) == (body, "application/x-gzip")
 
 
@@ -161,7 +156,7 @@ def test_routing_key_that_is_no_text_makes_a_dead_letter(worker: Process, shared
     with shared_broker.channel() as channel:
         publish_raw(channel, routing_key=b"\xff\xfe", headers=cc, body=cloud_event().encode())
 
-    dead(shared_broker)
+    shared_broker.dead()
 
 
 def publish_raw(channel: Any, *, routing_key: bytes, headers: bytes, body: bytes) -> None:

@@ -1,5 +1,6 @@
 """Time limits of the worker: what exceeds one has failed, and is retried as late as any other failure."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,17 +21,21 @@ def test_message_that_the_time_limit_kills_is_retried_ever_later_and_parked(
     worker = launch.worker(
         "probe", "-c", "2", "--time-limit", "1", MICROWORKFLOWS={"RETRY_DELAY": 0.2, "MAX_ATTEMPTS": 2}
     )
-    broker.publish(cloud_event(number=666, behaviour="hold", file=str(trace)))
+    held = cloud_event(number=666, behaviour="hold", file=str(trace))
+    held_id = json.loads(held)["id"]
+    broker.publish(held)
     eventually(trace.exists)
     for number in range(5):
         broker.publish(cloud_event(number=number))
 
-    (row,) = eventually(lambda: list(InboxEvent.objects.parked()), what="a parked message")
+    parked = InboxEvent.objects.parked().filter(msg_id=f"probe.answer:{held_id}")
+    (row,) = eventually(lambda: list(parked.all()), what="a parked message")
 
     assert row.attempts == len(trace.read_text().splitlines()) == 2
     assert (row.error or "").startswith("TimeLimitError: The time limit of 1 s was exceeded")
     eventually(lambda: len(effects()) == 5 and broker.count("probe") == 0, what="the others handled")
-    assert worker.output.count("time limit of 1 s exceeded by probe.asked.v1") == 2
+    failed = sum(each.attempts for each in InboxEvent.objects.all())  # on a slow machine another may, too
+    assert worker.output.count("time limit of 1 s exceeded by probe.asked.v1") == failed
     assert broker.count("probe.dead") == 0
     assert worker.stop() == 0
 

@@ -241,7 +241,7 @@ def test_message_that_kills_its_process_each_time_ends_in_the_dead_letters(
     """It killed while the tests above ran. As Celery may take five seconds over a death, the test dies the rest."""
     eventually(lambda: runs(deadly) >= 5, timeout=60)
     celery = Celery(broker=shared_broker.url, set_as_current=False)
-    celery.control.cancel_consumer("probe", reply=True, timeout=3, limit=1)
+    celery.control.cancel_consumer("probe", reply=True, timeout=30, limit=1)
 
     dead_here = 0
     while not shared_broker.count("probe.dead"):
@@ -249,7 +249,7 @@ def test_message_that_kills_its_process_each_time_ends_in_the_dead_letters(
             shared_broker.channel() as channel
         ):  # closed with the message unacked, as by a worker that is killed
             dead_here += channel.basic_get("probe") is not None
-    celery.control.add_consumer("probe", reply=True, timeout=3, limit=1)
+    celery.control.add_consumer("probe", reply=True, timeout=30, limit=1)
     celery.close()
 
     (dead,) = shared_broker.take("probe.dead", 1)
@@ -267,7 +267,7 @@ def test_message_that_failed_and_then_kills_its_process_each_time_is_parked(
     (meta,) = ask(behaviour="fail_then_die", file=str(trace))
     eventually(lambda: runs(trace) >= 3, timeout=40, what="a failure and two deaths")
     celery = Celery(broker=shared_broker.url, set_as_current=False)
-    celery.control.cancel_consumer("probe", reply=True, timeout=3, limit=1)
+    celery.control.cancel_consumer("probe", reply=True, timeout=30, limit=1)
 
     deliveries = 0
     while deliveries < DELIVERY_LIMIT - 1:
@@ -275,7 +275,7 @@ def test_message_that_failed_and_then_kills_its_process_each_time_is_parked(
             if message := channel.basic_get("probe"):
                 deliveries = message.headers.get(DELIVERY_COUNT, 0)
     died = runs(trace)
-    celery.control.add_consumer("probe", reply=True, timeout=3, limit=1)
+    celery.control.add_consumer("probe", reply=True, timeout=30, limit=1)
     celery.close()
 
     (row,) = eventually(lambda: parked(meta), what="a parked message")

@@ -125,18 +125,21 @@ def test_two_workers_on_one_queue_and_duplicates_of_everything_have_each_effect_
     launch: Launcher, broker: Broker
 ) -> None:
     bodies = [cloud_event(number=number, behaviour="pause" if number < 20 else "ok") for number in range(60)]
+    singles = [cloud_event(number=number) for number in range(60, 68)]  # the broker gives half to each
     workers = [launch.worker("probe", "-c", "2", wait=False) for _ in range(2)]
     for worker in workers:
         worker.says(" ready.")
 
     with broker.publishing() as publish:
+        for body in singles:
+            publish(body)
         for body in bodies:
             for _ in range(4):  # four processes take the same event at the same moment
                 publish(body)
 
-    eventually(lambda: handled(60) and broker.count("probe") == 0)
+    eventually(lambda: handled(68) and broker.count("probe") == 0)
     eventually(lambda: sum(worker.output.count("is a duplicate") for worker in workers) == 180)
-    assert len(effects()) == 60
+    assert len(effects()) == 68
     assert not InboxEvent.objects.exclude(status=InboxEvent.Status.HANDLED).exists()
     assert all("by probe.answer" in worker.output for worker in workers)
 

@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,12 @@ from tests.soaking import Report
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
 
 IsBack = Callable[[], None]
+Start = Callable[..., Process]
+
+SHORT_HEARTBEATS = {"CELERY_BROKER_HEARTBEAT": 4}
+"""Of a worker whose link is dead until it has missed them: then there is less to wait for."""
+WATCHFUL = {"CELERY_IMPORTS": ["tests.integration.probe.watchful"]}
+"""Of a worker that is to find out by itself that its event loop stands still."""
 
 
 def handled(count: int) -> bool:
@@ -26,13 +33,25 @@ def handled(count: int) -> bool:
 
 
 @pytest.fixture
-def worker(database: str, broker_through_proxy: str, tmp_path: Path) -> Iterator[Process]:
-    """Yield a worker without a relay behind the proxy, which must outlive the test."""
+def start(database: str, broker_through_proxy: str, tmp_path: Path) -> Iterator[Start]:
+    """Yield what starts a worker without a relay behind the proxy, given its settings; it must outlive the test."""
     launch = Launcher(tmp_path, database=database, broker=broker_through_proxy)
-    worker = launch.worker("probe", "--no-relay", "-c", "2")
-    yield worker
-    assert worker.status is None, worker.output[-5000:]
+    started: list[Process] = []
+
+    def start(**settings: Any) -> Process:
+        started.append(launch.worker("probe", "--no-relay", "-c", "2", **settings))
+        return started[-1]
+
+    yield start
+    for worker in started:
+        assert worker.status is None, worker.output[-5000:]
     launch.end()
+
+
+@pytest.fixture
+def worker(start: Start) -> Process:
+    """Return such a worker with the settings that it has by itself."""
+    return start()
 
 
 def works(broker: Broker) -> None:
@@ -113,8 +132,9 @@ def test_worker_notices_that_the_broker_has_lost_its_connection(
 
 @pytest.mark.slow
 def test_worker_is_back_after_a_silence_longer_than_its_heartbeats(
-    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
+    start: Start, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
+    worker = start(**SHORT_HEARTBEATS)
     works(broker)
 
     broker_proxy.silence()
@@ -126,8 +146,9 @@ def test_worker_is_back_after_a_silence_longer_than_its_heartbeats(
 
 @pytest.mark.slow
 def test_worker_is_back_after_a_stall_longer_than_its_heartbeats(
-    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
+    start: Start, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
+    worker = start(**SHORT_HEARTBEATS)
     works(broker)
 
     broker_proxy.stall()
@@ -151,8 +172,9 @@ def test_worker_works_at_the_end_of_a_slow_link(worker: Process, broker: Broker,
 
 @pytest.mark.slow
 def test_worker_in_the_middle_of_a_message_does_not_wait_for_the_rest_for_ever(
-    worker: Process, broker: Broker, broker_proxy: Proxy
+    start: Start, broker: Broker, broker_proxy: Proxy
 ) -> None:
+    worker = start(**WATCHFUL)
     works(broker)
     broker_proxy.bytes_per_second = 1000
     broker.publish(cloud_event(padding="x" * 50_000))
@@ -168,8 +190,9 @@ def test_worker_in_the_middle_of_a_message_does_not_wait_for_the_rest_for_ever(
 
 @pytest.mark.slow
 def test_worker_that_hears_nothing_while_it_connects_tries_again(
-    worker: Process, broker: Broker, broker_proxy: Proxy, is_back: IsBack
+    start: Start, broker: Broker, broker_proxy: Proxy, is_back: IsBack
 ) -> None:
+    worker = start(**WATCHFUL)
     works(broker)
 
     broker_proxy.silent_after = b"reply.celery.pidbox"  # past the handshake, in which there are limits

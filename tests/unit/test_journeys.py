@@ -5,14 +5,35 @@ from uuid import UUID, uuid4
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError, inbox, journeys, microworkflow, times, traceparent
+from microworkflows import (
+    DomainEvent,
+    PermanentError,
+    inbox,
+    journeys,
+    microworkflow,
+    registry,
+    times,
+    traceparent,
+    unreceived,
+)
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.ids import uuid7
 from microworkflows.journeys import DeliveryStatus, RelayStatus
 from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.templatetags.microworkflows import mw_tone
 from microworkflows.testing import Flow
 
 pytestmark = pytest.mark.django_db
+
+
+def listen(post: SimpleNamespace, name: str, *, context: str) -> None:
+    """Declare one more microworkflow that listens to written letters, as a deployment does."""
+
+    def function(event: object) -> None:
+        post.calls.append((name, event))
+
+    function.__name__ = name
+    microworkflow(on=post.WrittenAtDesk, context=context)(function)
 
 
 def test_journey_tells_each_event_in_order_and_who_emitted_it(post: SimpleNamespace, flow: Flow) -> None:
@@ -286,6 +307,149 @@ def test_long_flow_is_cut_after_its_first_events(
     assert journey.cut
     assert len(journey.steps) == 2
     assert journey.steps[0].id == first.id
+
+
+def test_microworkflow_of_today_is_not_expected_to_have_heard_what_was_recorded_before(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    before = journeys.journey(meta.correlation_id)
+
+    listen(post, "weigh_letter", context="scales")
+    listen(post, "weigh_again", context="desk")
+
+    assert journeys.journey(meta.correlation_id) == before
+    assert before.settled
+    until = times.now() + timedelta(minutes=1)
+    assert unreceived.count(since=meta.time, until=until) == {}
+
+
+def test_microworkflow_of_today_is_expected_to_hear_what_is_pending(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    listen(post, "weigh_letter", context="scales")
+
+    (step,) = journeys.journey(meta.correlation_id).steps
+
+    assert [delivery.label for delivery in step.deliveries] == ["desk.stamp_letter", "scales.weigh_letter"]
+
+
+def test_event_that_a_worker_took_before_it_had_a_microworkflow_is_expected_and_counted_until_it_is_relayed_again(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    with registry.isolated():
+        listen(post, "weigh_letter", context="desk")
+        meta = flow.record(post.LetterWritten(letter_id=uuid4()))  # by a web server with the new code
+    flow.run()  # and received by a worker with the old
+    listen(post, "weigh_letter", context="desk")
+    until = times.now() + timedelta(minutes=1)
+
+    before = journeys.journey(meta.correlation_id)
+    missing = unreceived.count(since=meta.time, until=until)
+    flow.deliver(meta)
+
+    assert [delivery.label for delivery in before.deliveries if delivery.open] == ["desk.weigh_letter"]
+    assert list(missing) == [("letters.letter_written.v1", "desk.weigh_letter")]
+    assert journeys.journey(meta.correlation_id).settled
+    assert not unreceived.count(since=meta.time, until=until)
+
+
+def test_of_an_event_that_an_earlier_version_recorded_all_that_listen_are_expected(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    OutboxEvent.objects.update(headers={"microworkflow": None})
+    listen(post, "weigh_letter", context="scales")
+
+    assert not journeys.journey(meta.correlation_id).settled
+
+
+def test_microworkflow_that_was_renamed_is_expected_until_its_context_has_the_event(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    row = OutboxEvent.objects.get(pk=meta.id)
+    row.headers |= {"listeners": {"desk.put_stamp_on": True}}
+    row.status = OutboxEvent.Status.RELAYED
+    row.save()
+
+    before = journeys.journey(meta.correlation_id)
+    flow.deliver(meta)
+    after = journeys.journey(meta.correlation_id)
+
+    assert [(delivery.label, delivery.open) for delivery in before.deliveries] == [
+        ("desk.put_stamp_on", True)
+    ]
+    assert [delivery.label for delivery in after.steps[0].deliveries] == ["desk.stamp_letter"]
+
+
+def test_of_another_services_event_those_are_expected_that_listened_when_their_context_received_it(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    listen(post, "weigh_letter", context="desk")
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    OutboxEvent.objects.all().delete()
+    InboxEvent.objects.filter(msg_id__startswith="desk.weigh_letter:").delete()  # its turn has not come yet
+    listen(post, "frame_letter", context="desk")
+
+    (written, stamped) = journeys.journey(meta.correlation_id).steps
+
+    assert {delivery.label: str(delivery.status) for delivery in written.deliveries} == {
+        "desk.stamp_letter": "handled",
+        "desk.weigh_letter": "expected",
+    }
+    assert [str(delivery.status) for delivery in stamped.deliveries] == ["handled"]
+
+
+def test_what_a_purge_has_deleted_is_unknown_and_neither_expected_nor_settled(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    listen(post, "weigh_letter", context="desk")
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    _age(days=40)
+    OutboxEvent.objects.all().delete()
+    InboxEvent.objects.filter(msg_id__startswith="desk.weigh_letter:").delete()
+
+    journey = journeys.journey(meta.correlation_id)
+
+    assert [step.relay.status for step in journey.steps] == [RelayStatus.PURGED, RelayStatus.PURGED]
+    assert {delivery.label: str(delivery.status) for delivery in journey.steps[0].deliveries} == {
+        "desk.stamp_letter": "handled",
+        "desk.weigh_letter": "unknown",
+    }
+    assert (journey.open, journey.unknown, journey.settled, journey.failed) == (False, True, False, False)
+    assert mw_tone(journey) == mw_tone(journey.steps[0]) == "idle"
+
+
+def test_event_that_is_younger_than_all_that_was_purged_is_anothers(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    kept = flow.record(post.LetterWritten(letter_id=uuid4()))
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    _age(days=40)
+    OutboxEvent.objects.filter(pk=kept.id).update(added=times.now() - timedelta(days=41))
+    OutboxEvent.objects.filter(pk=meta.id).delete()
+
+    written, _ = journeys.journey(meta.correlation_id).steps
+
+    assert written.relay.status is RelayStatus.FOREIGN
+
+
+def _age(*, days: int) -> None:
+    """Do as if everything had happened days ago."""
+    then = times.now() - timedelta(days=days)
+    InboxEvent.objects.update(added=then, expires_at=then)
+    OutboxEvent.objects.update(added=then)
+    for model in (InboxEvent, OutboxEvent):
+        for row in model.objects.all():
+            row.body |= {"time": then.isoformat()}
+            row.save(update_fields=["body"])
 
 
 def test_unknown_flow_has_no_steps(empty_registry: None) -> None:

@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
-from microworkflows import heartbeats, microworkflow, purging
+from microworkflows import heartbeats, journeys, microworkflow, purging
 from microworkflows.errors import PermanentError
 from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
@@ -68,6 +68,7 @@ def test_purge_leaves_what_recognises_an_event_that_another_message_may_bring_ba
         flow.record(post.LetterWritten(letter_id=uuid4()))
         flow.run(contexts=["desk"], keep_failures=True)
     age = timezone.now() - timedelta(days=40)
+    OutboxEvent.objects.update(added=age)
     InboxEvent.objects.update(added=age, expires_at=age)
     (parked,) = flow.parked
 
@@ -105,3 +106,25 @@ def test_purge_remembers_a_message_that_was_received_long_ago_and_handled_just_n
 
     assert handled == 3
     assert InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count() == 1
+
+
+def test_purge_keeps_what_tells_who_handled_an_event_as_long_as_the_event(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    age = timezone.now() - timedelta(days=40)
+    OutboxEvent.objects.update(added=age)
+    InboxEvent.objects.update(added=age, expires_at=age)
+    OutboxEvent.objects.filter(pk=meta.id).update(status=OutboxEvent.Status.PENDING)  # to be relayed again
+
+    call_command("purge_events")
+
+    assert [row.event_id for row in InboxEvent.objects.all()] == [meta.id]
+    assert journeys.journey(meta.correlation_id).handled == 1
+    flow.run()
+    assert len(post.calls) == 2
+    call_command("purge_events")
+    OutboxEvent.objects.update(added=age)
+    call_command("purge_events")
+    assert not InboxEvent.objects.exists()

@@ -12,6 +12,8 @@ _TONES = {
     "waiting": BUSY,
     "expected": IDLE,
     "foreign": IDLE,
+    "purged": IDLE,
+    "unknown": IDLE,
     "unheard": IDLE,
     "rejected": BAD,
     "missed": BAD,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, DELETION, LogEntry
@@ -16,7 +16,6 @@ from django.http import (
     HttpResponseNotAllowed,
     HttpResponseRedirect,
 )
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from microworkflows import dead_letters, masking, topology
@@ -24,14 +23,10 @@ from microworkflows import texts as foreign
 from microworkflows.admin import texts
 from microworkflows.admin.counts import SECONDS
 from microworkflows.admin.journeys import JourneyMedia
+from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.dead_letters import Letter, Look, RequeueRefusedError
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import DeadLetter
-
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:
-    _ModelAdmin = admin.ModelAdmin
 
 MOST: Final = 50
 """Dead letters of a context that the page shows, the oldest ones."""
@@ -67,23 +62,11 @@ class Section:
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(_ModelAdmin):
+class DeadLetterAdmin(ReadOnlyAdmin):
     """One page of all contexts' dead letters; the broker keeps them, so there is no row of any."""
 
     class Media(JourneyMedia):
         """Badges and blocks."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return False: only workers and the broker make dead letters."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: a dead letter is never edited."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: there are no rows; see :meth:`act_view`."""
-        return False
 
     def may(self, request: HttpRequest, action: str) -> bool:
         """Return True if this user may ``requeue`` or ``drop`` dead letters."""
@@ -189,16 +172,8 @@ class DeadLetterAdmin(_ModelAdmin):
             )
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
-        request.current_app = self.admin_site.name  # as Django's own admin views do
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "media": self.media,
-            "mw_act_url": self._url("act"),
-            "mw_list_url": self._url("changelist"),
-            **context,
-        }
-        return TemplateResponse(request, template, context)
+        urls = {"mw_act_url": self._url("act"), "mw_list_url": self._url("changelist")}
+        return self.framed(request, template, {**urls, **context})
 
     def _url(self, view: str) -> str:
         return reverse(f"admin:microworkflows_deadletter_{view}", current_app=self.admin_site.name)

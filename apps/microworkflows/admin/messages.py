@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
@@ -23,14 +23,10 @@ from django.utils.safestring import SafeString
 from microworkflows import registry
 from microworkflows.admin import badges
 from microworkflows.admin.journeys import JourneyMedia
-
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:
-    _ModelAdmin = admin.ModelAdmin
+from microworkflows.admin.reading import ReadOnlyAdmin
 
 
-class MessageAdmin(_ModelAdmin):
+class MessageAdmin(ReadOnlyAdmin):
     """Read-only list and page of messages, with one action: send stuck messages again."""
 
     change_form_template = "admin/microworkflows/message_change_form.html"
@@ -60,18 +56,6 @@ class MessageAdmin(_ModelAdmin):
     def send_again(self, rows: Any) -> int:
         """Send the rows of a queryset again; return their number."""
         raise NotImplementedError
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Return False: only the kit adds messages."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: a message records a fact, which an edit would falsify."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: ``manage.py purge_events`` deletes rows that are done; no others may be lost."""
-        return False
 
     def has_again_permission(self, request: HttpRequest) -> bool:
         """Return True if this user may send messages again."""

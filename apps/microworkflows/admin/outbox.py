@@ -9,7 +9,6 @@ from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -79,19 +78,15 @@ class OutboxEventAdmin(MessageAdmin):
         context = self._flow_context(request, correlation_id)
         journey = context["mw_journey"]
         context |= {
-            **self.admin_site.each_context(request),
             "title": "Journey of a flow",
             "subtitle": journey.correlation_id,
-            "opts": self.opts,
-            "media": self.media,
             "mw_fragment_url": reverse(
                 "admin:microworkflows_journey_fragment",
                 args=[correlation_id],
                 current_app=self.admin_site.name,
             ),
         }
-        request.current_app = self.admin_site.name  # as Django's own admin views do
-        return TemplateResponse(request, "admin/microworkflows/journey.html", context)
+        return self.framed(request, "admin/microworkflows/journey.html", context)
 
     def journey_fragment_view(self, request: HttpRequest, correlation_id: str) -> HttpResponseBase:
         """Return the present journey of a flow; 304 if nothing has changed."""

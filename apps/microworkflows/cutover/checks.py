@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import apps
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connections, router
 
 from microworkflows import registry
-from microworkflows.cutover import conf, legacy_steps
+from microworkflows.cutover import conf, legacy_steps, queries
 from microworkflows.cutover.stamps import MONOLITH
+from microworkflows.models import InboxEvent, OutboxEvent
 
 TAG = "microworkflows"
+
+_NEWEST_EVENTS = 10_000
+"""Number of events that are searched, of those recorded last, beside all the messages that wait or are parked."""
 
 
 @register(TAG)
@@ -61,6 +66,26 @@ def check_legacy_steps(**kwargs: Any) -> list[CheckMessage]:
         )
         for workflow in registry.workflows()
         if workflow.context not in cutover and legacy_steps.of(workflow) is not None
+    ]
+
+
+@register(TAG, Tags.database)
+def check_forsaken_flows(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W044: flows wait for the monolith to do steps of a context that ``CUTOVER`` does not name (any more)."""
+    alias = router.db_for_write(InboxEvent)
+    if alias not in (databases or ()) or _cutover() is None:
+        return []
+    tables = {model._meta.db_table for model in (InboxEvent, OutboxEvent)}
+    if not tables <= set(connections[alias].introspection.table_names()):
+        return []  # migrate is about to make them
+    return [
+        Warning(
+            f"{number} flows wait for the monolith to do steps of {context!r}, as they began, and "
+            f"MICROWORKFLOWS['CUTOVER'] does not name {context!r}, so nobody does them.",
+            hint="Name it again until these flows have ended; `manage.py parked` lists the messages to replay.",
+            id="microworkflows.W044",
+        )
+        for context, number in queries.forsaken(newest=_NEWEST_EVENTS).items()
     ]
 
 

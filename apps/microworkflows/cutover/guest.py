@@ -1,6 +1,6 @@
 """The cut-over as a guest of the core: it routes steps to the monolith, and follows what the core does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from microworkflows import flows, purging
@@ -8,6 +8,7 @@ from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import conf, inline, shadow, switch
 from microworkflows.cutover.models import ShadowComparison
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
+from microworkflows.errors import UnservedStepError
 
 
 class Cutover(flows.Router):
@@ -21,16 +22,32 @@ class Cutover(flows.Router):
         return str(switch.stamp(correlation_id)) or None if conf.contexts() else None
 
     def queue_for(self, context: str, mark: str) -> str | None:
-        """Return the monolith's queue for a step that it does, the context's own for a live one, None for one done."""
+        """Return the monolith's queue for a step that it does, the context's own for a live one, None for one done.
+
+        Raises:
+            UnreadableMarkError: the mark is not a stamp.
+            UnservedStepError: the monolith has to do the step, and is not known here to hand the context over.
+        """
         mode = Stamp.parse(mark).mode(context)
-        if mode is None:
-            return None
-        return MONOLITH if mode in BY_MONOLITH else context
+        if mode not in BY_MONOLITH:
+            return context if mode else None
+        if context not in conf.contexts():
+            raise UnservedStepError(
+                f"In this flow, marked {mark!r}, the monolith does the steps of {context}, and MICROWORKFLOWS['CUTOVER'] "
+                f"of this process does not name {context}: nobody would do this one. Let CUTOVER name {context} in all "
+                f"processes, run the monolith's worker, and replay this message. If {context} has a database of its own, "
+                "move it back for that."
+            )
+        return MONOLITH
 
     def mode(self, context: str, mark: str) -> str:
         """Return ``inline``, ``shadow`` or ``done``; empty if the context is live."""
         mode = Stamp.parse(mark).mode(context)
         return "done" if mode is None else "" if mode is Mode.LIVE else str(mode)
+
+    def contexts_elsewhere(self) -> Collection[str]:
+        """Return the contexts that were moved to a database of their own, while something is being handed over."""
+        return switch.moved() if conf.contexts() else ()
 
     def queues(self) -> Sequence[str]:
         """Return the queue of the monolith's own worker, while something is being handed over."""

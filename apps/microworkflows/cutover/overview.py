@@ -133,6 +133,8 @@ class Overview:
     monolith: Worker | None
     monolith_is_needed: bool
     """True if some context is live while another is not, or not for all flows."""
+    forsaken: dict[str, int]
+    """Numbers of flows that wait for the monolith to do the steps of a context, where ``CUTOVER`` no longer names it."""
 
 
 def overview() -> Overview:
@@ -156,6 +158,7 @@ def overview() -> Overview:
         ),
         monolith=workers.get(MONOLITH),
         monolith_is_needed=bool(live) and live != [100] * len(settings),
+        forsaken=queries.forsaken(newest=NEWEST),
     )
 
 

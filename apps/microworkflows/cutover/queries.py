@@ -1,20 +1,21 @@
 """Queries about a cut-over: the flows still under way, by who does their next steps."""
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any
 
-from django.db.models import CharField, Count, Exists, F, OuterRef, Q, Value
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, TextField, Value, When
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models.functions import Cast, Coalesce, Concat, Right
 
 from microworkflows import registry
 from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.cutover import conf, switch
-from microworkflows.cutover.stamps import Mode, Stamp
-from microworkflows.models import CorrelationOf, InboxEvent, OutboxEvent, OutboxQuerySet
+from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
+from microworkflows.models import ContextOf, CorrelationOf, Header, InboxEvent, OutboxEvent, OutboxQuerySet
 from microworkflows.workflows import Microworkflow
 
 
@@ -26,13 +27,18 @@ class Flows:
     shadow: int = 0
     live: int = 0
 
+    @property
+    def by_monolith(self) -> int:
+        """Number of flows in which the monolith does the context's steps."""
+        return self.inline + self.shadow
+
 
 def in_flight(context: str, *, newest: int | None = None) -> Flows:
     """Return the numbers of flows that wait for a context: it listens to one of their events and has not handled it.
 
-    It counts flows by events that were recorded in this database, as far back as the outbox keeps them; waiting and
-    parked messages count too. If the context's inbox is in another database, nothing is known of it, and all events
-    count.
+    It counts flows by events that were recorded in this database, as far back as the outbox keeps them, and by the messages
+    that wait or are parked, however old their events are. If the context's inbox is in another database, nothing is known
+    of it, and all events count.
 
     Args:
         context: Label of the context.
@@ -40,14 +46,16 @@ def in_flight(context: str, *, newest: int | None = None) -> Flows:
             seconds. None to look at all.
     """
     own = [workflow for workflow in registry.workflows() if workflow.context == context]
-    return _flows(context, own, OutboxEvent.objects.all() if newest is None else _newest(newest))
+    of_monolith = Q(msg_id__startswith=f"{MONOLITH}:", headers__type__in=registry.subscriptions(context))
+    events = OutboxEvent.objects.all() if newest is None else _newest(newest)
+    return _flows(context, own, events, failed=_of_contexts([context]) | of_monolith)
 
 
 def unsettled(context: str) -> Flows:
     """Return the numbers of flows that wait for any context, by the mode of ``context`` in their stamps.
 
     Another context's step can lead to one of this context's. Contexts that were moved to another database do not count,
-    since their inboxes are not known here.
+    since their inboxes are not known here, except for the messages that the monolith keeps for them.
     """
     moved = switch.moved()
     # In a database of the context's own, where nothing is being cut over, it alone counts.
@@ -57,7 +65,27 @@ def unsettled(context: str) -> Flows:
         for workflow in registry.workflows()
         if workflow.context == context or not (alone or workflow.context in moved)
     ]
-    return _flows(context, near, OutboxEvent.objects.all())
+    failed = _of_contexts({MONOLITH, context, *(workflow.context for workflow in near)})
+    return _flows(context, near, OutboxEvent.objects.all(), failed=failed)
+
+
+def left_to_monolith(context: str) -> int:
+    """Return the number of a context's messages that wait or are parked, and that the monolith has to handle."""
+    marks = (mark for rows in _failed(_of_contexts([context])) for mark, _ in rows.iterator())
+    return sum(Stamp.parse(mark).mode(context) in BY_MONOLITH for mark in marks)
+
+
+def forsaken(*, newest: int) -> dict[str, int]:
+    """Return the numbers of flows that wait for the monolith to do a context's step, where ``CUTOVER`` no longer names it.
+
+    Contexts that receive nothing in this database do not count. ``newest`` is as in :func:`in_flight`.
+    """
+    numbers = {
+        context: in_flight(context, newest=newest).by_monolith
+        for context in registry.contexts()
+        if context not in conf.contexts() and InboxEvent.objects.of_context(context).exists()
+    }
+    return {context: number for context, number in numbers.items() if number}
 
 
 def _newest(number: int) -> OutboxQuerySet:
@@ -67,27 +95,56 @@ def _newest(number: int) -> OutboxQuerySet:
     return rows.filter(pk__gt=beyond[0]) if beyond else rows
 
 
-def _flows(context: str, workflows: "Collection[Microworkflow[Any]]", events: OutboxQuerySet) -> Flows:
+def _flows(
+    context: str, workflows: "Collection[Microworkflow[Any]]", events: OutboxQuerySet, *, failed: Q
+) -> Flows:
     if not workflows:
         return Flows()
-    stamped = (
+    expected = (
         events.annotate(event_id=KeyTextTransform("id", "body"))
         .filter(reduce(or_, map(_not_handled_by, workflows)))
-        .annotate(
-            stamp=Coalesce(KeyTextTransform(MARK, "body"), KeyTextTransform(FORMER_MARK, "body")),
-            flow=CorrelationOf(F("body")),
-        )
-        .order_by()
-        .values_list("stamp")
-        .annotate(Count("flow", distinct=True))
+        .annotate(stamp=_stamp(), flow=CorrelationOf(F("body")))
     )
-    counts = dict.fromkeys((*Mode, None), 0)
-    for mark, flows in stamped:
-        counts[Stamp.parse(mark).mode(context)] += flows
+    pairs = expected.order_by().values_list("stamp", "flow").union(*_failed(failed))
+    counts: Counter[Mode | None] = Counter()
+    for mark, number in Counter(mark for mark, _ in pairs.iterator()).items():
+        counts[Stamp.parse(mark).mode(context)] += number
     return Flows(inline=counts[Mode.INLINE], shadow=counts[Mode.SHADOW], live=counts[Mode.LIVE])
 
 
 def _not_handled_by(workflow: "Microworkflow[Any]") -> Q:
     key = Concat(Value(f"{workflow.label}:"), Cast(OuterRef("event_id"), CharField()))
     handled = InboxEvent.objects.filter(msg_id=key, status=InboxEvent.Status.HANDLED)
-    return Q(~Exists(handled), destination=workflow.on.event_type)
+    listened = Q(headers__listeners__has_key=workflow.label) | ~Q(headers__has_key=Header.LISTENERS)
+    return Q(
+        listened | Q(status=OutboxEvent.Status.PENDING),
+        ~Exists(handled),
+        destination=workflow.on.event_type,
+    )
+
+
+def _of_contexts(contexts: Collection[str]) -> Q:
+    return reduce(
+        or_,
+        (Q(msg_id__startswith=f"{context}{after}") for context in sorted(contexts) for after in ".:"),
+    )
+
+
+def _failed(which: Q) -> list[Any]:
+    """Return queries of the stamp and flow of each message among these that waits, and of each that is parked.
+
+    One status at a time, because each has a partial index of its own. A foreign event has no stamp, whatever it says.
+    """
+    own = When(source=F("announcer"), own_id=F("key_id"), then=_stamp())
+    rows: Any = InboxEvent.objects.filter(which).annotate(
+        source=Cast(KeyTextTransform("source", "body"), TextField()),
+        announcer=Concat(Value("/"), ContextOf(KeyTextTransform("type", "body"))),
+        own_id=Cast(KeyTextTransform("id", "body"), TextField()),
+        key_id=Right("msg_id", 36),
+    )
+    pairs = rows.annotate(stamp=Case(own), flow=CorrelationOf(F("body"))).values_list("stamp", "flow")
+    return [pairs.filter(status=status) for status in (InboxEvent.Status.WAITING, InboxEvent.Status.PARKED)]
+
+
+def _stamp() -> Coalesce:
+    return Coalesce(KeyTextTransform(MARK, "body"), KeyTextTransform(FORMER_MARK, "body"))

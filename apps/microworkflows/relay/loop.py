@@ -14,7 +14,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from kombu import Connection
 
-from microworkflows import conf, times, wakeup
+from microworkflows import conf, signals, times, wakeup
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
@@ -220,6 +220,9 @@ class Relay:
         outcome = batch.outcome
         store.mark_events(outcome, now=times.now())
         self._tell_rejections(batch)
+        for signal, ids in ((signals.unheard, outcome.unheard), (signals.rejected, [*outcome.rejected])):
+            if ids:
+                signal.send_robust(OutboxEvent, context=self.context, event_ids=list(ids))
         logger.info(
             "relayed %d of %d events of %s; %d unheard, %d refused",
             *(

@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, logs, times, topology
+from microworkflows import conf, failures, logs, signals, times, topology
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
@@ -222,13 +222,14 @@ def _park(pk: UUID, error: str) -> None:
     using = router.db_for_write(InboxEvent)
     waiting = InboxEvent.objects.using(using).filter(pk=pk, status=InboxEvent.Status.WAITING)
     with transaction.atomic(using=using):
-        for row in waiting.select_for_update(skip_locked=True, no_key=True):
-            row.status = InboxEvent.Status.PARKED
-            row.headers = {**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None}
-            row.save(update_fields=["status", "headers"])
-            logger.error(
-                "parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context}
-            )
+        row = waiting.select_for_update(skip_locked=True, no_key=True).first()
+        if row is None:
+            return
+        row.status = InboxEvent.Status.PARKED
+        row.headers = {**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None}
+        row.save(update_fields=["status", "headers"])
+    logger.error("parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context})
+    signals.parked.send_robust(InboxEvent, message=row, exception=None)
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

@@ -35,15 +35,10 @@ def mw_tone(subject: journeys.Journey | journeys.Step) -> str:
     """Return the tone of a journey or of one of its steps."""
     if subject.failed:
         return badges.BAD
-    if isinstance(subject, journeys.Journey):
-        return (
-            badges.GOOD
-            if subject.steps and subject.settled
-            else badges.BUSY
-            if subject.steps
-            else badges.IDLE
-        )
-    return badges.BUSY if subject.open else badges.GOOD if subject.deliveries else badges.IDLE
+    if subject.open:
+        return badges.BUSY
+    begun = subject.steps if isinstance(subject, journeys.Journey) else subject.deliveries
+    return badges.GOOD if begun and not subject.unknown else badges.IDLE
 
 
 @register.filter

@@ -17,8 +17,9 @@ from django.core.exceptions import ImproperlyConfigured
 from kombu import Connection, Message
 from vine import promise
 
-from microworkflows import conf, logs, texts, topology
+from microworkflows import conf, logs, signals, texts, topology
 from microworkflows.errors import InvalidCloudEventError, TopologyError
+from microworkflows.models import DeadLetter
 from microworkflows.worker import admission, celery_internals, deaths, renewing, watch, wire
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.dead_lettering import DeadLettering
@@ -329,3 +330,4 @@ class EventConsumer(Consumer):
         )
         wire.restore(message)
         self._dead_letters.refuse(message, queue=queue, error=error)
+        signals.dead_lettered.send_robust(DeadLetter, queue=queue, error=str(error))

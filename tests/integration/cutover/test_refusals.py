@@ -12,10 +12,13 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, models
 from django.utils import timezone
+from pytest_django import Settings
 
 from microworkflows import heartbeats
+from microworkflows.cloudevents import MARK
 from microworkflows.cutover.splitting import databases
-from microworkflows.models import InboxEvent
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.purging import purge
 from microworkflows.testing import Flow
 from orders.models import Order
 from payments.models import Payment
@@ -98,6 +101,54 @@ def test_parked_step_of_the_monolith(source: str, target: str) -> None:
 
     with refused("1 flows began when payments was not live"):
         shop.split(to=target)
+
+
+def test_parked_step_of_the_monolith_whose_event_was_purged(source: str, target: str) -> None:
+    shop.go("payments", "inline")
+    shop.place()
+    Flow().run()
+    shop.go("payments", "live", 100)
+    parked = InboxEvent.objects.filter(msg_id__startswith="payments.take_payment:", headers__mode="inline")
+    parked.update(status=InboxEvent.Status.PARKED)
+    purge(before=timezone.now())
+    assert not OutboxEvent.objects.of_type("orders.order_accepted.v1").exists()
+
+    with refused("(?s)1 flows began when payments was not live.*1 messages of payments wait or are parked"):
+        shop.split(to=target)
+
+    parked.update(status=InboxEvent.Status.HANDLED)
+    shop.split(to=target)
+
+
+def test_parked_step_of_the_monolith_when_the_context_has_moved_and_moved_back_before(
+    source: str, target: str, on: On
+) -> None:
+    shop.split(to=target)
+    with on(target):
+        shop.split(to=source)
+    row = InboxEvent.objects.of_context("payments").latest("added")
+    row.body |= {MARK: "payments=inline"}
+    row.status = InboxEvent.Status.PARKED
+    row.save()
+
+    with pytest.raises(CommandError, match="1 messages of payments wait or are parked"):
+        shop.split(to=target)
+
+
+def test_context_may_move_back_to_have_the_monolith_do_its_steps(
+    source: str, target: str, on: On, settings: Settings
+) -> None:
+    shop.split(to=target)
+    settings.MICROWORKFLOWS = {}
+    with on(target):
+        row = InboxEvent.objects.of_context("payments").latest("added")
+        row.body |= {MARK: "payments=inline"}
+        row.status = InboxEvent.Status.PARKED
+        row.save()
+
+        shop.split(to=source)
+
+    assert InboxEvent.objects.parked().get().msg_id == row.msg_id
 
 
 def test_foreign_keys_of_models_in_both_directions(

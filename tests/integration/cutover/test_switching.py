@@ -64,7 +64,9 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(
     StockItem.objects.filter(sku="MUG-STONE-350").update(on_hand=100_000_000)
     on_hand, before = StockItem.objects.get(sku="MUG-STONE-350").on_hand, shipped()
     queues = [*shop.CONTEXTS, MONOLITH]
-    workers = {queue: launcher.worker(queue, environment=SETTINGS) for queue in queues}
+    workers = {queue: launcher.worker(queue, environment=SETTINGS, wait=False) for queue in queues}
+    for worker in workers.values():
+        worker.says(" ready.")
     end = tmp_path / "end"
     code = f"import django; django.setup(); from tests.integration.cutover import test_switching as test; test.place({str(end)!r})"
     generator = launcher.start(sys.executable, "-c", code, environment=SETTINGS)

@@ -4,3 +4,8 @@ from django.apps import AppConfig
 class ProbeConfig(AppConfig):
     name = "tests.integration.probe"
     label = "probe"
+
+    def ready(self) -> None:
+        from tests.integration.probe import listening
+
+        listening.connect()

@@ -11,6 +11,7 @@ from kombu import Connection
 
 from microworkflows import topology
 from microworkflows.cloudevents import CONTENT_TYPE
+from tests.integration.support.waiting import eventually
 
 
 class Seen(NamedTuple):
@@ -72,6 +73,11 @@ class Broker:
             f"{queue} gave {len(seen)} of {count} messages, and then none in {timeout} s"
         )
         return seen
+
+    def dead(self, count: int = 1, *, queue: str = "probe.dead") -> list[Seen]:
+        """Wait for so many dead letters, neither more nor fewer, and take them."""
+        eventually(lambda: self.count(queue) == count, what=f"{count} messages in {queue}")
+        return self.take(queue, count)
 
     def publish(
         self,

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -58,6 +59,27 @@ def clerk(client: Client, db: None) -> Client:
 
 
 # ------------------------------------------------------------------------------------------------- The page
+
+
+@pytest.mark.parametrize("named", [[], ["orders", "inventory", "shipping"]])
+def test_page_and_command_tell_of_flows_that_nobody_goes_on_with(
+    admin_client: Client,
+    go: Switch,
+    draft: Draft,
+    settings: Settings,
+    capsys: pytest.CaptureFixture[str],
+    named: list[str],
+) -> None:
+    operations.place_order(order=draft())
+    InboxEvent.objects.filter(msg_id__startswith="payments.").update(status=InboxEvent.Status.PARKED)
+    settings.MICROWORKFLOWS = {"CUTOVER": named}
+
+    page = text_of(admin_client.get(reverse(PAGE)))
+    call_command("cutover")
+
+    assert "1 flow waits for the monolith to do the steps of payments" in page
+    said = "payments is not named by MICROWORKFLOWS['CUTOVER'], and 1 flows wait for the monolith to do its steps."
+    assert said in capsys.readouterr().out
 
 
 def test_page_has_a_card_for_each_context_rows_or_none(admin_client: Client, go: Switch) -> None:

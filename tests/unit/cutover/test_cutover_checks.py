@@ -6,13 +6,17 @@ import pytest
 from django.core.checks import CheckMessage
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import connections
 from pytest_django import Settings
 
 from microworkflows import microworkflow
 from microworkflows.checks import surroundings
 from microworkflows.cutover import checks, legacy_steps
+from microworkflows.models import InboxEvent
+from orders import operations
 from payments.events import OrderAccepted
 from payments.workflows import take_payment
+from tests.unit.shop.conftest import Draft
 
 
 def _ids(messages: list[CheckMessage]) -> list[str | None]:
@@ -73,6 +77,29 @@ def test_unreadable_settings_are_left_to_their_own_check(monolith: None, setting
 
     assert found == []
     assert _ids(surroundings.check_settings()) == ["microworkflows.E001"]
+
+
+def test_w044_flows_that_nobody_goes_on_with(monolith: None, draft: Draft, settings: Settings) -> None:
+    operations.place_order(order=draft())
+    InboxEvent.objects.filter(msg_id__startswith="payments.").update(status=InboxEvent.Status.PARKED)
+    assert checks.check_forsaken_flows(databases=["default"]) == []
+    settings.MICROWORKFLOWS = {}
+
+    (warning,) = checks.check_forsaken_flows(databases=["default"])
+
+    assert warning.id == "microworkflows.W044"
+    assert "1 flows wait for the monolith to do steps of 'payments'" in warning.msg
+    assert checks.check_forsaken_flows(databases=None) == []
+    with pytest.raises(SystemCheckError, match=r"microworkflows\.W044"):
+        call_command("check", databases=["default"], fail_level="WARNING")
+
+
+def test_w044_is_silent_before_the_first_migration(
+    monolith: None, db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections["default"].introspection, "table_names", list)
+
+    assert checks.check_forsaken_flows(databases=["default"]) == []
 
 
 def test_legacy_step_of_what_is_no_microworkflow_is_refused() -> None:

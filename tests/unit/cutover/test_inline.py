@@ -6,12 +6,15 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 from django.utils import timezone
+from pytest_django import Settings
 
 from inventory.models import Reservation
-from microworkflows import inbox, outbox
+from microworkflows import failures, inbox, outbox
+from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import direct_calls, legacy_steps
 from microworkflows.cutover.models import ContextMove
 from microworkflows.cutover.stamps import MONOLITH
+from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 from orders import operations
@@ -316,3 +319,85 @@ def _received(event: OrderAccepted) -> PaymentReceived:
     return PaymentReceived(
         order_id=event.order_id, amount=event.total, currency=event.currency, payment_reference="old"
     )
+
+
+def test_step_of_the_monolith_is_parked_where_nobody_hands_its_context_over(
+    go: Switch, draft: Draft, flow: Flow, settings: Settings
+) -> None:
+    go("orders", "live")
+    order = operations.place_order(order=draft())
+    flow.run()
+    _forget("payments.take_payment", order)
+    (accepted,) = OutboxEvent.objects.filter(destination=OrderAccepted.event_type)
+
+    settings.MICROWORKFLOWS = {"CUTOVER": ["orders", "inventory", "shipping"]}
+    flow.deliver(accepted, contexts=["payments"])
+
+    (row,) = flow.parked
+    assert row.label == "payments.take_payment"
+    assert "MICROWORKFLOWS['CUTOVER'] of this process does not name payments" in (row.error or "")
+    assert not Payment.objects.exists()
+
+    settings.MICROWORKFLOWS = {"CUTOVER": CONTEXTS}
+    InboxEvent.objects.parked().replay()
+    flow.retry()
+
+    assert (flow.parked, flow.waiting, Payment.objects.count()) == ([], [], 1)
+
+
+@pytest.mark.parametrize("named", [[], ["orders", "inventory", "shipping"]])
+def test_waiting_step_of_the_monolith_is_parked_and_not_redelivered_for_ever(
+    go: Switch,
+    draft: Draft,
+    flow: Flow,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    named: list[str],
+) -> None:
+    order = operations.place_order(order=draft())
+    flow.run()
+    _forget("payments.take_payment", order)
+    (accepted,) = OutboxEvent.objects.filter(destination=OrderAccepted.event_type)
+    event = CloudEvent.from_dict(accepted.body)
+    failures.keep("payments.take_payment", event, GatewayUnavailableError("no answer"))
+
+    settings.MICROWORKFLOWS = {"CUTOVER": named}  # as in a database of the context's own, or deleted too soon
+    flow.retry()
+
+    assert [row.label for row in flow.parked] == ["payments.take_payment"]
+    assert flow.waiting == []
+    assert not Payment.objects.exists()
+
+
+def test_copies_of_what_the_monolith_did_change_nothing_where_it_is_not_known_any_more(
+    go: Switch, draft: Draft, flow: Flow, settings: Settings
+) -> None:
+    operations.place_order(order=draft())
+    settings.MICROWORKFLOWS = {}
+
+    flow.run(times=2)
+
+    assert (flow.parked, flow.waiting, Payment.objects.count()) == ([], [], 1)
+
+
+def test_reason_of_a_parked_step_is_not_overwritten_by_a_copy(
+    go: Switch, draft: Draft, flow: Flow, settings: Settings
+) -> None:
+    order = operations.place_order(order=draft())
+    _forget("payments.take_payment", order)
+    (accepted,) = OutboxEvent.objects.filter(destination=OrderAccepted.event_type)
+    failures.keep(
+        "payments.take_payment", CloudEvent.from_dict(accepted.body), PermanentError("no such card")
+    )
+    settings.MICROWORKFLOWS = {}
+
+    flow.deliver(accepted)
+
+    (row,) = flow.parked
+    assert (row.attempts, row.error) == (1, "PermanentError: no such card")
+
+
+def _forget(label: str, order: Order) -> None:
+    """Do as if a step had not been done."""
+    InboxEvent.objects.filter(msg_id__startswith=f"{label}:").delete()
+    Payment.objects.filter(order_id=order.pk).delete()

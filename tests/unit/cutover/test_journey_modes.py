@@ -8,7 +8,9 @@ from django.urls import reverse
 
 from microworkflows import journeys
 from microworkflows.cutover import direct_calls, legacy_steps
+from microworkflows.cutover.models import ContextMove
 from microworkflows.journeys import DeliveryStatus, Journey
+from microworkflows.models import InboxEvent
 from microworkflows.testing import Flow
 from orders import operations
 from payments.events import PaymentDeclined
@@ -64,3 +66,30 @@ def test_nothing_is_expected_of_what_was_done_by_direct_calls(admin_client: Clie
     assert [(step.id, step.done, step.deliveries) for step in journey.steps] == [(meta.id, True, ())]
     assert not journey.failed
     assert "Direct calls beside it did everything that follows" in html
+
+
+def test_of_a_context_that_has_moved_away_nobody_can_tell(
+    admin_client: Client, go: Switch, draft: Draft, flow: Flow
+) -> None:
+    go("payments", "live")
+    order = operations.place_order(order=draft())
+    flow.run()
+    assert journeys.journey(str(order.pk)).settled
+    InboxEvent.objects.of_context("payments").delete()
+    moved = {
+        "target": "elsewhere",
+        "step": "moved",
+        "started_at": order.placed_at,
+        "changed_at": order.placed_at,
+    }
+    ContextMove.objects.create(context="payments", **moved)
+
+    journey = journeys.journey(str(order.pk))
+    html = admin_client.get(reverse("admin:microworkflows_journey", args=[str(order.pk)])).content.decode()
+
+    assert {d.label: d.status for d in journey.deliveries if d.status is not DeliveryStatus.HANDLED} == {
+        "payments.take_payment": DeliveryStatus.UNKNOWN
+    }
+    assert not journey.settled
+    assert '<span class="mw-badge mw-badge--idle">unknown</span>' in html
+    assert "expected" not in html

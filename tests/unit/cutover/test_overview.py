@@ -57,7 +57,7 @@ def test_context_without_a_row_is_inline_since_the_beginning(monolith: None, db:
 
 
 def test_nothing_is_handed_over_where_no_context_is_named(db: None) -> None:
-    assert overview() == Overview(contexts=(), monolith=None, monolith_is_needed=False)
+    assert overview() == Overview(contexts=(), monolith=None, monolith_is_needed=False, forsaken={})
 
 
 def test_last_change_is_told(go: Switch) -> None:

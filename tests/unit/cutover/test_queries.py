@@ -1,14 +1,21 @@
 """Flows under way, counted by who is to do a context's steps in them."""
 
+from uuid import uuid4
+
 import pytest
 from pytest_django import Settings
 
+from microworkflows import failures, microworkflow, registry
+from microworkflows.cloudevents import MARK, CloudEvent
 from microworkflows.cutover import queries
 from microworkflows.cutover.models import ContextMove
 from microworkflows.cutover.queries import Flows
-from microworkflows.models import InboxEvent
+from microworkflows.cutover.stamps import MONOLITH
+from microworkflows.errors import PermanentError
+from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 from orders import operations
+from payments.events import OrderAccepted
 from tests.unit.cutover.conftest import Switch
 from tests.unit.shop.conftest import Draft
 
@@ -75,6 +82,84 @@ def test_parked_step_of_the_monolith_is_in_flight(
     assert queries.in_flight("payments") == Flows(inline=1)
 
 
+def test_parked_step_of_the_monolith_counts_though_its_event_was_purged(
+    monolith: None, draft: Draft, flow: Flow, go: Switch
+) -> None:
+    go("orders", "live")
+    operations.place_order(order=draft())
+    flow.run()
+    InboxEvent.objects.filter(msg_id__startswith="payments.take_payment:").update(
+        status=InboxEvent.Status.PARKED
+    )
+    OutboxEvent.objects.all().delete()
+
+    assert queries.in_flight("payments") == queries.unsettled("payments") == Flows(inline=1)
+    assert queries.unsettled("orders") == Flows(live=1)  # payments' step may lead to one of orders
+    assert queries.in_flight("orders") == Flows()
+    assert queries.left_to_monolith("payments") == 1
+
+
+def test_flow_is_counted_once_by_its_events_and_its_messages(
+    monolith: None, draft: Draft, flow: Flow, go: Switch
+) -> None:
+    go("payments", "live")
+    operations.place_order(order=draft())
+    OutboxEvent.objects.update(status=OutboxEvent.Status.RELAYED)
+    (accepted,) = OutboxEvent.objects.filter(destination="orders.order_accepted.v1")
+    failures.keep("payments.take_payment", CloudEvent.from_dict(accepted.body), ValueError("no answer"))
+
+    assert queries.in_flight("payments") == Flows(live=1)
+    assert queries.left_to_monolith("payments") == 0
+
+
+def test_step_that_the_monolith_keeps_for_a_context_that_has_moved_counts(
+    monolith: None, draft: Draft, flow: Flow, go: Switch
+) -> None:
+    operations.place_order(order=draft())
+    (paid,) = OutboxEvent.objects.filter(destination="payments.payment_received.v1")
+    failures.keep(MONOLITH, CloudEvent.from_dict(paid.body), PermanentError("inventory has moved"))
+
+    assert queries.in_flight("inventory") == queries.unsettled("shipping") == Flows(inline=1)
+    assert queries.in_flight("shipping") == Flows()  # it does not listen to that event
+
+
+def test_mark_that_a_foreign_event_bears_counts_for_nothing(monolith: None, db: None) -> None:
+    foreign = {
+        "specversion": "1.0",
+        "id": str(uuid4()),
+        "source": "/elsewhere",
+        "type": "orders.order_accepted.v1",
+        MARK: "payments=inline",
+        "data": {},
+    }
+    failures.keep("payments.take_payment", CloudEvent.from_dict(foreign), PermanentError("what is this?"))
+    failures.keep(
+        "payments.take_payment",
+        CloudEvent.from_dict(foreign | {"id": "2", MARK: "no stamp"}),
+        PermanentError(),
+    )
+
+    assert queries.in_flight("payments") == Flows(live=2)
+    assert queries.left_to_monolith("payments") == 0
+
+
+def test_flows_that_the_monolith_would_have_to_go_on_with_are_forsaken(
+    monolith: None, draft: Draft, flow: Flow, go: Switch, settings: Settings
+) -> None:
+    go("orders", "live")
+    operations.place_order(order=draft())
+    flow.run()
+    (row,) = InboxEvent.objects.filter(msg_id__startswith="payments.")
+    assert queries.forsaken(newest=100) == {}
+    settings.MICROWORKFLOWS = {"CUTOVER": ["orders", "inventory", "shipping"]}
+    assert queries.forsaken(newest=100) == {}
+
+    row.status = InboxEvent.Status.PARKED
+    row.save()
+
+    assert queries.forsaken(newest=100) == {"payments": 1}
+
+
 def test_what_waits_in_another_database_is_not_known(monolith: None, draft: Draft, go: Switch) -> None:
     go("inventory", "live")
     operations.place_order(order=draft())
@@ -99,3 +184,19 @@ def test_inboxes_of_others_are_not_missed_in_a_database_of_the_contexts_own(
     settings.MICROWORKFLOWS = {}
 
     assert queries.unsettled("payments") == Flows()
+
+
+def test_microworkflow_of_today_waits_for_nothing_that_was_recorded_before(
+    monolith: None, draft: Draft, flow: Flow, go: Switch
+) -> None:
+    operations.place_order(order=draft())
+    flow.run()
+    with registry.isolated():
+        microworkflow(on=OrderAccepted, context="payments")(lambda event: None)
+
+        assert queries.in_flight("payments") == queries.unsettled("payments") == Flows()
+
+        OutboxEvent.objects.update(status=OutboxEvent.Status.PENDING)
+        assert queries.in_flight("payments") == Flows(inline=1)  # it will hear what is pending
+        OutboxEvent.objects.update(status=OutboxEvent.Status.RELAYED, headers={"microworkflow": None})
+        assert queries.in_flight("payments") == Flows(inline=1)  # of an earlier version nobody can tell

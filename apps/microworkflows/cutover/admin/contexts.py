@@ -12,7 +12,6 @@ from django.http import (
     HttpResponseNotAllowed,
     HttpResponseRedirect,
 )
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -54,10 +53,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         user = request.user
         context = {
-            **self.admin_site.each_context(request),
             "title": "Cut-over",
-            "opts": self.opts,
-            "media": self.media,
             "mw_overview": overview(),
             "mw_newest": f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}"),
             "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
@@ -68,8 +64,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             "mw_see_comparisons": user.has_perm("microworkflows_cutover.view_shadowcomparison"),
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # as Django's own admin views do
-        return TemplateResponse(request, "admin/microworkflows_cutover/contexts.html", context)
+        return self.framed(request, "admin/microworkflows_cutover/contexts.html", context)
 
     def changeform_view(
         self,

@@ -55,7 +55,7 @@ class Move:
                 )
                 return
             if noted is None:
-                preflight.refuse(self.context, preflight.of_source(self.source, self.context))
+                preflight.refuse(self.context, preflight.of_source(self.source, self.target, self.context))
             refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
             preflight.refuse(self.context, refused)
             with databases.only_mover(self.target, self.context):
@@ -162,7 +162,8 @@ class Move:
         )
         try:
             fence.put_up(self.source, self.context, self._own(self.source), sign, patience=self.patience)
-            preflight.refuse(self.context, preflight.of_steps_by_monolith(self.source, self.context))
+            refused = preflight.of_steps_by_monolith(self.source, self.target, self.context)
+            preflight.refuse(self.context, refused)
         except SplitError:
             fence.open_gate(self.source, self.context)
             self._note(MoveStep.PREPARE)

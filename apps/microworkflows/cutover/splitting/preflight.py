@@ -1,6 +1,7 @@
 """Preflight: the obstacles to moving a context are reported before anything is changed."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from django.apps import apps
 from django.db import DatabaseError, models
@@ -58,14 +59,14 @@ def of_migrations(source: BaseDatabaseWrapper) -> Iterator[str]:
         yield f"Migrations are not applied in {address(source)}: {names}. Run manage.py migrate."
 
 
-def of_source(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
-    """Yield the reasons why the context cannot leave this database as it is."""
+def of_source(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: str) -> Iterator[str]:
+    """Yield the reasons why the context cannot leave this database for the other as it is."""
     if fence.is_closed(source, context):
         yield (
             f"{address(source)} is not the database in which {context} works: it was moved away, or is just being "
             "moved here. Set DATABASE_URL to the one in which it works."
         )
-    yield from of_steps_by_monolith(source, context)
+    yield from of_steps_by_monolith(source, target, context)
     yield from _of_models(context)
     yield from _of_references(source, context)
     yield from _of_generic_keys(context)
@@ -76,14 +77,29 @@ def of_source(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
         )
 
 
-def of_steps_by_monolith(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
-    """Yield the reasons why the monolith, which stays here, may still have steps of the context to do."""
+def of_steps_by_monolith(
+    source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: str
+) -> Iterator[str]:
+    """Yield the reasons why the monolith may still have steps of the context to do in this database.
+
+    A context that nobody hands over here and that moves back to where it came from brings them to the monolith.
+    """
+    if context not in conf.contexts():
+        with suppress(DatabaseError):  # a target out of reach is told in its turn
+            if was_left(target, context):
+                return
     yield from _of_mode(source, context)
-    flows = queries.unsettled(context)
-    if number := flows.inline + flows.shadow:
+    if number := queries.unsettled(context).by_monolith:
         yield (
             f"{number} flows began when {context} was not live for them, and are still under way: the monolith has to do "
-            f"{context}'s steps in them, in this database. Let them end; replay or settle parked messages."
+            f"{context}'s steps in them, in this database. Let them end; `manage.py parked --waiting` lists the messages "
+            "that hold them up."
+        )
+    if number := queries.left_to_monolith(context):
+        yield (
+            f"{number} messages of {context} wait or are parked, and the monolith has to handle them, in this database; in "
+            f"another nobody could. Mend what they failed on, and `manage.py replay --context {context}` while the "
+            "monolith's worker runs."
         )
 
 

@@ -85,7 +85,13 @@ class Command(BaseCommand):
         shown = list(known.values()) if context is None else [known[context]]
         if as_json:
             self._print_json([asdict(one) for one in shown])
-        elif not shown:
+            return
+        for name, number in figures.forsaken.items():
+            self.stdout.write(
+                f"{name} is not named by MICROWORKFLOWS['CUTOVER'], and {number} flows wait for the monolith to do its "
+                "steps. Name it again until they have ended."
+            )
+        if not shown:
             self.stdout.write("Nothing is being handed over: MICROWORKFLOWS['CUTOVER'] names no context.")
         else:
             heads = ["context", "mode", "since", "worker", "waiting flows", "shadow runs", "failures"]

@@ -94,7 +94,7 @@ class Command(BaseCommand):
             f"""
 {context} works in {target} from now on. Nothing is lost: its events wait until you
 1. stop its worker, which still runs on the old database (SIGTERM; it gives back what it holds), and
-2. start it on the new one:
+2. start it on the new one, where MICROWORKFLOWS['CUTOVER'] is empty, since the monolith and its modes are not there:
    DATABASE_URL={target} celery -A {celery_app.get().main} worker -Q {context} -n {context}@%h
 Later, `manage.py split_database {context} --to … --drop-source` empties the old tables, which are still here.
 To go back, run split_database with DATABASE_URL={target} and --to this database."""

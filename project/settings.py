@@ -62,10 +62,15 @@ def _made_once(path: Path) -> str:
         _make_private(path.parent)
         made = path.with_name(f".{path.name}-{os.getpid()}")
         made.touch(mode=0o600)
-        made.write_text(secrets.token_urlsafe(50))
-        with contextlib.suppress(FileExistsError):
-            os.link(made, path)
-        made.unlink()
+        try:
+            with made.open("w") as file:
+                file.write(secrets.token_urlsafe(50))
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut might leave it empty
+            with contextlib.suppress(FileExistsError):
+                os.link(made, path)
+        finally:
+            made.unlink()
     return path.read_text()
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,8 +16,9 @@ from kombu import Connection
 
 from microworkflows import dead_letters, embedded, topology
 from microworkflows.cloudevents import CONTENT_TYPE
+from tests.disks import on_small_disk
 from tests.integration.support.probing import CREATE, cloud_event, declared
-from tests.integration.support.processes import Launcher, exists, pool_of, relays_of
+from tests.integration.support.processes import Launcher, exists, pause, pool_of, relays_of
 from tests.integration.support.waiting import eventually
 
 pytestmark = pytest.mark.acceptance
@@ -191,6 +193,36 @@ def test_second_relay_stands_by_until_the_leader_is_killed(files: Files) -> None
     files.launch.run("probe_record", "two", "--count", "20")
     eventually(lambda: files.outbox(RELAYED) == 120)
     assert files.outbox(PENDING) == 0
+
+
+def test_relay_on_a_full_disk_keeps_its_events_says_so_once_and_goes_on_once_there_is_room(
+    files: Files, tmp_path: Path
+) -> None:
+    broker = tmp_path / "broker"
+    broker.mkdir()
+    files.launch.run("probe_record", "one", "--count", "40")
+    command = [sys.executable, "-m", "django", "relay", "probe"]
+    relay = files.launch.start(*on_small_disk(broker, *command, kib=128))
+    relay.says("No space left on device")
+    queues = Path(f"/proc/{relay.pid}/root{broker}/queues")
+    relayed: dict[str, list[str]] = {"probe": [], "echo": []}
+
+    def consumed() -> bool:
+        for queue, ids in relayed.items():
+            for path in sorted((queues / queue).glob("[!.]*.json")):
+                ids.append(json.loads(path.read_bytes())["properties"]["message_id"])
+                path.unlink()
+        return all(len(ids) == 40 for ids in relayed.values())
+
+    pause(1.5)
+    assert relay.output.count("waits for the broker") == 1
+    assert files.outbox(PENDING) > 0
+    eventually(consumed, what="the events, some at a time", progress=lambda: str(relayed))
+    eventually(lambda: files.outbox(RELAYED) == 40, what="the marks")
+    relay.says("goes on after")
+    # Their ids are in the order of recording.
+    assert relayed["probe"] == relayed["echo"] == sorted(set(relayed["probe"]))
+    assert "Traceback" not in relay.output
 
 
 def test_worker_is_seen_from_its_start_to_its_stop(files: Files) -> None:

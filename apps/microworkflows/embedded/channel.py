@@ -1,7 +1,8 @@
 """AMQP's verbs on the broker's folder: declare, bind, publish, take, settle."""
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
 from queue import Empty
 from typing import Any
 
@@ -12,7 +13,7 @@ from kombu.utils.uuid import uuid
 
 from microworkflows.embedded import messages
 from microworkflows.embedded.exchanges import Exchanges
-from microworkflows.embedded.queues import FileQueue, Taken
+from microworkflows.embedded.queues import FileQueue, Taken, take_back
 
 logger = logging.getLogger(__name__)
 
@@ -77,12 +78,12 @@ class Channel(virtual.Channel):
         """Write the message to each queue that it is routed to; return their names, none if nobody listens.
 
         When this returns, the message survives a power cut. Without an exchange the routing key names the
-        queue, which is created if need be. Raises ChannelError for an exchange that nobody declared.
+        queue, which is created if need be. Raises ChannelError for an exchange that nobody declared, and OSError
+        if the disk is full or fails: then the message is in none of the queues, as far as the disk permits.
         """
         queues = self.route(exchange, routing_key) if exchange else [routing_key]
         self._inplace_augment_message(message, exchange, routing_key)
-        for queue in queues:
-            self._put(queue, message)
+        self._put_into(queues, message)
         return queues
 
     # --- declaring
@@ -182,8 +183,7 @@ class Channel(virtual.Channel):
     def bury(self, taken: Taken, reason: str = "rejected") -> None:
         """Move a message to the dead letters of its queue."""
         message = messages.dead(taken.body(), self, queue=taken.queue, reason=reason)
-        for queue in self._dead_letter_queues(taken.queue):
-            self._put(queue, message)
+        self._put_into(self._dead_letter_queues(taken.queue), message)
         taken.remove()
 
     def _get(self, queue: str, timeout: float | None = None) -> messages.Message:
@@ -233,10 +233,21 @@ class Channel(virtual.Channel):
         # Dead letters are kept: a rejected one goes to the end of its queue.
         return [key or (queue if queue.endswith(".dead") else f"{queue}.dead")]
 
+    def _put_into(self, queues: Sequence[str], message: messages.Message) -> None:
+        """Put the message into all queues or none: each new try would fill the disk with another copy."""
+        written: list[Path] = []
+        try:
+            for queue in queues:
+                written.append(self._queue(queue).put(messages.encode(message)))  # noqa: PERF401  (an error must find them)
+        except BaseException:
+            for path in written:
+                take_back(path)
+            raise
+
     # --- called by Kombu's own Channel
 
     def _put(self, queue: str, message: messages.Message, **options: Any) -> None:
-        self._queue(queue).put(messages.encode(message))
+        self._put_into([queue], message)
 
     def _restore(self, message: Any) -> None:
         self.settle(message.delivery_tag, self.put_back)

@@ -2,13 +2,21 @@
 
 import fcntl
 import json
+import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from microworkflows.embedded import files
+
+logger = logging.getLogger(__name__)
+
+# What `_put` writes; names with characters that JSON escapes are not found.
+_KIND = re.compile(r'"type": "(direct|topic)"')
+_BINDING = re.compile(r'\[\s*"([^"\\]*)",\s*"([^"\\]*)"\s*\]')
 
 
 class Exchange(NamedTuple):
@@ -29,7 +37,10 @@ class Exchanges:
         return sorted(files.file_to_name(path.stem) for path in self.folder.glob("[!.]*.json"))
 
     def get(self, name: str) -> Exchange | None:
-        """Return the exchange; None if nobody declared it."""
+        """Return the exchange; None if nobody declared it.
+
+        Raises BrokerFolderError if its file is damaged; to declare the exchange mends it.
+        """
         path = self._path(name)
         try:
             stored = json.loads(path.read_bytes())
@@ -39,13 +50,16 @@ class Exchanges:
         except (ValueError, KeyError, TypeError) as error:
             raise files.BrokerFolderError(
                 f"{path} is not what the embedded broker wrote: {error!r}. "
-                "Delete the file and restart the workers: they declare it again."
+                "Restart the workers: they mend it when they declare it again."
             ) from error
 
     def declare(self, name: str, kind: str) -> str:
-        """Create the exchange if it does not exist; return its kind."""
+        """Create the exchange if it does not exist, or mend its file if that is damaged; return its kind."""
         with self._lock():
-            exchange = self.get(name)
+            try:
+                exchange = self.get(name)
+            except files.BrokerFolderError:
+                exchange = self._mend(name, kind)
             if exchange is None:
                 exchange = Exchange(kind, [])
                 self._put(name, exchange)
@@ -76,6 +90,19 @@ class Exchanges:
         """Remove the exchange with its bindings; its queues stay."""
         with self._lock():
             files.remove_if_there(self._path(name))
+
+    def _mend(self, name: str, kind: str) -> Exchange:
+        """Write the file anew from the whole bindings in it; an earlier version may have left half of it on a full disk."""
+        text = self._path(name).read_text("ascii", "replace")
+        found = _KIND.search(text)
+        exchange = Exchange(found[1] if found else kind, _BINDING.findall(text))
+        self._put(name, exchange)
+        logger.error(
+            "mended %s, which was damaged: %d bindings were left; restart the workers of all other queues, for "
+            "messages miss these until then",
+            *(self._path(name), len(exchange.bindings)),
+        )
+        return exchange
 
     def _keep(self, name: str, wanted: Callable[[tuple[str, str]], bool]) -> None:
         exchange = self.get(name)

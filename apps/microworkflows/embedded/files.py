@@ -3,6 +3,7 @@
 import os
 import re
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -14,20 +15,35 @@ class BrokerFolderError(BrokerConnectionError):
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Create or replace the file `path`. When this returns, the file survives a power cut.
+    """Create or replace the file `path`, whole. When this returns, the file survives a power cut.
 
-    Raises OSError (FileNotFoundError if its folder is gone), and then leaves nothing behind.
+    Raises OSError, which names the folder (FileNotFoundError if that is gone). Then the file is as it was before, unless
+    only its folder could not be flushed.
     """
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "xb", buffering=0, opener=open_or_make) as file:
-            file.write(data)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        remove_if_there(temporary)
+        try:
+            _write(temporary, data)
+            temporary.replace(path)
+        except BaseException:
+            with suppress(OSError):  # it is swept later
+                remove_if_there(temporary)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        error.filename = error.filename or str(path.parent)
         raise
-    _sync_folder(path.parent)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = open_or_make(path, os.O_WRONLY | os.O_EXCL)
+    try:
+        left = memoryview(data)
+        while left:  # a disk with little room takes a part, and refuses the rest when it is asked again
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_or_make(path: Path | str, flags: int) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import threading
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from microworkflows.embedded import files, locks
+
+logger = logging.getLogger(__name__)
 
 # Reading a folder takes time in proportion to its size, so one listing serves for a moment.
 LISTING_SECONDS = 0.1
@@ -59,28 +62,52 @@ class FileQueue:
         return self.folder.is_dir()
 
     def declare(self, arguments: Mapping[str, Any] | None = None) -> None:
-        """Create the queue if it does not exist. `arguments`, if any, replace those of earlier declarations."""
+        """Create the queue if it does not exist. `arguments`, if any, replace those of earlier declarations.
+
+        Damaged ones are replaced in any case: an earlier version may have left half of them on a full disk.
+        """
         files.make_folder(self.folder)
-        if arguments and dict(arguments) != self.arguments():
+        try:
+            present = self.arguments()
+        except files.BrokerFolderError:
+            files.remove_if_there(self._arguments)
+            logger.error("%s was damaged; the arguments of this declaration take its place", self._arguments)
+            present = {}
+        if arguments and dict(arguments) != present:
             files.write_durably(self._arguments, json.dumps(dict(arguments)).encode())
         self._sweep()
 
     def arguments(self) -> dict[str, Any]:
-        """Return the arguments of its declaration."""
+        """Return the arguments of its declaration.
+
+        Raises BrokerFolderError if their file is damaged; to declare the queue mends it.
+        """
         try:
-            arguments: dict[str, Any] = json.loads(self._arguments.read_bytes())
+            return dict(json.loads(self._arguments.read_bytes()))
         except FileNotFoundError:
             return {}
-        return arguments
+        except (ValueError, TypeError) as error:
+            raise files.BrokerFolderError(
+                f"{self._arguments} is not what the embedded broker wrote: {error!r}. "
+                "Restart the workers: they mend it when they declare it again."
+            ) from error
 
-    def put(self, body: bytes) -> None:
-        """Add a message at the end. When this returns, the message survives a power cut."""
+    def put(self, body: bytes) -> Path:
+        """Add a message at the end; return its file. When this returns, the message survives a power cut.
+
+        Raises OSError, and then the message is not in the queue, unless the disk lets nothing be removed either.
+        """
         path = self.folder / f"{_next_stamp():020d}-{uuid.uuid4().hex}.json"
         try:
-            files.write_durably(path, body)
-        except FileNotFoundError:  # deleted, or never declared: keep the message all the same
-            files.make_folder(self.folder)
-            files.write_durably(path, body)
+            try:
+                files.write_durably(path, body)
+            except FileNotFoundError:  # deleted, or never declared: keep the message all the same
+                files.make_folder(self.folder)
+                files.write_durably(path, body)
+        except OSError:
+            take_back(path)
+            raise
+        return path
 
     def take(self) -> Taken | None:
         """Take the oldest message that nobody holds; return None if there is none. The file counts its deliveries."""
@@ -136,6 +163,12 @@ class FileQueue:
             with contextlib.suppress(FileNotFoundError):  # it was finished, or swept, meanwhile
                 if time.time() - unfinished.stat().st_mtime > ABANDONED_SECONDS:
                     unfinished.unlink()
+
+
+def take_back(path: Path) -> None:
+    """Remove a message that was put, perhaps under the eyes of who has taken it; it may come again, as any may."""
+    with contextlib.suppress(OSError):
+        files.remove_if_there(path)
 
 
 def _taken(queue: str, path: Path, descriptor: int) -> Taken:

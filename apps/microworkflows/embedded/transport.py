@@ -1,5 +1,6 @@
 """Kombu's transport to the broker's folder."""
 
+import errno
 import tempfile
 import threading
 import time
@@ -14,6 +15,8 @@ from kombu.transport import virtual
 from microworkflows.embedded import files
 from microworkflows.embedded.channel import MOST_HELD, Channel
 from microworkflows.embedded.queues import Taken
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
 class Transport(virtual.Transport):
@@ -101,8 +104,7 @@ def _usable_folder(client: Any) -> Path:
         folder.mkdir(0o700, parents=True, exist_ok=True)
         for name in ("bindings", "queues"):
             files.make_folder(folder / name)
-        with tempfile.TemporaryFile(dir=folder / "queues"):
-            pass
+        _test_writing(folder / "queues")
     except OSError as error:
         raise files.BrokerFolderError(
             f"The embedded broker cannot use {folder}: {error.strerror or error}. BROKER_URL must name a folder "
@@ -110,6 +112,15 @@ def _usable_folder(client: Any) -> Path:
             "and mode."
         ) from error
     return folder
+
+
+def _test_writing(folder: Path) -> None:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        if error.errno not in _NO_ROOM:  # who consumes makes room
+            raise
 
 
 def folder_of(client: Any) -> Path:

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 import zlib
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
@@ -207,16 +208,16 @@ class _FileLock:
         if self._file is not None:
             return True
         self._path.touch(0o600)  # as whoever may open it may take the lock
-        file = self._path.open("ab")
+        file = self._path.open("ab", buffering=0)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
             return False
-        file.truncate(0)
-        file.write(own_name().encode())
-        file.flush()
         self._file = file
+        with suppress(OSError):  # the name is for people; on a full disk it is left out
+            file.truncate(0)
+            file.write(own_name().encode())
         return True
 
     def stand_by(self) -> None:

@@ -124,7 +124,7 @@ class Relay:
                 # Both in each round: a context that records without pause must not starve its retries.
                 has_more, has_redelivered = self._relay_events(), self._redeliver()
                 self._patience = LEASE_SECONDS
-                if self._pipeline.is_open or not self._outage.of_broker:
+                if self._pipeline.works or not self._outage.of_broker:
                     self._outage.end()
                 if not has_more and not has_redelivered:
                     self._wait(connection)

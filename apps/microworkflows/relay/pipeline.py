@@ -78,6 +78,7 @@ class Pipeline:
         self._publisher: Publisher | None = None
         self._connected_at = 0.0
         self._was_open = False
+        self._has_confirmed = False
         self._under_way: deque[tuple[Batch, Mark]] = deque()
 
     @property
@@ -86,9 +87,9 @@ class Pipeline:
         return [message for batch, _ in self._under_way for message in batch.messages]
 
     @property
-    def is_open(self) -> bool:
-        """True while there is a connection to the broker."""
-        return self._publisher is not None
+    def works(self) -> bool:
+        """True while the connection to the broker has confirmed a whole batch, or has none to confirm."""
+        return self._publisher is not None and (self._has_confirmed or not self._under_way)
 
     def send(self, messages: Sequence[Message], *, mark: Mark) -> None:
         """Publish a batch; its outcome is marked once it is settled."""
@@ -105,6 +106,7 @@ class Pipeline:
         if error is not None:
             self.close()
         elif settled:
+            self._has_confirmed = True
             self._size.grow()
         was_refused = error is not None and self._is_refusal(error)
         if error is not None and was_refused:
@@ -147,7 +149,7 @@ class Pipeline:
     def _open(self) -> Publisher:
         if self._publisher is None:
             self._publisher, missing = connect(self._broker(), name=self._name, waits=self._waits)
-            self._connected_at = time.monotonic()
+            self._connected_at, self._has_confirmed = time.monotonic(), False
             if missing and self._was_open:  # at first, a broker is empty
                 self._tell_loss(missing)
             self._was_open = True

@@ -410,12 +410,15 @@ class _FilePublisher:
         self._connection = connection
         self._channel: Any = connection.channel()
         self._exchange = conf.current().exchange
+        self._error: BaseException | None = None
 
     def send(self, messages: Sequence[Message]) -> Batch:
         batch = Batch(messages=messages)
         outcome = batch.outcome
         try:
-            for message in messages:
+            for message in (
+                () if self._error else messages
+            ):  # after an error nothing overtakes what was not sent
                 prepared = self._channel.prepare_message(
                     message.body,
                     content_type=CONTENT_TYPE,
@@ -426,7 +429,8 @@ class _FilePublisher:
                 reached = self._channel.basic_publish(prepared, self._exchange, message.routing_key)
                 (outcome.confirmed if reached else outcome.unheard).append(message.id)
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
-            outcome.error = error
+            self._error = error
+        outcome.error = self._error
         return batch
 
     def settle(self, batch: Batch) -> Outcome:
@@ -441,7 +445,11 @@ class _FilePublisher:
         return _depth(self._connection, queue)
 
     def mend(self) -> Upkeep:
-        topology.declare(self._channel)
+        try:
+            topology.declare(self._channel)
+        except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
+            self._connection.collect()
+            raise BrokerUnavailableError(f"{self._connection.as_uri()}: {reason(error)}") from error
         return Upkeep([])
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """One worker takes everything that a worker may meet: what fails, what kills, what comes twice."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -272,7 +273,8 @@ def test_message_that_failed_and_then_kills_its_process_each_time_is_parked(
     deliveries = 0
     while deliveries < DELIVERY_LIMIT - 1:
         with shared_broker.channel() as channel:  # as above, it dies here
-            if message := channel.basic_get("probe"):
+            message = channel.basic_get("probe")
+            if message and json.loads(message.body)["id"] == str(meta.id):
                 deliveries = message.headers.get(DELIVERY_COUNT, 0)
     died = runs(trace)
     celery.control.add_consumer("probe", reply=True, timeout=30, limit=1)

@@ -83,20 +83,12 @@ class RelayProcess(bootsteps.StartStopStep):
         self._forget_life()
         self._life, shown = os.pipe()
         os.set_blocking(self._life, False)
-        command = [
-            sys.executable,
-            "-m",
-            "django",
-            "relay",
-            "--parent",
-            str(os.getpid()),
-            "--life",
-            str(shown),
-        ]
+        watched = ["--parent", str(os.getpid()), "--life", str(shown)]
+        command = [sys.executable, "-m", "django", "relay", *watched, *self._queues]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, ["", *sys.path]))}
         try:
             self._process = subprocess.Popen(  # noqa: S603  (own command)
-                [*command, *self._queues], env=environment, start_new_session=True, pass_fds=[shown]
+                command, env=environment, start_new_session=True, pass_fds=[shown]
             )
         except OSError as error:
             self._start_again(f"could not be started ({error})")

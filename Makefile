@@ -44,7 +44,7 @@ test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ tha
 
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite
 	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow"
-	@TEST_DATABASE_URL=sqlite:// TEST_TIME_ZONE=America/New_York $(PYTEST) $(ZONELESS) -m "not slow"
+	@TEST_DATABASE_URL=sqlite:// TEST_TIME_ZONE=America/New_York $(PYTEST) $(ZONELESS) -m "not postgres and not rabbitmq and not slow"
 	@$(PYTEST) --numprocesses $(SLOW_PROCESSES) -m slow
 
 ends: $(VENV)/dev.stamp ## Run quick tests with the oldest and the newest Python, Django and Celery: two minutes

@@ -448,7 +448,7 @@ def _age(*, days: int) -> None:
     OutboxEvent.objects.update(added=then)
     for model in (InboxEvent, OutboxEvent):
         for row in model.objects.all():
-            row.body |= {"time": then.isoformat()}
+            row.body |= {"time": times.aware(then).isoformat()}
             row.save(update_fields=["body"])
 
 

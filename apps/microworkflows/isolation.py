@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import lru_cache, partial
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
@@ -24,6 +24,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import database_errors
 from microworkflows.errors import PermanentError
+
+Answer = TypeVar("Answer")
 
 _LOOK_SECONDS = 1.0
 """Time after which functions that were created meanwhile are looked for again."""
@@ -61,6 +63,9 @@ _MAKER = """
         OR prosqlbody::text LIKE '%:funcid 2078 %'
     )
 """
+
+_LONGEST_REMEMBERED = 2_000
+"""Characters of a statement beyond which its kind is found out anew each time."""
 
 _looks: dict[str, tuple[float, str | None]] = {}
 """Time and answer of the last look for such functions, by the alias of the database."""
@@ -127,12 +132,12 @@ class Watch:
         Raises:
             NeedsToBeAloneError: its effect would outlast the run.
         """
-        text = _text(sql).lower()
-        verb = _VERB.match(text)
-        if verb is None or _leaves_something(verb[1], text):
+        text = _text(sql)
+        verb = _verb_that_leaves_nothing(text)
+        if not verb:
             self.needs_own_transaction = True
             raise NeedsToBeAloneError(text[:100])
-        if verb[1] == "rollback to":
+        if verb == "rollback to":
             # An error that came by another way, as with rows that are fetched or copied, is not known.
             if not self._error_is_known and session.pgconn.transaction_status == _IN_ERROR:
                 self.was_hindered = True
@@ -165,9 +170,9 @@ def refuse_control(execute: Callable[..., Any], sql: Any, params: Any, many: boo
     Raises:
         TransactionControlError: it would; it was not executed.
     """
-    if found := _CONTROL.match(_text(sql).lower()):
+    if word := _control(_text(sql)):
         raise TransactionControlError(
-            f"A microworkflow may not execute {found[1].upper()}: its transaction holds the inbox row, and perhaps the work of "
+            f"A microworkflow may not execute {word.upper()}: its transaction holds the inbox row, and perhaps the work of "
             "others. Return or raise to end it, and use `with transaction.atomic():` for a part."
         )
     return execute(sql, params, many, context)
@@ -185,7 +190,7 @@ def session_ends_if_changed(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
     def watch(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         nonlocal changed
-        changed = changed or _changes_session(sql)
+        changed = changed or _changes_session(_text(sql))
         return execute(sql, params, many, context)
 
     with connection.execute_wrapper(watch):
@@ -219,6 +224,27 @@ def _others(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
                 yield connections[alias]
 
 
+def _remembered(kind: Callable[[str], Answer]) -> Callable[[str], Answer]:
+    """Return a function of a statement's text that answers at once for a statement that it has seen: most come again."""
+    seen = lru_cache(maxsize=512)(kind)
+    return lambda text: seen(text) if len(text) <= _LONGEST_REMEMBERED else kind(text)
+
+
+@_remembered
+def _verb_that_leaves_nothing(text: str) -> str:
+    """Return the verb of a statement that leaves nothing but rows and locks; empty for any other."""
+    text = text.lower()
+    verb = _VERB.match(text)
+    return "" if verb is None or _leaves_something(verb[1], text) else verb[1]
+
+
+@_remembered
+def _control(text: str) -> str:
+    """Return the words with which a statement would end the transaction; empty for any other."""
+    found = _CONTROL.match(text.lower())
+    return found[1] if found else ""
+
+
 def _leaves_something(verb: str, text: str) -> bool:
     return (
         "set_config" in text
@@ -229,8 +255,9 @@ def _leaves_something(verb: str, text: str) -> bool:
     )
 
 
-def _changes_session(sql: Any) -> bool:
-    text = _text(sql).lower()
+@_remembered
+def _changes_session(text: str) -> bool:
+    text = text.lower()
     if _VERB.match(text) and not any(each in text for each in (";", "set_config", "pg_")):
         return False  # as nearly always
     made_for_the_session = text.count("set_config") - len(_LOCAL_SETTING.findall(text))

@@ -20,12 +20,12 @@ Restore = Callable[..., Restored]
 
 @pytest.fixture
 def restore_files(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[Restore]:
-    """Yield what restores a state into SQLite and the embedded broker, given version and name."""
+    """Yield what restores a state into SQLite and the embedded broker, given version, name and the settings of processes."""
     with django_db_blocker.unblock(), ExitStack() as at_the_end:
 
-        def restore(version: str, state: str) -> Restored:
+        def restore(version: str, state: str, **settings: Any) -> Restored:
             database, broker = f"sqlite:///{tmp_path / 'db.sqlite3'}", f"embedded://{tmp_path / 'broker'}"
-            shop = at_the_end.enter_context(Shop(tmp_path, database=database, broker=broker))
+            shop = at_the_end.enter_context(Shop(tmp_path, database=database, broker=broker, **settings))
             at_the_end.enter_context(databases.used_here(database))
             return Restored(Frozen(version, state), shop)
 

@@ -9,6 +9,7 @@ from pytest_django import Settings
 from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.models import InboxEvent
 from orders.models import Order
+from tests.upgrade import hasty
 from tests.upgrade import settings as monolith
 from tests.upgrade.conftest import Restore
 from tests.upgrade.frozen import CONTEXTS, VERSIONS, unpack_code
@@ -18,7 +19,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.slow, pytest.mark.parametrize(
 
 
 def test_new_code_finishes_what_was_left_in_files(version: str, restore_files: Restore) -> None:
-    left = restore_files(version, "shop")
+    left = restore_files(version, "shop", settings=hasty.__name__)
 
     left.finish(by=left.worker(), ends=left.expected["ends"])
 
@@ -26,7 +27,7 @@ def test_new_code_finishes_what_was_left_in_files(version: str, restore_files: R
 @pytest.mark.postgres
 @pytest.mark.rabbitmq
 def test_new_code_finishes_what_was_left_on_servers(version: str, restore_servers: Restore) -> None:
-    left = restore_servers(version, "shop")
+    left = restore_servers(version, "shop", settings=hasty.__name__)
 
     left.finish(by=left.worker(), ends=left.expected["ends"])
 

@@ -183,8 +183,12 @@ def check_imports(**kwargs: Any) -> list[CheckMessage]:
         )
         for app in apps.get_app_configs()
         for path, module in _modules(app)
-        if module not in sys.modules and _DECLARATION.search(path.read_text(errors="replace"))
+        if module not in sys.modules and _declares(path.read_text(errors="replace"))
     ]
+
+
+def _declares(text: str) -> bool:
+    return __name__.partition(".")[0] in text and _DECLARATION.search(text) is not None
 
 
 def _modules(app: AppConfig) -> Iterator[tuple[Path, str]]:

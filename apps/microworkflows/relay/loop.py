@@ -66,6 +66,9 @@ class Relay:
         self._looked_everywhere_at = 0.0
         self._seen: frozenset[UUID] = frozenset()
         self._look_for_retries_at = 0.0
+        self._in_hand: dict[tuple[UUID, int | None], float] = {}
+        """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
+        process dies, the broker brings the message back, and a second copy would only come beside it."""
         self._mended_at = 0.0
 
     def run(self) -> None:
@@ -184,7 +187,11 @@ class Relay:
         if time.monotonic() < self._look_for_retries_at:
             return False
         now = times.now()
-        due = store.due_retries(self.context, limit=self._size.current, now=now)
+        due = [
+            message
+            for message in store.due_retries(self.context, limit=self._size.current, now=now)
+            if self._in_hand.get((message.id, message.attempt), 0.0) < time.monotonic()
+        ]
         messages = self._with_room(due)
         if messages:
             self._pipeline.send(messages, mark=partial(self._mark_retries, found_at=now))
@@ -244,7 +251,10 @@ class Relay:
         self._name_messages(batch, "relayed")
 
     def _mark_retries(self, batch: Batch, *, found_at: datetime) -> None:
-        store.mark_retries(batch.outcome, now=found_at)
+        held = store.mark_retries(batch.outcome, now=found_at)
+        until = time.monotonic() + conf.current().redelivery_lease
+        self._in_hand = {key: end for key, end in self._in_hand.items() if end > time.monotonic()}
+        self._in_hand |= {(each.id, each.attempt): until for each in batch.messages if each.id in held}
         self._tell_rejections(batch)
         logger.info(
             "redelivered %d messages to %s",

@@ -182,8 +182,10 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
     ]
 
 
-def mark_retries(outcome: Outcome, *, now: datetime) -> None:
+def mark_retries(outcome: Outcome, *, now: datetime) -> set[UUID]:
     """Lease redelivered messages: those not handled by the end of the lease are due again.
+
+    Returns the ids of those that got no lease, because they were in somebody's hands already.
 
     ``now`` is the time at which they were found due: one that has failed again since then already has its next attempt
     set, and so will one that is being handled. A message that was received when nobody listened to it leaves the inbox, to
@@ -199,6 +201,7 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> None:
         failed.free().update(expires_at=now + failures.retry_delay(1))
     for pk, reason in outcome.rejected.items():
         _park(pk, reason)
+    return set(redelivered.values_list("pk", flat=True))
 
 
 def put_off(messages: Sequence[Message], *, now: datetime) -> None:

@@ -5,7 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ from microworkflows import failures, inbox
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import loop, publisher, session, store
-from microworkflows.relay.publisher import Outcome
+from microworkflows.relay.publisher import Message, Outcome
 from tests.integration.conftest import StartRelay
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import ask, cloud_event, effects
@@ -199,6 +199,39 @@ def test_relay_does_not_wait_for_a_handler(
 
     assert {message.event["id"] for message in redelivered} == {failing["id"]}
     assert str(recorded.id) in {message.event["id"] for message in broker.take("echo", 1, timeout=10)}
+
+
+def test_attempt_that_a_worker_had_before_its_lease_gets_no_copy_beside_the_brokers(
+    failing: dict[str, object],
+    relay: StartRelay,
+    broker: Broker,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 0.1, "REDELIVERY_LEASE": 600.0}
+    looks: list[int] = []
+    mark, look = store.mark_retries, store.due_retries
+
+    def mark_while_a_worker_has_it(outcome: Outcome, *, now: datetime) -> set[UUID]:
+        worker = connection.copy()
+        try:
+            worker.set_autocommit(False)
+            worker.cursor().execute("SELECT 1 FROM received FOR UPDATE")
+            return mark(outcome, now=now)
+        finally:
+            worker.close()  # its process dies
+
+    def counted(*args: Any, **kwargs: Any) -> list[Message]:
+        due = look(*args, **kwargs)
+        looks.append(len(due))
+        return due
+
+    monkeypatch.setattr(store, "mark_retries", mark_while_a_worker_has_it)
+    monkeypatch.setattr(store, "due_retries", counted)
+    relay(broker.url)
+
+    eventually(lambda: sum(looks) >= 5, what="five looks that find it due")
+    assert broker.count("probe") == 1
 
 
 WAYS: dict[str, Callable[[list[UUID]], object]] = {

@@ -104,6 +104,14 @@ def queue_for(context: str, mark: str | None) -> str | None:
     return context if mark is None else router.queue_for(context, mark)
 
 
+def is_left_to_nobody(context: str, mark: str | None) -> bool:
+    """Return True if nobody does a context's steps in a flow with this mark; False also if nobody can read the mark."""
+    try:
+        return queue_for(context, mark) is None
+    except UnreadableMarkError:
+        return False
+
+
 def mode(context: str, mark: str | None) -> str:
     """Return a word for people for a context's part in a flow; empty if live, ``unknown`` if nobody can read the mark."""
     try:

@@ -12,7 +12,6 @@ from uuid import UUID
 
 from microworkflows import flows, masking, registry, times
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
-from microworkflows.errors import UnreadableMarkError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
 
 MOST_EVENTS = 200
@@ -242,7 +241,7 @@ def journey(correlation_id: str) -> Journey:
             relay=_relay(event.meta, recorded, past),
             payload=masking.data(event.meta.type, event.data),
             deliveries=_deliveries(event.meta, recorded, received[event_id], caused, past),
-            done=_is_left_to_nobody(event.meta.context, event.meta),
+            done=flows.is_left_to_nobody(event.meta.context, event.meta.mark),
         )
     return Journey(correlation_id=correlation_id, steps=tuple(steps.values()), cut=cut)
 
@@ -354,7 +353,7 @@ def _deliveries(
     messages = {message.label: message for message in received}
     expected = _listeners(event, row, received)
     labels = messages.keys() | {
-        label for label in expected if not _is_left_to_nobody(context_of(label), event)
+        label for label in expected if not flows.is_left_to_nobody(context_of(label), event.mark)
     }
     deliveries = []
     for label in sorted(labels):
@@ -411,13 +410,6 @@ def _listeners(event: Metadata, row: OutboxEvent | None, received: Sequence[Inbo
     if row.listeners is None or row.status == OutboxEvent.Status.PENDING:
         return present
     return {label for label in row.listeners if label in present or context_of(label) not in beside}
-
-
-def _is_left_to_nobody(context: str, event: Metadata) -> bool:
-    try:
-        return flows.queue_for(context, event.mark) is None
-    except UnreadableMarkError:
-        return False
 
 
 def _mode(label: str, event: Metadata, message: InboxEvent | None) -> str:

@@ -11,8 +11,7 @@ from uuid import UUID
 from django.db import connections, router
 
 from microworkflows import flows, heartbeats, ids, registry, rows, times, topology
-from microworkflows.cloudevents import FORMER_MARK, MARK
-from microworkflows.errors import UnreadableMarkError
+from microworkflows.cloudevents import FORMER_MARK, MARK, context_of
 from microworkflows.models import Header, OutboxEvent
 
 AGE = timedelta(minutes=10)
@@ -39,26 +38,33 @@ def count(*, since: datetime, until: datetime) -> Counter[Missing]:
     lie some minutes back.
     """
     missing: Counter[Missing] = Counter()
-    is_owed = cache(_is_owed)
+    is_left_to_nobody = cache(flows.is_left_to_nobody)
     for event_type, listener, mark, number in _select(
         "event_type, listener, {mark}, count(*)", _expected(), since, until, "GROUP BY 1, 2, 3"
     ):
-        if is_owed(listener, mark):
+        if not is_left_to_nobody(context_of(listener), mark):
             missing[Missing(event_type, listener)] += number
     return missing
 
 
-def recent() -> Counter[Missing]:
-    """Count those of the last :data:`SPAN` that are older than :data:`AGE`."""
+def window() -> tuple[datetime, datetime]:
+    """Return the times between which events of the last :data:`SPAN` are older than :data:`AGE`."""
     now = times.now()
-    return count(since=now - SPAN, until=now - AGE)
+    return now - SPAN, now - AGE
+
+
+def recent() -> Counter[Missing]:
+    """Count those of the :func:`window`."""
+    since, until = window()
+    return count(since=since, until=until)
 
 
 def events(missing: Missing, *, since: datetime, until: datetime, most: int) -> list[UUID]:
     """Return the ids of the oldest events that a listener has not received, as :func:`count` counts them."""
-    is_owed = cache(_is_owed)
+    is_left_to_nobody = cache(flows.is_left_to_nobody)
     found = _select("{id}, {mark}", [missing], since, until, "ORDER BY id")
-    return [UUID(event_id) for event_id, mark in found if is_owed(missing.listener, mark)][:most]
+    context = context_of(missing.listener)
+    return [UUID(event_id) for event_id, mark in found if not is_left_to_nobody(context, mark)][:most]
 
 
 def remedy(missing: Iterable[Missing], *, since: datetime) -> str:
@@ -77,7 +83,7 @@ def untold() -> list[str]:
         for queue in heartbeats.last_seen()
         for context in (queue, *topology.contexts_served_by(queue))
     }
-    return sorted({_context(each.listener) for each in _expected()} - seen)
+    return sorted({context_of(each.listener) for each in _expected()} - seen)
 
 
 def _expected() -> Iterator[Missing]:
@@ -130,15 +136,3 @@ def _select(
     with connection.cursor() as cursor:
         cursor.execute(statement, [*chain(*pairs), *(rows.adapted(connection, value) for value in values)])
         return list(cursor.fetchall())
-
-
-def _is_owed(listener: str, mark: str | None) -> bool:
-    """Return True unless the listener's steps are left to nobody in a flow with this mark."""
-    try:
-        return flows.queue_for(_context(listener), mark) is not None
-    except UnreadableMarkError:
-        return True
-
-
-def _context(listener: str) -> str:
-    return listener.partition(".")[0]

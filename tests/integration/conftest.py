@@ -15,6 +15,8 @@ from tests import servers
 from tests.conftest import go_without, vhost
 from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
+from tests.integration.support.cluster import cluster
+from tests.integration.support.link import Link
 from tests.integration.support.node import Node
 from tests.integration.support.processes import Launcher, Process, pause
 from tests.integration.support.proxy import Proxy
@@ -26,6 +28,26 @@ StartRelay = Callable[..., "RelayThread"]
 
 
 # Database
+
+
+@pytest.fixture
+def link() -> Iterator[Link]:
+    """Yield a link to another machine."""
+    try:
+        with Link() as made:
+            yield made
+    except servers.MissingServerError as error:
+        pytest.skip(str(error))  # not every CI lets its user make one
+
+
+@pytest.fixture
+def server(link: Link, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of a database on this end of the link."""
+    try:
+        with cluster(link.here, network=f"{link.here}/30") as url:
+            yield url
+    except servers.MissingServerError as error:
+        go_without(error, request.config)
 
 
 @pytest.fixture

@@ -1,38 +1,14 @@
 """The relay's machine falls off the network: packets are dropped, and nobody closes a connection."""
 
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from tests import servers
-from tests.conftest import go_without
 from tests.integration.support.brokers import Broker
-from tests.integration.support.cluster import cluster
 from tests.integration.support.link import Link
 from tests.integration.support.processes import Launcher
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos, pytest.mark.slow]
-
-
-@pytest.fixture
-def link() -> Iterator[Link]:
-    """Yield a link to another machine."""
-    try:
-        with Link() as made:
-            yield made
-    except servers.MissingServerError as error:
-        pytest.skip(str(error))  # not every CI lets its user make one
-
-
-@pytest.fixture
-def server(link: Link, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Yield the URL of a database on this end of the link."""
-    try:
-        with cluster(link.here, network=f"{link.here}/30") as url:
-            yield url
-    except servers.MissingServerError as error:
-        go_without(error, request.config)
 
 
 def test_leader_off_the_network_loses_the_lead_says_what_it_waits_for_and_stands_by_once_it_is_back(

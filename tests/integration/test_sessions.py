@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -11,11 +10,8 @@ import psycopg
 import pytest
 from celery import Celery
 
-from tests import servers
-from tests.conftest import go_without
 from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
-from tests.integration.support.cluster import cluster
 from tests.integration.support.link import Link
 from tests.integration.support.probing import cloud_event
 from tests.integration.support.processes import Launcher
@@ -68,26 +64,6 @@ def test_projects_own_limits_overrule_the_kits(
     limits = json.loads(file.read_text())
     assert (limits["TCP_KEEPIDLE"], limits["TCP_KEEPINTVL"]) == (61, 2)
     assert (limits["tcp_keepalives_idle"], limits["tcp_keepalives_count"]) == ("5", "7")
-
-
-@pytest.fixture
-def link() -> Iterator[Link]:
-    """Yield a link to another machine."""
-    try:
-        with Link() as made:
-            yield made
-    except servers.MissingServerError as error:
-        pytest.skip(str(error))  # not every CI lets its user make one
-
-
-@pytest.fixture
-def server(link: Link, request: pytest.FixtureRequest) -> Iterator[str]:
-    """Yield the URL of a database on this end of the link."""
-    try:
-        with cluster(link.here, network=f"{link.here}/30") as url:
-            yield url
-    except servers.MissingServerError as error:
-        go_without(error, request.config)
 
 
 @pytest.mark.slow

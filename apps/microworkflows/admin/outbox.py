@@ -13,7 +13,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking, times, unreceived
+from microworkflows import journeys, masking, unreceived
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
@@ -81,8 +81,7 @@ class OutboxEventAdmin(MessageAdmin):
         """Show the events that did not reach a listener, and the remedy."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        until = times.now() - unreceived.AGE
-        since = until + unreceived.AGE - unreceived.SPAN
+        since, until = unreceived.window()
         found = sorted(unreceived.count(since=since, until=until).items())
         context = {
             "title": "Unreceived events",

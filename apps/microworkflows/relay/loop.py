@@ -234,7 +234,7 @@ class Relay:
         outcome = batch.outcome
         store.mark_events(outcome, now=times.now())
         self._tell_rejections(batch)
-        for signal, ids in ((signals.unheard, outcome.unheard), (signals.rejected, [*outcome.rejected])):
+        for signal, ids in ((signals.unheard, outcome.unheard), (signals.rejected, outcome.rejected)):
             if ids:
                 signal.send_robust(OutboxEvent, context=self.context, event_ids=list(ids))
         logger.info(

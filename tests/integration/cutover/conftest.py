@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,6 +14,7 @@ from pytest_django import DjangoDbBlocker, Settings
 from project.processes.servers import database
 from tests import servers
 from tests.integration.cutover import shop
+from tests.integration.support.processes import Launcher
 
 _numbers = itertools.count()
 
@@ -77,3 +79,11 @@ def _on(url: str) -> Iterator[None]:
     finally:
         connection.close()
         connections["default"] = before
+
+
+@pytest.fixture
+def launcher(source: str, broker_url: str, tmp_path: Path) -> Iterator[Launcher]:
+    """Yield what starts workers, relays and commands on the source; all are ended after the test."""
+    launcher = Launcher(tmp_path, database=source, broker=broker_url)
+    yield launcher
+    launcher.end()

@@ -1,8 +1,5 @@
 """A context goes live while its worker runs, and not after that was stopped."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from microworkflows.cutover import switch
@@ -15,13 +12,6 @@ from tests.integration.support.waiting import eventually
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance]
 
 SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.integration.cutover.settings"}
-
-
-@pytest.fixture
-def launcher(source: str, broker_url: str, tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, database=source, broker=broker_url)
-    yield launcher
-    launcher.end()
 
 
 def go_live() -> str:

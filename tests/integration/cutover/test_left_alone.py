@@ -1,8 +1,5 @@
 """A step that the monolith has to do, where no process knows the monolith any more: it is parked, and told."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from microworkflows import failures
@@ -14,13 +11,6 @@ from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance]
-
-
-@pytest.fixture
-def launcher(source: str, broker_url: str, tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, database=source, broker=broker_url)
-    yield launcher
-    launcher.end()
 
 
 def test_step_that_nobody_would_do_is_parked_by_the_worker_of_its_context(launcher: Launcher) -> None:

@@ -5,7 +5,6 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,6 @@ from tests.integration.support.waiting import eventually
 from tests.soaking import Report
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance]
-
-
-@pytest.fixture
-def launcher(source: str, broker_url: str, tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, database=source, broker=broker_url)
-    yield launcher
-    launcher.end()
 
 
 def place(end: str) -> None:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,13 +29,6 @@ SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.integration.cutover.settings"}
 OTHERS = "orders,inventory,shipping"
 
 Start = Callable[..., Process]
-
-
-@pytest.fixture
-def launcher(source: str, broker_url: str, tmp_path: Path) -> Iterator[Launcher]:
-    launcher = Launcher(tmp_path, database=source, broker=broker_url)
-    yield launcher
-    launcher.end()
 
 
 def worker(launcher: Launcher, queues: str, database: str) -> Process:

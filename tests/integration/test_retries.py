@@ -16,7 +16,7 @@ from django.utils import timezone
 from kombu import Connection
 from pytest_django import Settings
 
-from microworkflows import failures, inbox
+from microworkflows import failures, inbox, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import loop, publisher, session, store
@@ -201,13 +201,12 @@ def test_relay_does_not_wait_for_a_handler(
     assert str(recorded.id) in {message.event["id"] for message in broker.take("echo", 1, timeout=10)}
 
 
-def test_attempt_that_a_worker_had_before_its_lease_gets_no_copy_beside_the_brokers(
-    failing: dict[str, object],
-    relay: StartRelay,
-    broker: Broker,
-    settings: Settings,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def looks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return the number of due messages that each look of a relay found.
+
+    A worker has each redelivered message in hand just when the relay would lease it, and dies.
+    """
     settings.MICROWORKFLOWS = {"RELAY_POLL": 0.1, "REDELIVERY_LEASE": 600.0}
     looks: list[int] = []
     mark, look = store.mark_retries, store.due_retries
@@ -228,10 +227,28 @@ def test_attempt_that_a_worker_had_before_its_lease_gets_no_copy_beside_the_brok
 
     monkeypatch.setattr(store, "mark_retries", mark_while_a_worker_has_it)
     monkeypatch.setattr(store, "due_retries", counted)
+    return looks
+
+
+def test_attempt_that_a_worker_had_before_its_lease_gets_no_copy_beside_the_brokers(
+    failing: dict[str, object], looks: list[int], relay: StartRelay, broker: Broker
+) -> None:
     relay(broker.url)
 
     eventually(lambda: sum(looks) >= 5, what="five looks that find it due")
     assert broker.count("probe") == 1
+
+
+def test_message_that_is_due_anew_with_as_many_attempts_as_before_does_not_wait_for_the_lease(
+    failing: dict[str, object], looks: list[int], relay: StartRelay, broker: Broker
+) -> None:
+    """As after a replay and as many failures, or after giving way, which costs no attempt."""
+    relay(broker.url)
+    eventually(lambda: sum(looks) >= 2, what="an attempt that is in a worker's hands")
+
+    InboxEvent.objects.update(expires_at=times.stored(times.now() - timedelta(seconds=1)))
+
+    eventually(lambda: broker.count("probe") == 2, what="a second redelivery")
 
 
 WAYS: dict[str, Callable[[list[UUID]], object]] = {

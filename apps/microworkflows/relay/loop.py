@@ -66,7 +66,7 @@ class Relay:
         self._looked_everywhere_at = 0.0
         self._seen: frozenset[UUID] = frozenset()
         self._look_for_retries_at = 0.0
-        self._in_hand: dict[tuple[UUID, int | None], float] = {}
+        self._in_hand: dict[tuple[UUID, int | None, datetime | None], float] = {}
         """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
         process dies, the broker brings the message back, and a second copy would only come beside it."""
         self._mended_at = 0.0
@@ -190,7 +190,7 @@ class Relay:
         due = [
             message
             for message in store.due_retries(self.context, limit=self._size.current, now=now)
-            if self._in_hand.get((message.id, message.attempt), 0.0) < time.monotonic()
+            if self._in_hand.get(_try(message), 0.0) < time.monotonic()
         ]
         messages = self._with_room(due)
         if messages:
@@ -254,7 +254,7 @@ class Relay:
         held = store.mark_retries(batch.outcome, now=found_at)
         until = time.monotonic() + conf.current().redelivery_lease
         self._in_hand = {key: end for key, end in self._in_hand.items() if end > time.monotonic()}
-        self._in_hand |= {(each.id, each.attempt): until for each in batch.messages if each.id in held}
+        self._in_hand |= {_try(message): until for message in batch.messages if message.id in held}
         self._tell_rejections(batch)
         logger.info(
             "redelivered %d messages to %s",
@@ -294,3 +294,8 @@ class Relay:
                 self._stop.wait(min(left, _LOOK_SECONDS))
             elif wakeup.wait(connection, timeout=min(left, _LOOK_SECONDS)):
                 return
+
+
+def _try(message: Message) -> tuple[UUID, int | None, datetime | None]:
+    """Return what tells a try to handle a message from its other ones: neither a replay nor giving way counts the attempts up."""
+    return message.id, message.attempt, message.due_at

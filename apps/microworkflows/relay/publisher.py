@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -48,6 +49,9 @@ class Message(NamedTuple):
 
     label: str | None = None
     """Label of the microworkflow that is to try again; None if all that listen are to get the message."""
+
+    due_at: datetime | None = None
+    """Time since which a message is due to be retried: another one for each failure, even for one that costs no attempt."""
 
     @property
     def headers(self) -> dict[str, int | str]:

@@ -1,6 +1,7 @@
 """``manage.py startcontext`` in a project of one's own: what it writes passes all checks and its own test as it is."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,9 @@ for label in labels:
     added = client.post(f"/admin/{label}/example/add/", {"name": "first", "_continue": "1"}, follow=True)
     assert f"{label}.example_created.v1" in added.text, added.text
 """
-"""What the person does next, in one process; and the page of an example that was added in the admin, with its journey."""
+"""What people do next, in one process; and the page of an example that was added in the admin, with its journey."""
+
+DJANGO = (sys.executable, "-m", "django")
 
 
 class Project:
@@ -116,10 +119,9 @@ def test_context_passes_all_checks_and_its_test_as_it_is(project: Project) -> No
     for package in ("shared", "shared/contexts"):
         (project.folder / package).mkdir()
         (project.folder / package / "__init__.py").touch()
-    django = (sys.executable, "-m", "django", "startcontext")
 
-    here = project.run(*django, "rooms")
-    elsewhere = project.run(*django, "lost_and_found", "shared/contexts/found")
+    here = project.run(*DJANGO, "startcontext", "rooms")
+    elsewhere = project.run(*DJANGO, "startcontext", "lost_and_found", "shared/contexts/found")
 
     assert 'add "rooms" to INSTALLED_APPS' in here
     assert 'add "shared.contexts.found" to INSTALLED_APPS' in elsewhere
@@ -136,6 +138,25 @@ def test_context_passes_all_checks_and_its_test_as_it_is(project: Project) -> No
         *("--extend-ignore", "PT", *folders),  # PT: the test is one of Django's
     )
     project.run(ruff, "format", "--no-cache", "--isolated", "--check", *folders)
+
+
+@pytest.mark.slow
+def test_samples_of_the_how_to_on_testing_run_under_django_and_pytest(project: Project) -> None:
+    project.run(*DJANGO, "startcontext", "billing")  # another name: the shop has an app payments
+    project.install("billing")
+    project.run(*DJANGO, "makemigrations", "billing")
+    samples = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs/howto/testing.md").read_text(), flags=re.DOTALL
+    )
+    for number, sample in enumerate(samples):
+        (project.folder / f"test_sample_{number}.py").write_text(sample.replace("payments", "billing"))
+
+    by_django = project.run(*DJANGO, "test")
+    by_pytest = project.run(sys.executable, "-m", "pytest", "-q")
+
+    assert len(samples) == 2
+    assert "Ran 2 tests" in by_django  # of the context, and the sample of a test case
+    assert "3 passed" in by_pytest
 
 
 @pytest.mark.parametrize(

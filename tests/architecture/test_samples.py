@@ -1,6 +1,6 @@
 """The samples of the documents run: what a page shows is what its reader's project executes.
 
-The tutorial's project has a test of its own, and so have the guide's stages. A sample whose first line names a file of this
+The tutorial's project has a test of its own, and so have others, and the guide's stages. A sample whose first line names a file of this
 repository is an excerpt of it (see test_documents.py). Every other sample names a file of the reader's project, and is executed
 here: as a module of the shop's apps, as settings, or in a project of its own.
 """
@@ -31,14 +31,16 @@ from microworkflows.cutover import legacy_steps
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.signals import parked
-from microworkflows.testing import delivered, flow
+from microworkflows.testing import delivered
 from payments.events import OrderAccepted
 from project import service
 from tests.architecture.files import ROOT
 
-__all__ = ["flow"]
-
-RUN_ELSEWHERE = (ROOT / "docs/tutorial", ROOT / "migrations_guide")
+RUN_ELSEWHERE = {
+    "docs/tutorial": "tests/acceptance/test_tutorial.py",
+    "docs/howto/testing.md": "tests/integration/test_startcontext.py",
+}
+"""Pages, and folders of pages, whose samples another test runs."""
 APPS = ("orders", "payments", "inventory", "shipping")
 
 
@@ -68,7 +70,7 @@ def samples(page: Path) -> Iterator[Sample]:
 PAGES = [
     page
     for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-    if not any(folder in page.parents for folder in RUN_ELSEWHERE)
+    if not any(page.is_relative_to(ROOT / elsewhere) for elsewhere in RUN_ELSEWHERE)
 ]
 SAMPLES = [sample for page in PAGES for sample in samples(page)]
 TO_RUN = [sample for sample in SAMPLES if sample.language == "python" and not sample.file.startswith("apps/")]
@@ -89,6 +91,7 @@ def test_every_sample_of_python_names_its_file_and_is_run() -> None:
         f"{name(each)}:{each.line}" for each in SAMPLES if each.language == "python" and not each.file
     ] == []
     assert here == TO_RUN
+    assert [test for test in RUN_ELSEWHERE.values() if not (ROOT / test).exists()] == []
 
 
 def test_samples_are_of_languages_that_a_test_reads() -> None:

@@ -11,11 +11,10 @@ _NAME = {"postgresql": "(headers #>> '{subject,name}')", "sqlite": "json_extract
 
 def _create_indexes(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:
     vendor = schema_editor.connection.vendor
-    for index, indexed, part in (
-        ("microworkflows_subject_key", _KEY[vendor], _KEY[vendor]),
-        ("microworkflows_subject_name", f"lower({_NAME[vendor]})", _NAME[vendor]),
-    ):
-        schema_editor.execute(f"CREATE INDEX {index} ON published ({indexed}) WHERE {part} IS NOT NULL")
+    for part, indexed in (("key", _KEY[vendor]), ("name", f"lower({_NAME[vendor]})")):
+        schema_editor.execute(
+            f"CREATE INDEX microworkflows_subject_{part} ON published ({indexed}) WHERE {indexed} IS NOT NULL"
+        )
 
 
 def _drop_indexes(apps: Any, schema_editor: BaseDatabaseSchemaEditor) -> None:

@@ -98,7 +98,8 @@ class CloudEvent:
 
     def __str__(self) -> str:
         """Return the event for a log line."""
-        about = f" about={self.meta.subject.title}" if self.meta.subject else ""
+        subject = self.meta.subject
+        about = f" about={subject.name!r}" if subject and subject.name else ""
         return texts.line(f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}{about}")
 
     def to_dict(self) -> dict[str, Any]:

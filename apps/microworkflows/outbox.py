@@ -8,9 +8,7 @@ from microworkflows.events import DomainEvent
 from microworkflows.subjects import About
 
 
-def record(
-    event: DomainEvent, *, about: About | None = None, correlation_id: object = None
-) -> Metadata:
+def record(event: DomainEvent, *, about: About | None = None, correlation_id: object = None) -> Metadata:
     """Record an event, so that it is published if and only if the current transaction commits.
 
     Call it where a flow begins, such as when an order is accepted. A microworkflow returns its events instead.

@@ -10,7 +10,19 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
-from microworkflows import bounds, causes, conf, flows, logs, registry, rows, sensitive, subjects, times, wakeup
+from microworkflows import (
+    bounds,
+    causes,
+    conf,
+    flows,
+    logs,
+    registry,
+    rows,
+    sensitive,
+    subjects,
+    times,
+    wakeup,
+)
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (

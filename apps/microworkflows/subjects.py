@@ -120,9 +120,7 @@ def _name(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidSubjectError(f"name is {type(name).__name__}; it is a text, such as A-000123.")
     text = " ".join(name.split())
-    return _within(
-        "name", text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1].rstrip()}…"
-    )
+    return _within("name", text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1].rstrip()}…")
 
 
 def _within(what: str, text: str, *, longest: int = bounds.LONGEST_ATTRIBUTE) -> str:

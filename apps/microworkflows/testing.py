@@ -42,9 +42,7 @@ def flow(db: None) -> "Flow":
     return Flow()
 
 
-def delivered(
-    event: AnyEvent, *, about: About | None = None, correlation_id: str | None = None
-) -> AnyEvent:
+def delivered(event: AnyEvent, *, about: About | None = None, correlation_id: str | None = None) -> AnyEvent:
     """Return the event as delivered, with an envelope, for a direct call of a microworkflow."""
     event_id, subject = uuid7(), None if about is None else subjects.of(about)
     meta = Metadata(

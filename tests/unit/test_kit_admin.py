@@ -369,7 +369,11 @@ def test_flow_is_found_by_its_name_and_its_page_is_titled_by_it(
     written(post, flow)
 
     for model, number in (("outboxevent", 2), ("inboxevent", 2)):
-        for term in ("l-1 <B>for müller</b>" if connection.vendor == "postgresql" else about.name, "1", "letter:1"):
+        for term in (
+            "l-1 <B>for müller</b>" if connection.vendor == "postgresql" else about.name,
+            "1",
+            "letter:1",
+        ):
             assert len(listed(admin_client, model, q=term)) == number
     html = admin_client.get(
         reverse("admin:microworkflows_outboxevent_changelist"), {"q": about.name}
@@ -397,7 +401,9 @@ def test_flow_that_began_elsewhere_is_found_by_its_name(
 def test_page_of_a_message_names_what_its_flow_is_about(
     admin_client: Client, post: SimpleNamespace, flow: Flow
 ) -> None:
-    meta = flow.record(post.LetterWritten(letter_id=uuid4()), about=Subject(kind="letter", key=1, name="L-000001"))
+    meta = flow.record(
+        post.LetterWritten(letter_id=uuid4()), about=Subject(kind="letter", key=1, name="L-000001")
+    )
     flow.run()
 
     for model, key in (("outboxevent", meta.id), ("inboxevent", row_of(meta.id).pk)):

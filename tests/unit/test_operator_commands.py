@@ -62,7 +62,12 @@ def test_parked_messages_are_listed_and_replayed_by_what_their_flow_is_about(
     call_command("replay", about=term)
 
     lines = capsys.readouterr().out.splitlines()
-    assert [line.partition(" about ")[2].split("  ")[0] for line in lines[:4]] == ["", "L-000001", "L-000002", "3"]
+    assert [line.partition(" about ")[2].split("  ")[0] for line in lines[:4]] == [
+        "",
+        "L-000001",
+        "L-000002",
+        "3",
+    ]
     assert lines[4].startswith("4 messages.")
     assert " about L-000001  PermanentError" in lines[5]
     assert lines[6].startswith("1 messages.")

@@ -58,24 +58,26 @@ def test_key_of_any_kind_is_taken_as_text() -> None:
 
 
 def test_subject_survives_copying_and_pickling() -> None:
-    assert copy.deepcopy(LETTER) == pickle.loads(pickle.dumps(LETTER)) == LETTER  # noqa: S301  (own bytes)
+    assert copy.deepcopy(LETTER) == pickle.loads(pickle.dumps(LETTER)) == LETTER
 
 
-@pytest.mark.parametrize("kind", ["", "Order", "order:1", "an order", ".order", "größe", "o\x00", "x" * 101, 7])
+@pytest.mark.parametrize(
+    "kind", ["", "Order", "order:1", "an order", ".order", "größe", "o\x00", "x" * 101, 7]
+)
 def test_kind_beyond_its_letters_or_length_is_refused(kind: Any) -> None:
-    with pytest.raises(InvalidSubjectError, match="^kind is "):
+    with pytest.raises(InvalidSubjectError, match=r"^kind is "):
         Subject(kind=kind, key=1)
 
 
 @pytest.mark.parametrize("key", ["", None, " 1", "1\n", "a\x00b", "\x1b[31m", "\ud800", "x" * 151, Group()])
 def test_key_that_is_none_or_breaks_the_bounds_is_refused(key: object) -> None:
-    with pytest.raises(InvalidSubjectError, match="^key (is|has|holds) "):
+    with pytest.raises(InvalidSubjectError, match=r"^key (is|has|holds) "):
         Subject(kind="letter", key=key)
 
 
 @pytest.mark.parametrize("name", ["a\x00b", "\x1b[31m", "\ud800", "\ufdd0", None, 7, SecretStr("L-000001")])
 def test_name_that_is_no_text_or_holds_control_codes_is_refused(name: Any) -> None:
-    with pytest.raises(InvalidSubjectError, match="^name (is|holds) ") as raised:
+    with pytest.raises(InvalidSubjectError, match=r"^name (is|holds) ") as raised:
         Subject(kind="letter", key=1, name=name)
 
     assert "L-000001" not in str(raised.value)
@@ -125,12 +127,14 @@ def test_what_no_flow_can_be_about_is_refused_where_it_is_recorded(
     with pytest.raises(UnrecordableEventError, match=re.escape(why)) as raised:
         record(post.LetterWritten(letter_id=uuid4()), about=about)
 
-    assert "letters.letter_written.v1 cannot be recorded, because no flow can be about this" in str(raised.value)
+    assert "letters.letter_written.v1 cannot be recorded, because no flow can be about this" in str(
+        raised.value
+    )
     assert not OutboxEvent.objects.exists()
 
 
 def test_instance_in_place_of_a_correlation_id_is_referred_to_about(post: SimpleNamespace) -> None:
-    with pytest.raises(UnrecordableEventError, match="correlation_id is .* Pass the object as about="):
+    with pytest.raises(UnrecordableEventError, match=r"correlation_id is .* Pass the object as about="):
         record(post.LetterWritten(letter_id=uuid4()), correlation_id=Group(pk=1))
 
 
@@ -206,7 +210,9 @@ def test_subject_outlives_a_retry_and_a_replay(post: SimpleNamespace, flow: Flow
     flow.retry()
     flow.run()
 
-    assert [row.subject for row in OutboxEvent.objects.filter(destination="desk.letter_stamped.v1")] == [LETTER]
+    assert [row.subject for row in OutboxEvent.objects.filter(destination="desk.letter_stamped.v1")] == [
+        LETTER
+    ]
 
 
 def test_what_a_running_microworkflow_says_it_is_about_does_not_change_the_flow(

@@ -42,7 +42,15 @@ class OutboxEventAdmin(MessageAdmin):
     stuck = (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
 
     ordering = ["-pk"]
-    list_display = ["event_and_type", "about", "status_badge", "emitted_by", "recorded_at", "attempts", "links"]
+    list_display = [
+        "event_and_type",
+        "about",
+        "status_badge",
+        "emitted_by",
+        "recorded_at",
+        "attempts",
+        "links",
+    ]
     list_filter = [StatusFilter, ContextFilter, TypeFilter]
     search_fields = ["pk"]
     search_help_text = (

@@ -12,9 +12,7 @@ class RecordedInStepError(MicroworkflowsError):
     """An event was recorded as done while a step was running."""
 
 
-def record_done(
-    event: DomainEvent, *, about: About | None = None, correlation_id: object = None
-) -> Metadata:
+def record_done(event: DomainEvent, *, about: About | None = None, correlation_id: object = None) -> Metadata:
     """Record an event whose consequences the surrounding code brings about itself, by direct calls.
 
     The event is relayed like any other, but bears the mark that nothing is left to do: no microworkflow will ever act
@@ -30,7 +28,5 @@ def record_done(
             f"{event.event_type} is recorded as done by code that {cause.workflow} calls. Delete this call, and let the "
             "legacy step return the event instead."
         )
-    recorded = recording.record(
-        [event], about=about, correlation_id=correlation_id, marking=lambda _: DONE
-    )
+    recorded = recording.record([event], about=about, correlation_id=correlation_id, marking=lambda _: DONE)
     return recorded[0].meta

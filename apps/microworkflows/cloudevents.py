@@ -226,7 +226,9 @@ def subject_of(body: Mapping[str, Any]) -> Subject | None:
     kind, key, name = (body.get(each) for each in (KIND, KEY, NAME))
     if kind is None and key is None and name is None:
         return None
-    if not isinstance(key, str) or (name is not None and not (isinstance(name, str) and name)):
+    if not (isinstance(kind, str) and isinstance(key, str)) or (
+        name is not None and not (isinstance(name, str) and name)
+    ):
         raise InvalidCloudEventError(
             f"{KIND}, {KEY} and {NAME} are {bounds.shown([kind, key, name])}. They are texts; kind and key come together, "
             "and a name comes with them or not at all."

@@ -263,7 +263,7 @@ def test_subject_is_read_as_it_was_written_and_the_standard_s_own_is_left_alone(
     [
         ({"kind": "letter"}, "kind and key come together"),
         ({"name": "L-000001"}, "kind and key come together"),
-        ({"key": "1"}, "kind is None"),
+        ({"key": "1"}, "kind and key come together"),
         ({"kind": "letter", "key": 1}, "They are texts"),
         ({"kind": "letter", "key": "1", "name": ""}, "They are texts"),
         ({"kind": "letter", "key": "1", "name": True}, "They are texts"),

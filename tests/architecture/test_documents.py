@@ -132,6 +132,12 @@ def test_reference_lists_every_public_name(module: str) -> None:
     assert _table(API, f"## `{name}`") == set(importlib.import_module(name).__all__)
 
 
+def test_reference_describes_every_error() -> None:
+    own = re.findall(r"^class (\w+)\(", (KIT / "errors.py").read_text(), re.MULTILINE)
+
+    assert set(own) <= set(re.findall(r"^\.\. autoexception:: [\w.]+\.(\w+)$", API, re.MULTILINE))
+
+
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
         f"| `{name.upper()}` | `{field.default}` | {field.description} |"

@@ -85,10 +85,13 @@ def error(raised: BaseException, hide: Callable[[str], str]) -> BaseException:
     return raised if hide(shown) == shown else _stand_in(raised, hide, {})
 
 
-def _stand_in(raised: BaseException, hide: Callable[[str], str], made: dict[int, BaseException]) -> BaseException:
+def _stand_in(
+    raised: BaseException, hide: Callable[[str], str], made: dict[int, BaseException]
+) -> BaseException:
     if id(raised) in made:
         return made[id(raised)]
-    original, base = type(raised), BaseException
+    original = type(raised)
+    base: type[BaseException] = BaseException
     arguments: list[Any] = [hide(_said(raised))]
     if isinstance(raised, BaseExceptionGroup):
         base = BaseExceptionGroup

@@ -1,7 +1,6 @@
 """The SDK of Sentry as projects set it up, but for its transport: what it would send goes to a file, a line for each event."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 

@@ -222,6 +222,7 @@ TESTED_ELSEWHERE = {
         ),
         "tests/integration/test_limits.py",
     ),
+    **dict.fromkeys(_shell(ROOT / "docs/howto/kubernetes.md"), "tests/architecture/test_deployment.py"),
     "gunicorn project.wsgi --bind=127.0.0.1:8002 --no-control-socket": "tests/acceptance/test_services.py",
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",

@@ -280,6 +280,7 @@ def test_commands_of_the_documents_run(tmp_path: Path) -> None:
     commands = set(RUN_HERE) - {
         "python manage.py relay",
         "python manage.py flowmap --output docs/reference/flow.md",
+        "python manage.py startcontext payments",  # tests/integration/test_startcontext.py: the shop has one already
     }
 
     _run(["-c", ONE_AFTER_ANOTHER, "python manage.py migrate", *sorted(commands)], tmp_path)

@@ -102,8 +102,8 @@ def _kind(kind: object) -> str:
 
 
 def _key(key: object) -> str:
-    text = str(key)
-    if key is None or isinstance(key, Model) or not text or text != text.strip():
+    text, parts = str(key), key if isinstance(key, tuple) else (key,)  # a composite primary key is a tuple
+    if None in parts or isinstance(key, Model) or not text or text != text.strip():
         raise InvalidSubjectError(
             f"key is {bounds.shown(key)}. Pass a key, such as the order's number or its pk, once it is known (an object "
             "that was not saved may have none)."

@@ -13,11 +13,11 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from django.db import models, router, transaction
+from django.db import models, router
 from django.db.models.expressions import Func
 from django_outbox_pattern.models import Published, Received
 
-from microworkflows import times
+from microworkflows import times, transactions
 from microworkflows.cloudevents import context_of
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -259,7 +259,7 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
 
         One that is being handled at this very moment is left alone.
         """
-        with transaction.atomic(using=router.db_for_write(InboxEvent)):
+        with transactions.read_committed(using=router.db_for_write(InboxEvent)):
             return (
                 self.exclude(status=InboxEvent.Status.HANDLED)
                 .free()

@@ -72,7 +72,7 @@ def _somebody_waits() -> bool:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
         )
-        return cursor.fetchone() != (0,)
+        return bool(cursor.fetchone()[0])
 
 
 def test_purge_waits_for_a_row_that_somebody_changes(probe: None, during_a_change: During) -> None:

@@ -83,7 +83,7 @@ docs: $(VENV)/bench.stamp $(VENV)/docs.stamp ## Write what is generated anew, fr
 	$(BIN)/python -m migrations_guide pages
 	$(BIN)/python -m benchmarks --redraw
 	$(BIN)/python -m docs._sphinx
-	$(SITE)
+	$(SITE) --write-all
 	@echo "The site is in var/docs/html; open var/docs/html/index.html."
 
 lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)

@@ -41,13 +41,16 @@ def fields(
         more: Further fields.
 
     Returns:
-        ``event_id``, ``event_type``, ``correlation_id``, ``context`` (which announced or receives it) and
-        ``microworkflow`` (None if the line is about none) as strings, ``duration`` in seconds.
+        ``event_id``, ``event_type``, ``correlation_id``, ``subject`` (kind and key) and ``subject_name`` of the flow (None
+        if it has none), ``context`` (which announced or receives it) and ``microworkflow`` (None if the line is about
+        none) as strings, ``duration`` in seconds.
     """
     return {
         "event_id": str(event.id),
         "event_type": event.type,
         "correlation_id": event.correlation_id,
+        "subject": str(event.subject) if event.subject else None,
+        "subject_name": (event.subject.name or None) if event.subject else None,
         "context": context_of(consumer) if consumer else event.context,
         "microworkflow": consumer if consumer and "." in consumer else None,
         "duration": duration,

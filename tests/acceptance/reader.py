@@ -20,7 +20,10 @@ from tests.integration.support.waiting import eventually
 
 _PARTS = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PASSWORD = "a room with a view"
-_SCRIPTS = {"django-admin": "django.core.management:execute_from_command_line", "celery": "celery.__main__:main"}
+_SCRIPTS = {
+    "django-admin": "django.core.management:execute_from_command_line",
+    "celery": "celery.__main__:main",
+}
 _SCRIPT = """#!{python}
 from {module} import {function}
 {function}()
@@ -34,7 +37,9 @@ class Reader:
         self.folder = folder
         self.did: list[str] = []
         """The phrases of the text that asked for something in the browser, in order."""
-        self._environment = {name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ}
+        self._environment = {
+            name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ
+        }
         self._environment["PATH"] = f"{folder / '.venv/bin'}{os.pathsep}{os.environ['PATH']}"
         # What pip would download, the run's own environment has: its packages are in sight of the new one.
         self._environment |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1", "PIP_NO_BUILD_ISOLATION": "0"}
@@ -49,7 +54,7 @@ class Reader:
         """Set variables of the environment for the commands that follow."""
         self._environment |= environment
 
-    def follow(self, page: Path, actions: "Mapping[str, Callable[[Desk], object]]") -> None:
+    def follow(self, page: Path, actions: "Mapping[str, Callable[[Desk], str | None]]") -> None:
         """Follow a page from its first line to its last.
 
         ``actions`` says what a phrase of the text means, in the browser. What the paragraph has in italics is on the page that
@@ -155,7 +160,7 @@ class Reader:
                 self._start(name, f"{command} {self.desk.port}" if name == "web" else command)
         eventually(self.desk.is_open, what="the web server answers")
 
-    def _act(self, sentence: str, actions: "Mapping[str, Callable[[Desk], object]]") -> None:
+    def _act(self, sentence: str, actions: "Mapping[str, Callable[[Desk], str | None]]") -> None:
         text = " ".join(sentence.split())
         for phrase, action in actions.items():
             if phrase in text:
@@ -213,7 +218,9 @@ class Desk:
 
     def see(self, text: str, *, on: str) -> None:
         """Wait until a page has this text."""
-        eventually(lambda: text in self.read(on), every=0.3, progress=lambda: self.read(on), what=f"{text!r} on {on}")
+        eventually(
+            lambda: text in self.read(on), every=0.3, progress=lambda: self.read(on), what=f"{text!r} on {on}"
+        )
 
     def newest(self, model: str) -> str:
         """Return the path of the page of the newest object."""

@@ -167,8 +167,9 @@ class Reader:
                 self._mark()
                 path = action(self.desk)
                 self.did.append(phrase)
-                for seen in re.findall(r"\*([^*]+)\*", text) if path else ():
-                    self.desk.see(seen, on=path)
+                if path is not None:
+                    for seen in re.findall(r"\*([^*]+)\*", text):
+                        self.desk.see(seen, on=path)
 
     def _mark(self) -> None:
         """Note what was said so far: it does not count for what is to be seen next."""

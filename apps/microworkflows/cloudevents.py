@@ -92,7 +92,9 @@ class CloudEvent:
     """An event as it travels: attributes and payload."""
 
     meta: Metadata
-    data: dict[str, Any]
+    data: dict[str, Any] = field(
+        repr=False
+    )  # it may hold sensitive values, and error trackers collect local variables
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """Attributes that this kit does not know, kept unchanged."""
 

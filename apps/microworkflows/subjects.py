@@ -37,7 +37,7 @@ class Subject:
     name: str
 
     def __init__(self, *, kind: str, key: object, name: str = "") -> None:
-        for attribute, value in (("kind", _kind(kind)), ("key", key_text(key)), ("name", _name(name))):
+        for attribute, value in (("kind", _kind(kind)), ("key", _key(key)), ("name", _name(name))):
             object.__setattr__(self, attribute, value)  # the instance is frozen
 
     def __str__(self) -> str:
@@ -92,21 +92,6 @@ def of(about: About) -> Subject:
     )
 
 
-def key_text(key: object) -> str:
-    """Return a key of the business as text.
-
-    Raises:
-        InvalidSubjectError: it is no key, or too long, or holds what no attribute of an event may hold.
-    """
-    text = str(key)
-    if key is None or isinstance(key, Model) or not text or text != text.strip():
-        raise InvalidSubjectError(
-            f"key is {bounds.shown(key)}. Pass a key, such as the order's number or its pk, once it is known (an object "
-            "that was not saved may have none)."
-        )
-    return _within("key", text, longest=LONGEST_KEY)
-
-
 def _kind(kind: object) -> str:
     if not isinstance(kind, str) or len(kind) > LONGEST_KIND or not _KIND.fullmatch(kind):
         raise InvalidSubjectError(
@@ -114,6 +99,16 @@ def _kind(kind: object) -> str:
             'between them, such as "orders.order"; a model gives its own in flow_subject().'
         )
     return kind
+
+
+def _key(key: object) -> str:
+    text, parts = str(key), key if isinstance(key, tuple) else (key,)  # a composite primary key is a tuple
+    if None in parts or isinstance(key, Model) or not text or text != text.strip():
+        raise InvalidSubjectError(
+            f"key is {bounds.shown(key)}. Pass a key, such as the order's number or its pk, once it is known (an object "
+            "that was not saved may have none)."
+        )
+    return _within("key", text, longest=LONGEST_KEY)
 
 
 def _name(name: object) -> str:

@@ -112,6 +112,7 @@ def test_process_that_dies_in_the_handler_has_its_message_redelivered(
     eventually(lambda: handled(meta), timeout=40, what="a handled event")
     assert effects() == [str(meta.id)]
     assert runs(trace) == 3
+    assert "Task handler raised error" not in worker.output, "the pool has told it"
 
 
 def test_failing_handler_is_tried_again_later_and_handled_at_last(worker: Process, tmp_path: Path) -> None:

@@ -69,7 +69,9 @@ def test_kind_beyond_its_letters_or_length_is_refused(kind: Any) -> None:
         Subject(kind=kind, key=1)
 
 
-@pytest.mark.parametrize("key", ["", None, " 1", "1\n", "a\x00b", "\x1b[31m", "\ud800", "x" * 151, Group()])
+@pytest.mark.parametrize(
+    "key", ["", None, (1, None), " 1", "1\n", "a\x00b", "\x1b[31m", "\ud800", "x" * 151, Group()]
+)
 def test_key_that_is_none_or_breaks_the_bounds_is_refused(key: object) -> None:
     with pytest.raises(InvalidSubjectError, match=r"^key (is|has|holds) "):
         Subject(kind="letter", key=key)

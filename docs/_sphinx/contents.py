@@ -17,6 +17,7 @@ INDEX = "docs/index"
 FOLDERS = ("docs/adr/README", "migrations_guide/README")
 """Pages that list the others of their folder."""
 
+_LOADED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]+(?:src|href)=["']((?:https?:)?//[^"']+)""")
 _LINK = re.compile(r"\[([^\]]+)\]\(([^)#:\s]+\.md)\)(?:: (.+))?")
 
 
@@ -79,9 +80,12 @@ def _add_navigation(app: Any, docname: str, source: list[str]) -> None:
 
 
 def _finish(app: Any, exception: Exception | None) -> None:
-    """Bring llms.txt, the pages that it names, and a way from the site's root to its first page."""
+    """Bring llms.txt, the pages that it names, and a way from the site's root to its first page; refuse what needs a network."""
     if exception is not None or app.builder.name != "html":
         return
+    for page in app.outdir.rglob("*.html"):
+        if found := _LOADED.search(page.read_text()):
+            raise ValueError(f"{page} loads {found[1]} from the network; the site is to be read without one.")
     for docname in app.env.found_docs:
         shutil.copyfile((ROOT / docname).with_suffix(".md"), (app.outdir / docname).with_suffix(".md"))
     (app.outdir / "llms.txt").write_text(llms(base="."))

@@ -40,13 +40,12 @@ class DrawDiagrams(SphinxTransform):
                 drawing = _drawn(block.astext(), into=Path(self.env.doctreedir).parent / "diagrams")
                 heading = block.parent.next_node(nodes.title)
                 about = heading.astext() if heading else self.env.docname
-                block.replace_self(
-                    nodes.image(
-                        uri=f"/{drawing.relative_to(self.env.srcdir)}",
-                        alt=f"Diagram: {about}",
-                        classes=["diagram"],
-                    )
+                picture = nodes.image(
+                    uri=f"/{drawing.relative_to(self.env.srcdir)}",
+                    alt=f"Diagram: {about}",
+                    classes=["diagram"],
                 )
+                block.replace_self(nodes.container("", picture, classes=["diagram-frame"]))
 
 
 def _drawn(source: str, *, into: Path) -> Path:

@@ -226,6 +226,10 @@ class RelayThread:
         except BaseException as error:
             self._error = error
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def ask_to_stop(self) -> None:
         self._stop.set()
 

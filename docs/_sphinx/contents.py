@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = "docs/index"
-FOLDERS = ("docs/adr/README", "migrations_guide/README")
+FOLDERS = ("docs/tutorial/index", "docs/adr/README", "migrations_guide/README")
 """Pages that list the others of their folder."""
 
 _LOADED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]+(?:src|href)=["']((?:https?:)?//[^"']+)""")
@@ -75,7 +75,7 @@ def _add_navigation(app: Any, docname: str, source: list[str]) -> None:
     listed = entries(docname, source[0])
     for section, links in groupby(listed, key=lambda entry: entry.section if docname == INDEX else ""):
         caption = [f":caption: {section}"] if section else []
-        pages = [f"{link.title} </{link.page}>" for link in links]
+        pages = [f"{link.title[:1].upper()}{link.title[1:]} </{link.page}>" for link in links]
         source[0] += "\n".join(["", "```{toctree}", ":hidden:", *caption, "", *pages, "```", ""])
 
 

@@ -51,6 +51,7 @@ def shop(administrator: Broker, probe: None, settings: Settings) -> Broker:
         for name in topology.queues():
             channel.queue_delete(name)
             channel.queue_delete(topology.dead_letter_name(name))
+            channel.exchange_delete(topology.owner_name(name))
         channel.exchange_delete("microworkflows")
     settings.MICROWORKFLOWS = {}
     administrator.declare()

@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from kombu import Connection
 
 from microworkflows import conf, signals, times, wakeup
+from microworkflows.errors import ForeignQueueError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
@@ -70,16 +71,22 @@ class Relay:
         """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
         process dies, the broker brings the message back, and a second copy would only come beside it."""
         self._mended_at = 0.0
+        self.refusal = ""
+        """Reason for which this relay has ended by itself, with what to do; empty if there is none."""
 
     def run(self) -> None:
         """Relay until stopped. While broker or database are away, keep everything, wait and try again.
 
-        Any other error has the same effect: it must end neither this relay nor those of other contexts beside it.
+        Any other error has the same effect: it must end neither this relay nor those of other contexts beside it. Only a
+        queue that belongs to another project ends it: waiting would not help, and going on would do harm.
         """
         while not self._stop.is_set():
             self._progress_at = time.monotonic()
             try:
                 self._lead()
+            except ForeignQueueError as error:
+                self.refusal = str(error)
+                break
             except Exception as error:
                 self._stop.wait(self._outage.after(error))
         logger.info("relay %s: stopped", self.context, extra={"context": self.context})

@@ -174,11 +174,14 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
         sizes = list(free.annotate(size=Length("text")).values_list("pk", "size")[:limit])
     totals = accumulate(size for _, size in sizes)
     taken = [pk for (pk, size), total in zip(sizes, totals, strict=True) if total - size < BATCH_BYTES]
-    rows = due.filter(pk__in=taken).values_list("pk", "text", "retry", "msg_id", "expires_at") if taken else ()
+    rows = (
+        due.filter(pk__in=taken).values_list("pk", "text", "retry", "msg_id", "expires_at") if taken else ()
+    )
     return [
-        Message(pk, topology.queue_for(context, event.meta.mark), text, attempt, workflow_of(msg_id), due_at)
+        Message(pk, topology.name(queue), text, attempt, workflow_of(msg_id), due_at)
         for pk, text, attempt, msg_id, due_at in rows
         if (event := _readable(pk, text)) is not None
+        and (queue := topology.queue_for(context, event.meta.mark))
     ]
 
 

@@ -53,7 +53,7 @@ class Heartbeats(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Begin, unless the worker consumes no event queue."""
-        queues = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.queues()))
+        queues = sorted(topology.among(worker.app.amqp.queues.consume_from))
         if queues:
             self._worker, self._heart = worker, _Heart(worker, queues)
             self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
@@ -139,7 +139,10 @@ class _Depths:
         """Return the number of messages that wait in each queue; None if the broker does not say."""
         try:
             channel = self._channel or self._connect()
-            return {queue: channel.queue_declare(queue, passive=True).message_count for queue in queues}
+            return {
+                queue: channel.queue_declare(topology.name(queue), passive=True).message_count
+                for queue in queues
+            }
         except Exception as error:  # of whatever transport; the consumer tells more of a broker that is away
             logger.warning("could not ask the broker for the depth of its queues: %s", reason(error))
             self.close()

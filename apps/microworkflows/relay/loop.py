@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import takewhile
+from math import inf
 from uuid import UUID
 
 from django.db import connections, router
@@ -70,7 +71,7 @@ class Relay:
         self._in_hand: dict[tuple[UUID, int | None, datetime | None], float] = {}
         """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
         process dies, the broker brings the message back, and a second copy would only come beside it."""
-        self._mended_at = 0.0
+        self._mended_at = -inf  # at first, at once: what is wrong there is said at the start
         self.refusal = ""
         """Reason for which this relay has ended by itself, with what to do; empty if there is none."""
 
@@ -126,7 +127,6 @@ class Relay:
             level = logging.DEBUG if self._outage.of_broker else logging.INFO  # it led already, most likely
             logger.log(level, "relay %s: leads", self.context, extra={"context": self.context})
             session.set_up(connection)
-            self._mended_at = time.monotonic()
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
                 self._progress_at = time.monotonic()

@@ -61,7 +61,7 @@ check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Dja
 	$(BIN)/lint-imports --cache-dir var/import_linter
 	$(BIN)/python manage.py check --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
-	$(BIN)/python manage.py flowmap --check docs/flow.md
+	$(BIN)/python manage.py flowmap --check docs/reference/flow.md
 	$(BIN)/python manage.py broker_definitions --vhost shop --check docker/broker.json
 
 chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, and count what is lost or doubled (ROUNDS=10)
@@ -74,7 +74,7 @@ bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers 
 	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
 
 docs: $(VENV)/bench.stamp ## Write what is generated anew: the flow map, the broker's definitions, the guide's pages, the benchmarks' tables
-	$(BIN)/python manage.py flowmap --output docs/flow.md
+	$(BIN)/python manage.py flowmap --output docs/reference/flow.md
 	$(BIN)/python manage.py broker_definitions --vhost shop --output docker/broker.json
 	$(BIN)/python -m migrations_guide pages
 	$(BIN)/python -m benchmarks --redraw

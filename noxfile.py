@@ -1,7 +1,7 @@
 """The tested matrix: Python and Django as pyproject.toml classifies, Celery at its oldest and its newest.
 
 ``nox -s oldest`` and ``nox -s newest`` are its two ends, which CI runs with the quick tests; ``nox -s matrix`` is all of it, with
-more tests; docs/compatibility.md has the results. A session runs on the PostgreSQL and RabbitMQ that the tests find:
+more tests; docs/reference/compatibility.md has the results. A session runs on the PostgreSQL and RabbitMQ that the tests find:
 TEST_DATABASE_URL and TEST_BROKER_URL name them, and tests/matrix/trixie.sh starts newer ones. What follows ``--`` replaces the
 selection of tests.
 """

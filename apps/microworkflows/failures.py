@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from microworkflows import conf, database_errors, handling, isolation, logs, masking, signals, texts, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
-from microworkflows.handling import Headers
+from microworkflows.handling import Headers, NotBegunError
 from microworkflows.ids import uuid7
 from microworkflows.models import Header, InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
@@ -107,7 +107,8 @@ def run_or_keep(
 ) -> None:
     """Call a function that handles an event in a transaction of its own; after an error, keep the message with it.
 
-    If the transaction gave way to another, or its session was lost, it is done again at once: no attempt is lost.
+    If the transaction gave way to another, its session was lost, or the inbox did not take the row and does now, it is done
+    again at once: no attempt is lost.
 
     Raises:
         Error: as :func:`keep` does, or the session cannot be opened, or memory or disk suffice for nobody; deliver the
@@ -125,7 +126,7 @@ def run_or_keep(
         except BaseException as error:
             raise_if_process_ends(error)
             if not _may_run_again(error, key=key, session=session, runs=runs):
-                if database_errors.is_short_of_resources(error) and not _takes_writes(connection):
+                if _may_be_the_databases(error) and not _takes_writes(connection):
                     raise
                 keep(consumer, event, error, attempt=attempt, headers=headers)
                 break
@@ -141,14 +142,21 @@ def run_or_keep(
 
 
 def _may_run_again(error: BaseException, *, key: str, session: Any, runs: int) -> bool:
-    """Return True if the transaction gave way, or its session was lost, and neither too often for an accident."""
+    """Return True if the message had no fair run, and not too often for an accident."""
     if database_errors.gives_way(error):
         return runs < _RUNS_AT_ONCE
     connection = _connection()
-    if connection.in_atomic_block or not database_errors.is_lost(error, connection, session=session):
+    if connection.in_atomic_block:
         return False
-    _losses[key] += 1
-    return _losses[key] <= _MOST_LOSSES
+    if database_errors.is_lost(error, connection, session=session):
+        _losses[key] += 1
+        return _losses[key] <= _MOST_LOSSES
+    return isinstance(error, NotBegunError) and runs < _TRIES_TO_KEEP and _takes_writes(connection)
+
+
+def _may_be_the_databases(error: BaseException) -> bool:
+    """Return True for an error that any message may meet while the database is in trouble."""
+    return isinstance(error, NotBegunError) or database_errors.is_short_of_resources(error)
 
 
 def keep(

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from django.db import router, transaction
+from django.db import Error, router, transaction
 
 from microworkflows import causes, isolation, logs, recording, registry, rows, times
 from microworkflows.causes import Cause
@@ -34,6 +34,10 @@ class ProcessDiedError(PermanentError):
 
 class TimeLimitError(MicroworkflowsError):
     """The process that handled the message was killed, because it exceeded the worker's time limit."""
+
+
+class NotBegunError(Error):
+    """The inbox did not take the row of a message, so no microworkflow has run; the cause is the driver's error."""
 
 
 _killed: ContextVar[list[TimeLimitError] | None] = ContextVar("microworkflows_killed", default=None)
@@ -89,11 +93,15 @@ def handle(
     Raises:
         ProcessDiedError: it is the last delivery.
         TimeLimitError: see :func:`killed_after`.
+        NotBegunError: the function did not run.
         Exception: the function raised it; nothing was kept.
     """
     began = time.monotonic()
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
-        new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
+        try:
+            new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
+        except Error as error:
+            raise NotBegunError(str(error)) from error.__cause__
         retried = None if new else locked(workflow.label, event)
         if retried is not None and not retried.awaits(attempt):
             logger.info(

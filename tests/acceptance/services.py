@@ -29,7 +29,7 @@ from tests.acceptance.running import PROJECT, free_port, processes_of, wait_unti
 
 BIN = Path(sys.executable).parent
 _BLOCK = re.search(
-    r"```sh\nexport SERVICE=.*?\n(.*?)```", (PROJECT / "docs/services.md").read_text(), re.DOTALL
+    r"```sh\nexport SERVICE=.*?\n(.*?)```", (PROJECT / "docs/howto/services.md").read_text(), re.DOTALL
 )
 assert _BLOCK
 MIGRATE, WORKER, WEB = _BLOCK[1].splitlines()

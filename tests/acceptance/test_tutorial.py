@@ -19,7 +19,9 @@ from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
-BLOCKS = re.findall(r"```(python|ini|sh)\n(.*?)```", (ROOT / "docs/tutorial.md").read_text(), flags=re.DOTALL)
+BLOCKS = re.findall(
+    r"```(python|ini|sh)\n(.*?)```", (ROOT / "docs/tutorial/index.md").read_text(), flags=re.DOTALL
+)
 SKIPPED = (
     "python -m venv",  # this run's own is used, in which
     "python -m pip",  # the kit is installed already

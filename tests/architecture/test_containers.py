@@ -165,7 +165,7 @@ def test_service_runs_what_the_one_project_runs(context: str) -> None:
 
 
 def test_documents_say_how_to_run_each_service_and_where_it_is() -> None:
-    page = (ROOT / "docs/services.md").read_text()
+    page = (ROOT / "docs/howto/services.md").read_text()
 
     for context in CONTEXTS:
         port = re.search(r":-(\d+)\}:8000", PROFILE[f"{context}-web"]["ports"][0])
@@ -185,7 +185,7 @@ def test_naming_the_web_servers_starts_all_of_the_profile() -> None:
     )
     assert started == PROFILE.keys()
     assert command in (ROOT / "docker-compose.yml").read_text()
-    assert command in (ROOT / "docs/services.md").read_text()
+    assert command in (ROOT / "docs/howto/services.md").read_text()
 
 
 def test_broker_is_given_its_users_and_the_file_that_says_what_they_may_do() -> None:

@@ -26,13 +26,17 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "migrations_guide").glob("*.md")),
 ]
-README, REFERENCE, GUARANTEES = (
-    (ROOT / name).read_text() for name in ("README.md", "docs/reference.md", "docs/reliability.md")
+README, GUARANTEES = ((ROOT / name).read_text() for name in ("README.md", "docs/explanation/guarantees.md"))
+API, SETTINGS, COMMANDS, CHECKS, LOGGING = (
+    (ROOT / f"docs/reference/{name}.md").read_text()
+    for name in ("api", "settings", "commands", "checks", "logging")
 )
 HOW_TO = [
     path
     for path in PAGES
-    if path.parent == ROOT / "docs" and path.name not in {"tutorial.md", "compatibility.md"}
+    if ROOT / "docs" in path.parents
+    and path.parent != ROOT / "docs/tutorial"
+    and path.name != "compatibility.md"
 ]
 """The tutorial runs in tests/acceptance/test_tutorial.py, the guide's stages in tests/guide; the matrix takes hours."""
 
@@ -50,7 +54,7 @@ def _shell(*pages: Path) -> list[str]:
 
 def _table(text: str, heading: str) -> set[str]:
     """Return the code in the first column of the tables between this heading and the next."""
-    _, found, section = text.partition(f"\n{heading}\n")
+    _, found, section = f"\n{text}".partition(f"\n{heading}\n")
     assert found, heading
     return set(re.findall(r"^\| `([^`]+)`", re.split(r"^#+ ", section, flags=re.MULTILINE)[0], re.MULTILINE))
 
@@ -77,9 +81,9 @@ def _anchors(page: Path) -> set[str]:
 
 
 def test_index_leads_to_every_page() -> None:
-    index = (ROOT / "docs/README.md").read_text()
+    index = (ROOT / "docs/index.md").read_text()
 
-    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"README.md"}
+    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"index.md"}
 
     assert {page for page in pages if f"]({page})" not in index} == set()
 
@@ -110,7 +114,7 @@ def test_code_samples_are_python_and_excerpts_of_the_files_that_they_name(page: 
 def test_reference_lists_every_public_name(module: str) -> None:
     name = f"microworkflows{module}"
 
-    assert _table(REFERENCE, f"### `{name}`") == set(importlib.import_module(name).__all__)
+    assert _table(API, f"## `{name}`") == set(importlib.import_module(name).__all__)
 
 
 def test_reference_lists_the_settings_of_the_kit() -> None:
@@ -119,7 +123,7 @@ def test_reference_lists_the_settings_of_the_kit() -> None:
         for section in (conf.Settings, CutoverSettings)
         for name, field in section.model_fields.items()
     ]
-    table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", REFERENCE, flags=re.DOTALL)
+    table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", SETTINGS, flags=re.DOTALL)
 
     assert table is not None
     assert table[1].splitlines() == ["| `MICROWORKFLOWS` | default | |", "| --- | --- | --- |", *rows]
@@ -129,25 +133,25 @@ def test_reference_lists_the_environment_that_the_settings_read() -> None:
     settings = "".join((ROOT / "project" / name).read_text() for name in ("settings.py", "service.py"))
     read = re.findall(r'(?:_text|_flag|_number|_names|_pairs|environ\.get)\("([A-Z_]+)"', settings)
 
-    assert _table(REFERENCE, "## Environment") == set(read)
+    assert _table(SETTINGS, "## Environment") == set(read)
 
 
 def test_reference_lists_every_check() -> None:
     ids = re.findall(r'id="(microworkflows\.[EW]\d{3})"', "".join(map(Path.read_text, KIT.rglob("*.py"))))
 
-    assert _table(REFERENCE, "## Checks") == set(ids)
+    assert _table(CHECKS, "# System checks") == set(ids)
 
 
 def test_reference_lists_every_command() -> None:
     commands = {path.stem for path in KIT.rglob("management/commands/*.py")} - {"__init__"}
-    listed = _table(REFERENCE, "## Commands")
+    listed = _table(COMMANDS, "# Commands")
 
     assert {command.partition("manage.py ")[2].split()[0] for command in listed} == commands
     assert commands <= get_commands().keys()
 
 
 def test_log_lines_are_those_of_the_kit() -> None:
-    listed = re.findall(r"^\| `(.+?)` \|", (ROOT / "docs/logging.md").read_text(), flags=re.MULTILINE)
+    listed = re.findall(r"^\| `(.+?)` \|", LOGGING, flags=re.MULTILINE)
 
     lines = {line for line in listed if " " in line}
 
@@ -166,7 +170,7 @@ def _log_lines(path: Path) -> Iterator[str]:
 
 
 def test_flow_map_is_fresh(tmp_path: Path) -> None:
-    _run(["manage.py", "flowmap", "--check", "docs/flow.md"], tmp_path)
+    _run(["manage.py", "flowmap", "--check", "docs/reference/flow.md"], tmp_path)
 
 
 # Guarantees
@@ -213,7 +217,9 @@ TESTED_ELSEWHERE = {
     "export SERVICE=payments DATABASE_URL=postgres://user:password@localhost/payments BROKER_URL=amqp://payments:password@localhost/shop SECRET_KEY=…": "tests/acceptance/test_services.py",
     "rabbitmqctl import_definitions docker/broker.json": "tests/acceptance/services.py",
     **dict.fromkeys(
-        re.findall(r"^rabbitmqctl set_policy .*$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE),
+        re.findall(
+            r"^rabbitmqctl set_policy .*$", (ROOT / "docs/howto/queue-limits.md").read_text(), re.MULTILINE
+        ),
         "tests/integration/test_limits.py",
     ),
     "gunicorn project.wsgi --bind=127.0.0.1:8002 --no-control-socket": "tests/acceptance/test_services.py",
@@ -251,7 +257,7 @@ def test_contributing_names_targets_and_tests_that_exist() -> None:
 def test_compatibility_names_sessions_and_scripts_that_exist() -> None:
     sessions = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), flags=re.MULTILINE)
 
-    named = [line.split() for line in _shell(ROOT / "docs/compatibility.md")]
+    named = [line.split() for line in _shell(ROOT / "docs/reference/compatibility.md")]
 
     assert {words[2] for words in named if words[0] == "nox"} <= set(sessions)
     assert all((ROOT / words[0]).exists() for words in named if words[0].startswith("tests/"))
@@ -270,7 +276,10 @@ for command in sys.argv[1:]:
 @pytest.mark.slow
 @pytest.mark.acceptance
 def test_commands_of_the_documents_run(tmp_path: Path) -> None:
-    commands = set(RUN_HERE) - {"python manage.py relay", "python manage.py flowmap --output docs/flow.md"}
+    commands = set(RUN_HERE) - {
+        "python manage.py relay",
+        "python manage.py flowmap --output docs/reference/flow.md",
+    }
 
     _run(["-c", ONE_AFTER_ANOTHER, "python manage.py migrate", *sorted(commands)], tmp_path)
 

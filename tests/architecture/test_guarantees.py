@@ -8,7 +8,9 @@ import pytest
 
 from tests.architecture.files import ROOT
 
-ROWS = re.findall(r"^\| (R\d+) \| (.*) \|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE)
+ROWS = re.findall(
+    r"^\| (R\d+) \| (.*) \|$", (ROOT / "docs/explanation/guarantees.md").read_text(), re.MULTILINE
+)
 
 
 def is_slow(test: str) -> bool:

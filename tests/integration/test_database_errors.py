@@ -1,5 +1,6 @@
 """Errors of the database: one owner each. A message at fault stops nobody, and one that is not loses no attempt."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
@@ -7,11 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from string import ascii_lowercase
+from typing import Any
 
 import pytest
 from django.db import connection
 
-from microworkflows import dead_letters
+from microworkflows import dead_letters, handling, inbox
 from microworkflows.models import InboxEvent
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import cloud_event, effects
@@ -140,6 +142,25 @@ def test_database_that_takes_no_message_is_waited_for(
     eventually(lambda: handled(8), what="everything handled")
     assert not InboxEvent.objects.exclude(retry=0).exists()
     assert shared_broker.count("probe.dead") == 0
+
+
+@pytest.mark.usefixtures("database", "probe")
+def test_message_that_failed_just_before_the_database_was_mended_loses_no_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert = handling.insert
+
+    def insert_before_the_table_is_there(*args: Any, **kwargs: Any) -> set[str]:
+        monkeypatch.undo()
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE received RENAME TO elsewhere")  # the rollback mends it
+        return insert(*args, **kwargs)
+
+    monkeypatch.setattr(handling, "insert", insert_before_the_table_is_there)
+
+    inbox.receive(json.loads(cloud_event()), queue="probe")
+
+    assert InboxEvent.objects.get().status == HANDLED
 
 
 def test_index_row_that_is_too_long_stops_nobody(worker: Process, shared_broker: Broker) -> None:

@@ -27,7 +27,7 @@ from tests.integration.support.waiting import eventually
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.chaos, pytest.mark.slow]
 
 COMMANDS = re.findall(
-    r"^rabbitmqctl (set_policy .*)$", (ROOT / "docs/operating.md").read_text(), re.MULTILINE
+    r"^rabbitmqctl (set_policy .*)$", (ROOT / "docs/howto/queue-limits.md").read_text(), re.MULTILINE
 )
 
 

@@ -1,4 +1,4 @@
-"""A search for interleavings that break the delivery protocol; docs/protocol.md explains its state, steps and invariants."""
+"""A search for interleavings that break the delivery protocol; docs/explanation/protocol.md explains its state, steps and invariants."""
 
 import sys
 from typing import Any, NamedTuple

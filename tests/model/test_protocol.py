@@ -1,4 +1,4 @@
-"""The delivery protocol holds in every interleaving that is tried; docs/protocol.md explains state, steps and invariants."""
+"""The delivery protocol holds in every interleaving that is tried; docs/explanation/protocol.md explains state, steps and invariants."""
 
 from collections.abc import Iterator
 from typing import Any

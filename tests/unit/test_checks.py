@@ -330,7 +330,7 @@ def test_documented_versions_are_the_tested_ones(name: str) -> None:
 
     assert re.search(
         rf"^\| (?:py-)?{name} \| {oldest}(?:\.\d+)? to {newest} \|",
-        (ROOT / "docs/compatibility.md").read_text(),
+        (ROOT / "docs/reference/compatibility.md").read_text(),
         re.MULTILINE | re.IGNORECASE,
     )
 

@@ -305,7 +305,7 @@ def check_versions(**kwargs: Any) -> list[CheckMessage]:
     untested = [
         Warning(
             f"{name} {versions[name]} is installed; microworkflows was tested with {oldest} to {newest}.",
-            hint="Install a tested version, or run your own tests and silence this; docs/compatibility.md has the table.",
+            hint="Install a tested version, or run your own tests and silence this; docs/reference/compatibility.md has the table.",
             id="microworkflows.W050",
         )
         for name, (oldest, newest) in TESTED.items()

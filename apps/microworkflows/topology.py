@@ -194,7 +194,7 @@ def _foreign(label: str, error: BaseException) -> ForeignQueueError:
         f"would take the other's events: {error}. Give this project names of its own at the broker by "
         "MICROWORKFLOWS['PREFIX'], or use another virtual host. If it is the same project, whose exchange was renamed: stop "
         "all its workers and relays, then delete what names the old exchange: "
-        f"celery -A project amqp exchange.delete {owner_name(label)}"
+        f"celery -A project amqp exchange.delete {owner_name(label)} false"
     )
 
 

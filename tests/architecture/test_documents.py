@@ -119,7 +119,7 @@ def test_reference_lists_every_public_name(module: str) -> None:
 
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
-        f"| `{name.upper()}` | `{field.default}` | {field.description} |"
+        f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {field.description} |"
         for section in (conf.Settings, CutoverSettings)
         for name, field in section.model_fields.items()
     ]

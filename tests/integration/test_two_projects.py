@@ -1,6 +1,8 @@
 """Two projects at one virtual host, whose contexts have the same labels: apart by a prefix, or the second is refused."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,7 +116,9 @@ def test_relay_of_a_second_project_ends_and_says_why(
 
 
 @pytest.mark.slow
-def test_worker_and_relay_of_a_second_project_do_not_start(shop: Broker, launch: Launcher) -> None:
+def test_worker_and_relay_of_a_second_project_do_not_start_until_somebody_says_that_it_is_the_same(
+    shop: Broker, launch: Launcher
+) -> None:
     worker = launch.worker("probe", "--no-relay", wait=False, MICROWORKFLOWS=OTHER)
     by_hand = launch.manage("relay", MICROWORKFLOWS=OTHER)
 
@@ -123,8 +127,14 @@ def test_worker_and_relay_of_a_second_project_do_not_start(shop: Broker, launch:
 
     for process in (worker, by_hand):
         assert "'echo' belongs to another project" in process.output
-        assert "exchange.delete echo.owner" in process.output
+        assert "exchange.delete echo.owner false" in process.output
     assert "Traceback" not in by_hand.output
+
+    for owner in ("probe.owner", "echo.owner"):
+        celery = str(Path(sys.executable).with_name("celery"))
+        deleted = launch.start(celery, "-A", "project", "amqp", "exchange.delete", owner, "false")
+        assert deleted.wait(timeout=60) == 0, deleted.output
+    launch.relay(MICROWORKFLOWS=OTHER)
 
 
 @pytest.mark.slow

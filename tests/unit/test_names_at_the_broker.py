@@ -159,7 +159,7 @@ def test_message_that_is_brought_back_comes_by_the_queues_name_at_the_broker() -
         {"queue": "payments", "attempt": None},
         {"queue": "payments", "attempt": 2},
     ]
-    with pytest.raises(InvalidCloudEventError, match="'shop.payments'"):
+    with pytest.raises(InvalidCloudEventError, match=r"'shop\.payments'"):
         admission.admit(_came(by="payments"), queue="payments")
 
 

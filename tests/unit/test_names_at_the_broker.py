@@ -44,7 +44,7 @@ def test_prefix_stands_before_every_name_and_in_every_key_of_a_queue() -> None:
     assert (queue.name, dead.name) == ("shop.payments", "shop.payments.dead")
     assert topology.exchange().name == "shop.microworkflows"
     assert topology.owner("payments").name == "shop.payments.owner"
-    bindings = [*queue.bindings, *dead.bindings]
+    bindings: list[Any] = [*queue.bindings, *dead.bindings]
     assert {bound.exchange.name for bound in bindings} == {"shop.microworkflows"}
     own_keys = {bound.routing_key for bound in bindings if not bound.routing_key.endswith(".v1")}
     assert own_keys == {"shop.payments", "shop.payments.dead"}
@@ -164,7 +164,7 @@ def test_message_that_is_brought_back_comes_by_the_queues_name_at_the_broker() -
 
 
 def _came(*, by: str) -> Message:
-    event = {
+    event: dict[str, Any] = {
         "specversion": "1.0",
         "id": str(uuid7()),
         "source": "/orders",

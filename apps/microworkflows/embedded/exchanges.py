@@ -121,9 +121,8 @@ class Exchanges:
             self._put(name, exchange._replace(bindings=kept))
 
     def _put(self, name: str, exchange: Exchange) -> None:
-        content: dict[str, object] = {"type": exchange.kind, "bindings": exchange.bindings}
-        if exchange.alternate is not None:
-            content["alternate"] = exchange.alternate
+        owned = {} if exchange.alternate is None else {"alternate": exchange.alternate}
+        content = {"type": exchange.kind, **owned, "bindings": exchange.bindings}
         files.write_durably(self._path(name), json.dumps(content, indent=1).encode())
 
     def _path(self, name: str) -> Path:

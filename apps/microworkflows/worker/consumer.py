@@ -257,11 +257,11 @@ class EventConsumer(Consumer):
             self.initial_prefetch_count = self.initial_prefetch_count // self.prefetch_multiplier * wanted
             self.prefetch_multiplier = wanted
 
-    def add_task_queue(self, queue: str, *args: Any, **kwargs: Any) -> None:
+    def add_task_queue(self, queue: Any, *args: Any, **kwargs: Any) -> Any:
         """Begin to consume a queue, as ``celery control add_consumer`` asks; a context's label stands for its queue."""
-        super().add_task_queue(topology.resolve(queue), *args, **kwargs)
+        return super().add_task_queue(topology.resolve(queue), *args, **kwargs)
 
-    def cancel_task_queue(self, queue: str) -> None:
+    def cancel_task_queue(self, queue: Any) -> None:
         """Consume a queue no more, as ``celery control cancel_consumer`` asks; a context's label stands for its queue."""
         super().cancel_task_queue(topology.resolve(queue))
 

@@ -172,10 +172,11 @@ def _came(*, by: str) -> Message:
         "correlationid": "A-1",
         "data": {},
     }
+    headers: Any = {ATTEMPT_HEADER: 2}
     return Message(
         body=json.dumps(event),
         content_type=CONTENT_TYPE,
-        headers={ATTEMPT_HEADER: 2},
+        headers=headers,
         delivery_info={"routing_key": by, "redelivered": False},
     )
 

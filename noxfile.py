@@ -89,6 +89,14 @@ def matrix(session: nox.Session, django: str, celery: str) -> None:
     run(session, celery=celery, django=django, tests=MORE)
 
 
+@nox.session
+def package(session: nox.Session) -> None:
+    """Check the built packages, ``dist/*`` or those that follow ``--``, as the place does to which they are published."""
+    packages = session.posargs or sorted(map(str, Path("dist").glob("*")))
+    session.install("--no-deps", "--require-hashes", "--requirement", "requirements/package.lock")
+    session.run("twine", "check", "--strict", *packages)
+
+
 def run(session: nox.Session, *, celery: str, django: str, tests: list[str]) -> None:
     """Install one combination, and run the tests on it."""
     for lock in (LOCKS[celery], *([f"django-{django}"] if django != "5.2" else [])):

@@ -21,11 +21,12 @@ from typing import Any, TypeVar
 from django.db import router, transaction
 from django.test import TestCase
 
-from microworkflows import inbox, outbox, registry, sensitive, topology, traceparent
+from microworkflows import inbox, outbox, registry, sensitive, subjects, topology, traceparent
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
 from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.subjects import About
 
 __all__ = ["Flow", "delivered"]
 
@@ -34,17 +35,18 @@ AnyEvent = TypeVar("AnyEvent", bound=Event)
 _MOST_EVENTS = 10_000
 
 
-def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent:
+def delivered(event: AnyEvent, *, about: About | None = None, correlation_id: str | None = None) -> AnyEvent:
     """Return the event as delivered, with an envelope, for a direct call of a microworkflow."""
-    event_id = uuid7()
+    event_id, subject = uuid7(), None if about is None else subjects.of(about)
     meta = Metadata(
         id=event_id,
         source=f"/{context_of(event.event_type)}",
         type=event.event_type,
         time=datetime.now(UTC),
-        correlation_id=correlation_id or str(event_id),
+        correlation_id=correlation_id or str(subject or event_id),
         causation_id=None,
         traceparent=traceparent.new(),
+        subject=subject,
     )
     return type(event).from_cloud_event(CloudEvent(meta=meta, data=sensitive.payload(event)))
 
@@ -59,10 +61,12 @@ class Flow:
     def __init__(self) -> None:
         self._held: set[str] = set()
 
-    def record(self, event: DomainEvent, *, correlation_id: object = None) -> Metadata:
+    def record(
+        self, event: DomainEvent, *, about: About | None = None, correlation_id: object = None
+    ) -> Metadata:
         """Record an event in a transaction of its own. No microworkflow runs yet."""
         with transaction.atomic():
-            return outbox.record(event, correlation_id=correlation_id)
+            return outbox.record(event, about=about, correlation_id=correlation_id)
 
     def hold(self, *events: type[Event]) -> None:
         """Hold back events of these classes' types until :meth:`release`, so that they come late."""

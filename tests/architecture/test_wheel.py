@@ -1,10 +1,14 @@
-"""The wheel: the kit alone, and of use in a Django project that knows nothing of the shop."""
+"""The packages: the wheel is the kit alone, and of use in a Django project that knows nothing of the shop; the source
+distribution is all of the project."""
 
+import email
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -77,10 +81,16 @@ class GreetingTest(TestCase):
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT)
-    (path,) = folder.iterdir()
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of both packages: the wheel is built from the source distribution."""
+    folder = tmp_path_factory.mktemp("packages")
+    run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(packages: Path) -> Path:
+    (path,) = packages.glob("*.whl")
     return path
 
 
@@ -113,6 +123,42 @@ def test_wheel_contains_the_whole_kit_and_nothing_else(wheel: Path) -> None:
         "=",
         "pytest_microworkflows",
     ]
+
+
+def test_source_distribution_contains_the_whole_project(packages: Path) -> None:
+    (path,) = packages.glob("*.tar.gz")
+
+    with tarfile.open(path) as archive:
+        files = (member.name for member in archive.getmembers() if not member.isdir())
+        packed = {name.partition("/")[2] for name in files} - {"PKG-INFO"}
+
+    assert packed == {str(name) for name in project_files()}
+    assert {"LICENSE", "docs/index.md", "docs/tutorial/index.md"} <= packed
+
+
+def test_page_of_the_package_has_what_people_look_for_and_no_link_into_the_repository(wheel: Path) -> None:
+    (name,) = (each for each in zipfile.ZipFile(wheel).namelist() if each.endswith(".dist-info/METADATA"))
+    about = email.message_from_string(zipfile.ZipFile(wheel).read(name).decode())
+    page = str(about.get_payload())
+
+    assert [link for link in re.findall(r"\]\(([^)]*)\)", page) if not link.startswith("https://")] == []
+    assert about["Description-Content-Type"] == "text/markdown"
+    assert page.startswith("# django-microworkflows\n")
+    assert (about["License-Expression"], about["License-File"]) == ("MIT", "LICENSE")
+    extras = [each for each in about.get_all("Requires-Dist", []) if "extra ==" in each]
+    assert about.get_all("Provides-Extra") == ["postgres"]
+    assert [each.partition(">")[0] for each in extras] == ["psycopg"]
+    assert 'pip install "django-microworkflows[postgres]"' in page
+
+
+@pytest.mark.slow
+def test_twine_finds_nothing_to_say(packages: Path) -> None:
+    # In this run's environment: it knows the way to the package index.
+    command = [sys.executable, "-m", "nox", "-s", "package", "--", *map(str, sorted(packages.iterdir()))]
+    checked = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+
+    assert checked.returncode == 0, f"{checked.stdout}\n{checked.stderr}"
+    assert checked.stdout.count("PASSED") == 2
 
 
 @pytest.mark.slow

@@ -8,11 +8,13 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
+from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
+from microworkflows import Subject, recording
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
@@ -21,6 +23,7 @@ from microworkflows.models import Heartbeat, InboxEvent
 from microworkflows.testing import Flow
 from orders import operations
 from payments import gateway
+from payments.events import PaymentDeclined
 from payments.workflows import take_payment
 from tests.unit.cutover.conftest import CONTEXTS, Switch
 from tests.unit.cutover.test_cutover_commands import compared
@@ -309,6 +312,11 @@ def test_comparisons_are_filtered(admin_client: Client, monolith: None) -> None:
     assert found(context="inventory") == {other.pk}
     assert found(workflow="payments.take_payment") == {agreed.pk, differs.pk}
     assert found(q="another") == {other.pk}
+    with transaction.atomic():
+        about = Subject(kind="letter", key=1, name="L-000001")
+        event = PaymentDeclined(order_id=uuid4(), reason="none")
+        recording.record([event], about=about, correlation_id="another")
+    assert found(q="l-000001") == {other.pk}
     assert (
         reverse("admin:microworkflows_journey", args=["another"])
         in admin_client.get(reverse(COMPARISONS)).content.decode()

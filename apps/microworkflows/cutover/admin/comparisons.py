@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from microworkflows import journeys
 from microworkflows.admin import badges, texts
 from microworkflows.admin.journeys import flow_link, journey_link
 from microworkflows.cutover import conf, exporting
@@ -44,7 +45,7 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     list_per_page = 50
     show_full_result_count = False
     search_fields = ["correlation_id", "event_type"]
-    search_help_text = "Correlation id of a flow, or part of a type"
+    search_help_text = "Name or key of what a flow is about, correlation id of a flow, or part of a type"
     ordering = ["-pk"]
     actions = ["export_as_json"]
     readonly_fields = [
@@ -61,6 +62,16 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return True if this user may delete comparisons, on which nothing depends."""
         return request.user.has_perm("microworkflows_cutover.delete_shadowcomparison")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[ShadowComparison], search_term: str
+    ) -> tuple[QuerySet[ShadowComparison], bool]:
+        """Search by what the flow is about, whose index is the outbox's; by what is here if that finds nothing."""
+        term = search_term.strip()
+        found = queryset.filter(correlation_id__in=[term, *journeys.flows_about(term)]) if term else queryset
+        if found.exists():
+            return found, False
+        return super().get_search_results(request, queryset, search_term)
 
     @admin.action(description="Export as JSON", permissions=["view"])
     def export_as_json(self, request: HttpRequest, queryset: QuerySet[ShadowComparison]) -> HttpResponse:

@@ -1,6 +1,6 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo guide test test-slow ends soak chaos matrix check docs bench lock clean
+.PHONY: help venv demo dev guide test test-slow ends soak chaos matrix check docs bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -25,7 +25,7 @@ COVER := $(if $(filter-out 0,$(COVERAGE)),--cov)
 SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir var/docs/doctrees . var/docs/html
 
 # Variables given on make's command line (DATABASE_URL=… and the like) reach every command by themselves.
-demo: export DEBUG := $(or $(DEBUG),1)
+demo dev: export DEBUG := $(or $(DEBUG),1)
 check docs: export DEBUG := 1
 check docs: export DATABASE_URL := sqlite://:memory:
 
@@ -36,6 +36,10 @@ venv: $(VENV)/dev.stamp ## Make .venv with everything for tests and checks
 
 demo: $(VENV)/app.stamp ## Run the shop with a dozen orders (PORT=… EXIT=1 DATABASE_URL=… BROKER_URL=…)
 	@exec $(BIN)/python manage.py demo $(if $(PORT),--port $(PORT)) $(if $(filter-out 0,$(EXIT)),--exit)
+
+dev: $(VENV)/app.stamp ## Run the shop while you change it: web server, worker and relay are started again (PORT=… DATABASE_URL=… BROKER_URL=…)
+	@$(BIN)/python manage.py shell -v 0 -c "from project.demo import preparation as shop; shop.open_shop(); shop.fill_shelves()"
+	@exec $(BIN)/python manage.py dev $(PORT)
 
 guide: $(VENV)/app.stamp ## Walk from a monolith to this shop: list the stages, or run one (STAGE=… SERVE=1)
 	@exec $(BIN)/python -m migrations_guide \

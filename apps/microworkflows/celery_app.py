@@ -18,6 +18,11 @@ def note(app: Celery, *, tasks: Celery | None = None) -> None:
         _own[:] = [tasks]
 
 
+def own() -> Celery | None:
+    """Return the app of the project's own tasks, if that is another."""
+    return _own[0] if _own else None
+
+
 @contextmanager
 def of_own_tasks() -> Iterator[None]:
     """Make the app of the project's own tasks Celery's current one, by which ``shared_task`` goes; it may be the same."""

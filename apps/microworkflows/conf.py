@@ -49,6 +49,8 @@ class Settings(Section):
     """Largest number of events that cause each other; the message that would cause a further one is parked."""
     retention_days: Count = 30
     """Age in days at which `purge_events` deletes what is done."""
+    direct_database: Name | None = None
+    """Alias in `DATABASES` of a direct way to the database of outbox and inbox, if the usual way leads through a pooler in transaction mode: for the relay and `split_database`, which need sessions of their own."""
     users: dict[Name, Name] = {}
     """The broker's user of each context, where each has its own: no other user may speak for it."""
 

@@ -68,5 +68,9 @@ class BrokerUnavailableError(MicroworkflowsError):
     """The broker is out of reach or does not answer in time. Nothing is lost: the outbox keeps every event."""
 
 
+class SharedSessionError(MicroworkflowsError):
+    """A session of the database is needed that is this process's own, and the way to the database offers none."""
+
+
 class UnknownMicroworkflowError(MicroworkflowsError):
     """A message came back for a microworkflow that this worker's code does not have; other code may have it."""

@@ -15,7 +15,18 @@ from django.db import DataError, Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pydantic import ValidationError
 
-from microworkflows import conf, database_errors, handling, isolation, logs, masking, signals, texts, times
+from microworkflows import (
+    conf,
+    database_errors,
+    handling,
+    isolation,
+    logs,
+    masking,
+    signals,
+    texts,
+    times,
+    transactions,
+)
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
 from microworkflows.handling import Headers, NotBegunError
@@ -213,7 +224,7 @@ def _keep(
     traced = scrubbed("".join(traceback.format_exception(error)))
     shown = masking.error(error, scrubbed)
     now = times.now()
-    with transaction.atomic(using=_connection().alias):
+    with transactions.read_committed(using=_connection().alias):
         is_new = bool(handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers))
         row = handling.locked(consumer, event)
         if row.status == InboxEvent.Status.HANDLED:

@@ -22,7 +22,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import database_errors
+from microworkflows import database_errors, poolers
 from microworkflows.errors import PermanentError
 
 Answer = TypeVar("Answer")
@@ -196,7 +196,7 @@ def session_ends_if_changed(connection: BaseDatabaseWrapper) -> Iterator[None]:
     with connection.execute_wrapper(watch):
         yield
     if changed and connection.vendor == "postgresql" and not connection.in_atomic_block:
-        connection.close()
+        poolers.end_session(connection)
 
 
 def maker_of_settings(connection: BaseDatabaseWrapper) -> str | None:

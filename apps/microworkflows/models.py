@@ -13,12 +13,12 @@ from enum import StrEnum
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from django.db import models, router, transaction
+from django.db import models, router
 from django.db.models.expressions import Func
 from django.db.models.functions import Cast, Lower
 from django_outbox_pattern.models import Published, Received
 
-from microworkflows import times
+from microworkflows import times, transactions
 from microworkflows.cloudevents import KEY, KIND, NAME, context_of, subject_of
 from microworkflows.subjects import Subject
 
@@ -308,7 +308,7 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
 
         One that is being handled at this very moment is left alone.
         """
-        with transaction.atomic(using=router.db_for_write(InboxEvent)):
+        with transactions.read_committed(using=router.db_for_write(InboxEvent)):
             return (
                 self.exclude(status=InboxEvent.Status.HANDLED)
                 .free()

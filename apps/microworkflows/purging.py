@@ -5,11 +5,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import models
+from django.db import models, router
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Right
 
-from microworkflows import flows, times
+from microworkflows import flows, times, transactions
 from microworkflows.models import EventOf, Heartbeat, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
@@ -79,7 +79,8 @@ def delete_in_batches(
     """
     deleted, left, began = 0, 0, time.monotonic()
     while ids := list(rows.order_by(by, "pk").values_list("pk", flat=True)[left : left + _BATCH]):
-        number = which(rows.filter(pk__in=ids)).delete()[0]
+        with transactions.read_committed(using=router.db_for_write(rows.model)):
+            number = which(rows.filter(pk__in=ids)).delete()[0]
         deleted += number
         left += len(ids) - number
         time.sleep(_REST * (time.monotonic() - began))

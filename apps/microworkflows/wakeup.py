@@ -2,20 +2,18 @@
 
 import functools
 import logging
-import select
-import time
 from collections.abc import Callable
-from typing import Any
 
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import conf, on_commit
+from microworkflows import conf, libpq, on_commit, poolers
 
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 3.0
 """Longest time that a finished transaction waits for the database's answer to the NOTIFY after it."""
+_NOTIFY = b"SELECT pg_notify($1, '')"
 
 
 def channel(context: str) -> str:
@@ -43,7 +41,8 @@ def _notify(alias: str, context: str) -> Callable[[], None]:
         try:
             if connection.connection is None:
                 raise OperationalError("the session ended right after the commit")
-            _execute(connection.connection.pgconn, b"SELECT pg_notify($1, '')", channel(context).encode())
+            session = connection.connection.pgconn
+            libpq.ask(session, _NOTIFY, [channel(context).encode()], seconds=_ANSWER_SECONDS)
         except (connection.Database.Error, DatabaseError, TimeoutError) as error:
             logger.warning(
                 "relay %s was not woken and finds the recorded events at its next look, within %g s: %s",
@@ -51,33 +50,13 @@ def _notify(alias: str, context: str) -> Callable[[], None]:
                 extra={"context": context},
             )
             if isinstance(error, TimeoutError):
-                connection.close()  # the answer may still come, to another question
+                poolers.end_session(connection)  # the answer may still come, to another question
             else:
                 connection.errors_occurred = (
                     True  # as after an error of Django's cursor: look before the next use
                 )
 
     return notify
-
-
-def _execute(session: Any, statement: bytes, value: bytes) -> None:
-    """Run a statement of one value in libpq, which lets the answer of a server that fell silent be waited for in bounds.
-
-    Raises:
-        TimeoutError: no answer came in time.
-        psycopg.Error, OperationalError: the statement failed.
-    """
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    session.send_query_params(statement, [value])
-    socket = select.poll()
-    socket.register(session.socket, select.POLLIN)
-    while session.flush() or session.is_busy():
-        if not socket.poll(max(deadline - time.monotonic(), 0) * 1000):
-            raise TimeoutError(f"the database did not answer in {_ANSWER_SECONDS:g} s")
-        session.consume_input()
-    while (result := session.get_result()) is not None:
-        if result.error_message:
-            raise OperationalError(result.error_message.decode(errors="replace"))
 
 
 def listen(connection: BaseDatabaseWrapper, context: str) -> None:

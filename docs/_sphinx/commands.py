@@ -1,6 +1,6 @@
 """The options of the kit's commands, as each declares them, for the page of commands."""
 
-from argparse import Action, ArgumentParser
+from argparse import SUPPRESS, Action, ArgumentParser
 from collections.abc import Iterator, Sequence
 
 from django.core.management import get_commands, load_command_class
@@ -32,7 +32,8 @@ def _parser(name: str, command: BaseCommand) -> ArgumentParser:
 
 
 def _actions(parser: ArgumentParser) -> Sequence[Action]:
-    return parser._actions  # noqa: SLF001  (argparse tells them in its help only)
+    actions = parser._actions  # noqa: SLF001  (argparse tells them in its help only)
+    return [action for action in actions if action.help != SUPPRESS]
 
 
 def _row(action: Action) -> str:

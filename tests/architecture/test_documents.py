@@ -271,6 +271,7 @@ TESTED_ELSEWHERE = {
     "celery -A inn.celery:events_app worker -Q rooms,bills": "tests/integration/test_two_apps.py",
     "celery -A inn.celery:app worker": "tests/integration/test_two_apps.py",
     "python manage.py startcontext payments": "tests/integration/test_startcontext.py",
+    "python manage.py dev": "tests/integration/test_dev.py",
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",
     "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",

@@ -233,6 +233,10 @@ class RelayThread:
         """Return the reason for which the relay has ended by itself."""
         return self._relay.refusal
 
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def ask_to_stop(self) -> None:
         self._stop.set()
 

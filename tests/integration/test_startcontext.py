@@ -1,9 +1,7 @@
 """``manage.py startcontext`` in a project of one's own: what it writes passes all checks and its own test as it is."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,55 +10,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.architecture.files import ROOT
+from tests.integration.support.own_project import Project
 
-SETTINGS = """
-from pathlib import Path
-
-BASE_DIR = Path(__file__).parent.parent
-SECRET_KEY = "of a test"
-DEBUG = True
-INSTALLED_APPS = ["django_outbox_pattern", "microworkflows", "django.contrib.contenttypes", "django.contrib.auth"]
-INSTALLED_APPS += ["django.contrib.messages", "django.contrib.sessions", "django.contrib.admin"]
-MIDDLEWARE = [
-    "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-]
-ROOT_URLCONF = "inn.urls"
-TEMPLATES = [
-    {
-        "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "APP_DIRS": True,
-        "OPTIONS": {
-            "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
-            ]
-        },
-    }
-]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}}
-USE_TZ = True
-EVENTS_BROKER_URL = f"embedded://{BASE_DIR / 'broker'}"
-"""
-FILES = {
-    "inn/__init__.py": "from inn.celery import app\n",
-    "inn/celery.py": """
-from celery import Celery
-from microworkflows import worker
-
-app = Celery("inn")
-app.config_from_object("django.conf:settings", namespace="EVENTS")
-worker.setup(app)
-""",
-    "inn/urls.py": """
-from django.contrib import admin
-from django.urls import path
-
-urlpatterns = [path("admin/", admin.site.urls)]
-""",
-}
 COMMANDS = """
 import sys
 import django
@@ -85,29 +36,6 @@ for label in labels:
 """What people do next, in one process; and the page of an example that was added in the admin, with its journey."""
 
 DJANGO = (sys.executable, "-m", "django")
-
-
-class Project:
-    """A project of one's own in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name, text in {"inn/settings.py": SETTINGS, **FILES}.items():
-            (folder / name).parent.mkdir(exist_ok=True)
-            (folder / name).write_text(text)
-
-    def install(self, *modules: str) -> None:
-        with (self.folder / "inn/settings.py").open("a") as settings:
-            settings.write(f"INSTALLED_APPS += {[*modules]}\n")
-
-    def run(self, *command: str) -> str:
-        environment = {name: os.environ[name] for name in ("HOME", "PATH", "TMPDIR") if name in os.environ}
-        environment |= {"DJANGO_SETTINGS_MODULE": "inn.settings", "PYTHONPATH": str(self.folder)}
-        ended = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert ended.returncode == 0, ended.stdout + ended.stderr
-        return ended.stdout + ended.stderr
 
 
 @pytest.fixture

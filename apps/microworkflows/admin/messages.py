@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.db import models, router, transaction
+from django.db import models, router
 from django.http import (
     Http404,
     HttpRequest,
@@ -20,7 +20,7 @@ from django.http import (
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from microworkflows import registry
+from microworkflows import registry, transactions
 from microworkflows.admin import badges
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
@@ -66,7 +66,7 @@ class MessageAdmin(ReadOnlyAdmin):
 
         A subclass names the action.
         """
-        with transaction.atomic(using=router.db_for_write(self.model)):
+        with transactions.read_committed(using=router.db_for_write(self.model)):
             selected = set(queryset.values_list("pk", flat=True))
             # Rows that a worker has locked are being handled at this moment: they are left to it.
             rows = list(

@@ -6,22 +6,23 @@ they, and E060, stop every command, and a worker of the contexts' queues does no
 
 import platform
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any, Final
 
 from celery import Celery
 from django.apps import apps
 from django.conf import settings
-from django.core.checks import WARNING, CheckMessage, Error, Warning, register
+from django.core.checks import WARNING, CheckMessage, Error, Tags, Warning, register
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import SystemCheckError
 from django.db import connections, router
 from django.utils.version import get_version_tuple
 from kombu import Connection
 
-from microworkflows import celery_app, conf, embedded, registry, topology
+from microworkflows import celery_app, conf, embedded, poolers, registry, topology
 from microworkflows.cloudevents import context_of
+from microworkflows.errors import SharedSessionError
 from microworkflows.models import InboxEvent, OutboxEvent
 
 TAG = "microworkflows"
@@ -117,6 +118,59 @@ def check_driver(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
+def check_direct_database(**kwargs: Any) -> list[CheckMessage]:
+    """E063: ``DIRECT_DATABASE`` names no alias, or one of another kind of database."""
+    try:
+        direct = conf.current().direct_database
+    except ImproperlyConfigured:
+        return []  # E001 says so
+    usual = router.db_for_write(OutboxEvent)
+    if direct is None or (direct in connections and connections[direct].vendor == connections[usual].vendor):
+        return []
+    return [
+        Error(
+            f"MICROWORKFLOWS['DIRECT_DATABASE'] is {direct!r}, which is "
+            + (
+                f"{connections[direct].vendor}, as {usual!r} is not."
+                if direct in connections
+                else "no alias of DATABASES."
+            ),
+            hint=f"Add the database of {usual!r} to DATABASES once more, with the address of PostgreSQL itself, and name that alias.",
+            id="microworkflows.E063",
+        )
+    ]
+
+
+@register(TAG, Tags.database)
+def check_pooler(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """W065: the way to the database leads through a pooler that shares sessions; W066: and Django uses cursors that outlive
+    a transaction; E064: the direct way past it leads elsewhere.
+    """
+    usual = connections[router.db_for_write(OutboxEvent)]
+    problems = [*check_direct_database(), *check_settings(), *check_driver()]
+    if usual.alias not in (databases or ()) or usual.vendor != "postgresql" or problems:
+        return []
+    found: list[CheckMessage] = []
+    if poolers.is_shared(usual):
+        if conf.current().direct_database is None:
+            found.append(Warning(str(poolers.shared(usual)), id="microworkflows.W065"))
+        if not usual.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]:
+            found.append(
+                Warning(
+                    f"The way to the database {usual.alias!r} leads through a pooler in transaction mode, where the cursors by which "
+                    "Django iterates over large results do not last.",
+                    hint=f"Set DISABLE_SERVER_SIDE_CURSORS = True in DATABASES[{usual.alias!r}].",
+                    id="microworkflows.W066",
+                )
+            )
+    try:
+        poolers.raise_if_elsewhere(usual.alias, table=OutboxEvent._meta.db_table)
+    except SharedSessionError as error:
+        found.append(Error(str(error), id="microworkflows.E064"))
+    return found
+
+
+@register(TAG)
 def check_users(**kwargs: Any) -> list[CheckMessage]:
     """E034: a context has no user among ``USERS``; W035: the broker has no users; W036: this process is none of them."""
     try:
@@ -168,8 +222,7 @@ def check_celery(**kwargs: Any) -> list[CheckMessage]:
 
     E030 to E032 warn while nothing is declared.
     """
-    app = celery_app.get()
-    problems = [*_check_worker(app), *_check_broker(app), *_check_eager(app)]
+    problems = _problems_of(celery_app.get())
     if not registry.contexts():
         for problem in problems:
             problem.level = WARNING
@@ -177,8 +230,12 @@ def check_celery(**kwargs: Any) -> list[CheckMessage]:
 
 
 def problems_at_start(app: Celery) -> list[CheckMessage]:
-    """Return E030 to E032 and E060, for which neither a worker of the contexts' queues nor a relay of ``app`` may start."""
-    return [*_check_worker(app), *_check_broker(app), *_check_eager(app), *_check_names()]
+    """Return E030 to E032, E060 and E063, for which neither a worker of the contexts' queues nor a relay of ``app`` may start."""
+    return [*_problems_of(app), *_check_names(), *check_direct_database()]
+
+
+def _problems_of(app: Celery) -> list[CheckMessage]:
+    return [*_check_worker(app), *_check_broker(app), *_check_eager(app)]
 
 
 def raise_for(problems: Iterable[CheckMessage]) -> None:

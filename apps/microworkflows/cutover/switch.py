@@ -4,9 +4,9 @@ import logging
 import zlib
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import router
 
-from microworkflows import heartbeats, registry, times
+from microworkflows import heartbeats, registry, times, transactions
 from microworkflows.cloudevents import mark_of
 from microworkflows.cutover import conf, legacy_steps
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, mode_text
@@ -112,7 +112,7 @@ def change(
         CutoverRefusedError: the mode cannot be changed like this; the text says why and what to do.
     """
     wanted = Setting(mode, 100 if mode is Mode.LIVE and percent is None else percent)
-    with transaction.atomic():
+    with transactions.read_committed(using=router.db_for_write(ContextMode)):
         row = _locked(context)
         present = Setting(Mode(row.mode), row.percent)
         if expected is not None and present != expected:

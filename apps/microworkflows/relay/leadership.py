@@ -14,6 +14,7 @@ from typing import IO, Any, NamedTuple, Protocol
 from django.db import DatabaseError, ProgrammingError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from microworkflows import poolers
 from microworkflows.models import OutboxEvent
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ _LOOK = f"SELECT pid, session.backend_start, session.application_name, {_SILENT}
 _SCHEMA = """SELECT coalesce(
     (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)), current_schema(), 'public')"""
 """Two installations may share a database, each in a schema of its own."""
+_TAKE = "SELECT pg_try_advisory_lock(%s, %s), pg_backend_pid()"
 _END = f"""SELECT pg_terminate_backend(pid) FROM {_HOLDER}
     AND pid = %s AND session.backend_start = %s AND {_SILENT} > %s"""  # noqa: S608
 
@@ -88,8 +90,8 @@ _END = f"""SELECT pg_terminate_backend(pid) FROM {_HOLDER}
 class _AdvisoryLock:
     """PostgreSQL session-level advisory lock, on the very session that reads and marks the outbox.
 
-    So a relay that lost its session can mark nothing before it leads again. (A connection pooler in transaction mode
-    would break this: the lock belongs to the session.)
+    So a relay that lost its session can mark nothing before it leads again. A pooler in transaction mode would break this: the
+    relay looks for one before, and whenever it shows life, it compares the session with the one that took the lock.
 
     A session's last statement, which PostgreSQL notes by its own clock, is the leader's last sign of life. A relay that
     stands by ends a silent session, and the lock with it.
@@ -100,6 +102,7 @@ class _AdvisoryLock:
         self._context = context
         self._key = _key("public", context)
         self._session: Any = None
+        self._backend = 0
         self._shown_at = 0.0
         self._told: tuple[int, Any] | None = None
         self._warned = False
@@ -111,8 +114,8 @@ class _AdvisoryLock:
         with self._connection.cursor() as cursor:
             cursor.execute(_SCHEMA, [OutboxEvent._meta.db_table])
             self._key = _key(cursor.fetchone()[0], self._context)
-            cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_signed(part) for part in self._key])
-            (held,) = cursor.fetchone()
+            cursor.execute(_TAKE, [_signed(part) for part in self._key])
+            held, self._backend = cursor.fetchone()
         self._session = self._connection.connection if held else None
         self._shown_at = time.monotonic()
         return bool(held)
@@ -143,8 +146,11 @@ class _AdvisoryLock:
         """Run a statement from time to time, as the relay's own are not counted here."""
         if time.monotonic() > self._shown_at + _SIGN_SECONDS:
             with self._connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+                cursor.execute("SELECT pg_backend_pid()")
+                (backend,) = cursor.fetchone()
             self._shown_at = time.monotonic()
+            if backend != self._backend:
+                raise poolers.shared(self._connection)
 
     def _tell_loss(self) -> None:
         silent = time.monotonic() - self._shown_at

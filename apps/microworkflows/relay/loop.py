@@ -15,8 +15,8 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from kombu import Connection
 
-from microworkflows import conf, signals, times, wakeup
-from microworkflows.errors import ForeignQueueError
+from microworkflows import conf, poolers, signals, times, wakeup
+from microworkflows.errors import ForeignQueueError, SharedSessionError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
@@ -62,6 +62,8 @@ class Relay:
         self._pipeline = Pipeline(context, broker=broker, size=self._size, waits=self._waits)
         self._lock: Leadership | None = None
         self._connection: BaseDatabaseWrapper | None = None
+        self._is_at_home = False
+        """True once it is known that the direct way leads where events are recorded: the usual one may be closed later."""
         self._progress_at = time.monotonic()
         self._patience = LEASE_SECONDS
         self._outage = Outage(context)
@@ -80,16 +82,19 @@ class Relay:
     def run(self) -> None:
         """Relay until stopped. While broker or database are away, keep everything, wait and try again.
 
-        Any other error has the same effect: it must end neither this relay nor those of other contexts beside it. Only a
-        queue that belongs to another project ends it: waiting would not help, and going on would do harm.
+        Any other error has the same effect: it must end neither this relay nor those of other contexts beside it. But a queue
+        that is another project's ends it, and so does the lack of a session of its own: to go on would do harm.
         """
         while not self._stop.is_set():
             self._progress_at = time.monotonic()
             try:
                 self._lead()
-            except ForeignQueueError as error:
+            except (ForeignQueueError, SharedSessionError) as error:
                 self.refusal = str(error)
-                break
+                logger.error(
+                    "relay %s: does not relay: %s", *(self.context, error), extra={"context": self.context}
+                )
+                return
             except Exception as error:
                 self._stop.wait(self._outage.after(error))
         logger.info("relay %s: stopped", self.context, extra={"context": self.context})
@@ -117,10 +122,15 @@ class Relay:
     def _lead(self) -> None:
         """Become the active relay of the context, and serve until something fails or the relay is told to stop."""
         connection = connections[router.db_for_write(OutboxEvent)]
+        poolers.go_direct(connection)
         session.prepare(connection)
         self._connection = connection
         self._lock = lock = leadership(connection, self.context)
         try:
+            poolers.raise_if_shared(connection)
+            if not self._is_at_home:
+                poolers.raise_if_elsewhere(connection.alias, table=OutboxEvent._meta.db_table)
+                self._is_at_home = True
             while not lock.acquire():
                 lock.stand_by()
                 self._progress_at = time.monotonic()

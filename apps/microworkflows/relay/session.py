@@ -13,6 +13,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from microworkflows import poolers
 from microworkflows.relay import leadership
 
 _CONNECT_SECONDS = 5
@@ -30,6 +31,8 @@ SERVERS_LIMITS = {
     "tcp_user_timeout": 10_000,
 }
 """The same by the server's names."""
+_READ_COMMITTED = 1
+"""The isolation level's number in psycopg; Django's settings take it."""
 _IN_TRANSACTION_MILLISECONDS = 5_000
 """Longest pause inside a transaction, which may hold rows that workers want: the relay makes none, unless it is frozen."""
 
@@ -37,14 +40,16 @@ _IN_TRANSACTION_MILLISECONDS = 5_000
 def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
     """Give this thread's connection the client's limits and a name, by default one that other relays see; call it first.
 
-    The project's own ``OPTIONS`` overrule the limits; they stay as they are for all other connections. A pool of
-    connections is left out, because the lead belongs to one session, which must end with the relay.
+    The project's own ``OPTIONS`` overrule the limits; they stay as they are for all other connections. A pool of psycopg's is
+    left out: it is the web server's, and too small for the relays of many contexts. Transactions are of the isolation level that
+    the kit's own need, whatever the project's are.
     """
     if connection.vendor != "postgresql":
         return
-    options = {"connect_timeout": _CONNECT_SECONDS, **CLIENTS_LIMITS, **connection.settings_dict["OPTIONS"]}
+    given = poolers.without_pool(connection.settings_dict["OPTIONS"])
+    options = {"connect_timeout": _CONNECT_SECONDS, **CLIENTS_LIMITS, **given}
     options["application_name"] = name or f"{leadership.ROLE}{leadership.own_name()}"
-    options.pop("pool", None)
+    options["isolation_level"] = _READ_COMMITTED
     connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
 
 
@@ -58,6 +63,7 @@ def set_up(connection: BaseDatabaseWrapper) -> None:
         return
     settings = {
         "synchronous_commit": "off",
+        "default_transaction_isolation": "'read committed'",
         "idle_in_transaction_session_timeout": _IN_TRANSACTION_MILLISECONDS,
         **SERVERS_LIMITS,
     }

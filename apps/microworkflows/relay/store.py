@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, logs, signals, times, topology
+from microworkflows import conf, failures, logs, signals, times, topology, transactions
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
@@ -149,7 +149,8 @@ def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetim
     while ids := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:_AGAIN_AT_ONCE]):
         last = ids[-1]
         again = rows.filter(pk__in=ids).order_by()
-        number += again.update(status=OutboxEvent.Status.PENDING, expires_at=times.stored(DUE_AT_ONCE))
+        with transactions.read_committed(using=router.db_for_write(OutboxEvent)):
+            number += again.update(status=OutboxEvent.Status.PENDING, expires_at=times.stored(DUE_AT_ONCE))
     return number
 
 

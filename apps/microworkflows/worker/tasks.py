@@ -11,7 +11,7 @@ from celery.signals import worker_shutting_down
 from django.db import Error, close_old_connections, connections
 
 from microworkflows import celery_app, failures, handling, inbox, logs
-from microworkflows.worker import celery_internals, sessions  # noqa: F401  (limits each session that a task opens)
+from microworkflows.worker import celery_internals, sessions
 from microworkflows.worker.names import BUNDLE_TASK, TASK
 
 logger = logs.logger(__name__)
@@ -119,6 +119,11 @@ def _outlast_the_database(
     receive: Callable[[], None], *, again: Callable[[], None] | None = None, doing: str
 ) -> None:
     """Receive; while the database is out of reach, wait and receive again, by another function if there is one."""
+    with sessions.outside_the_pool():
+        _receive_in_the_end(receive, again or receive, doing=doing)
+
+
+def _receive_in_the_end(receive: Callable[[], None], again: Callable[[], None], *, doing: str) -> None:
     wait = 0.5
     while True:
         try:
@@ -133,7 +138,7 @@ def _outlast_the_database(
                     ) from None
                 logger.warning("database out of reach, waits %.1f s with %s: %s", wait, doing, error)
                 connections.close_all()  # a session that only reads would do so for ever
-                receive = again or receive
+                receive = again
                 time.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
         except (

@@ -1,6 +1,5 @@
 """The two databases of a move: the source, on which this process runs, and the target, given as a URL."""
 
-import secrets
 import time
 import zlib
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.conninfo import conninfo_to_dict
 
+from microworkflows import poolers
 from microworkflows.cutover.splitting.steps import SplitError
 
 TARGET = "microworkflows_target"
@@ -68,22 +68,15 @@ def execute(connection: BaseDatabaseWrapper, statement: Any, params: Any = None)
         cursor.execute(statement, params)
 
 
-def are_the_same(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper) -> bool:
-    """Return True if both lead to the same database, even by different names: a lock of one is then seen by the other."""
-    key = secrets.randbits(62)
-    with _lock(source, "%s::bigint", (key,)) as held:
-        assert held
-        with _lock(target, "%s::bigint", (key,)) as free:
-            return not free
-
-
 @contextmanager
 def only_mover(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
     """Hold the lock for moving this context out of or into this database; it ends with the session.
 
     Raises:
         SplitError: another mover holds it.
+        SharedSessionError: a pooler would give the lock to others.
     """
+    poolers.raise_if_shared(connection)
     key = tuple(zlib.crc32(text.encode()) - 2**31 for text in ("microworkflows.split", context))
     deadline = time.monotonic() + _PREDECESSOR_SECONDS
     while True:

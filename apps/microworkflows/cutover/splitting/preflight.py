@@ -9,10 +9,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from psycopg.sql import SQL, Identifier
 
-from microworkflows import registry
+from microworkflows import poolers, registry
 from microworkflows.cutover import conf, queries, switch
 from microworkflows.cutover.models import ContextMode, ContextMove
-from microworkflows.cutover.splitting import databases, fence
+from microworkflows.cutover.splitting import fence
 from microworkflows.cutover.splitting.databases import address, rows
 from microworkflows.cutover.splitting.steps import AWAY, SplitError
 from microworkflows.cutover.splitting.tables import (
@@ -112,7 +112,7 @@ def of_target(
     except DatabaseError as error:
         yield f"{address(target)} cannot be reached: {str(error).strip()}"
         return
-    if databases.are_the_same(source, target):
+    if poolers.are_the_same(source, target):
         yield f"{address(target)} is the database that {context} is in. Name another one with --to."
     elif not resumed and not was_left(target, context) and (tables := _filled(target)):
         yield (

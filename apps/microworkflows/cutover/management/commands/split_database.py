@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections, router
 
-from microworkflows import celery_app
+from microworkflows import celery_app, poolers
 from microworkflows.errors import MicroworkflowsError
 from microworkflows.models import OutboxEvent
 
@@ -52,6 +52,7 @@ class Command(BaseCommand):
             raise CommandError(
                 f"split_database moves contexts between PostgreSQL databases; this is {source.vendor}."
             )
+        poolers.go_direct(source)
         # Imported here: they need psycopg, which other databases do not.
         import psycopg
 

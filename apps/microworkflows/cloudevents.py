@@ -92,9 +92,8 @@ class CloudEvent:
     """An event as it travels: attributes and payload."""
 
     meta: Metadata
-    data: dict[str, Any] = field(
-        repr=False
-    )  # it may hold sensitive values, and error trackers collect local variables
+    # It may hold sensitive values, and error trackers collect the repr() of local variables.
+    data: dict[str, Any] = field(repr=False)
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """Attributes that this kit does not know, kept unchanged."""
 

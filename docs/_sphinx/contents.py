@@ -14,7 +14,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 INDEX = "docs/index"
-FOLDERS = ("docs/adr/README", "migrations_guide/README")
+FOLDERS = ("docs/tutorial/index", "docs/adr/README", "migrations_guide/README")
 """Pages that list the others of their folder."""
 
 _LOADED = re.compile(r"""<(?:script|link|img|iframe)\b[^>]+(?:src|href)=["']((?:https?:)?//[^"']+)""")

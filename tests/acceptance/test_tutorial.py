@@ -1,118 +1,82 @@
-"""The tutorial, followed word by word: each file is written, each command is run, in the order of the page."""
+"""The tutorial, followed word by word: each file is written, each command run, each output compared, page by page."""
 
-import os
-import re
-import shlex
-import signal
-import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
 
 import pytest
 
+from tests.acceptance.reader import Desk, Reader
 from tests.architecture.files import ROOT
-from tests.integration.support.processes import Process
-from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
-BLOCKS = re.findall(
-    r"```(python|ini|sh)\n(.*?)```", (ROOT / "docs/tutorial/index.md").read_text(), flags=re.DOTALL
-)
-SKIPPED = (
-    "python -m venv",  # this run's own is used, in which
-    "python -m pip",  # the kit is installed already
-    "python manage.py createsuperuser",  # asks for a password
-    "python manage.py runserver",  # shows what the tests of the admin show
-)
-BIN = Path(sys.executable).parent
+PAGES = ROOT / "docs/tutorial"
 
 
-class Reader:
-    """Follows the page in an empty folder."""
+def _books(guest: str, *, nights: int = 1) -> Callable[[Desk], str]:
+    def book(desk: Desk) -> str:
+        desk.add("bookings/booking", guest=guest, nights=nights)
+        return desk.newest("bookings/booking")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.said = ""
-        self._environment = {
-            name: os.environ[name] for name in ("HOME", "LANG", "TMPDIR") if name in os.environ
+    return book
+
+
+def _books_for_two(desk: Desk) -> str:
+    _books("Grace")(desk)
+    return _books("Edsger")(desk)
+
+
+ACTIONS: Mapping[str, Callable[[Desk], str | None]] = {
+    "enter the guest Ada and save": _books("Ada"),
+    "Book for Grace, then for Edsger": _books_for_two,
+    "book 8 nights for Hedy": _books("Hedy", nights=8),
+}
+"""What the pages ask for in the browser."""
+ACTIONS_WITH_A_WORKER_FOR_EACH_APP: Mapping[str, Callable[[Desk], str | None]] = {
+    "Book for Ada in the admin": _books("Ada"),
+    "Add a departure": lambda desk: desk.add("reception/departure", booking_id=1),
+}
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """Yield a reader who has followed the pages that need no server."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "BROKER_URL"):
+            patch.delenv(name, raising=False)  # a worker inherits this run's environment
+        folder = tmp_path_factory.mktemp("tutorial") / "hotel"
+        folder.mkdir()
+        reader = Reader(folder)
+        try:
+            for page in ("project", "flow", "tests", "failures"):
+                reader.follow(PAGES / f"{page}.md", ACTIONS)
+        finally:
+            reader.close()
+        yield reader
+
+
+def test_tutorial_leads_to_a_flow_with_compensation_that_fails_and_is_replayed(reader: Reader) -> None:
+    assert reader.did == list(ACTIONS)
+
+
+@pytest.mark.postgres
+@pytest.mark.rabbitmq
+def test_tutorial_leads_to_a_worker_for_each_app(reader: Reader, server_urls: dict[str, str]) -> None:
+    database = urlsplit(server_urls["DATABASE_URL"])
+    reader.set(
+        {
+            "DATABASE_HOST": database.hostname or "",
+            "DATABASE_NAME": database.path.removeprefix("/"),
+            "DATABASE_USER": database.username or "",
+            "DATABASE_PASSWORD": database.password or "",
+            "BROKER_URL": server_urls["BROKER_URL"],
         }
-        self._environment["PATH"] = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-        self.workers: list[Process] = []
+    )
+    before = len(reader.did)
 
-    def write(self, block: str) -> None:
-        """Write the file that the first line names, or add to it."""
-        heading, _, text = block.partition("\n")
-        name, _, where = heading.removeprefix("# ").partition(", ")
-        assert where in {"", "at the end"}, heading
-        path = self.folder / name
-        path.parent.mkdir(exist_ok=True)
-        with path.open("a" if where else "w") as file:
-            file.write(text)
+    try:
+        reader.follow(PAGES / "production.md", ACTIONS_WITH_A_WORKER_FOR_EACH_APP)
+    finally:
+        reader.close()
 
-    def run(self, line: str) -> None:
-        """Run a command to its end; a worker runs until the next one is to start."""
-        if line.startswith("celery "):
-            self._start_worker(line)
-        elif not line.startswith(SKIPPED):
-            ended = subprocess.run(
-                shlex.split(line),
-                cwd=self.folder,
-                env=self._environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert ended.returncode == 0, f"{line}:\n{ended.stdout}{ended.stderr}"
-            self.said = ended.stdout
-
-    def letters(self) -> list[str]:
-        with closing(sqlite3.connect(self.folder / "db.sqlite3", timeout=20)) as connection:
-            return [text for (text,) in connection.execute("SELECT text FROM letters_letter ORDER BY id")]
-
-    def _start_worker(self, line: str) -> None:
-        for worker in self.workers:
-            if worker.status is None:
-                worker.send(signal.SIGINT)  # Ctrl-C
-                worker.wait()
-        log = self.folder / f"worker-{len(self.workers)}.log"
-        self.workers.append(
-            Process(*shlex.split(line), environment=self._environment, log=log, cwd=self.folder)
-        )
-        self.workers[-1].says(" ready.")
-
-
-@pytest.fixture
-def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    for name in ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "BROKER_URL"):
-        monkeypatch.delenv(name, raising=False)  # a worker inherits this run's environment
-    followed = Reader(tmp_path)
-    yield followed
-    for worker in followed.workers:
-        worker.end()
-
-
-def test_tutorial_leads_to_a_flow_that_fails_and_is_replayed(reader: Reader) -> None:
-    for language, block in BLOCKS:
-        if language != "sh":
-            reader.write(block)
-            continue
-        for line in block.splitlines():
-            reader.run(line)
-            if "pytest" in line and not line.startswith(SKIPPED):
-                assert "2 passed" in reader.said
-            elif "name='Ada'" in line:
-                reader.workers[0].says(" by members.mark_welcomed")
-                assert reader.letters() == ["Welcome, Ada!"]
-            elif "name='grace'" in line:
-                reader.workers[0].says("parked members.member_joined.v1")
-            elif "manage.py parked" in line:
-                assert "'grace' is no name to write on an envelope." in reader.said
-            elif "manage.py replay" in line:
-                assert reader.said.startswith("1 messages are due now")
-
-    eventually(lambda: reader.letters() == ["Welcome, Ada!", "Welcome, Grace!"])
-    reader.workers[1].says(" by members.mark_welcomed")
+    assert reader.did[before:] == list(ACTIONS_WITH_A_WORKER_FOR_EACH_APP)

@@ -215,7 +215,7 @@ def test_settings_of_a_page_are_settings(sample: Sample, tmp_path: Path) -> None
     with override_settings(MICROWORKFLOWS=shown.get("MICROWORKFLOWS", {})):
         conf.check()
     for database in shown.get("DATABASES", {}).values():
-        _connect(database["OPTIONS"])
+        _connect(database.get("OPTIONS", {}))
 
 
 def _connect(options: dict[str, Any]) -> None:

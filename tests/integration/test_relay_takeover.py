@@ -9,10 +9,12 @@ from collections.abc import Callable
 import psycopg
 import pytest
 from django.db import connection, connections
+from pytest_django import Settings
 
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import leadership, session
 from tests import servers
+from tests.integration.conftest import StartRelay
 from tests.integration.support.brokers import Broker, first_seen
 from tests.integration.support.probing import ask
 from tests.integration.support.processes import Launcher, Process
@@ -206,3 +208,46 @@ def test_installations_in_two_schemas_of_one_database_have_a_leader_each(databas
             other.close()
         with connection.cursor() as cursor:
             cursor.execute(f"DROP SCHEMA {schema} CASCADE")
+
+
+def test_relays_of_two_schemas_are_woken_for_their_own_events_and_relay_no_others(
+    relay: StartRelay, broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 100_000.0}
+    in_second = {"options": "-c search_path=second,public"}
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA second")
+        for table in ("published", "received"):
+            cursor.execute(f"CREATE TABLE second.{table} (LIKE public.{table} INCLUDING ALL)")
+
+    def states(schema: str) -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT status FROM {schema}.published")
+            return [status for (status,) in cursor.fetchall()]
+
+    def ask_in_second() -> None:
+        ask(start=2)
+        connections["default"].close()
+
+    relays = []
+    try:
+        relays.append(relay(broker.url))
+        ask(start=0)
+        assert [message.number for message in broker.take("echo", 1)] == [0]
+
+        monkeypatch.setitem(connections.settings["default"], "OPTIONS", in_second)
+        relays.append(relay(broker.url))
+        recorder = threading.Thread(target=ask_in_second)
+        recorder.start()
+        eventually(lambda: not recorder.is_alive())
+        assert [message.number for message in broker.take("echo", 1)] == [2]
+        ask(start=1)
+        assert [message.number for message in broker.take("echo", 1)] == [1]
+
+        done = int(OutboxEvent.Status.RELAYED)
+        eventually(lambda: (states("public"), states("second")) == ([done, done], [done]))
+    finally:
+        for running in relays:
+            running.stop()
+        with connection.cursor() as cursor:
+            cursor.execute("DROP SCHEMA second CASCADE")

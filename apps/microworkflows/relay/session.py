@@ -31,8 +31,8 @@ SERVERS_LIMITS = {
     "tcp_user_timeout": 10_000,
 }
 """The same by the server's names."""
-_READ_COMMITTED = 1
-"""The isolation level's number in psycopg; Django's settings take it."""
+_READ_COMMITTED = 2
+"""The level's number in psycopg, which need not be installed."""
 _IN_TRANSACTION_MILLISECONDS = 5_000
 """Longest pause inside a transaction, which may hold rows that workers want: the relay makes none, unless it is frozen."""
 

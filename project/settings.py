@@ -189,7 +189,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 
 # The kit. Where each service has a user of its own at the broker, each is believed as itself alone.
-MICROWORKFLOWS: dict[str, Any] = {"USERS": _pairs("BROKER_USERS")}
+MICROWORKFLOWS: dict[str, Any] = {"USERS": _pairs("BROKER_USERS"), "PREFIX": _text("BROKER_PREFIX")}
 
 
 # Celery: what is unsafe to change is set by the kit, in microworkflows.worker.
@@ -206,8 +206,8 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = not BROKER_URL.startswith("embedded:")
 if SERVICE:
     # All that Celery declares by itself bears the service's name, so that its user at the broker needs nothing else,
     # and no service can ask another's workers to stop.
-    CELERY_CONTROL_EXCHANGE = SERVICE  # payments.pidbox, reply.payments.pidbox
-    CELERY_EVENT_EXCHANGE = CELERY_EVENT_QUEUE_PREFIX = f"{SERVICE}.celeryev"
+    CELERY_CONTROL_EXCHANGE = f"{_text('BROKER_PREFIX')}{SERVICE}"  # payments.pidbox, reply.payments.pidbox
+    CELERY_EVENT_EXCHANGE = CELERY_EVENT_QUEUE_PREFIX = f"{CELERY_CONTROL_EXCHANGE}.celeryev"
     # Other services hear what no app here does. If none does, the broker says so: the event is counted as unheard.
     SILENCED_SYSTEM_CHECKS = ["microworkflows.W021"]
 

@@ -7,6 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Name = Annotated[str, Field(min_length=1)]
+Prefix = Annotated[str, Field(max_length=100, pattern=r"^[A-Za-z0-9_.-]*$")]
 Count = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -21,7 +22,9 @@ class Settings(Section):
     """The core's settings, each with its default and its unit."""
 
     exchange: Name = "microworkflows"
-    """Name of the topic exchange through which all events go."""
+    """Name of the topic exchange through which all events go, less `PREFIX`."""
+    prefix: Prefix = ""
+    """Begins the name of everything that the kit declares at the broker, so that projects can share a virtual host."""
     max_attempts: Count = 10
     """Attempts of a microworkflow on one event before the message is parked."""
     retry_delay: Seconds = 1.0

@@ -267,16 +267,16 @@ class DeadLetters:
                     queue=queue,
                     user=login(self._connection),
                 )
-                reached = publish(message.channel, again, routing_key=queue)
+                reached = publish(message.channel, again, routing_key=topology.name(queue))
             except refusals as error:
                 raise RequeueRefusedError(
-                    f"The queue {queue!r} does not take the message back (is it full, or not bound to its own name?): "
+                    f"The queue {topology.name(queue)!r} does not take the message back (is it full, or not bound to its own name?): "
                     f"{type(error).__name__}: {texts.line(error)}. It stays in "
                     f"{topology.dead_letter_name(queue)!r}; try again later."
                 ) from None
             if self._driver != "amqp" and not reached:
                 raise RequeueRefusedError(
-                    f"The queue {queue!r} is not bound to its own name: no worker has declared it. The message stays "
+                    f"The queue {topology.name(queue)!r} is not bound to its own name: no worker has declared it. The message stays "
                     f"in {topology.dead_letter_name(queue)!r}; start a worker, then try again."
                 )
 

@@ -23,10 +23,11 @@ def definitions(*, vhost: str) -> Definitions:
     are left out.
     """
     exchange = topology.exchange()
-    queues = [make(name) for name in topology.queues() for make in (topology.dead_letters, topology.queue)]
+    labels = topology.queues()
+    queues = [make(label) for label in labels for make in (topology.dead_letters, topology.queue)]
     users: dict[str, list[str]] = {}
-    for name in topology.queues():
-        users.setdefault(conf.current().users.get(name, name), []).append(name)
+    for label in labels:
+        users.setdefault(conf.current().users.get(label, label), []).append(label)
     return {
         "vhosts": [{"name": vhost}],
         "permissions": [
@@ -36,7 +37,10 @@ def definitions(*, vhost: str) -> Definitions:
             {"vhost": vhost, "user": user, "exchange": exchange.name, **_rights_on_keys(contexts)}
             for user, contexts in users.items()
         ],
-        "exchanges": [_described(exchange, vhost, type=exchange.type, internal=False, arguments={})],
+        "exchanges": [
+            _described(each, vhost, type=each.type, internal=False, arguments=each.arguments or {})
+            for each in (exchange, *map(topology.owner, labels))
+        ],
         "queues": [_described(queue, vhost, arguments=queue.queue_arguments) for queue in queues],
         "bindings": [
             {
@@ -67,13 +71,13 @@ def as_text(found: Definitions) -> str:
 
 
 def _rights(contexts: Sequence[str]) -> dict[str, str]:
-    """Return regular expressions of names: a user configures what its workers are controlled by, and nothing else."""
-    own, exchange = _any(contexts), re.escape(topology.exchange().name)
+    """Return regular expressions of names: a user configures what its workers are controlled by and its queues' owners."""
+    own, exchange = _any(list(map(topology.name, contexts))), re.escape(topology.exchange().name)
     control = rf"{own}\.celeryev(\..+)?|(.+\.)?{own}\.pidbox"
     return {
-        "configure": f"^({control})$",
+        "configure": rf"^({own}\.owner|{control})$",  # an owner is compared by declaring it
         "write": rf"^({exchange}|{own}(\.dead)?|{control})$",  # a queue is written to by binding it
-        "read": rf"^({exchange}|{own}(\.dead)?|{control})$",  # and an exchange is read from
+        "read": rf"^({exchange}|{own}(\.dead|\.owner)?|{control})$",  # and an exchange is read from
     }
 
 
@@ -81,8 +85,9 @@ def _rights_on_keys(contexts: Sequence[str]) -> dict[str, str]:
     """Return regular expressions of routing keys, to publish with and to bind with."""
     queues = [make(context) for context in contexts for make in (topology.dead_letters, topology.queue)]
     heard = dict.fromkeys(key for queue in queues for key in _keys(queue))
+    own = _any(list(map(topology.name, contexts)))
     return {
-        "write": rf"^{_any(contexts)}(\..+)?$",
+        "write": rf"^({_any(contexts)}\..+|{own}(\.dead)?)$",
         "read": f"^({'|'.join(map(re.escape, heard))})$",
     }
 

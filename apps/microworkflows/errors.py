@@ -60,6 +60,10 @@ class TopologyError(MicroworkflowsError):
     """An exchange, a queue or a binding is missing at the broker, and the login may not declare it."""
 
 
+class ForeignQueueError(MicroworkflowsError):
+    """A queue of this name belongs to another project at the same virtual host; each would take the other's events."""
+
+
 class BrokerUnavailableError(MicroworkflowsError):
     """The broker is out of reach or does not answer in time. Nothing is lost: the outbox keeps every event."""
 

@@ -1,6 +1,11 @@
-"""The kit's declarations at the broker: one topic exchange, and for each context a queue and its dead letters."""
+"""The kit's declarations at the broker: one topic exchange, and for each context a queue, its dead letters and its owner.
 
-from collections.abc import Callable
+Everywhere else a queue goes by its label: that of its context, or one of the router's. Only here it gets its name at the
+broker, which begins with ``MICROWORKFLOWS["PREFIX"]``.
+"""
+
+import logging
+from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
 
 from amqp.exceptions import AccessRefused
@@ -8,7 +13,9 @@ from kombu import Connection, Exchange, Queue, binding
 from kombu.transport.base import StdChannel
 
 from microworkflows import conf, flows, registry
-from microworkflows.errors import TopologyError, UnreadableMarkError
+from microworkflows.errors import ForeignQueueError, TopologyError, UnreadableMarkError
+
+logger = logging.getLogger(__name__)
 
 DELIVERY_LIMIT = 20
 """Number of deliveries, the worker dying at each, after which RabbitMQ makes a message a dead letter.
@@ -20,6 +27,9 @@ DELIVERY_COUNT = "x-delivery-count"
 """Header in which the broker counts the unsuccessful deliveries of a message."""
 
 _NOT_FOUND = 404
+_OWNED_OTHERWISE = 406
+_unclaimed: set[str] = set()
+"""Queues whose owner this process may not declare: it says so once, and the broker logs one refusal."""
 _WHAT_TO_DO = (
     "An administrator of the broker must import what `manage.py broker_definitions` writes for all contexts, by "
     "`rabbitmqctl import_definitions`."
@@ -28,12 +38,33 @@ _WHAT_TO_DO = (
 
 def exchange() -> Exchange:
     """Return the exchange that every event is published to, with its type as the routing key."""
-    return Exchange(conf.current().exchange, type="topic", durable=True)
+    settings = conf.current()
+    return Exchange(f"{settings.prefix}{settings.exchange}", type="topic", durable=True)
 
 
 def queues() -> list[str]:
-    """Return the names of the queues that events are consumed from: each context's own, sorted; then the router's."""
+    """Return the labels of the queues that events are consumed from: each context's own, sorted; then the router's."""
     return [*registry.contexts(), *flows.router.queues()]
+
+
+def name(queue: str) -> str:
+    """Return the name of a queue at the broker."""
+    return f"{conf.current().prefix}{queue}"
+
+
+def resolve(typed: str) -> str:
+    """Return the name at the broker of the queue that somebody calls by its label; any other name is returned as it is."""
+    return name(typed) if typed in queues() else typed
+
+
+def by_name() -> dict[str, str]:
+    """Return the labels of the queues by their names at the broker."""
+    return {name(queue): queue for queue in queues()}
+
+
+def among(names: Container[str]) -> list[str]:
+    """Return the labels of the queues whose names at the broker are among these."""
+    return [queue for queue in queues() if name(queue) in names]
 
 
 def contexts_served_by(queue: str) -> list[str]:
@@ -56,15 +87,15 @@ def queue_for(context: str, mark: str | None) -> str:
     return queue if queue is not None and queue in others else context
 
 
-def queue(name: str) -> Queue:
+def queue(label: str) -> Queue:
     """Return a queue: durable, replicated (quorum), bound to the types that the contexts served by it listen to.
 
     It is also bound to its own name, by which a message to be retried comes back to this queue alone.
     """
-    types = {key for context in contexts_served_by(name) for key in registry.subscriptions(context)}
+    types = {key for context in contexts_served_by(label) for key in registry.subscriptions(context)}
     bound = Queue(
-        name,
-        bindings=[binding(exchange(), routing_key=key) for key in (name, *sorted(types))],
+        name(label),
+        bindings=[binding(exchange(), routing_key=key) for key in (name(label), *sorted(types))],
         durable=True,
         queue_arguments={
             "x-queue-type": "quorum",
@@ -72,17 +103,17 @@ def queue(name: str) -> Queue:
             "x-overflow": "reject-publish",
             "x-dead-letter-strategy": "at-least-once",
             "x-dead-letter-exchange": "",
-            "x-dead-letter-routing-key": dead_letter_name(name),
+            "x-dead-letter-routing-key": dead_letter_name(label),
         },
     )
     # Kombu takes an exchange or bindings, not both; without one, Celery would put its default exchange here.
-    bound.exchange, bound.routing_key = exchange(), name
+    bound.exchange, bound.routing_key = exchange(), name(label)
     return bound
 
 
 def dead_letter_name(queue: str) -> str:
-    """Return the name of the queue for the dead letters of a queue."""
-    return f"{queue}.dead"
+    """Return the name at the broker of the queue for the dead letters of a queue."""
+    return f"{name(queue)}.dead"
 
 
 def dead_letters(queue: str) -> Queue:
@@ -94,6 +125,21 @@ def dead_letters(queue: str) -> Queue:
         # Each look at a dead letter gives it back, and RabbitMQ 4 drops a message that was given back 20 times.
         queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000_000},
     )
+
+
+def owner(queue: str) -> Exchange:
+    """Return the exchange that says to which project a queue belongs: to the one that publishes to its alternate exchange.
+
+    Nothing is ever published to the owner itself. RabbitMQ lists no bindings to a client and compares no argument of a queue
+    that could tell two projects apart; but it refuses to declare an exchange again with another alternate exchange.
+    """
+    arguments = {"alternate-exchange": exchange().name}
+    return Exchange(owner_name(queue), type="direct", durable=True, arguments=arguments)
+
+
+def owner_name(queue: str) -> str:
+    """Return the name of the exchange that says to whom a queue belongs."""
+    return f"{name(queue)}.owner"
 
 
 def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: None) -> None:
@@ -108,34 +154,75 @@ def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: N
     is set, every user does: the broker logs what it refuses, and nobody shall get used to that.
 
     Raises:
+        ForeignQueueError: a queue belongs to another project. Nothing was declared or bound.
         PreconditionFailed: an exchange or queue of the name exists with other arguments.
         TopologyError: something is missing, and this user may not declare it.
     """
     connection: Connection = channel.connection.client  # type: ignore[attr-defined]  # the stubs leave it out
     if not conf.current().users:
-        with suppress(AccessRefused), connection.channel() as own:  # a refusal closes it
-            _declare_all(own, after_each)
+        with suppress(AccessRefused):
+            _claim(queues(), connection)
+            with connection.channel() as own:  # a refusal closes it
+                _declare_all(own, after_each)
             return
     _find_all(connection, after_each)
 
 
 def _declare_all(channel: StdChannel, after_each: Callable[[], object]) -> None:
     exchange()(channel).declare()
-    for name in queues():
-        dead_letters(name)(channel).declare()
-        queue(name)(channel).declare()
+    for label in queues():
+        dead_letters(label)(channel).declare()
+        queue(label)(channel).declare()
         after_each()
+
+
+def _claim(labels: Iterable[str], connection: Connection) -> None:
+    """Declare the owners of queues, before anything is bound: a queue without one, as of an earlier version, gets one."""
+    with connection.channel() as channel:
+        for label in labels:
+            try:
+                owner(label)(channel).declare()
+            except connection.channel_errors as error:
+                if getattr(error, "reply_code", None) != _OWNED_OTHERWISE:
+                    raise
+                raise _foreign(label, error) from error
+
+
+def _foreign(label: str, error: BaseException) -> ForeignQueueError:
+    return ForeignQueueError(
+        f"The queue {name(label)!r} belongs to another project, which has another exchange than {exchange().name!r}, so each "
+        f"would take the other's events: {error}. Give this project names of its own at the broker by "
+        "MICROWORKFLOWS['PREFIX'], or use another virtual host. If it is the same project, whose exchange was renamed: stop "
+        "all its workers and relays, then delete what names the old exchange: "
+        f"celery -A project amqp exchange.delete {owner_name(label)} false"
+    )
+
+
+def _claim_if_allowed(label: str, connection: Connection) -> None:
+    if label in _unclaimed:
+        return
+    try:
+        _claim([label], connection)
+    except AccessRefused as error:
+        _unclaimed.add(label)
+        logger.warning(
+            "nobody can tell whether the queue %r belongs to another project, as this user may not declare the exchange %r; "
+            "%s (%s)",
+            *(name(label), owner_name(label), _WHAT_TO_DO, error),
+        )
 
 
 def _find_all(connection: Connection, after_each: Callable[[], object]) -> None:
     """Look whether everything exists, and bind the queues that are no other user's; declare what is missing, if possible."""
     users, me = conf.current().users, connection.userid
+    mine = [label for label in queues() if me not in users.values() or users.get(label, me) == me]
+    for label in mine:
+        _claim_if_allowed(label, connection)
     _find(exchange(), connection)
-    for name in queues():
-        is_anothers = me in users.values() and users.get(name, me) != me
-        for wanted in (dead_letters(name), queue(name)):
+    for label in queues():
+        for wanted in (dead_letters(label), queue(label)):
             _find(wanted, connection)
-            for bound in () if is_anothers else wanted.bindings:
+            for bound in wanted.bindings if label in mine else ():
                 _bind(wanted, bound, connection)
         after_each()
 

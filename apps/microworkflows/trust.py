@@ -28,16 +28,16 @@ def check(message: Message, *, event_type: str, source: str, queue: str) -> None
     Raises:
         InvalidCloudEventError: the routing key is neither, or the user is another.
     """
-    key = message.delivery_info.get("routing_key")
-    if key not in {event_type, queue}:
+    key, own_key = message.delivery_info.get("routing_key"), topology.name(queue)
+    if key not in {event_type, own_key}:
         raise InvalidCloudEventError(
             f"The routing key is {key!r}. An event is published with its type, {event_type!r}, and brought back with the "
-            f"name of its queue, {queue!r}. Its publisher must use the type; one who may not is not to be believed."
+            f"name of its queue, {own_key!r}. Its publisher must use the type; one who may not is not to be believed."
         )
     if not conf.current().users or _is_embedded(message):
         return
     event = f"{event_type} of {source} with the routing key {key}"
-    if key == queue:
+    if key == own_key:
         own = _users_of_queue(queue)
         _demand(_user(message), own, event=event)
         _demand(publisher(message, queue=queue), own | _users_of_event(event_type, source), event=event)

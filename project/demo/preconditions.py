@@ -17,6 +17,7 @@ from django.db.migrations.loader import MigrationLoader
 from kombu import Connection
 
 from microworkflows import registry, topology
+from microworkflows.errors import ForeignQueueError
 from orders.models import Order
 from project.demo.errors import NotStartedError
 
@@ -85,6 +86,10 @@ def check_broker() -> None:
             broker.connect()
             with broker.channel() as channel:
                 topology.declare(channel)
+        except ForeignQueueError as error:
+            raise NotStartedError(
+                f"The broker at {broker.as_uri()} serves another project: {error}"
+            ) from error
         except PreconditionFailed as error:
             raise NotStartedError(
                 f"The broker at {broker.as_uri()} has a queue or an exchange that another version made: {error}. "
@@ -190,7 +195,7 @@ def _consumed_queues(broker: Connection) -> list[str]:
         return [
             context
             for context in registry.contexts()
-            if channel.queue_declare(context, passive=True).consumer_count
+            if channel.queue_declare(topology.name(context), passive=True).consumer_count
         ]
 
 

@@ -216,8 +216,9 @@ def test_broker_has_the_queues_and_bindings_that_the_workers_declare() -> None:
     exchange = topology.exchange()
     queues = [make(context) for context in CONTEXTS for make in (topology.dead_letters, topology.queue)]
 
-    assert [(one["name"], one["type"], one["durable"]) for one in BROKER["exchanges"]] == [
-        (exchange.name, exchange.type, exchange.durable)
+    assert [(one["name"], one["type"], one["durable"], one["arguments"]) for one in BROKER["exchanges"]] == [
+        (made.name, made.type, made.durable, made.arguments or {})
+        for made in (exchange, *map(topology.owner, topology.queues()))
     ]
     assert {one["name"]: one["arguments"] for one in BROKER["queues"]} == {
         queue.name: queue.queue_arguments for queue in queues
@@ -233,7 +234,7 @@ def keys(queue: Queue) -> set[str]:
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_user_may_touch_what_bears_its_services_name_and_configure_nothing_shared(context: str) -> None:
-    exchange, dead = topology.exchange().name, f"{context}.dead"
+    exchange, dead, owner = topology.exchange().name, f"{context}.dead", f"{context}.owner"
     own = [
         *(f"{context}.celeryev", f"{context}.celeryev.4cbd2a22-5a5c-4b6a-a3a5-7a3c05f2a2ee"),
         *(f"{context}.pidbox", f"reply.{context}.pidbox", f"{context}@host.example.{context}.pidbox"),
@@ -244,17 +245,17 @@ def test_user_may_touch_what_bears_its_services_name_and_configure_nothing_share
         *(
             name.replace(context, other)
             for other in set(CONTEXTS) - {context}
-            for name in [*own, context, dead]
+            for name in [*own, context, dead, owner]
         ),
     ]
 
     (may,) = [one for one in BROKER["permissions"] if one["user"] == context]
 
-    every = [*own, *anothers, exchange, context, dead]
+    every = [*own, *anothers, exchange, context, dead, owner]
     for right, more in {
-        "configure": [],
+        "configure": [owner],
         "write": [exchange, context, dead],
-        "read": [exchange, context, dead],
+        "read": [exchange, context, dead, owner],
     }.items():
         assert [name for name in every if re.search(may[right], name)] == [
             name for name in every if name in {*own, *more}

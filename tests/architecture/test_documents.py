@@ -140,7 +140,7 @@ def test_reference_describes_every_error() -> None:
 
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
-        f"| `{name.upper()}` | `{field.default}` | {field.description} |"
+        f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {field.description} |"
         for section in (conf.Settings, CutoverSettings)
         for name, field in section.model_fields.items()
     ]

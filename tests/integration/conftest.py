@@ -23,6 +23,7 @@ from tests.integration.support.proxy import Proxy
 from tests.integration.support.waiting import eventually
 
 QUEUES = ["probe", "probe.dead", "echo", "echo.dead"]
+OWNERS = ["probe.owner", "echo.owner"]
 
 StartRelay = Callable[..., "RelayThread"]
 
@@ -103,7 +104,8 @@ def _delete_queues(broker: Broker) -> None:
     with broker.channel() as channel:
         for queue in QUEUES:
             channel.queue_delete(queue)
-        channel.exchange_delete("microworkflows")
+        for exchange in ("microworkflows", *OWNERS):
+            channel.exchange_delete(exchange)
 
 
 @pytest.fixture
@@ -225,6 +227,11 @@ class RelayThread:
             self._relay.run()
         except BaseException as error:
             self._error = error
+
+    @property
+    def refusal(self) -> str:
+        """Return the reason for which the relay has ended by itself."""
+        return self._relay.refusal
 
     @property
     def is_alive(self) -> bool:

@@ -11,7 +11,7 @@ from kombu import Connection
 from pytest_django import Settings
 
 from microworkflows import definitions, registry, topology
-from microworkflows.errors import BrokerUnavailableError, TopologyError
+from microworkflows.errors import BrokerUnavailableError, ForeignQueueError, TopologyError
 from microworkflows.relay import publisher
 from tests import servers
 from tests.integration.conftest import StartRelay
@@ -51,6 +51,7 @@ def shop(administrator: Broker, probe: None, settings: Settings) -> Broker:
         for name in topology.queues():
             channel.queue_delete(name)
             channel.queue_delete(topology.dead_letter_name(name))
+            channel.exchange_delete(topology.owner_name(name))
         channel.exchange_delete("microworkflows")
     settings.MICROWORKFLOWS = {}
     administrator.declare()
@@ -208,3 +209,40 @@ def test_worker_says_what_is_missing_and_ends_at_its_start_and_waits_if_it_has_w
 
     assert "The queue 'echo.dead' is missing, and this user may not declare it" in worker.output
     assert "rabbitmqctl import_definitions" in worker.output
+
+
+def test_user_is_told_that_its_queue_is_another_projects(
+    own: Connection, shop: Broker, settings: Settings
+) -> None:
+    with shop.channel() as channel:
+        channel.exchange_delete("probe.owner")
+    users = settings.MICROWORKFLOWS
+    settings.MICROWORKFLOWS = {"EXCHANGE": "another"}
+    with shop.channel() as channel:
+        topology.owner("probe")(channel).declare()
+    settings.MICROWORKFLOWS = users
+
+    with pytest.raises(ForeignQueueError, match="'probe' belongs to another project"):
+        topology.declare(own.channel())
+
+
+def test_user_with_the_rights_of_an_earlier_version_works_and_says_what_it_cannot_tell(
+    own: Connection, shop: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topology, "_unclaimed", set())
+    (may,) = [
+        one
+        for one in definitions.definitions(vhost=_vhost(shop.url))["permissions"]
+        if one["user"] == _user("probe")
+    ]
+    servers.rabbitmq().define(permissions=[{**may, "configure": "^$"}])
+
+    try:
+        topology.declare(own.channel())
+        topology.declare(own.channel())
+    finally:
+        servers.rabbitmq().define(permissions=[may])
+
+    (told,) = [record.getMessage() for record in caplog.records if "nobody can tell" in record.getMessage()]
+    assert "'probe' belongs to another project" in told
+    assert "broker_definitions" in told

@@ -17,7 +17,9 @@ def test_settings_have_defaults_and_are_read_at_call_time(settings: Settings) ->
 def test_unknown_setting_is_refused_with_the_known_ones(settings: Settings) -> None:
     settings.MICROWORKFLOWS = {"MAX_ATTEMPT": 3}
 
-    with pytest.raises(ImproperlyConfigured, match=r"MAX_ATTEMPT. Known settings: EXCHANGE, MAX_ATTEMPTS"):
+    with pytest.raises(
+        ImproperlyConfigured, match=r"MAX_ATTEMPT. Known settings: EXCHANGE, PREFIX, MAX_ATTEMPTS"
+    ):
         conf.current()
 
 

@@ -397,4 +397,14 @@ def test_exchange_that_is_healed_keeps_its_type(folder: Path) -> None:
     path = folder / "bindings" / "events.json"
     path.write_bytes(path.read_bytes()[:-3])
 
-    assert exchanges.declare("events", "topic") == "direct"
+    assert exchanges.declare("events", "topic").kind == "direct"
+
+
+def test_exchange_that_is_healed_keeps_its_alternate_exchange(folder: Path) -> None:
+    (folder / "bindings").mkdir(parents=True)
+    exchanges = Exchanges(folder)
+    exchanges.declare("payments.owner", "direct", "events")
+    path = folder / "bindings" / "payments.owner.json"
+    path.write_bytes(path.read_bytes()[:-3])
+
+    assert exchanges.declare("payments.owner", "direct", "others").alternate == "events"

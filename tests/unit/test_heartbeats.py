@@ -12,6 +12,7 @@ from microworkflows import heartbeats
 from microworkflows.heartbeats import STALE_AFTER, Process
 from microworkflows.models import Heartbeat
 from microworkflows.worker import heartbeats as of_the_worker
+from microworkflows.worker.strangers import LOOKS, Strangers
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +64,7 @@ def test_heartbeat_that_cannot_be_noted_is_told_once_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     heart = of_the_worker._Heart(SimpleNamespace(hostname="desk@here", app=None), ["desk"])
-    monkeypatch.setattr(heart._depths, "of", dict.fromkeys)
+    monkeypatch.setattr(heart._loads, "of", lambda queues: dict.fromkeys(queues, of_the_worker.Load()))
     monkeypatch.setattr(heart, "_close", lambda: None)  # the test's own connection is in a transaction
     note = heartbeats.note
 
@@ -80,3 +81,51 @@ def test_heartbeat_that_cannot_be_noted_is_told_once_and_tried_again(
     (told,) = caplog.messages
     assert "could not note a heartbeat, so the worker is not seen; tries again every 5 s" in told
     assert heartbeats.last_seen()["desk"].is_alive
+
+
+def test_consumer_of_whom_no_heartbeat_tells_is_told_once_after_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heartbeats.note(process(), depths={"desk": 0, "post": 0}, handling=0)
+    watched = Strangers()
+
+    for _ in range(LOOKS - 1):
+        watched.look({"desk": 2, "post": 1})
+    assert caplog.messages == []
+    for _ in range(LOOKS):
+        watched.look({"desk": 2, "post": 1})
+
+    (told,) = caplog.messages
+    assert (
+        "the broker counts 2 consumers of the queue 'desk', and this database knows 1 workers of it" in told
+    )
+    assert "PREFIX" in told
+
+
+@pytest.mark.parametrize(
+    "consumers",
+    [{"desk": 2}, {"desk": 1}, {"desk": None}, {"desk": 0}],
+    ids=["all known", "one", "unknown", "none"],
+)
+def test_consumers_that_are_known_or_that_nobody_counted_are_no_strangers(
+    consumers: dict[str, int | None], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("one@here", "two@here"):
+        heartbeats.note(process(name), depths={"desk": 0}, handling=0)
+    watched = Strangers()
+
+    for _ in range(2 * LOOKS):
+        watched.look(consumers)
+
+    assert caplog.messages == []
+
+
+def test_stranger_who_goes_within_a_minute_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """As after a restart: the broker counts the worker that was cut off for a while."""
+    heartbeats.note(process(), depths={"desk": 0}, handling=0)
+    watched = Strangers()
+
+    for count in [2] * (LOOKS - 1) + [1] + [2] * (LOOKS - 1):
+        watched.look({"desk": count})
+
+    assert caplog.messages == []

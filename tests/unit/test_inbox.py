@@ -237,6 +237,20 @@ def test_message_parked_before_its_microworkflow_existed_is_received_anew_when_r
     assert not InboxEvent.objects.exists()
 
 
+def test_message_to_be_retried_goes_to_its_queue_by_the_name_at_the_broker(
+    post: SimpleNamespace, flow: Flow, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"PREFIX": "shop."}
+    post.fail = ValueError("no ink")
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run(keep_failures=True)
+    InboxEvent.objects.waiting().replay()
+
+    (message,) = store.due_retries("desk", limit=10, now=timezone.now())
+
+    assert message.routing_key == "shop.desk"
+
+
 def test_redelivered_message_is_leased_and_due_again_if_nothing_comes_of_it(
     post: SimpleNamespace, flow: Flow, settings: Settings
 ) -> None:

@@ -1,7 +1,7 @@
 """Checks of what the kit runs on: settings, database, broker, Celery and versions.
 
 E030 to E032 warn while no app declares an event or a microworkflow: until then there is nothing to lose. From then on
-they stop every command, and a worker of the contexts' queues does not start; Celery itself ignores what checks find.
+they, and E060, stop every command, and a worker of the contexts' queues does not start; Celery itself ignores what checks find.
 """
 
 import platform
@@ -28,6 +28,8 @@ from microworkflows.models import InboxEvent, OutboxEvent
 TAG = "microworkflows"
 _DATABASES = ("postgresql", "sqlite")
 _PSYCOPG = (3, 2, 4)
+_LONGEST_NAME = 255
+_RESERVED = "amq."
 _BROKERS = ("amqp", "amqps", "pyamqp", "embedded")
 
 TESTED: Final = {
@@ -206,6 +208,15 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
+def check_names(**kwargs: Any) -> list[CheckMessage]:
+    """E060: ``PREFIX`` makes a name that the broker refuses."""
+    try:
+        return list(_check_names())
+    except ImproperlyConfigured:
+        return []  # E001 says so
+
+
+@register(TAG)
 def check_celery(**kwargs: Any) -> list[CheckMessage]:
     """E030 to W033: Celery is set up so that events would be lost, never consumed, or kill their workers.
 
@@ -219,8 +230,8 @@ def check_celery(**kwargs: Any) -> list[CheckMessage]:
 
 
 def problems_at_start(app: Celery) -> list[CheckMessage]:
-    """Return E030 to E032 and E063, for which neither a worker of the contexts' queues nor a relay of ``app`` may start."""
-    return [*_problems_of(app), *check_direct_database()]
+    """Return E030 to E032, E060 and E063, for which neither a worker of the contexts' queues nor a relay of ``app`` may start."""
+    return [*_problems_of(app), *_check_names(), *check_direct_database()]
 
 
 def _problems_of(app: Celery) -> list[CheckMessage]:
@@ -237,7 +248,7 @@ def raise_for(problems: Iterable[CheckMessage]) -> None:
 def guard_worker(instance: Any, **kwargs: Any) -> None:
     """End a worker of the contexts' queues that would lose their events; receives ``celeryd_after_setup``."""
     app = instance.app
-    if not celery_app.is_apart(app) and app.amqp.queues.consume_from.keys() & {*topology.queues()}:
+    if not celery_app.is_apart(app) and topology.among(app.amqp.queues.consume_from):
         try:
             raise_for(problems_at_start(app))
         except SystemCheckError as error:
@@ -269,6 +280,22 @@ def _check_broker(app: Celery) -> Iterator[CheckMessage]:
             yield Error(str(error), id="microworkflows.E031")
 
 
+def _check_names() -> Iterator[CheckMessage]:
+    names = [topology.exchange().name, *map(topology.owner_name, topology.queues())]
+    longest = max(names, key=lambda name: len(name.encode()))
+    if len(longest.encode()) > _LONGEST_NAME:
+        why = f"has {len(longest.encode())} bytes, and AMQP allows {_LONGEST_NAME}"
+    elif longest.startswith(_RESERVED) and conf.current().prefix:
+        why = f"begins with {_RESERVED!r}, which brokers keep for themselves"
+    else:
+        return
+    yield Error(
+        f"The broker would refuse the name {longest!r}: it {why}.",
+        hint="Change MICROWORKFLOWS['PREFIX'] or ['EXCHANGE'].",
+        id="microworkflows.E060",
+    )
+
+
 def _broker_urls(app: Celery) -> list[str]:
     """Return the URL of the broker, or those among which Celery fails over."""
     given: Any = app.conf.broker_url or "amqp"
@@ -280,7 +307,7 @@ def check_routes(**kwargs: Any) -> list[CheckMessage]:
     """E037: a task of the project's own is sent to a context's queue, where it would become a dead letter."""
     app = celery_app.get()
     try:
-        queues = topology.queues()
+        queues = {label: label for label in topology.queues()} | topology.by_name()
     except ImproperlyConfigured:
         return []  # E001 says so
     routes = app.conf.task_routes if isinstance(app.conf.task_routes, Mapping) else {}
@@ -292,7 +319,7 @@ def check_routes(**kwargs: Any) -> list[CheckMessage]:
     sent["task_default_queue"] = app.conf.task_default_queue
     return [
         Error(
-            f"{name} goes to the queue {_name(queue)!r}, which is the queue of the context {_name(queue)!r}: a worker there takes "
+            f"{name} goes to the queue {_name(queue)!r}, which is the queue of the context {queues[_name(queue)]!r}: a worker there takes "
             "events only, and makes everything else a dead letter.",
             hint="Send own tasks to a queue of another name, or give them a Celery app and a broker of their own.",
             id="microworkflows.E037",

@@ -1,7 +1,7 @@
 """AMQP's verbs on the broker's folder: declare, bind, publish, take, settle."""
 
 import logging
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from queue import Empty
 from typing import Any
@@ -94,9 +94,10 @@ class Channel(virtual.Channel):
         type: str | None = "direct",
         *args: Any,
         passive: bool = False,
+        arguments: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        kind = type or "direct"
+        kind, alternate = type or "direct", (arguments or {}).get("alternate-exchange")
         exchange = exchange or f"amq.{kind}"
         if passive:
             if self._exchanges.get(exchange) is None:
@@ -105,9 +106,15 @@ class Channel(virtual.Channel):
         if kind not in self.exchange_types:
             text = f"NOT_IMPLEMENTED - exchange {exchange!r}: the embedded broker has direct and topic, no {kind}"
             raise _channel_error(540, text, "exchange_declare")
-        has = self._exchanges.declare(exchange, kind)
-        if has != kind:
-            text = f"PRECONDITION_FAILED - exchange {exchange!r} is of type {has}, not {kind}"
+        has = self._exchanges.declare(exchange, kind, alternate)
+        if has.kind != kind:
+            text = f"PRECONDITION_FAILED - exchange {exchange!r} is of type {has.kind}, not {kind}"
+            raise _channel_error(406, text, "exchange_declare")
+        if has.alternate != alternate:
+            text = (
+                f"PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange {exchange!r}: received "
+                f"{alternate!r} but current is {has.alternate!r}"
+            )
             raise _channel_error(406, text, "exchange_declare")
 
     def exchange_delete(self, exchange: str, *args: Any, **options: Any) -> None:

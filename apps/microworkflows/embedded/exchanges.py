@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 # What `_put` writes; names with characters that JSON escapes are not found.
 _KIND = re.compile(r'"type": "(direct|topic)"')
+_ALTERNATE = re.compile(r'"alternate": "([^"\\]*)"')
 _BINDING = re.compile(r'\[\s*"([^"\\]*)",\s*"([^"\\]*)"\s*\]')
 
 
@@ -24,6 +25,9 @@ class Exchange(NamedTuple):
 
     kind: str  # topic or direct
     bindings: list[tuple[str, str]]  # routing key, queue
+    alternate: str | None = (
+        None  # name of the alternate exchange, which is kept and compared, and gets no messages
+    )
 
 
 class Exchanges:
@@ -44,7 +48,8 @@ class Exchanges:
         path = self._path(name)
         try:
             stored = json.loads(path.read_bytes())
-            return Exchange(stored["type"], [(key, queue) for key, queue in stored["bindings"]])
+            bindings = [(key, queue) for key, queue in stored["bindings"]]
+            return Exchange(stored["type"], bindings, stored.get("alternate"))
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -53,17 +58,17 @@ class Exchanges:
                 "Restart the workers: they mend it when they declare it again."
             ) from error
 
-    def declare(self, name: str, kind: str) -> str:
-        """Create the exchange if it does not exist, or mend its file if that is damaged; return its kind."""
+    def declare(self, name: str, kind: str, alternate: str | None = None) -> Exchange:
+        """Create the exchange if it does not exist, or mend its file if that is damaged; return it as it is."""
         with self._lock():
             try:
                 exchange = self.get(name)
             except files.BrokerFolderError:
-                exchange = self._mend(name, kind)
+                exchange = self._mend(name, kind, alternate)
             if exchange is None:
-                exchange = Exchange(kind, [])
+                exchange = Exchange(kind, [], alternate)
                 self._put(name, exchange)
-            return exchange.kind
+            return exchange
 
     def bind(self, name: str, routing_key: str, queue: str) -> bool:
         """Bind the queue; return False if nobody declared the exchange."""
@@ -72,7 +77,8 @@ class Exchanges:
             if exchange is None:
                 return False
             if (routing_key, queue) not in exchange.bindings:
-                self._put(name, Exchange(exchange.kind, [*exchange.bindings, (routing_key, queue)]))
+                bindings = [*exchange.bindings, (routing_key, queue)]
+                self._put(name, exchange._replace(bindings=bindings))
             return True
 
     def unbind(self, name: str, routing_key: str, queue: str) -> None:
@@ -91,11 +97,13 @@ class Exchanges:
         with self._lock():
             files.remove_if_there(self._path(name))
 
-    def _mend(self, name: str, kind: str) -> Exchange:
+    def _mend(self, name: str, kind: str, alternate: str | None) -> Exchange:
         """Write the file anew from the whole bindings in it; an earlier version may have left half of it on a full disk."""
         text = self._path(name).read_text("ascii", "replace")
-        found = _KIND.search(text)
-        exchange = Exchange(found[1] if found else kind, _BINDING.findall(text))
+        found, owned = _KIND.search(text), _ALTERNATE.search(text)
+        exchange = Exchange(
+            found[1] if found else kind, _BINDING.findall(text), owned[1] if owned else alternate
+        )
         self._put(name, exchange)
         logger.error(
             "mended %s, which was damaged: %d bindings were left; restart the workers of all other queues, for "
@@ -110,10 +118,11 @@ class Exchanges:
             return
         kept = [binding for binding in exchange.bindings if wanted(binding)]
         if kept != exchange.bindings:
-            self._put(name, Exchange(exchange.kind, kept))
+            self._put(name, exchange._replace(bindings=kept))
 
     def _put(self, name: str, exchange: Exchange) -> None:
-        content = {"type": exchange.kind, "bindings": exchange.bindings}
+        owned = {} if exchange.alternate is None else {"alternate": exchange.alternate}
+        content = {"type": exchange.kind, **owned, "bindings": exchange.bindings}
         files.write_durably(self._path(name), json.dumps(content, indent=1).encode())
 
     def _path(self, name: str) -> Path:

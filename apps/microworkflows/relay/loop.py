@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 from itertools import takewhile
+from math import inf
 from uuid import UUID
 
 from django.db import connections, router
@@ -15,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from kombu import Connection
 
 from microworkflows import conf, poolers, signals, times, wakeup
-from microworkflows.errors import SharedSessionError
+from microworkflows.errors import ForeignQueueError, SharedSessionError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
@@ -72,21 +73,24 @@ class Relay:
         self._in_hand: dict[tuple[UUID, int | None, datetime | None], float] = {}
         """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
         process dies, the broker brings the message back, and a second copy would only come beside it."""
-        self._mended_at = 0.0
+        self._mended_at = -inf  # at first, at once: what is wrong there is said at the start
+        self.refusal = ""
+        """Reason for which this relay has ended by itself, with what to do; empty if there is none."""
         self._nobody_hears: set[str] = set()
         """Types of events that the broker had no queue for, the last time."""
 
     def run(self) -> None:
         """Relay until stopped. While broker or database are away, keep everything, wait and try again.
 
-        Any other error has the same effect: it must end neither this relay nor those of other contexts beside it. But without
-        a session of its own, the relay ends.
+        Any other error has the same effect: it must end neither this relay nor those of other contexts beside it. But a queue
+        that is another project's ends it, and so does the lack of a session of its own: to go on would do harm.
         """
         while not self._stop.is_set():
             self._progress_at = time.monotonic()
             try:
                 self._lead()
-            except SharedSessionError as error:
+            except (ForeignQueueError, SharedSessionError) as error:
+                self.refusal = str(error)
                 logger.error(
                     "relay %s: does not relay: %s", *(self.context, error), extra={"context": self.context}
                 )
@@ -135,7 +139,6 @@ class Relay:
             level = logging.DEBUG if self._outage.of_broker else logging.INFO  # it led already, most likely
             logger.log(level, "relay %s: leads", self.context, extra={"context": self.context})
             session.set_up(connection)
-            self._mended_at = time.monotonic()
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
                 self._progress_at = time.monotonic()

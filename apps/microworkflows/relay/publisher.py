@@ -17,7 +17,7 @@ from kombu import Connection
 
 from microworkflows import conf, topology
 from microworkflows.cloudevents import ATTEMPT_HEADER, CONTENT_TYPE, LABEL_HEADER
-from microworkflows.errors import BrokerUnavailableError
+from microworkflows.errors import BrokerUnavailableError, ForeignQueueError
 from microworkflows.relay import amqp_internals, frames
 from microworkflows.relay.leadership import LONGEST_WAIT_SECONDS
 from microworkflows.relay.upkeep import Upkeep, mend
@@ -138,6 +138,7 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
     Raises:
         BrokerUnavailableError: the broker is out of reach or refuses the login, or a queue exists with other arguments,
             or is missing and may not be declared.
+        ForeignQueueError: a queue belongs to another project.
     """
     timeout = min(conf.current().confirm_timeout, LONGEST_WAIT_SECONDS)
 
@@ -169,6 +170,9 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
         )
         found = publisher.mend()
     except BrokerUnavailableError:
+        raise
+    except ForeignQueueError:
+        connection.collect()
         raise
     except (*connection.connection_errors, *connection.channel_errors) as error:
         connection.collect()  # not release(), which asks the broker and waits for its answer
@@ -221,7 +225,7 @@ class _AmqpPublisher:
         self._waits = waits
         self._frames = frames.publish(
             channel=channel.channel_id,
-            exchange=conf.current().exchange,
+            exchange=topology.exchange().name,
             content_type=CONTENT_TYPE,
             frame_max=amqp_internals.frame_max(channel),
             user_id=login(connection),
@@ -413,7 +417,7 @@ class _FilePublisher:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._channel: Any = connection.channel()
-        self._exchange = conf.current().exchange
+        self._exchange = topology.exchange().name
         self._error: BaseException | None = None
 
     def send(self, messages: Sequence[Message]) -> Batch:

@@ -179,9 +179,10 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
         due.filter(pk__in=taken).values_list("pk", "text", "retry", "msg_id", "expires_at") if taken else ()
     )
     return [
-        Message(pk, topology.queue_for(context, event.meta.mark), text, attempt, workflow_of(msg_id), due_at)
+        Message(pk, topology.name(queue), text, attempt, workflow_of(msg_id), due_at)
         for pk, text, attempt, msg_id, due_at in rows
         if (event := _readable(pk, text)) is not None
+        and (queue := topology.queue_for(context, event.meta.mark))
     ]
 
 

@@ -30,6 +30,7 @@ def mend(connection: Connection, *, after_each: Callable[[], object]) -> Upkeep:
         after_each: Called after each answer.
 
     Raises:
+        ForeignQueueError: a queue belongs to another project.
         Exception: one of the connection's ``connection_errors``: the broker went away.
     """
     missing = []
@@ -62,8 +63,8 @@ def _declared() -> Iterator[tuple[str, Callable[[Any], object]]]:
         f"the exchange {topology.exchange().name}",
         lambda channel: topology.exchange()(channel).declare(passive=True),
     )
-    for name in topology.queues():
-        for queue in (topology.dead_letters(name), topology.queue(name)):
+    for label in topology.queues():
+        for queue in (topology.dead_letters(label), topology.queue(label)):
             yield f"the queue {queue.name}", partial(_look_for, queue)
 
 

@@ -90,7 +90,7 @@ def _declare_queues(instance: Any, **kwargs: object) -> None:
     app = instance.app
     if celery_app.is_apart(app):
         return
-    own = [queue for queue in _own_queues(app) if queue.name not in topology.queues()]
+    own = [queue for queue in _own_queues(app) if queue.name not in topology.by_name()]
     _overrule(app, task_queues=[*own, *map(_declared, topology.queues())])
 
 
@@ -105,9 +105,9 @@ def _own_queues(app: Celery) -> list[Queue]:
     return list(given)
 
 
-def _declared(name: str) -> Any:
+def _declared(label: str) -> Any:
     """Return an event queue that Celery only consumes: its consumer has declared it, as far as its user may."""
-    queue: Any = topology.queue(name)
+    queue: Any = topology.queue(label)
     queue.no_declare = True
     return queue
 

@@ -47,7 +47,8 @@ def admit(message: Message, *, queue: str) -> None:
         raise InvalidCloudEventError("The message is empty.")
     info = message.delivery_info
     # The queue's own relay sends retries by the queue's own key; another publisher's attempts and labels mean nothing.
-    attempt = _whole(headers.get(ATTEMPT_HEADER)) if info.get("routing_key") == queue else None
+    is_brought_back = info.get("routing_key") == topology.name(queue)
+    attempt = _whole(headers.get(ATTEMPT_HEADER)) if is_brought_back else None
     label = _name(headers.get(LABEL_HEADER)) if attempt is not None else None
     event = _read(message, message.body, headers, is_retry=attempt is not None)
     trust.check(message, event_type=event.meta.type, source=event.meta.source, queue=queue)

@@ -19,7 +19,7 @@ from kombu import Connection, Message
 from vine import promise
 
 from microworkflows import conf, logs, signals, texts, topology
-from microworkflows.errors import InvalidCloudEventError, TopologyError
+from microworkflows.errors import ForeignQueueError, InvalidCloudEventError, TopologyError
 from microworkflows.models import DeadLetter
 from microworkflows.relay.publisher import reason
 from microworkflows.worker import admission, celery_internals, deaths, renewing, watch, wire
@@ -96,7 +96,7 @@ class EventConsumer(Consumer):
                 "delete it, and start the worker again; or name another exchange in MICROWORKFLOWS['EXCHANGE'], "
                 "or use another vhost."
             ) from error
-        except TopologyError as error:
+        except (TopologyError, ForeignQueueError) as error:
             raise self._unusable(str(error)) from error
         return connection
 
@@ -152,18 +152,20 @@ class EventConsumer(Consumer):
     def create_task_handler(self, promise: type[promise] = promise) -> Callable[[Message], None]:
         """Return Celery's handler of messages, with a door in front of it for event queues."""
         handle = super().create_task_handler(promise)
-        event_queues = frozenset(topology.queues())
-        self._warn_of_unknown_queues(event_queues)
+        self._warn_of_unknown_queues()
         self._dead_letters.clear()
         self._works_since = time.monotonic()
 
+        event_queues = topology.by_name()
+
         def on_message(message: Message) -> None:
-            queue = self._queue_of(message)
-            if queue is None:
+            name = self._name_of_queue(message)
+            if name is None:
                 message.requeue()  # it comes again when the queue is consumed again, here or elsewhere
                 return
+            queue = event_queues.get(name)
             try:
-                if queue in event_queues:
+                if queue is not None:
                     is_due = renewing.is_due(message)
                     admission.admit(message, queue=queue)
                     if is_due and not deaths.is_deadly(message.payload["id"]):
@@ -173,17 +175,17 @@ class EventConsumer(Consumer):
             except (*self.connection_errors, *self.channel_errors):
                 raise
             except Exception as error:  # whatever a message does here, it must not end the worker
-                self._give_up(message, queue, error)
+                self._give_up(message, name, error)
 
         return on_message
 
     def on_decode_error(self, message: Message, exc: Exception) -> None:
         """Keep a message that Celery would ack: one whose body Kombu could not even decompress."""
-        queue = self._queue_of(message)
-        if queue is None:
+        name = self._name_of_queue(message)
+        if name is None:
             message.requeue()  # as above
             return
-        if queue in topology.queues():
+        if (queue := topology.by_name().get(name)) is not None:
             self._dead_letter(message, queue, exc)
             return
         super().on_decode_error(message, exc)
@@ -250,23 +252,31 @@ class EventConsumer(Consumer):
     def _prefetch_bundles(self) -> None:
         """Prefetch enough for each process to do a bundle while its next one comes in."""
         bundle = conf.current().bundle
-        consumes_events = not self.app.amqp.queues.consume_from.keys().isdisjoint(topology.queues())
+        consumes_events = topology.among(self.app.amqp.queues.consume_from)
         wanted = 2 * bundle if bundle > 1 and self.initial_prefetch_count and consumes_events else 0
         if wanted > self.prefetch_multiplier:
             self.initial_prefetch_count = self.initial_prefetch_count // self.prefetch_multiplier * wanted
             self.prefetch_multiplier = wanted
 
-    def _warn_of_unknown_queues(self, event_queues: frozenset[str]) -> None:
+    def add_task_queue(self, queue: Any, *args: Any, **kwargs: Any) -> Any:
+        """Begin to consume a queue, as ``celery control add_consumer`` asks; a context's label stands for its queue."""
+        return super().add_task_queue(topology.resolve(queue), *args, **kwargs)
+
+    def cancel_task_queue(self, queue: Any) -> None:
+        """Consume a queue no more, as ``celery control cancel_consumer`` asks; a context's label stands for its queue."""
+        super().cancel_task_queue(topology.resolve(queue))
+
+    def _warn_of_unknown_queues(self) -> None:
         """Warn of misspelt contexts: Celery creates any queue that ``-Q`` names, and the worker would wait for ever."""
-        known = event_queues | {queue.name for queue in self.app.conf.task_queues}
+        known = {*topology.by_name(), *(queue.name for queue in self.app.conf.task_queues)}
         for name in sorted(set(self.app.amqp.queues.consume_from) - known):
             logger.warning(
                 "-Q names %r, which is not a context (%s): no event comes there",
-                *(name, ", ".join(sorted(event_queues))),
+                *(name, ", ".join(sorted(topology.queues()))),
             )
 
-    def _queue_of(self, message: Message) -> str | None:
-        """Return the queue that a message came from: AMQP names its consumer, the embedded broker its queue.
+    def _name_of_queue(self, message: Message) -> str | None:
+        """Return the name of the queue that a message came from: AMQP names its consumer, the embedded broker its queue.
 
         Returns None if Celery has just cancelled that consumer, for example by ``celery control cancel_consumer``.
         """
@@ -283,15 +293,15 @@ class EventConsumer(Consumer):
     def give_up(self, request: Request, error: Exception, *, is_told: bool = True) -> None:
         """Make the message of a request a dead letter; Celery has told the failure of its task, unless it never ran."""
         message: Message = request.message
-        self._give_up(message, self._queue_of(message) or "its queue", error, is_told=is_told)
+        self._give_up(message, self._name_of_queue(message) or "its queue", error, is_told=is_told)
         request.acknowledged = True
 
-    def _give_up(self, message: Message, queue: str, error: Exception, *, is_told: bool = False) -> None:
+    def _give_up(self, message: Message, name: str, error: Exception, *, is_told: bool = False) -> None:
         """Make a message a dead letter of its queue; on a queue of the project's own, that is the queue's affair."""
-        if queue in topology.queues():
+        if (queue := topology.by_name().get(name)) is not None:
             self._dead_letter(message, queue, error, is_told=is_told)
             return
-        logger.error("a message from %s is rejected: %s", queue, error, exc_info=error)
+        logger.error("a message from %s is rejected: %s", name, error, exc_info=error)
         message.reject_log_error(CALM, self.connection_errors)
 
     def _renew_soon(self, message: Message, queue: str) -> None:

@@ -14,5 +14,5 @@ class OwnDelayedDelivery(DelayedDelivery):
     """
 
     def include_if(self, c: Consumer) -> bool:
-        own = (queue for queue in c.app.amqp.queues.values() if queue.name not in topology.queues())
+        own = (queue for queue in c.app.amqp.queues.values() if queue.name not in topology.by_name())
         return super().include_if(c) and any(queue.exchange.type != "direct" for queue in own)

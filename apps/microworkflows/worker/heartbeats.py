@@ -12,8 +12,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from celery import Celery, bootsteps
 from celery.worker import state
@@ -25,6 +25,7 @@ from microworkflows.heartbeats import Process
 from microworkflows.models import Heartbeat
 from microworkflows.relay import session
 from microworkflows.relay.publisher import reason
+from microworkflows.worker.strangers import Strangers
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Heartbeats(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Begin, unless the worker consumes no event queue."""
-        queues = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.queues()))
+        queues = sorted(topology.among(worker.app.amqp.queues.consume_from))
         if queues:
             self._worker, self._heart = worker, _Heart(worker, queues)
             self._thread = threading.Thread(target=self._run, name="heartbeats", daemon=True)
@@ -80,6 +81,14 @@ class Heartbeats(bootsteps.StartStopStep):
         self._heart.stop()
 
 
+class Load(NamedTuple):
+    """A queue, as the broker tells of it; None: it does not."""
+
+    depth: int | None = None
+    """Number of messages that wait."""
+    consumers: int | None = None
+
+
 class _Heart:
     """Writes the heartbeats of one worker, over a database connection of the thread's own."""
 
@@ -88,7 +97,8 @@ class _Heart:
             worker=worker.hostname, host=platform.node(), pid=os.getpid(), started_at=times.now()
         )
         self._queues = queues
-        self._depths = _Depths(worker.app)
+        self._loads = _Loads(worker.app)
+        self._strangers = Strangers()
         self._has_beaten = self._fails = False
 
     def prepare(self) -> None:
@@ -97,16 +107,21 @@ class _Heart:
         session.prepare(connection, name=f"heartbeats of {self._process.worker}")
 
     def beat(self) -> None:
-        depths = self._depths.of(self._queues)
+        loads = self._loads.of(self._queues)
         handling = len(state.active_requests)
         self._has_beaten = True
-        self._write(lambda: heartbeats.note(self._process, depths=depths, handling=handling))
+        self._write(lambda: self._note(loads, handling))
+
+    def _note(self, loads: Mapping[str, Load], handling: int) -> None:
+        depths = {queue: load.depth for queue, load in loads.items()}
+        heartbeats.note(self._process, depths=depths, handling=handling)
+        self._strangers.look({queue: load.consumers for queue, load in loads.items()})
 
     def stop(self) -> None:
         if self._has_beaten:
             self._write(lambda: heartbeats.note_stop(self._process))
         self._close()
-        self._depths.close()
+        self._loads.close()
 
     def _write(self, write: Callable[[], None]) -> None:
         try:
@@ -127,23 +142,27 @@ class _Heart:
         connections[router.db_for_write(Heartbeat)].close()
 
 
-class _Depths:
-    """Asks the broker for the depths of queues, over a connection of the thread's own: the consumer does not wait for it."""
+class _Loads:
+    """Asks the broker for the loads of queues, over a connection of the thread's own: the consumer does not wait for it."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._connection: Connection | None = None
         self._channel: Any = None
 
-    def of(self, queues: Sequence[str]) -> dict[str, int | None]:
-        """Return the number of messages that wait in each queue; None if the broker does not say."""
+    def of(self, queues: Sequence[str]) -> dict[str, Load]:
+        """Return the load of each queue."""
         try:
             channel = self._channel or self._connect()
-            return {queue: channel.queue_declare(queue, passive=True).message_count for queue in queues}
+            return {queue: self._load(channel, queue) for queue in queues}
         except Exception as error:  # of whatever transport; the consumer tells more of a broker that is away
             logger.warning("could not ask the broker for the depth of its queues: %s", reason(error))
             self.close()
-            return dict.fromkeys(queues)
+            return dict.fromkeys(queues, Load())
+
+    def _load(self, channel: Any, queue: str) -> Load:
+        found = channel.queue_declare(topology.name(queue), passive=True)
+        return Load(found.message_count, found.consumer_count)
 
     def close(self) -> None:
         connection, self._connection, self._channel = self._connection, None, None

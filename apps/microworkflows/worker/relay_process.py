@@ -47,7 +47,7 @@ class RelayProcess(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Start the relay, and check every second that it lives."""
-        self._queues = sorted(set(worker.app.amqp.queues.consume_from) & set(topology.queues()))
+        self._queues = sorted(topology.among(worker.app.amqp.queues.consume_from))
         self._timer = worker.timer
         if self._queues:
             self._spawn()

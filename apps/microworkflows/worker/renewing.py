@@ -56,6 +56,7 @@ def publish(connection: Connection, copies: Iterable[Copy]) -> None:
     channel: Any = connection.channel()
     exchange = topology.exchange().name
     for copy in copies:
+        key = topology.name(copy.queue)
         prepared = dead_letters.prepared(
             copy.message,
             channel=channel,
@@ -65,10 +66,10 @@ def publish(connection: Connection, copies: Iterable[Copy]) -> None:
         )
         if hasattr(channel, "basic_publish_confirm"):
             channel.basic_publish_confirm(
-                prepared, exchange=exchange, routing_key=copy.queue, mandatory=True, timeout=_TIMEOUT_SECONDS
+                prepared, exchange=exchange, routing_key=key, mandatory=True, timeout=_TIMEOUT_SECONDS
             )
         else:  # the embedded broker has it in a file once this returns
-            channel.basic_publish(prepared, exchange=exchange, routing_key=copy.queue)
+            channel.basic_publish(prepared, exchange=exchange, routing_key=key)
 
 
 def _count(message: Message, header: str) -> int:

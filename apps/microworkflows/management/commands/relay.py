@@ -146,7 +146,8 @@ class Command(BaseCommand):
         """Relay contexts until told to stop, or until the parent is gone.
 
         Raises:
-            CommandError: a relay ended by itself, or nothing helps it on; whoever started this process starts it again.
+            CommandError: a relay ended by itself, or nothing helps it on; whoever started this process starts it again. Or
+                a queue belongs to another project.
         """
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -164,6 +165,8 @@ class Command(BaseCommand):
             if parent is not None and os.getppid() != parent:
                 patience = _ORPHAN_SECONDS
                 stop.set()
+            elif refusal := next((relay.refusal for relay in relays if relay.refusal), ""):
+                raise CommandError(refusal)
             elif failed := _failed(relays, threads, stop):
                 raise CommandError(f"The relay of {failed} ended by an error, or is stuck. Nothing is lost.")
             elif life is not None:

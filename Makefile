@@ -21,6 +21,9 @@ PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadsco
 $(if $(filter-out 0,$(COVERAGE)),$(eval export COVERAGE_FILE := $(CURDIR)/var/coverage/data))
 COVER := $(if $(filter-out 0,$(COVERAGE)),--cov)
 
+# The site of the documentation. It needs no network, and a warning, such as a link to nowhere, is an error.
+SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir var/docs/doctrees . var/docs/html
+
 # Variables given on make's command line (DATABASE_URL=… and the like) reach every command by themselves.
 demo: export DEBUG := $(or $(DEBUG),1)
 check docs: export DEBUG := 1
@@ -53,7 +56,7 @@ ends: $(VENV)/dev.stamp ## Run quick tests with the oldest and the newest Python
 soak: $(VENV)/dev.stamp ## Switch, move and kill for about HOURS=1; figures go to var/soak.jsonl
 	@SOAK=$$(awk 'BEGIN { print 120 * $(or $(HOURS),1) }') $(PYTEST) -m soak --timeout=0
 
-check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Django's checks, migrations and generated files
+check: $(VENV)/docs.stamp ## Lint, check formatting, types, import contracts, Django's checks, migrations, generated files and the site
 	@$(BIN)/python -m pip --disable-pip-version-check check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -63,6 +66,7 @@ check: $(VENV)/dev.stamp ## Lint, check formatting, types, import contracts, Dja
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py flowmap --check docs/reference/flow.md
 	$(BIN)/python manage.py broker_definitions --vhost shop --check docker/broker.json
+	$(SITE)
 
 chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, and count what is lost or doubled (ROUNDS=10)
 	@for round in $$(seq $(or $(ROUNDS),1)); do $(PYTEST) -m chaos || exit; done
@@ -73,11 +77,14 @@ matrix: $(VENV)/dev.stamp ## Run the tests on each Python that is here, each Dja
 bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers (QUICK=1: five minutes; ONLY=relay,hop)
 	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
 
-docs: $(VENV)/bench.stamp ## Write what is generated anew: the flow map, the broker's definitions, the guide's pages, the benchmarks' tables
+docs: $(VENV)/bench.stamp $(VENV)/docs.stamp ## Write what is generated anew, from flow map to tables of benchmarks, and build the site in var/docs/html
 	$(BIN)/python manage.py flowmap --output docs/reference/flow.md
 	$(BIN)/python manage.py broker_definitions --vhost shop --output docker/broker.json
 	$(BIN)/python -m migrations_guide pages
 	$(BIN)/python -m benchmarks --redraw
+	$(BIN)/python -m docs._sphinx
+	$(SITE)
+	@echo "The site is in var/docs/html; open var/docs/html/index.html."
 
 lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
 	@rm -rf var/lock && $(PYTHON) -m venv var/lock && var/lock/bin/pip install -qq uv==$(UV_VERSION)
@@ -89,7 +96,9 @@ lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
 	compile 3.11 demo.in --constraint app.lock --output-file demo.lock && \
 	compile 3.11 dev.in --constraint demo.lock --output-file dev.lock && \
 	compile 3.11 bench.in --constraint dev.lock --output-file bench.lock && \
+	compile 3.11 docs.in --constraint dev.lock --output-file docs.lock && \
 	compile 3.11 dev.in --override oldest.in --output-file oldest.lock && \
+	compile 3.11 package.in --output-file package.lock && \
 	compile 3.12 django-6.0.in --no-deps --output-file django-6.0.lock && \
 	compile 3.12 django-6.1.in --no-deps --output-file django-6.1.lock
 
@@ -117,6 +126,11 @@ $(VENV)/dev.stamp: requirements/dev.lock pyproject.toml | $(BIN)/python
 	@$(PIP) install --no-deps --require-hashes -r requirements/dev.lock
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $(VENV)/app.stamp $@
+
+$(VENV)/docs.stamp: requirements/docs.lock | $(VENV)/dev.stamp
+	@echo "Installing what the documentation's site needs into $(VENV) …"
+	@$(PIP) install --no-deps --require-hashes -r requirements/docs.lock
+	@touch $@
 
 $(VENV)/bench.stamp: requirements/bench.lock | $(VENV)/dev.stamp
 	@echo "Installing what the benchmarks need into $(VENV) …"

@@ -3,6 +3,7 @@
 from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
 from microworkflows.sensitive import Sensitive
+from microworkflows.subjects import Subject
 from microworkflows.workflows import microworkflow
 
 # ``outbox`` is a submodule, which `from microworkflows import outbox` imports once Django has loaded its apps.
@@ -12,6 +13,7 @@ __all__ = [
     "Metadata",
     "PermanentError",
     "Sensitive",
+    "Subject",
     "microworkflow",
     "outbox",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from microworkflows import traceparent as traces
+from microworkflows.subjects import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,8 @@ class Cause:
     """Label of the microworkflow, such as ``payments.take_payment``."""
     emits: frozenset[str]
     """Event types that the microworkflow declared; it may record no others."""
+    subject: Subject | None = None
+    """The object that the flow is about."""
     mark: str | None = None
     """Mark of the flow, see :mod:`~microworkflows.flows`."""
     hops: int = 0

@@ -9,7 +9,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from microworkflows import bounds, texts
 from microworkflows import traceparent as traces
-from microworkflows.errors import InvalidCloudEventError
+from microworkflows.errors import InvalidCloudEventError, InvalidSubjectError
+from microworkflows.subjects import LONGEST_NAME, Subject
 
 CONTENT_TYPE = "application/cloudevents+json"
 """Media type of one event in the structured content mode (CloudEvents 1.0, JSON Event Format, section 3)."""
@@ -28,10 +29,17 @@ FORMER_MARK = "cutover"
 HOPS = "microworkflowshops"
 """Extension attribute: the number of events that led to this one, each causing the next; left out where a flow begins."""
 
+KIND = "microworkflowskind"
+"""Extension attribute: kind of the object that the event's flow is about (see :mod:`~microworkflows.subjects`)."""
+KEY = "microworkflowskey"
+"""Extension attribute: key of that object among those of its kind."""
+NAME = "microworkflowsname"
+"""Extension attribute: name of that object for people; left out if it has none."""
+
 _KNOWN = frozenset(
     {
         *("specversion", "id", "source", "type", "time", "datacontenttype", "data"),
-        *("correlationid", "causationid", "traceparent"),
+        *("correlationid", "causationid", "traceparent", KIND, KEY, NAME),
     }
 )
 _JSON_TYPE = re.compile(r"[!-~]+/(?:[!-~]+\+)?json\s*(?:;.*)?", re.IGNORECASE | re.DOTALL)
@@ -62,6 +70,8 @@ class Metadata:
     """Id of the event that caused this one; None where a flow begins."""
     traceparent: str
     """W3C Trace Context."""
+    subject: Subject | None = None
+    """The object that the flow is about; None if nothing says so."""
     mark: str | None = None
     """Mark that a guest of the core gave the flow when it began; None for a flow that is live everywhere."""
     hops: int = 0
@@ -82,13 +92,17 @@ class CloudEvent:
     """An event as it travels: attributes and payload."""
 
     meta: Metadata
-    data: dict[str, Any]
+    data: dict[str, Any] = field(
+        repr=False
+    )  # it may hold sensitive values, and error trackers collect local variables
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """Attributes that this kit does not know, kept unchanged."""
 
     def __str__(self) -> str:
         """Return the event for a log line."""
-        return texts.line(f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}")
+        subject = self.meta.subject
+        about = f" about={subject.name!r}" if subject and subject.name else ""
+        return texts.line(f"{self.meta.type} {self.meta.id} correlation={self.meta.correlation_id}{about}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of the structured content mode."""
@@ -106,6 +120,10 @@ class CloudEvent:
         }
         if self.meta.causation_id is not None:
             attributes["causationid"] = self.meta.causation_id
+        if self.meta.subject is not None:
+            attributes[KIND], attributes[KEY] = self.meta.subject.kind, self.meta.subject.key
+            if self.meta.subject.name:
+                attributes[NAME] = self.meta.subject.name
         if self.meta.mark is not None:
             attributes[MARK] = attributes[FORMER_MARK] = self.meta.mark
         if self.meta.hops:
@@ -153,6 +171,7 @@ class CloudEvent:
                 correlation_id=_optional_text(body, "correlationid") or str(event_id),
                 causation_id=_optional_text(body, "causationid"),
                 traceparent=traceparent if traces.is_valid(traceparent) else traces.new(),
+                subject=subject_of(body),
                 mark=next((_text(body, name) for name in _MARKS if body.get(name) is not None), None)
                 if own_id
                 else None,
@@ -198,6 +217,32 @@ class CloudEvent:
 def mark_of(body: Mapping[str, Any]) -> str | None:
     """Return the mark in the body of an event that was recorded here."""
     return body.get(MARK) or body.get(FORMER_MARK)
+
+
+def subject_of(body: Mapping[str, Any]) -> Subject | None:
+    """Return the subject of the flow in the body of an event; None if it names none.
+
+    Raises:
+        InvalidCloudEventError: kind, key or name is beyond the bounds, or kind or key is missing.
+    """
+    kind, key, name = (body.get(each) for each in (KIND, KEY, NAME))
+    if kind is None and key is None and name is None:
+        return None
+    if not (isinstance(kind, str) and isinstance(key, str)) or (
+        name is not None and not (isinstance(name, str) and name)
+    ):
+        raise InvalidCloudEventError(
+            f"{KIND}, {KEY} and {NAME} are {bounds.shown([kind, key, name])}. They are texts; kind and key come together, "
+            "and a name comes with them or not at all."
+        )
+    if name is not None and len(name) > LONGEST_NAME:
+        raise InvalidCloudEventError(
+            f"{NAME} has {len(name):,} characters; at most {LONGEST_NAME:,} are allowed."
+        )
+    try:
+        return Subject(kind=kind, key=key, name=name or "")
+    except InvalidSubjectError as error:
+        raise InvalidCloudEventError(f"{KIND}, {KEY} and {NAME}: {error}") from None
 
 
 def context_of(type_or_label: str) -> str:

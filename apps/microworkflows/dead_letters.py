@@ -5,6 +5,7 @@ were; a crash in between gives them back, too.
 """
 
 import hashlib
+import json
 import socket
 import time
 from collections import Counter
@@ -19,11 +20,12 @@ from typing import Any, Final
 from amqp.exceptions import MessageNacked
 from kombu import Connection
 
-from microworkflows import celery_app, conf, texts, topology, trust
-from microworkflows.errors import BrokerUnavailableError, MicroworkflowsError
+from microworkflows import celery_app, cloudevents, conf, texts, topology, trust
+from microworkflows.errors import BrokerUnavailableError, InvalidCloudEventError, MicroworkflowsError
 from microworkflows.ids import uuid7
 from microworkflows.relay import amqp_internals
 from microworkflows.relay.publisher import login
+from microworkflows.subjects import Subject
 
 PREFIX: Final = "microworkflows-dead-letter-"
 """Begins the headers that the kit adds to a dead letter."""
@@ -81,6 +83,15 @@ class Letter:
         """Its headers as it came, without those that the kit added for what the fields above say."""
         added = (REASON, QUEUE, KEY, AT, WORKER, ID)
         return {name: value for name, value in self.headers.items() if name not in added}
+
+    @property
+    def subject(self) -> Subject | None:
+        """The object that the event's flow is about; None if it says nothing of it, or is none that can be read."""
+        try:
+            body = json.loads(self.body)
+            return cloudevents.subject_of(body) if isinstance(body, dict) else None
+        except (ValueError, RecursionError, InvalidCloudEventError):
+            return None
 
     @property
     def text(self) -> str:

@@ -20,6 +20,10 @@ class UnrecordableEventError(PermanentError):
     """The event holds what no message or database can, or is too large; its text names the field."""
 
 
+class InvalidSubjectError(PermanentError):
+    """Kind, key or name of a flow's subject is missing, too long, or holds what it must not."""
+
+
 class InvalidPayloadError(PermanentError):
     """The event's data does not satisfy the reading that its consumer declared."""
 

@@ -211,6 +211,7 @@ def _keep(
     scrubbed = masking.scrub(event)
     said = scrubbed(str(error))
     traced = scrubbed("".join(traceback.format_exception(error)))
+    shown = masking.error(error, scrubbed)
     now = times.now()
     with transaction.atomic(using=_connection().alias):
         is_new = bool(handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers))
@@ -219,7 +220,7 @@ def _keep(
             logger.error(
                 "handled %s by %s, but a callback after its commit failed",
                 *(event, consumer),
-                exc_info=error,
+                exc_info=shown,
                 extra=logs.fields(event.meta, consumer=consumer, traceback=traced),
             )
             return
@@ -249,14 +250,14 @@ def _keep(
         logger.error(
             "parked %s in %s after attempt %d: %s: %s",
             *(event, consumer, row.retry, type(error).__name__, texts.line(said)),
-            exc_info=error,
+            exc_info=shown,
             extra=fields,
         )
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",
             *(event, consumer, row.retry, row.due_at.isoformat(), type(error).__name__, texts.line(said)),
-            exc_info=error,
+            exc_info=shown,
             extra=fields,
         )
     (signals.parked if parked else signals.failed).send_robust(InboxEvent, message=row, exception=error)

@@ -160,6 +160,7 @@ def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[An
         traceparent=event.meta.traceparent,
         workflow=workflow.label,
         emits=frozenset(emitted.event_type for emitted in workflow.emits),
+        subject=event.meta.subject,
         mark=event.meta.mark,
         hops=event.meta.hops,
         rehearsal=rehearsal,

@@ -10,12 +10,17 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from microworkflows import flows, masking, registry, times
+from microworkflows import flows, masking, registry, subjects, times
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
+from microworkflows.errors import InvalidSubjectError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
+from microworkflows.subjects import About, Subject
 
 MOST_EVENTS = 200
 """Number of events of a flow that are read, from its first: a page, and the query behind it, must have an end."""
+
+MOST_FLOWS = 50
+"""Number of flows that a name or a key finds, the newest first."""
 
 _MOST_DELIVERIES = 10 * MOST_EVENTS
 _NEVER_PURGED = timedelta(days=1)
@@ -152,6 +157,8 @@ class Journey:
     correlation_id: str
     steps: tuple[Step, ...]
     """Steps in the order of their recording, and none before its cause."""
+    subject: Subject | None = None
+    """The object that the flow is about; None if no event of it says so."""
     cut: bool = False
     """True if the flow has more events than :data:`MOST_EVENTS`; the rest are not among the steps."""
 
@@ -243,7 +250,34 @@ def journey(correlation_id: str) -> Journey:
             deliveries=_deliveries(event.meta, recorded, received[event_id], caused, past),
             done=flows.is_left_to_nobody(event.meta.context, event.meta.mark),
         )
-    return Journey(correlation_id=correlation_id, steps=tuple(steps.values()), cut=cut)
+    return Journey(
+        correlation_id=correlation_id,
+        steps=tuple(steps.values()),
+        subject=next((event.meta.subject for event, _ in known.values() if event.meta.subject), None),
+        cut=cut,
+    )
+
+
+def flows_about(term: str) -> list[str]:
+    """Return the ids of the flows about an object with this name, in upper or lower case, or with this key; newest first.
+
+    It finds the flows that began in this database, at most :data:`MOST_FLOWS` by name and as many by key.
+    """
+    outbox = OutboxEvent.objects
+    named = outbox.beginning_with_name(term)[:MOST_FLOWS]
+    keyed = outbox.beginning_with_key(term)[:MOST_FLOWS]
+    return list(dict.fromkeys(row.correlation_id for row in (*named, *keyed)))
+
+
+def flow_about(about: About) -> str | None:
+    """Return the id of the newest flow about this very object; None if none began in this database."""
+    try:
+        subject = subjects.of(about)
+    except InvalidSubjectError:
+        return None  # by the same rule, none was recorded
+    begun = OutboxEvent.objects.beginning_with_key(subject.key)
+    newest = begun.filter(headers__subject__kind=subject.kind).first()
+    return newest.correlation_id if newest else None
 
 
 def event_name(event_type: str) -> str:

@@ -12,7 +12,7 @@ def logger(module: str) -> logging.Logger:
     """Return a module's logger, whose tracebacks are fit for a log.
 
     The text of an exception may come from outside: a line break in it would forge a line. It may hold sensitive values:
-    the field ``traceback`` is the traceback without them. Where the two differ, the record has the masked one as its text (``exc_text``), and no exception (``exc_info``).
+    who logs a failure gives the exception as :func:`.masking.error` shows it, and its traceback as the field ``traceback``.
     """
     found = logging.getLogger(module)
     found.addFilter(_tidy)
@@ -21,11 +21,10 @@ def logger(module: str) -> logging.Logger:
 
 def _tidy(record: logging.LogRecord) -> bool:
     if record.exc_info and record.exc_info[1] is not None:
-        raw = "".join(traceback.format_exception(record.exc_info[1]))
-        shown = getattr(record, "traceback", None) or masking.without_input(raw)
+        error = masking.error(record.exc_info[1], masking.without_input)
+        record.exc_info = type(error), error, error.__traceback__
+        shown = getattr(record, "traceback", None) or "".join(traceback.format_exception(error))
         record.exc_text = texts.block(shown).rstrip("\n")
-        if shown != raw:
-            record.exc_info = None
     return True
 
 
@@ -41,13 +40,16 @@ def fields(
         more: Further fields.
 
     Returns:
-        ``event_id``, ``event_type``, ``correlation_id``, ``context`` (which announced or receives it) and
-        ``microworkflow`` (None if the line is about none) as strings, ``duration`` in seconds.
+        ``event_id``, ``event_type``, ``correlation_id``, ``subject`` (kind and key) and ``subject_name`` of the flow (None
+        if it has none), ``context`` (which announced or receives it) and ``microworkflow`` (None if the line is about
+        none) as strings, ``duration`` in seconds.
     """
     return {
         "event_id": str(event.id),
         "event_type": event.type,
         "correlation_id": event.correlation_id,
+        "subject": str(event.subject) if event.subject else None,
+        "subject_name": (event.subject.name or None) if event.subject else None,
         "context": context_of(consumer) if consumer else event.context,
         "microworkflow": consumer if consumer and "." in consumer else None,
         "duration": duration,

@@ -2,6 +2,7 @@
 
 import json
 import re
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -72,6 +73,47 @@ def scrub(of: CloudEvent) -> Callable[[str], str]:
         return text
 
     return scrubbed
+
+
+def error(raised: BaseException, hide: Callable[[str], str]) -> BaseException:
+    """Return an exception that shows no more than it may: ``raised`` itself, unless ``hide`` changes a text in it.
+
+    Else it is another one, whose class bears the same name and is otherwise unrelated. It has the traceback, and what
+    caused it, so that an error tracker files it under the same failure.
+    """
+    shown = "".join(traceback.format_exception(raised))
+    return raised if hide(shown) == shown else _stand_in(raised, hide, {})
+
+
+def _stand_in(
+    raised: BaseException, hide: Callable[[str], str], made: dict[int, BaseException]
+) -> BaseException:
+    if id(raised) in made:
+        return made[id(raised)]
+    original = type(raised)
+    base: type[BaseException] = BaseException
+    arguments: list[Any] = [hide(_said(raised))]
+    if isinstance(raised, BaseExceptionGroup):
+        base = BaseExceptionGroup
+        arguments = [hide(raised.message), [_stand_in(each, hide, made) for each in raised.exceptions]]
+    names = {"__module__": original.__module__, "__qualname__": original.__qualname__}
+    shown: BaseException = type(original.__name__, (base,), names)(*arguments)
+    made[id(raised)] = shown
+    shown.__traceback__ = raised.__traceback__
+    shown.__cause__ = raised.__cause__ and _stand_in(raised.__cause__, hide, made)
+    shown.__context__ = raised.__context__ and _stand_in(raised.__context__, hide, made)
+    shown.__suppress_context__ = raised.__suppress_context__
+    for note in getattr(raised, "__notes__", ()):
+        shown.add_note(hide(str(note)))
+    return shown
+
+
+def _said(raised: BaseException) -> str:
+    """Return an exception's text, even where its class has a faulty ``__str__``."""
+    try:
+        return str(raised)
+    except Exception as error:
+        return f"(its text cannot be made: {type(error).__name__})"
 
 
 def without_input(text: str) -> str:

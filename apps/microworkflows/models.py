@@ -15,10 +15,12 @@ from uuid import UUID
 
 from django.db import models, router, transaction
 from django.db.models.expressions import Func
+from django.db.models.functions import Cast, Lower
 from django_outbox_pattern.models import Published, Received
 
 from microworkflows import times
-from microworkflows.cloudevents import context_of
+from microworkflows.cloudevents import KEY, KIND, NAME, context_of, subject_of
+from microworkflows.subjects import Subject
 
 DUE_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """A time that has passed on every clock: those of the machines that record and relay need not agree."""
@@ -37,6 +39,8 @@ class Header(StrEnum):
     LISTENERS = "listeners"
     """Both: labels of the microworkflows that listened to the event when the row was written, as the keys of an object.
     The outbox names all, the inbox those of its context if there are several. Rows of earlier versions lack it."""
+    SUBJECT = "subject"
+    """Outbox, where a flow begins: kind, key and name of the object that it is about, as an object; indexes hold two of them."""
     TYPE = "type"
     """Inbox: type of the event."""
     CORRELATION_ID = "correlation_id"
@@ -80,6 +84,24 @@ class CorrelationOf(Func):
         )
 
 
+class SubjectPart(Func):
+    """SQL for a part, ``key`` or ``name``, of what the flow is about that begins with a row; an index holds the same expression."""
+
+    output_field = models.CharField()
+
+    def __init__(self, part: str) -> None:
+        super().__init__("headers")
+        self.part = part
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = f"(%(expressions)s #>> '{{{Header.SUBJECT},{self.part}}}')"
+        return super().as_sql(compiler, connection, template=template, **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = f"json_extract(%(expressions)s, '$.{Header.SUBJECT}.{self.part}')"
+        return super().as_sql(compiler, connection, template=template, **extra)
+
+
 class EventOf(Func):
     """SQL for the id of the event in the key of a message, to be compared with the keys of the outbox."""
 
@@ -99,6 +121,10 @@ class PrimaryManager(models.Manager[Row]):
     def get_queryset(self) -> models.QuerySet[Row]:
         """Return all rows, of the database that they are written to."""
         return super().get_queryset().using(self._db or router.db_for_write(self.model))
+
+
+_NEWEST_FIRST = Cast("pk", models.TextField()).desc()
+"""Order of rows that an expression finds: in the order of an index, a database might read all rows in search of the few."""
 
 
 class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
@@ -122,10 +148,21 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         """Return the events of one type."""
         return self.filter(destination=event_type)
 
-    def of_flow(self, correlation_id: str) -> "OutboxQuerySet":
-        """Return the events of one flow, in the order in which they were recorded."""
-        rows: OutboxQuerySet = self.alias(flow=CorrelationOf("body")).filter(flow=correlation_id)
+    def of_flow(self, *correlation_ids: str) -> "OutboxQuerySet":
+        """Return the events of one flow or several, in the order in which they were recorded."""
+        rows: OutboxQuerySet = self.alias(flow=CorrelationOf("body")).filter(flow__in=correlation_ids)
         return rows.order_by("pk")
+
+    def beginning_with_key(self, key: str) -> "OutboxQuerySet":
+        """Return the rows that begin a flow about an object with this key, of whatever kind, newest first."""
+        keyed: OutboxQuerySet = self.alias(subject_key=SubjectPart("key")).filter(subject_key=key)
+        return keyed.order_by(_NEWEST_FIRST)
+
+    def beginning_with_name(self, name: str) -> "OutboxQuerySet":
+        """Return the rows that begin a flow about an object of this name, in upper or lower case, newest first."""
+        rows = self.alias(subject_name=Lower(SubjectPart("name")))
+        named: OutboxQuerySet = rows.filter(subject_name=Lower(models.Value(name)))
+        return named.order_by(_NEWEST_FIRST)
 
     def rejected(self) -> "OutboxQuerySet":
         """Return the events that the broker refuses for good, such as one that is too large, oldest first."""
@@ -198,6 +235,11 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         return cast("str", self.body["correlationid"])
 
     @property
+    def subject(self) -> Subject | None:
+        """The object that its flow is about; None if nothing says so."""
+        return subject_of(self.body)
+
+    @property
     def causation_id(self) -> str | None:
         """Id of the event that caused it."""
         return cast("str | None", self.body.get("causationid"))
@@ -243,6 +285,13 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
     def of_type(self, event_type: str) -> "InboxQuerySet":
         """Return the messages of one event type."""
         return self.filter(headers__type=event_type)
+
+    def about(self, term: str) -> "InboxQuerySet":
+        """Return the messages of flows about the object with this name, in upper or lower case, or this key, or of this flow.
+
+        No index holds it: narrow down the rows first.
+        """
+        return self.filter(is_about(term) | models.Q(headers__correlation_id=term))
 
     def of_deliveries(self, deliveries: Collection[tuple[str, UUID]]) -> "InboxQuerySet":
         """Return the rows of these pairs of a microworkflow's label and an event's id."""
@@ -341,6 +390,11 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         return cast("str", self._header(Header.CORRELATION_ID))
 
     @property
+    def subject(self) -> Subject | None:
+        """The object that the event's flow is about; None if nothing says so."""
+        return subject_of(self.body)
+
+    @property
     def error(self) -> str | None:
         """Error of the last failed attempt, as ``ExceptionType: text``."""
         return cast("str | None", self._header(Header.ERROR))
@@ -434,6 +488,13 @@ class Heartbeat(models.Model):
 def message_id(label: str, event_id: UUID) -> str:
     """Return the key under which one consumer receives one event once."""
     return f"{label}:{event_id}"
+
+
+def is_about(term: str) -> models.Q:
+    """Return the condition that the flow of the event in ``body`` is about the object with this name, key, or kind and key."""
+    kind, colon, key = term.partition(":")
+    found = models.Q(**{f"body__{NAME}__iexact": term}) | models.Q(**{f"body__{KEY}": term})
+    return found | models.Q(**{f"body__{KIND}": kind, f"body__{KEY}": key}) if colon else found
 
 
 def workflow_of(msg_id: str) -> str | None:

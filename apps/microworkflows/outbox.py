@@ -5,17 +5,22 @@ from collections.abc import Sequence
 from microworkflows import flows, recording
 from microworkflows.cloudevents import Metadata
 from microworkflows.events import DomainEvent
+from microworkflows.subjects import About
 
 
-def record(event: DomainEvent, *, correlation_id: object = None) -> Metadata:
+def record(event: DomainEvent, *, about: About | None = None, correlation_id: object = None) -> Metadata:
     """Record an event, so that it is published if and only if the current transaction commits.
 
     Call it where a flow begins, such as when an order is accepted. A microworkflow returns its events instead.
 
     Args:
         event: The fact to announce.
-        correlation_id: Identifies the flow that begins; by default the event's own id. A key that the business
-            knows, such as the order's, makes the flow easy to find. Numbers, UUIDs and the like are taken as text.
+        about: The object that the flow that begins is about: a model instance, or a
+            :class:`~microworkflows.subjects.Subject` for what is none. Each event of the flow carries its kind, key and name, by
+            which people find it.
+        correlation_id: Identifies the flow that begins; by default kind and key of what it is about, such as
+            ``orders.order:42``, else the event's own id. Numbers, UUIDs and the like are taken as text. A bare key is the
+            same for two kinds of objects, which then share a flow.
 
     Returns:
         The envelope that the event travels in.
@@ -23,16 +28,18 @@ def record(event: DomainEvent, *, correlation_id: object = None) -> Metadata:
     Raises:
         TransactionRequiredError: no transaction is open. The one that a TestCase opens around a test does not count.
         UndeclaredEventError: it has no type, or a microworkflow is running that does not declare it.
-        UnrecordableEventError: it is too large or too deep, a field holds what no database can store, or the correlation id
-            is no key.
+        UnrecordableEventError: it is too large or too deep, a field holds what no database can store, the correlation id
+            is no key, or a flow cannot be about this.
         Exception: a guest's immediate work (the cut-over's inline steps) failed; the transaction can then only be
             rolled back.
     """
-    return record_all([event], correlation_id=correlation_id)[0]
+    return record_all([event], about=about, correlation_id=correlation_id)[0]
 
 
-def record_all(events: Sequence[DomainEvent], *, correlation_id: object = None) -> list[Metadata]:
+def record_all(
+    events: Sequence[DomainEvent], *, about: About | None = None, correlation_id: object = None
+) -> list[Metadata]:
     """Record several events in one statement, in this order; see :func:`record`."""
-    recorded = recording.record(events, correlation_id=correlation_id)
+    recorded = recording.record(events, about=about, correlation_id=correlation_id)
     flows.recorded(recorded)
     return [event.meta for event in recorded]

@@ -6,14 +6,28 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connections, models, router
+from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
 
-from microworkflows import bounds, causes, conf, flows, logs, registry, rows, sensitive, times, wakeup
+from microworkflows import (
+    bounds,
+    causes,
+    conf,
+    flows,
+    logs,
+    registry,
+    rows,
+    sensitive,
+    subjects,
+    times,
+    wakeup,
+)
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import (
     InvalidCloudEventError,
+    InvalidSubjectError,
     TooManyHopsError,
     TransactionRequiredError,
     UndeclaredEventError,
@@ -22,24 +36,34 @@ from microworkflows.errors import (
 from microworkflows.events import DomainEvent
 from microworkflows.ids import uuid7
 from microworkflows.models import DUE_AT_ONCE, Header, OutboxEvent
+from microworkflows.subjects import About, Subject
 
 logger = logging.getLogger(__name__)
 
 _INSERTED_AT_ONCE = 2_000
 """Number of rows, of nine values each; a statement may hold 32,766 values in SQLite, 65,535 in PostgreSQL."""
 
+_SHORTEST = 3
+"""Characters of a sensitive value that prove nothing: a country's code may be any word."""
+
 Marking = Callable[[str], str | None]
 """Takes the correlation id of a flow that begins, returns the flow's mark."""
 
 
 def record(
-    events: Sequence[DomainEvent], *, correlation_id: object = None, marking: Marking | None = None
+    events: Sequence[DomainEvent],
+    *,
+    about: About | None = None,
+    correlation_id: object = None,
+    marking: Marking | None = None,
 ) -> list[CloudEvent]:
     """Record events in this order, in one statement (in several if there are very many).
 
     Args:
         events: The facts to announce.
-        correlation_id: Key of the flow that begins, taken as text; ignored while a microworkflow runs, because its flow goes on.
+        about: The object that the flow that begins is about; ignored while a microworkflow runs, because its flow goes on.
+        correlation_id: Id of the flow that begins, taken as text; by default it is made of ``about``, else the event's id.
+            Ignored, too, while a microworkflow runs.
         marking: Marks the flow that begins, in place of the router.
 
     Returns:
@@ -48,12 +72,13 @@ def record(
     Raises:
         TransactionRequiredError: no transaction is open.
         UndeclaredEventError: a microworkflow is running that does not declare one of them.
-        UnrecordableEventError: one is too large or too deep, or a field holds what no database can store.
+        UnrecordableEventError: one is too large or too deep, a field holds what no database can store, or ``about`` or
+            ``correlation_id`` names no flow.
         TooManyHopsError: too many events have caused each other.
     """
     if not events:
         return []
-    recorded = prepare(events, correlation_id=correlation_id, marking=marking)
+    recorded = prepare(events, about=about, correlation_id=correlation_id, marking=marking)
     cause = causes.cause()
     if cause is not None and cause.rehearsal is not None:
         cause.rehearsal.extend(events)
@@ -63,7 +88,11 @@ def record(
 
 
 def prepare(
-    events: Sequence[DomainEvent], *, correlation_id: object = None, marking: Marking | None = None
+    events: Sequence[DomainEvent],
+    *,
+    about: About | None = None,
+    correlation_id: object = None,
+    marking: Marking | None = None,
 ) -> list[CloudEvent]:
     """Return events as they will travel, to be stored in the current transaction; see :func:`record`."""
     if events and not _in_transaction(_connection()):
@@ -74,7 +103,7 @@ def prepare(
         )
     cause = causes.cause()
     marking = functools.cache(marking or flows.router.mark)  # events of one flow bear one mark
-    return [_envelope(event, cause, correlation_id, marking) for event in events]
+    return [_envelope(event, cause, about, correlation_id, marking) for event in events]
 
 
 def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
@@ -93,6 +122,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "headers": {
                 Header.MICROWORKFLOW: workflow,
                 Header.LISTENERS: registry.listening(event.meta.type),
+                **_begins(event),
             },
         }
         for event, workflow in recorded
@@ -103,6 +133,15 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
         wakeup.notify_on_commit(connection, context)
     for event, workflow in recorded:
         logger.info("recorded %s", event, extra=logs.fields(event.meta, consumer=workflow))
+
+
+def _begins(event: CloudEvent) -> dict[str, Any]:
+    """Return the header by which a flow is found, which the row of its first event alone has: one entry in an index each."""
+    subject = event.meta.subject
+    if subject is None or event.meta.causation_id is not None:
+        return {}
+    name = {"name": subject.name} if subject.name else {}
+    return {Header.SUBJECT: {"kind": subject.kind, "key": subject.key, **name}}
 
 
 def _text(event: CloudEvent) -> str:
@@ -128,10 +167,10 @@ def _connection() -> BaseDatabaseWrapper:
 
 def _flow(event_type: str, key: object) -> str:
     """Return a key of the business as the id of a flow."""
-    if isinstance(key, models.Model) or not str(key):
+    if isinstance(key, Model) or not str(key):
         raise UnrecordableEventError(
-            f"{event_type} cannot be recorded: correlation_id is {key!r}. Pass a key, such as the order's number or its pk, "
-            "once it is known."
+            f"{event_type} cannot be recorded: correlation_id is {key!r}. Pass the object as about=, or a key, such as the "
+            "order's number or its pk, once it is known."
         )
     try:
         bounds.check_text("correlationid", str(key))
@@ -140,8 +179,35 @@ def _flow(event_type: str, key: object) -> str:
     return str(key)
 
 
+def _subject(event: DomainEvent, about: About, data: dict[str, Any]) -> Subject:
+    """Return the subject of a flow that begins with an event.
+
+    Attributes of an event are shown to everybody, so no field that the event calls sensitive may become one. A value that
+    could be another's by chance, such as a number, proves nothing.
+    """
+    event_type = event.event_type
+    try:
+        subject = subjects.of(about)
+    except InvalidSubjectError as error:
+        raise UnrecordableEventError(
+            f"{event_type} cannot be recorded, because no flow can be about this: {error}"
+        ) from error
+    for value in sensitive.values(data, sensitive.tree(type(event))):
+        if value in (subject.key, subject.name) and len(value) > _SHORTEST and not value.isdecimal():
+            raise UnrecordableEventError(
+                f"{event_type} cannot be recorded: {'key' if value == subject.key else 'name'} of what the flow is about is "
+                "the value of a field that the event declares as Sensitive. Both are shown in lists and logs: take another, such "
+                "as a number."
+            )
+    return subject
+
+
 def _envelope(
-    event: DomainEvent, cause: Cause | None, correlation_id: object, marking: Marking
+    event: DomainEvent,
+    cause: Cause | None,
+    about: About | None,
+    correlation_id: object,
+    marking: Marking,
 ) -> CloudEvent:
     if not isinstance(event, DomainEvent):
         raise TypeError(
@@ -158,8 +224,9 @@ def _envelope(
             f"{cause.workflow} recorded {event_type} without declaring it. Return the event from the microworkflow "
             "and name its class in emits=[...]."
         )
+    data = sensitive.payload(event)
     if cause is not None:
-        flow = cause.correlation_id
+        flow, subject = cause.correlation_id, cause.subject
         if cause.hops >= conf.current().max_hops:
             raise TooManyHopsError(
                 f"{cause.workflow} is to record {event_type} after {cause.hops} events that caused each other: the flow most "
@@ -167,7 +234,8 @@ def _envelope(
                 "circles), or raise MICROWORKFLOWS['MAX_HOPS'], and replay this message."
             )
     else:
-        flow = str(event_id) if correlation_id is None else _flow(event_type, correlation_id)
+        subject = None if about is None else _subject(event, about, data)
+        flow = str(subject or event_id) if correlation_id is None else _flow(event_type, correlation_id)
     return CloudEvent(
         meta=Metadata(
             id=event_id,
@@ -177,8 +245,9 @@ def _envelope(
             correlation_id=flow,
             causation_id=cause.event_id if cause else None,
             traceparent=causes.next_traceparent(),
+            subject=subject,
             mark=cause.mark if cause else marking(flow),
             hops=cause.hops + 1 if cause else 0,
         ),
-        data=sensitive.payload(event),
+        data=data,
     )

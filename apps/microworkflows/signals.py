@@ -9,19 +9,19 @@ from django.dispatch import Signal
 __all__ = ["dead_lettered", "failed", "parked", "rejected", "unheard"]
 
 failed = Signal()
-"""A microworkflow failed, and its message waits for another attempt. Sender: :class:`.models.InboxEvent`. Arguments: ``message``
-(its row), ``exception``."""
+"""A microworkflow failed, and its message waits for another attempt. The sender is the class ``InboxEvent``, the arguments are
+``message`` (its row) and ``exception``."""
 
 parked = Signal()
-"""A message failed for good, and waits for somebody who replays it. As :data:`failed`; ``exception`` is None if the relay parked
-it."""
+"""A message failed for good, and waits for somebody who replays it. As :data:`failed`, but ``exception`` is None if the relay
+parked it."""
 
 unheard = Signal()
-"""The broker had no queue for these events. Sender: :class:`.models.OutboxEvent`. Arguments: ``context`` (label of the context
-that announced them), ``event_ids``."""
+"""The broker had no queue for these events. The sender is the class ``OutboxEvent``, the arguments are ``context`` (label of the
+context that announced them) and ``event_ids``."""
 
 rejected = Signal()
 """The broker refuses these events for good. As :data:`unheard`."""
 
 dead_lettered = Signal()
-"""A message became a dead letter. Sender: :class:`.models.DeadLetter`. Arguments: ``queue``, ``error`` (the reason)."""
+"""A message became a dead letter. The sender is the class ``DeadLetter``, the arguments are ``queue`` and ``error`` (the reason)."""

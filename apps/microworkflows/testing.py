@@ -1,17 +1,16 @@
-"""Tools for tests of microworkflows: a pytest fixture runs a whole flow in-process, without broker and workers.
+"""Tools for tests of microworkflows: a whole flow runs in the test's process, without broker and workers.
 
-Import the fixture in a ``conftest.py``::
+In a ``TestCase`` or ``TransactionTestCase`` of Django's::
 
-    from microworkflows.testing import flow  # noqa: F401
-
-and use it in tests that have a database::
-
-    def test_accepted_order_is_paid(flow):
+    def test_accepted_order_is_paid(self):
+        flow = Flow()
         flow.record(OrderAccepted(order_id=order_id, total=Decimal("12.00"), ...))
 
         flow.run()
 
-        assert flow.emitted(PaymentReceived) == [PaymentReceived(order_id=order_id, ...)]
+        self.assertEqual(flow.emitted(PaymentReceived), [PaymentReceived(order_id=order_id, ...)])
+
+With pytest, take the fixture ``flow``, which the kit's plugin brings along.
 """
 
 import random
@@ -19,39 +18,35 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import pytest
-from django.db import transaction
+from django.db import router, transaction
+from django.test import TestCase
 
-from microworkflows import inbox, outbox, registry, sensitive, topology, traceparent
+from microworkflows import inbox, outbox, registry, sensitive, subjects, topology, traceparent
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
 from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.subjects import About
 
-__all__ = ["Flow", "delivered", "flow"]
+__all__ = ["Flow", "delivered"]
 
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 _MOST_EVENTS = 10_000
 
 
-@pytest.fixture
-def flow(db: None) -> "Flow":
-    """A :class:`Flow` on the test's database."""
-    return Flow()
-
-
-def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent:
+def delivered(event: AnyEvent, *, about: About | None = None, correlation_id: str | None = None) -> AnyEvent:
     """Return the event as delivered, with an envelope, for a direct call of a microworkflow."""
-    event_id = uuid7()
+    event_id, subject = uuid7(), None if about is None else subjects.of(about)
     meta = Metadata(
         id=event_id,
         source=f"/{context_of(event.event_type)}",
         type=event.event_type,
         time=datetime.now(UTC),
-        correlation_id=correlation_id or str(event_id),
+        correlation_id=correlation_id or str(subject or event_id),
         causation_id=None,
         traceparent=traceparent.new(),
+        subject=subject,
     )
     return type(event).from_cloud_event(CloudEvent(meta=meta, data=sensitive.payload(event)))
 
@@ -59,16 +54,19 @@ def delivered(event: AnyEvent, *, correlation_id: str | None = None) -> AnyEvent
 class Flow:
     """Runs flows in-process, through the real outbox and inbox, as worker and relay would.
 
-    On request it delivers as a real broker may: late (:meth:`hold`), out of order and more than once (:meth:`run`).
+    On request it delivers as a real broker may: late (:meth:`hold`), out of order and more than once (:meth:`run`). What a
+    microworkflow left to ``transaction.on_commit`` is done after it, in a ``TestCase`` too, where nothing commits.
     """
 
     def __init__(self) -> None:
         self._held: set[str] = set()
 
-    def record(self, event: DomainEvent, *, correlation_id: str | None = None) -> Metadata:
+    def record(
+        self, event: DomainEvent, *, about: About | None = None, correlation_id: object = None
+    ) -> Metadata:
         """Record an event in a transaction of its own. No microworkflow runs yet."""
         with transaction.atomic():
-            return outbox.record(event, correlation_id=correlation_id)
+            return outbox.record(event, about=about, correlation_id=correlation_id)
 
     def hold(self, *events: type[Event]) -> None:
         """Hold back events of these classes' types until :meth:`release`, so that they come late."""
@@ -117,7 +115,7 @@ class Flow:
         """Try every waiting message in the inbox again now; failures stay there, as in production."""
         for row in InboxEvent.objects.waiting():
             queue = topology.queue_for(row.context, CloudEvent.from_dict(row.body).meta.mark)
-            inbox.receive(row.body, queue=queue, attempt=row.attempts, label=row.workflow)
+            _receive(row.body, queue=queue, attempt=row.attempts, label=row.workflow)
 
     def deliver(
         self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None
@@ -145,6 +143,11 @@ class Flow:
         """Messages that failed for good."""
         return list(InboxEvent.objects.parked())
 
+    @property
+    def unheard(self) -> list[OutboxEvent]:
+        """Events that no microworkflow listened to."""
+        return list(OutboxEvent.objects.unheard())
+
     def _deliver(self, row: OutboxEvent, *, contexts: Sequence[str] | None, times: int) -> bool:
         queues = [queue for queue in topology.queues() if contexts is None or queue in contexts]
         heard = [
@@ -154,7 +157,7 @@ class Flow:
         ]
         for _ in range(times):
             for queue in heard:
-                inbox.receive(row.body, queue=queue)
+                _receive(row.body, queue=queue)
         return bool(heard)
 
     def _raise_failures(self) -> None:
@@ -163,3 +166,8 @@ class Flow:
             raise AssertionError(
                 "\n".join(f"{row.label} failed on {row.type}: {row.error}\n{row.traceback}" for row in failed)
             )
+
+
+def _receive(body: object, *, queue: str, **redelivery: Any) -> None:
+    with TestCase.captureOnCommitCallbacks(using=router.db_for_write(InboxEvent), execute=True):
+        inbox.receive(body, queue=queue, **redelivery)

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import PermanentError, outbox
+from microworkflows import PermanentError, Subject, outbox
 from orders.events import Address, Line, OrderAccepted
 from orders.models import Order, OrderLine, Product
 
@@ -129,7 +129,9 @@ def place_order(*, order: Order, at: datetime | None = None) -> Order:
     order.state = Order.State.ACCEPTED
     order.save()
 
-    outbox.record(_order_accepted(order, lines), correlation_id=str(order.pk))
+    about = Subject(kind="orders.order", key=order.pk, name=order.number)
+    # The other contexts know the order by its id alone, by which they find its journey.
+    outbox.record(_order_accepted(order, lines), about=about, correlation_id=str(order.pk))
     return order
 
 

@@ -51,7 +51,7 @@ class _Unrecorded:
     """Stands in for the outbox."""
 
     @staticmethod
-    def record(event: object, *, correlation_id: str) -> None:
+    def record(event: object, *, about: object, correlation_id: str) -> None:
         """Record nothing."""
 
 

@@ -13,7 +13,7 @@ from orders import operations as orders
 from orders.events import OrderAccepted
 
 
-def record(event: OrderAccepted, *, correlation_id: str) -> None:
+def record(event: OrderAccepted, *, about: object, correlation_id: str) -> None:
     """Start, in the place of the outbox: called in the transaction that accepts the order."""
     take_payment.delay_on_commit(event.model_dump(mode="json"))
 

@@ -9,7 +9,7 @@ from benchmarks.order_process.steps import Accepted
 from orders.events import OrderAccepted
 
 
-def record(event: OrderAccepted, *, correlation_id: str) -> None:
+def record(event: OrderAccepted, *, about: object, correlation_id: str) -> None:
     """Start the chain, in the place of the outbox: called in the transaction that accepts the order."""
     pay.delay_on_commit(event.model_dump(mode="json"))
 

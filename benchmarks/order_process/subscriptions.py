@@ -13,7 +13,7 @@ from benchmarks.order_process.steps import Accepted
 from orders.events import OrderAccepted
 
 
-def record(event: OrderAccepted, *, correlation_id: str) -> None:
+def record(event: OrderAccepted, *, about: object, correlation_id: str) -> None:
     """Publish the first message, in the place of the kit's outbox: in the transaction that accepts the order."""
     _publish("pay", event.model_dump(mode="json"))
 

@@ -366,11 +366,33 @@ def test_every_command_runs_and_every_health_check_finds_it_healthy(
     with ExitStack() as running:
         running.enter_context(started(web, environment, tmp_path / "web.log"))
         for name, service in WORKERS.items():
-            running.enter_context(started(service["command"], environment, tmp_path / f"{name}.log"))
+            command = [*service["command"], *more_in_kubernetes(name, tmp_path)]
+            running.enter_context(started(command, environment, tmp_path / f"{name}.log"))
 
         wait_until_healthy(web_health, environment, tmp_path / "web.log")
         for name in WORKERS:
             wait_until_healthy(health_check(name), environment, tmp_path / f"{name}.log")
+        wait_until_healthy(kubernetes_liveness("orders", tmp_path), environment, tmp_path / "orders.log")
+        (tmp_path / "orders.alive").unlink()  # it comes again, since the worker lives
+        wait_until_healthy(kubernetes_liveness("orders", tmp_path), environment, tmp_path / "orders.log")
+
+
+def more_in_kubernetes(worker: str, folder: Path) -> list[str]:
+    """Return the options that a worker has in Kubernetes alone, with its sign of life in a folder."""
+    container = kubernetes_worker()
+    return [part.replace("/tmp/alive", str(folder / f"{worker}.alive")) for part in container["args"]]
+
+
+def kubernetes_liveness(worker: str, folder: Path) -> list[str]:
+    """Return the probe that tells Kubernetes whether a worker lives."""
+    probe = kubernetes_worker()["livenessProbe"]["exec"]["command"]
+    return [part.replace("/tmp/alive", str(folder / f"{worker}.alive")) for part in probe]
+
+
+def kubernetes_worker() -> dict[str, Any]:
+    text = (ROOT / "deploy/kubernetes/base/worker/worker.yaml").read_text()
+    container: dict[str, Any] = next(yaml.safe_load_all(text))["spec"]["template"]["spec"]["containers"][0]
+    return container
 
 
 def image_command() -> list[str]:

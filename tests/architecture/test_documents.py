@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.core.management import get_commands
 
+from docs._sphinx import commands, contents
 from microworkflows import conf
 from microworkflows.cutover.conf import CutoverSettings
 from tests.architecture.files import ROOT
@@ -49,7 +51,8 @@ def _blocks(text: str, language: str) -> list[str]:
 
 def _shell(*pages: Path) -> list[str]:
     text = "".join(page.read_text() for page in pages)
-    return [line.partition("  #")[0] for block in _blocks(text, "sh") for line in block.strip().splitlines()]
+    blocks = (block.replace("\\\n", " ") for block in _blocks(text, "sh"))
+    return [line.partition("  #")[0] for block in blocks for line in block.strip().splitlines()]
 
 
 def _table(text: str, heading: str) -> set[str]:
@@ -80,12 +83,25 @@ def _anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_index_leads_to_every_page() -> None:
-    index = (ROOT / "docs/index.md").read_text()
+def test_tables_of_contents_lead_to_every_page() -> None:
+    listed = {
+        ROOT / f"{entry.page}.md"
+        for name in (contents.INDEX, *contents.FOLDERS)
+        for entry in contents.entries(name, (ROOT / f"{name}.md").read_text())
+    }
 
-    pages = {str(page.relative_to(ROOT / "docs")) for page in (ROOT / "docs").rglob("*.md")} - {"index.md"}
+    assert set(PAGES) - listed == {ROOT / f"{contents.INDEX}.md"}
 
-    assert {page for page in pages if f"]({page})" not in index} == set()
+
+def test_index_says_of_each_page_what_is_there() -> None:
+    entries = list(contents.entries(contents.INDEX, (ROOT / f"{contents.INDEX}.md").read_text()))
+
+    assert [entry.title for entry in entries if not entry.says] == []
+
+
+def test_generated_parts_of_the_documents_are_fresh() -> None:
+    assert contents.llms(base="docs") == (ROOT / "docs/llms.txt").read_text(), "run make docs"
+    assert commands.written(COMMANDS) == COMMANDS, "run make docs"
 
 
 # Words and samples
@@ -98,9 +114,8 @@ def test_readme_has_at_most_600_words_beside_code_and_generated_tables() -> None
 
 
 @each_page
-def test_code_samples_are_python_and_excerpts_of_the_files_that_they_name(page: Path) -> None:
+def test_code_samples_are_excerpts_of_the_files_that_they_name(page: Path) -> None:
     for sample in _blocks(page.read_text(), "python"):
-        ast.parse(sample)
         heading, _, excerpt = sample.partition("\n")
         source = ROOT / heading.removeprefix("# ")
         if heading.startswith("# apps/") or page.name == "README.md":
@@ -115,6 +130,12 @@ def test_reference_lists_every_public_name(module: str) -> None:
     name = f"microworkflows{module}"
 
     assert _table(API, f"## `{name}`") == set(importlib.import_module(name).__all__)
+
+
+def test_reference_describes_every_error() -> None:
+    own = re.findall(r"^class (\w+)\(", (KIT / "errors.py").read_text(), re.MULTILINE)
+
+    assert set(own) <= set(re.findall(r"^\.\. autoexception:: [\w.]+\.(\w+)$", API, re.MULTILINE))
 
 
 def test_reference_lists_the_settings_of_the_kit() -> None:
@@ -139,15 +160,41 @@ def test_reference_lists_the_environment_that_the_settings_read() -> None:
 def test_reference_lists_every_check() -> None:
     ids = re.findall(r'id="(microworkflows\.[EW]\d{3})"', "".join(map(Path.read_text, KIT.rglob("*.py"))))
 
-    assert _table(CHECKS, "# System checks") == set(ids)
+    assert set(re.findall(r"^\| `([^`]+)`", CHECKS, re.MULTILINE)) == set(ids)
+
+
+def test_each_check_has_its_meaning_and_its_remedy() -> None:
+    rows = re.findall(r"^\| `microworkflows\.[EW]\d{3}` \| .+ \| .+ \|$", CHECKS, re.MULTILINE)
+
+    assert len(rows) == CHECKS.count("\n| `microworkflows.")
+
+
+def test_reference_lists_the_permissions_that_the_admin_asks_for() -> None:
+    page = (ROOT / "docs/reference/permissions.md").read_text()
+    listed = set(re.findall(r"^\| `(microworkflows\w*\.\w+)` \|", page, re.MULTILINE))
+    models = [
+        model._meta
+        for app in ("microworkflows", "microworkflows_cutover")
+        for model in apps.get_app_config(app).get_models()
+    ]
+    own = {f"{model.app_label}.{name}" for model in models for name, _ in model.permissions}
+    made = own | {
+        f"{model.app_label}.{action}_{model.model_name}"
+        for model in models
+        for action in model.default_permissions
+    }
+    code = "".join(path.read_text() for path in KIT.rglob("*.py") if "migrations" not in path.parts)
+    asked = made.intersection(re.findall(r'"(microworkflows\w*\.\w+)"', code))
+
+    assert own | asked <= listed <= made
 
 
 def test_reference_lists_every_command() -> None:
-    commands = {path.stem for path in KIT.rglob("management/commands/*.py")} - {"__init__"}
+    names = {path.stem for path in KIT.rglob("management/commands/*.py")} - {"__init__"}
     listed = _table(COMMANDS, "# Commands")
 
-    assert {command.partition("manage.py ")[2].split()[0] for command in listed} == commands
-    assert commands <= get_commands().keys()
+    assert {command.partition("manage.py ")[2].split()[0] for command in listed} == names
+    assert names <= get_commands().keys()
 
 
 def test_log_lines_are_those_of_the_kit() -> None:
@@ -210,11 +257,6 @@ def _tests(path: str) -> set[str]:
 
 TESTED_ELSEWHERE = {
     "make demo": "tests/acceptance/test_demo.py",
-    "make test": "what runs this",
-    "export DATABASE_URL=postgres://user:password@localhost/shop BROKER_URL=amqp://user:password@localhost// SECRET_KEY=…": "",
-    "python manage.py migrate": "here, before all others",
-    "celery -A project worker -Q payments -n payments@%h": "here, below",
-    "export SERVICE=payments DATABASE_URL=postgres://user:password@localhost/payments BROKER_URL=amqp://payments:password@localhost/shop SECRET_KEY=…": "tests/acceptance/test_services.py",
     "rabbitmqctl import_definitions docker/broker.json": "tests/acceptance/services.py",
     **dict.fromkeys(
         re.findall(
@@ -222,21 +264,44 @@ TESTED_ELSEWHERE = {
         ),
         "tests/integration/test_limits.py",
     ),
+    **dict.fromkeys(_shell(ROOT / "docs/howto/kubernetes.md"), "tests/architecture/test_deployment.py"),
     "gunicorn project.wsgi --bind=127.0.0.1:8002 --no-control-socket": "tests/acceptance/test_services.py",
+    "celery -A inn worker -Q celery": "tests/integration/test_own_tasks.py",
+    "celery -A inn worker -Q rooms,bills": "tests/integration/test_worker.py",
+    "celery -A inn.celery:events_app worker -Q rooms,bills": "tests/integration/test_two_apps.py",
+    "celery -A inn.celery:app worker": "tests/integration/test_two_apps.py",
+    "python manage.py startcontext payments": "tests/integration/test_startcontext.py",
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",
     "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",
 }
-RUN_HERE = [
-    *(line for line in _shell(*HOW_TO) if line.rstrip() not in TESTED_ELSEWHERE),
+"""Commands that another test runs, on names and servers of its own."""
+NOT_RUN = {
+    "make test": "it is what runs this",
+    "export DATABASE_URL=postgres://user:password@localhost/shop BROKER_URL=amqp://user:password@localhost// SECRET_KEY=…": (
+        "it sets what the commands after it get from the tests"
+    ),
+    "export SERVICE=payments DATABASE_URL=postgres://user:password@localhost/payments BROKER_URL=amqp://payments:password@localhost/shop SECRET_KEY=…": (
+        "it sets what the commands after it get from the tests"
+    ),
+    "python manage.py migrate": "it is run here before all others",
+    "celery -A project worker -Q payments -n payments@%h": "it is run below, where it can be stopped",
+    "python manage.py relay": "it is run below, where it can be stopped",
+    "python manage.py flowmap --output docs/reference/flow.md": "it would write; --check is run instead",
+}
+"""Commands that are not run as they stand, with the reason."""
+_SHOWN = {
+    *map(str.rstrip, _shell(*HOW_TO)),
     *re.findall(
         r"`(python manage\.py [^`]+)`", "".join(page.read_text() for page in [ROOT / "README.md", *HOW_TO])
     ),
-]
+}
+RUN_HERE = sorted(_SHOWN - TESTED_ELSEWHERE.keys() - NOT_RUN.keys())
 
 
-def test_readme_shows_commands_that_tests_run() -> None:
-    assert set(_shell(ROOT / "README.md")) <= TESTED_ELSEWHERE.keys()
+def test_documents_show_commands_that_tests_run() -> None:
+    assert set(_shell(ROOT / "README.md")) <= {**TESTED_ELSEWHERE, **NOT_RUN}.keys()
+    assert [path for path in TESTED_ELSEWHERE.values() if not (ROOT / path).exists()] == []
     assert [line for line in RUN_HERE if not line.startswith("python manage.py ")] == []
 
 
@@ -276,14 +341,9 @@ for command in sys.argv[1:]:
 @pytest.mark.slow
 @pytest.mark.acceptance
 def test_commands_of_the_documents_run(tmp_path: Path) -> None:
-    commands = set(RUN_HERE) - {
-        "python manage.py relay",
-        "python manage.py flowmap --output docs/reference/flow.md",
-    }
+    _run(["-c", ONE_AFTER_ANOTHER, "python manage.py migrate", *RUN_HERE], tmp_path)
 
-    _run(["-c", ONE_AFTER_ANOTHER, "python manage.py migrate", *sorted(commands)], tmp_path)
-
-    assert {f"python manage.py {name}" for name in ("parked", "replay --context payments")} <= commands
+    assert {f"python manage.py {name}" for name in ("parked", "replay --context payments")} <= {*RUN_HERE}
 
 
 @pytest.mark.slow

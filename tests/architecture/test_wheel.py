@@ -98,13 +98,21 @@ def test_wheel_contains_the_whole_kit_and_nothing_else(wheel: Path) -> None:
     kit = {
         str(path.relative_to("apps"))
         for path in project_files()
-        if path.is_relative_to("apps/microworkflows")
+        if path.is_relative_to("apps/microworkflows") or path.name == "pytest_microworkflows.py"
     }
 
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    files = zipfile.ZipFile(wheel)
+    packed = {name for name in files.namelist() if ".dist-info/" not in name}
 
     assert packed == kit
-    assert "microworkflows/py.typed" in packed
+    assert {"microworkflows/py.typed", "microworkflows/management/context_template/events.py-tpl"} <= packed
+    (entry_points,) = (name for name in files.namelist() if name.endswith(".dist-info/entry_points.txt"))
+    assert files.read(entry_points).decode().split() == [
+        "[pytest11]",
+        "microworkflows",
+        "=",
+        "pytest_microworkflows",
+    ]
 
 
 @pytest.mark.slow

@@ -17,3 +17,8 @@ INSTALLED_APPS = [
 _given: dict[str, Any] = json.loads(os.environ.get("PROBE_SETTINGS", "{}"))
 MICROWORKFLOWS = {"RETRY_DELAY": 0.2, **_given.pop("MICROWORKFLOWS", {})}
 globals().update(_given)
+
+if _reports := globals().get("PROBE_REPORTS"):
+    from tests.integration.probe import reporting
+
+    reporting.begin(_reports)

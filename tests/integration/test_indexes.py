@@ -17,7 +17,7 @@ from pytest_django import DjangoDbBlocker
 
 from benchmarks import filling
 from benchmarks.touching import Touched, touched
-from microworkflows import inbox, journeys, outbox
+from microworkflows import Subject, inbox, journeys, outbox
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import store
 from microworkflows.relay.publisher import Outcome
@@ -34,6 +34,7 @@ FEW_PAGES = 10
 MESSAGE_ID = "received_msg_id"
 """Django makes two indexes whose names begin so, and PostgreSQL takes either."""
 FLOW = "the flow that waits"
+NAME = "Q-000001"
 
 
 def claim() -> None:
@@ -57,6 +58,10 @@ def read_journey() -> None:
     assert journeys.journey(FLOW).steps
 
 
+def find_flow() -> None:
+    assert journeys.flows_about(NAME) == [FLOW]
+
+
 SEARCHES: dict[Callable[[], None], set[str]] = {
     claim: {"microworkflows_pending"},
     claim_and_mark: {"microworkflows_pending", "published_pkey"},
@@ -66,6 +71,7 @@ SEARCHES: dict[Callable[[], None], set[str]] = {
         *("microworkflows_flow", "microworkflows_received_flow"),
         MESSAGE_ID,
     },
+    find_flow: {"microworkflows_subject_key", "microworkflows_subject_name"},
 }
 EACH = pytest.mark.parametrize("work", SEARCHES)
 
@@ -100,7 +106,8 @@ def seen(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
 def fail() -> None:
     """Let an event wait for its next attempt."""
     with transaction.atomic():
-        meta = outbox.record(probing.Asked(number=0, behaviour="fail"), correlation_id=FLOW)
+        about = Subject(kind="question", key=1, name=NAME)
+        meta = outbox.record(probing.Asked(number=0, behaviour="fail"), about=about, correlation_id=FLOW)
     inbox.receive(OutboxEvent.objects.get(pk=meta.id).body, queue="probe")
 
 

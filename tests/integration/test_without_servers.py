@@ -270,6 +270,11 @@ def test_project_whose_times_have_no_zone_loses_nothing(files: Files) -> None:
     assert files.outbox(PENDING) == 0
     assert worker.stop() == 0
     assert "Traceback" not in worker.output
+    # What a flow is about arrives with each of its events, at the last hop too.
+    named = (
+        "SELECT json_extract(body, '$.microworkflowsname') FROM received WHERE msg_id LIKE 'echo.conclude:%'"
+    )
+    assert sorted(files.rows(named)) == ["Q-000000", "Q-000001", "Q-000002"]
 
 
 @pytest.mark.slow

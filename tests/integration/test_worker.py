@@ -10,6 +10,7 @@ import pytest
 from celery import Celery
 from django.db import connection
 
+from microworkflows import Subject
 from microworkflows.cloudevents import Metadata
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.topology import DELIVERY_COUNT, DELIVERY_LIMIT
@@ -64,13 +65,14 @@ def runs(file: Path) -> int:
 
 
 def test_event_is_handled_and_what_it_emits_is_relayed(worker: Process, shared_broker: Broker) -> None:
-    (meta,) = ask(behaviour="emit")
+    (meta,) = ask(behaviour="emit", about=Subject(kind="question", key=1, name="Q-000001"))
 
     eventually(lambda: handled(meta), what="a handled event")
 
     (emitted,) = [seen for seen in shared_broker.take("echo", 2) if seen.event["type"] == "probe.answered.v1"]
     assert emitted.event["causationid"] == str(meta.id)
-    assert emitted.event["correlationid"] == meta.correlation_id
+    assert emitted.event["correlationid"] == meta.correlation_id == "question:1"
+    assert emitted.event["microworkflowsname"] == "Q-000001"
     assert emitted.event["traceparent"].split("-")[1] == meta.traceparent.split("-")[1]
 
 
@@ -110,6 +112,7 @@ def test_process_that_dies_in_the_handler_has_its_message_redelivered(
     eventually(lambda: handled(meta), timeout=40, what="a handled event")
     assert effects() == [str(meta.id)]
     assert runs(trace) == 3
+    assert "Task handler raised error" not in worker.output, "the pool has told it"
 
 
 def test_failing_handler_is_tried_again_later_and_handled_at_last(worker: Process, tmp_path: Path) -> None:
@@ -132,21 +135,24 @@ def test_message_is_parked_after_the_last_attempt_and_replayed_by_command(
     worker: Process, shared_launch: Launcher, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
-    (meta,) = ask(behaviour="fail", file=str(trace), times=4)
+    about = Subject(kind="question", key=2, name="Q-000002")
+    (meta,) = ask(behaviour="fail", file=str(trace), times=4, about=about)
     (row,) = eventually(lambda: parked(meta), what="a parked message")
 
     assert row.attempts == runs(trace) == 3
     assert effects() == []
     listed = shared_launch.run("parked", "probe")
     assert (
-        f"{row.pk}  parked  probe.answer  probe.asked.v1 {meta.id}  RuntimeError: failed on purpose" in listed
+        f"{row.pk}  parked  probe.answer  probe.asked.v1 {meta.id} about Q-000002  RuntimeError: failed on purpose"
+        in listed
     )
 
-    assert "1 messages are due now" in shared_launch.run("replay", str(row.pk))
+    assert "1 messages are due now" in shared_launch.run("replay", "--about", "q-000002")
 
     eventually(lambda: handled(meta), what="a handled event")
     assert effects() == [str(meta.id)]
     assert runs(trace) == 5
+    assert InboxEvent.objects.get(pk=row.pk).subject == about
 
 
 def test_permanent_failure_is_parked_at_the_first_attempt(worker: Process) -> None:

@@ -11,9 +11,6 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from microworkflows import DomainEvent, IncomingEvent, microworkflow, registry
-from microworkflows.testing import flow
-
-__all__ = ["flow"]
 
 
 @pytest.fixture

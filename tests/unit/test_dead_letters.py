@@ -111,6 +111,25 @@ def test_selected_ones_are_requeued_and_the_others_stay(
         message.ack()
 
 
+def test_they_are_listed_and_selected_by_what_their_flow_is_about(
+    send: Send, login: Callable[..., Client], capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"microworkflowskind": "orders.order", "microworkflowskey": "7"}
+    send(json.dumps({**about, "microworkflowsname": "A-000007"}))
+    send(json.dumps({**about, "microworkflowskey": "8"}))
+    send(json.dumps({**about, "microworkflowsname": "\x1b[2J"}))  # beyond the bounds, so it says nothing
+    send("[" * 100_000)
+
+    page = login("view_deadletter").get(reverse("admin:microworkflows_deadletter_changelist"))
+    listed = run(capsys, "payments")
+    dropped = run(capsys, "payments", "--drop", "--yes", "--about", "a-000007")
+
+    assert re.findall(r"about (\S+)\n", listed) == ["A-000007", "orders.order:8"]
+    assert "about <bdi>A-000007</bdi>" in page.content.decode()
+    assert "1  of payments.dead dropped; 3 left" in dropped
+    assert [letter.subject and letter.subject.key for letter in letters()] == ["8", None, None]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -18,7 +18,16 @@ from django.utils.safestring import SafeString
 from django_outbox_pattern.models import Published, Received
 from pytest_django import DjangoAssertNumQueries
 
-from microworkflows import DomainEvent, PermanentError, heartbeats, inbox, journeys, registry, unreceived
+from microworkflows import (
+    DomainEvent,
+    PermanentError,
+    Subject,
+    heartbeats,
+    inbox,
+    journeys,
+    registry,
+    unreceived,
+)
 from microworkflows.admin import (
     DeadLetterAdmin,
     InboxEventAdmin,
@@ -127,6 +136,18 @@ def test_flow_is_the_primary_keys_and_the_headline_the_object_unless_said_otherw
 
     assert text_of(response).split()[0] == str(admin_user)
     assert "on its way 1 event, 0 of 1 delivery handled" in text_of(response)
+
+
+def test_journey_of_an_object_is_that_of_the_flow_recorded_about_it(
+    admin_client: Client, admin_user: User, post: SimpleNamespace, flow: Flow
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()), correlation_id=admin_user.pk)
+    flow.record(post.LetterWritten(letter_id=uuid4()), about=admin_user)
+    flow.run()
+
+    response = admin_client.get(reverse("admin:auth_user_journey", args=[admin_user.pk]))
+
+    assert "settled 2 events" in text_of(response)
 
 
 def test_fragment_is_sent_again_only_when_something_has_changed(
@@ -337,6 +358,57 @@ def test_any_flow_has_a_page_that_keeps_itself_up_to_date(
     assert row.correlation_id in text_of(page)
     assert "settled 2 events" in text_of(page)
     assert "settled 2 events" in text_of(fragment)
+
+
+def test_flow_is_found_by_its_name_and_its_page_is_titled_by_it(
+    admin_client: Client, post: SimpleNamespace, flow: Flow
+) -> None:
+    about = Subject(kind="letter", key=1, name="L-1 <b>for Müller</b>")
+    flow.record(post.LetterWritten(letter_id=uuid4()), about=about)
+    flow.run()
+    written(post, flow)
+
+    for model, number in (("outboxevent", 2), ("inboxevent", 2)):
+        for term in (
+            "l-1 <B>for müller</b>" if connection.vendor == "postgresql" else about.name,
+            "1",
+            "letter:1",
+        ):
+            assert len(listed(admin_client, model, q=term)) == number
+    html = admin_client.get(
+        reverse("admin:microworkflows_outboxevent_changelist"), {"q": about.name}
+    ).content.decode()
+    url = re.findall(r'href="(/admin/microworkflows/outboxevent/journey/[^"]+)"', html)[0]
+    page = admin_client.get(url)
+
+    assert "L-1 &lt;b&gt;for Müller&lt;/b&gt;" in html
+    assert "<b>for" not in html + page.content.decode()
+    assert "Journey of L-1 <b>for Müller</b>" in page.context["title"]
+    assert "L-1 &lt;b&gt;for Müller&lt;/b&gt; letter:1" in text_of(page)
+
+
+def test_flow_that_began_elsewhere_is_found_by_its_name(
+    admin_client: Client, post: SimpleNamespace, flow: Flow
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()), about=Subject(kind="letter", key=1, name="L-000001"))
+    flow.run()
+    OutboxEvent.objects.filter(destination=post.LetterWritten.event_type).delete()
+
+    assert len(listed(admin_client, "outboxevent", q="l-000001")) == 1
+    assert len(listed(admin_client, "inboxevent", q="l-000001")) == 2
+
+
+def test_page_of_a_message_names_what_its_flow_is_about(
+    admin_client: Client, post: SimpleNamespace, flow: Flow
+) -> None:
+    meta = flow.record(
+        post.LetterWritten(letter_id=uuid4()), about=Subject(kind="letter", key=1, name="L-000001")
+    )
+    flow.run()
+
+    for model, key in (("outboxevent", meta.id), ("inboxevent", row_of(meta.id).pk)):
+        page = admin_client.get(reverse(f"admin:microworkflows_{model}_change", args=[key]))
+        assert "About: L-000001 letter" in text_of(page)
 
 
 @pytest.mark.parametrize("name", ["microworkflows_journey", "microworkflows_journey_fragment"])

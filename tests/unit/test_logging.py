@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from microworkflows import inbox, outbox
+from microworkflows import Subject, inbox, outbox
 from microworkflows.models import OutboxEvent
 from microworkflows.testing import Flow
 
@@ -54,6 +54,22 @@ def test_each_line_of_a_hop_names_event_flow_context_and_microworkflow(
     assert _fields(_line(lines, "skipped ")) == (*about, "desk", "desk.stamp_letter")
     stamped = _line(lines, "recorded desk.letter_stamped.v1")
     assert _fields(stamped)[2:] == ("a-flow", "desk", "desk.stamp_letter")
+
+
+def test_line_names_what_the_flow_is_about(post: SimpleNamespace, lines: pytest.LogCaptureFixture) -> None:
+    with transaction.atomic():
+        meta = outbox.record(
+            post.LetterWritten(letter_id=uuid4()), about=Subject(kind="letter", key=1, name="L 1")
+        )
+    inbox.receive(OutboxEvent.objects.get(pk=meta.id).body, queue="desk")
+    unnamed = _record(post)
+
+    handled = _line(lines, "handled ")
+    assert handled.getMessage().endswith("correlation=letter:1 about='L 1' by desk.stamp_letter")
+    assert (handled.__dict__["subject"], handled.__dict__["subject_name"]) == ("letter:1", "L 1")
+    line = _line(lines, f"recorded letters.letter_written.v1 {unnamed.pk}")
+    assert (line.__dict__["subject"], line.__dict__["subject_name"]) == (None, None)
+    assert "about" not in line.getMessage()
 
 
 def test_failure_carries_its_exception_and_attempt(

@@ -7,6 +7,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from microworkflows import Subject
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
@@ -46,6 +47,32 @@ def test_parked_can_be_asked_of_one_context_and_for_what_waits(
         "0 messages. `manage.py replay ID …` tries them again.",
         "2 messages. `manage.py replay ID …` tries them again.",
     ]
+
+
+@pytest.mark.parametrize("term", ["l-000001", "1", "letter:1"])
+def test_parked_messages_are_listed_and_replayed_by_what_their_flow_is_about(
+    parked: InboxEvent, post: SimpleNamespace, flow: Flow, term: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, key, name in (("letter", 1, "L-000001"), ("letter", 2, "L-000002"), ("parcel", 3, "")):
+        flow.record(post.LetterWritten(letter_id=uuid4()), about=Subject(kind=kind, key=key, name=name))
+    flow.run(keep_failures=True)
+
+    call_command("parked")
+    call_command("parked", about=term)
+    call_command("replay", about=term)
+
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" about ")[2].split("  ")[0] for line in lines[:4]] == [
+        "",
+        "L-000001",
+        "L-000002",
+        "3",
+    ]
+    assert lines[4].startswith("4 messages.")
+    assert " about L-000001  PermanentError" in lines[5]
+    assert lines[6].startswith("1 messages.")
+    assert lines[7].startswith("1 messages are due now")
+    assert [row.subject and row.subject.key for row in InboxEvent.objects.waiting()] == ["1"]
 
 
 @pytest.mark.parametrize("how", ["id", "context", "all"])

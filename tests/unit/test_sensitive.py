@@ -2,6 +2,7 @@
 
 import json
 import logging
+import traceback
 from dataclasses import dataclass
 from decimal import Decimal
 from types import SimpleNamespace
@@ -247,7 +248,10 @@ def test_errors_tracebacks_and_logs_of_a_failure_hold_no_sensitive_value(
     assert "in act" in row.traceback, "the rest of it is there"
     (line,) = [record for record in caplog.records if record.getMessage().startswith("retry ")]
     assert "\n" not in line.getMessage()
-    assert line.exc_info is None, "a formatter of one's own would show the exception's text"
+    assert line.exc_info
+    shown = "".join(traceback.format_exception(line.exc_info[1]))
+    assert shown.rstrip("\n") == line.exc_text, "to an error tracker, too"
+    assert (line.exc_info[0] or object).__name__ == "RuntimeError"
 
 
 def test_refused_payload_names_no_value(paid: SimpleNamespace) -> None:

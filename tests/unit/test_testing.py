@@ -1,13 +1,17 @@
-"""The fixtures that users import."""
+"""The tools for users' tests, under pytest and in test cases of Django's."""
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 from typing import cast
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import transaction
+from django.test import TestCase
 
-from microworkflows import DomainEvent, microworkflow
-from microworkflows.models import OutboxEvent
+from microworkflows import DomainEvent, microworkflow, outbox
 from microworkflows.testing import Flow, delivered
 
 
@@ -50,7 +54,7 @@ def test_only_the_contexts_named_receive(post: SimpleNamespace, flow: Flow) -> N
     flow.run(contexts=["archive"])
 
     assert post.calls == []
-    assert OutboxEvent.objects.unheard().count() == 1
+    assert [event.type for event in flow.unheard] == ["letters.letter_written.v1"]
 
 
 def test_flow_that_never_ends_is_told_so(
@@ -74,3 +78,64 @@ def test_delivered_event_has_an_envelope_for_calling_a_microworkflow_directly(po
     assert event.meta.correlation_id == "flow-1"
     assert event.meta.source == "/letters"
     assert post.stamp_letter(event) == post.LetterStamped(letter_id=UUID(int=1))
+
+
+class LetterTest(TestCase):
+    """What a project writes that tests with Django's own runner."""
+
+    @pytest.fixture(autouse=True)
+    def take(self, post: SimpleNamespace) -> None:
+        self.post = post
+
+    def test_flow_runs_in_a_test_case_of_django(self) -> None:
+        flow = Flow()
+        with transaction.atomic():
+            outbox.record(self.post.LetterWritten(letter_id=UUID(int=1)))
+
+        flow.run()
+
+        assert flow.emitted(self.post.LetterStamped) == [self.post.LetterStamped(letter_id=UUID(int=1))]
+        assert (flow.waiting, flow.parked, flow.unheard) == ([], [], [])
+
+    def test_flow_fails_in_a_test_case_of_django_when_a_microworkflow_fails(self) -> None:
+        flow = Flow()
+        self.post.fail = ValueError("no ink")
+        flow.record(self.post.LetterWritten(letter_id=uuid4()))
+
+        with pytest.raises(AssertionError, match=r"desk.stamp_letter failed on .*\n(.*\n)*.*raise made.fail"):
+            flow.run()
+
+
+@pytest.mark.parametrize("database", ["db", "transactional_db"])
+def test_what_a_microworkflow_leaves_to_the_commit_is_done_after_it(
+    database: str, post: SimpleNamespace, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(database)
+    done = []
+
+    @microworkflow(on=post.LetterStamped, context="desk")
+    def send_letter(event: object) -> None:
+        transaction.on_commit(lambda: done.append("sent"))
+
+    @microworkflow(on=post.LetterStamped, context="post")
+    def lose_letter(event: object) -> None:
+        transaction.on_commit(lambda: done.append("lost"))
+        raise ValueError("no stamp")
+
+    flow = Flow()
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+
+    flow.run(keep_failures=True)
+
+    assert done == ["sent"]
+    assert [row.label for row in flow.waiting] == ["post.lose_letter"]
+
+
+def test_tools_need_no_pytest() -> None:
+    program = "import sys; sys.modules['pytest'] = None; import django; django.setup(); import microworkflows.testing"
+
+    subprocess.run(
+        [sys.executable, "-c", program],
+        check=True,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+    )

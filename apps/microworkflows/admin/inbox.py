@@ -14,9 +14,9 @@ from django.utils.safestring import SafeString
 
 from microworkflows import journeys, masking
 from microworkflows.admin import texts
-from microworkflows.admin.journeys import flow_link, journey_link
+from microworkflows.admin.journeys import about_link, flow_link, journey_link
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
-from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent
+from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent, is_about
 
 
 @admin.register(InboxEvent)
@@ -31,11 +31,12 @@ class InboxEventAdmin(MessageAdmin):
     stuck = (InboxEvent.Status.PARKED, InboxEvent.Status.WAITING)
 
     ordering = ["-added", "-pk"]
-    list_display = ["microworkflow_and_event", "status_badge", "received_at", "what_failed", "links"]
+    list_display = ["microworkflow_and_event", "about", "status_badge", "received_at", "what_failed", "links"]
     list_filter = [StatusFilter, ContextFilter, TypeFilter]
     search_fields = ["msg_id"]
     search_help_text = (
-        "Id of an event, correlation id of a flow, or part of a type or of a microworkflow's label"
+        "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type or of a "
+        "microworkflow's label"
     )
     readonly_fields = [
         "microworkflow",
@@ -48,6 +49,7 @@ class InboxEventAdmin(MessageAdmin):
         "error",
         "traceback",
         "event_id",
+        "about",
         "flow",
         "cloud_event",
     ]
@@ -69,15 +71,16 @@ class InboxEventAdmin(MessageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
     ) -> tuple[QuerySet[InboxEvent], bool]:
-        """Search by event id and flow, which have indexes; read the whole inbox if that finds nothing.
+        """Search by event id, flow, and what it is about, which have indexes; read the whole inbox if that finds nothing.
 
         A long flow is searched in the whole inbox as well, because it would take too many look-ups in the indexes.
         """
         term = search_term.strip()
         if not term:
             return queryset, False
+        flows = [term, *journeys.flows_about(term)]
         event_ids = set(
-            OutboxEvent.objects.of_flow(term).values_list("pk", flat=True)[: journeys.MOST_EVENTS + 1]
+            OutboxEvent.objects.of_flow(*flows).values_list("pk", flat=True)[: journeys.MOST_EVENTS + 1]
         )
         with suppress(ValueError):  # then it is not an event's id
             event_ids.add(UUID(term))
@@ -90,6 +93,7 @@ class InboxEventAdmin(MessageAdmin):
             | Q(headers__correlation_id=term)
             | Q(headers__type__icontains=term)
             | Q(body__id=term)  # as a foreign producer wrote it
+            | is_about(term)
         ), False
 
     @admin.display(description="microworkflow", ordering="msg_id")
@@ -157,6 +161,11 @@ class InboxEventAdmin(MessageAdmin):
         return format_html(
             '<code class="mw-id">{}</code> {}', obj.event_id, self._outbox_link(obj, "in the outbox")
         )
+
+    @admin.display(description="about", empty_value="")
+    def about(self, obj: InboxEvent) -> SafeString | str:
+        """Name of what the flow is about, with a link to the journey."""
+        return about_link(obj.subject, obj.correlation_id, site=self.admin_site.name)
 
     @admin.display(description="flow")
     def flow(self, obj: InboxEvent) -> SafeString:

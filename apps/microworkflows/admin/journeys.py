@@ -16,6 +16,7 @@ from django.utils.http import quote_etag
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys
+from microworkflows.subjects import Subject
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -37,9 +38,6 @@ class JourneyAdminMixin(_ModelAdmin):
 
         @admin.register(Order)
         class OrderAdmin(JourneyAdminMixin, admin.ModelAdmin):
-            def journey_correlation_id(self, obj):
-                return str(obj.pk)
-
             def journey_headline(self, obj):
                 return badge(obj.get_state_display(), tone="good" if obj.is_final else "busy")
 
@@ -54,9 +52,10 @@ class JourneyAdminMixin(_ModelAdmin):
     def journey_correlation_id(self, obj: Any) -> str | None:
         """Return the correlation id of the object's flow, or None while none has begun.
 
-        By default the primary key, for flows recorded with ``correlation_id=str(obj.pk)``.
+        By default it is the newest flow recorded with ``about=obj``; if there is none, the primary key, for flows recorded
+        with ``correlation_id=obj.pk``.
         """
-        return str(obj.pk)
+        return journeys.flow_about(obj) or str(obj.pk)
 
     def journey_headline(self, obj: Any) -> SafeString:
         """Return the headline above the journey, such as the object's state; it is kept up to date too."""
@@ -143,6 +142,19 @@ def flow_link(correlation_id: str, *, site: str) -> SafeString:
     """Return the correlation id of a flow, with a link to its journey."""
     link = journey_link(correlation_id, text="its journey", site=site)
     return format_html('<code class="mw-id">{}</code> {}', correlation_id, link)
+
+
+def about_link(subject: Subject | None, correlation_id: str, *, site: str) -> SafeString | str:
+    """Return the name of what a flow is about, with a link to its journey, and below it the kind; empty if nothing says so."""
+    if subject is None:
+        return ""
+    link = journey_link(correlation_id, text=title(subject), site=site)
+    return format_html('{}<span class="mw-under">{}</span>', link, subject.kind)
+
+
+def title(subject: Subject) -> SafeString:
+    """Return the name of what a flow is about, set apart: nobody knows in which direction it is written."""
+    return format_html("<bdi>{}</bdi>", subject.title)
 
 
 def journey_link(correlation_id: str, *, text: str = "journey", site: str = "admin") -> SafeString:

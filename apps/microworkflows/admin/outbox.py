@@ -15,9 +15,16 @@ from django.utils.safestring import SafeString
 
 from microworkflows import journeys, masking, unreceived
 from microworkflows.admin import texts
-from microworkflows.admin.journeys import flow_link, fragment, journey_context, journey_link
+from microworkflows.admin.journeys import (
+    about_link,
+    flow_link,
+    fragment,
+    journey_context,
+    journey_link,
+    title,
+)
 from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
-from microworkflows.models import OutboxEvent, OutboxQuerySet
+from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
 
 _MOST_EVENTS = 20
 """Events of one type and listener that the page of unreceived events names."""
@@ -35,10 +42,20 @@ class OutboxEventAdmin(MessageAdmin):
     stuck = (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
 
     ordering = ["-pk"]
-    list_display = ["event_and_type", "status_badge", "emitted_by", "recorded_at", "attempts", "links"]
+    list_display = [
+        "event_and_type",
+        "about",
+        "status_badge",
+        "emitted_by",
+        "recorded_at",
+        "attempts",
+        "links",
+    ]
     list_filter = [StatusFilter, ContextFilter, TypeFilter]
     search_fields = ["pk"]
-    search_help_text = "Id of an event, correlation id of a flow, or part of a type"
+    search_help_text = (
+        "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type"
+    )
     readonly_fields = [
         "event",
         "type",
@@ -49,6 +66,7 @@ class OutboxEventAdmin(MessageAdmin):
         "attempts",
         "last_error",
         "event_id",
+        "about",
         "flow",
         "caused_by",
         "cloud_event",
@@ -99,7 +117,7 @@ class OutboxEventAdmin(MessageAdmin):
         context = self._flow_context(request, correlation_id)
         journey = context["mw_journey"]
         context |= {
-            "title": "Journey of a flow",
+            "title": f"Journey of {journey.subject.title if journey.subject else 'a flow'}",
             "subtitle": journey.correlation_id,
             "mw_fragment_url": reverse(
                 "admin:microworkflows_journey_fragment",
@@ -121,7 +139,8 @@ class OutboxEventAdmin(MessageAdmin):
             raise Http404(
                 f"No event of the flow {unquote(correlation_id)!r} is in this outbox; it may have been purged."
             )
-        headline = format_html('Flow <code class="mw-id">{}</code>', journey.correlation_id)
+        name = title(journey.subject) if journey.subject else "Flow"
+        headline = format_html('{} <code class="mw-id">{}</code>', name, journey.correlation_id)
         return journey_context(request, journey, headline=headline)
 
     @admin.action(description="Relay again selected", permissions=["again"])
@@ -132,15 +151,21 @@ class OutboxEventAdmin(MessageAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search by event id and flow, which have indexes; by type if that finds nothing."""
+        """Search by event id, flow, and what it is about, which have indexes; read the whole outbox if that finds nothing.
+
+        A flow that began elsewhere has no entry in the indexes of what flows are about.
+        """
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = Q(pk__in=OutboxEvent.objects.of_flow(term).order_by().values("pk"))
+        flows = [term, *journeys.flows_about(term)]
+        found = Q(pk__in=OutboxEvent.objects.of_flow(*flows).order_by().values("pk"))
         with suppress(ValueError):  # then it is not an event's id
             found |= Q(pk=UUID(term))
         indexed = queryset.filter(found)
-        return (indexed if indexed.exists() else queryset.filter(destination__icontains=term)), False
+        if indexed.exists():
+            return indexed, False
+        return queryset.filter(Q(destination__icontains=term) | is_about(term)), False
 
     @admin.display(description="event")
     def event(self, obj: OutboxEvent) -> str:
@@ -191,6 +216,11 @@ class OutboxEventAdmin(MessageAdmin):
             obj.pk,
             _inbox_link(obj, self.admin_site.name, "who received it"),
         )
+
+    @admin.display(description="about", empty_value="")
+    def about(self, obj: OutboxEvent) -> SafeString | str:
+        """Name of what the flow is about, with a link to the journey."""
+        return about_link(obj.subject, obj.correlation_id, site=self.admin_site.name)
 
     @admin.display(description="flow")
     def flow(self, obj: OutboxEvent) -> SafeString:

@@ -5,13 +5,14 @@ from microworkflows.cloudevents import Metadata
 from microworkflows.cutover.stamps import DONE
 from microworkflows.errors import MicroworkflowsError
 from microworkflows.events import DomainEvent
+from microworkflows.subjects import About
 
 
 class RecordedInStepError(MicroworkflowsError):
     """An event was recorded as done while a step was running."""
 
 
-def record_done(event: DomainEvent, *, correlation_id: str | None = None) -> Metadata:
+def record_done(event: DomainEvent, *, about: About | None = None, correlation_id: object = None) -> Metadata:
     """Record an event whose consequences the surrounding code brings about itself, by direct calls.
 
     The event is relayed like any other, but bears the mark that nothing is left to do: no microworkflow will ever act
@@ -27,4 +28,5 @@ def record_done(event: DomainEvent, *, correlation_id: str | None = None) -> Met
             f"{event.event_type} is recorded as done by code that {cause.workflow} calls. Delete this call, and let the "
             "legacy step return the event instead."
         )
-    return recording.record([event], correlation_id=correlation_id, marking=lambda _: DONE)[0].meta
+    recorded = recording.record([event], about=about, correlation_id=correlation_id, marking=lambda _: DONE)
+    return recorded[0].meta

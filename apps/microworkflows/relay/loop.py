@@ -70,6 +70,8 @@ class Relay:
         """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
         process dies, the broker brings the message back, and a second copy would only come beside it."""
         self._mended_at = 0.0
+        self._nobody_hears: set[str] = set()
+        """Types of events that the broker had no queue for, the last time."""
 
     def run(self) -> None:
         """Relay until stopped. While broker or database are away, keep everything, wait and try again.
@@ -234,6 +236,7 @@ class Relay:
         outcome = batch.outcome
         store.mark_events(outcome, now=times.now())
         self._tell_rejections(batch)
+        self._tell_unheard(batch)
         for signal, ids in ((signals.unheard, outcome.unheard), (signals.rejected, outcome.rejected)):
             if ids:
                 signal.send_robust(OutboxEvent, context=self.context, event_ids=list(ids))
@@ -270,6 +273,21 @@ class Relay:
                 *(self.context, message_id, reason),
                 extra={"context": self.context},
             )
+
+    def _tell_unheard(self, batch: Batch) -> None:
+        """Log each type of event that nobody hears, once until somebody does."""
+        unheard, heard = (
+            {message.routing_key for message in batch.messages if message.id in ids}
+            for ids in map(frozenset, (batch.outcome.unheard, batch.outcome.confirmed))
+        )
+        for event_type in sorted(unheard - self._nobody_hears):
+            logger.error(
+                "relay %s: nobody hears %s, so these events are kept as unheard (start the worker of a listener, then relay "
+                "them by manage.py unheard --relay)",
+                *(self.context, event_type),
+                extra={"context": self.context, "event_type": event_type},
+            )
+        self._nobody_hears = (self._nobody_hears | unheard) - heard
 
     def _name_messages(self, batch: Batch, verb: str) -> None:
         """Log the ids of a batch at DEBUG only: there may be hundreds."""

@@ -37,29 +37,19 @@ class Outage:
         self._failures += 1
         longest = min(0.1 * 2.0 ** min(self._failures, 10), _LONGEST_WAIT_SECONDS)
         delay = longest * random.uniform(0.5, 1)  # noqa: S311  (no secret)
-        cause = (
+        reason = " ".join(str(error).split())
+        away = (
             "broker"
             if isinstance(error, BrokerUnavailableError)
             else "database"
             if isinstance(error, DatabaseError)
             else None
         )
-        reason = " ".join(str(error).split())
-        if cause is None:
-            logger.error(
-                "relay %s: begins anew in %.1f s after an unexpected error, nothing is lost: %s: %s",
-                *(self._name, delay, type(error).__name__, reason),
-                exc_info=error,
-                extra={"context": self._name},
-            )
-        elif cause != self._cause or now > self._told_at + _REMINDER_SECONDS:
+        cause = away or f"{type(error).__name__}: {reason}"
+        is_new, self._cause = cause != self._cause, cause
+        if is_new or now > self._told_at + _REMINDER_SECONDS:
             self._told_at = now
-            logger.warning(
-                "relay %s: waits for the %s and tries again every %d s at the latest, nothing is lost: %s",
-                *(self._name, cause, _LONGEST_WAIT_SECONDS, reason),
-                extra={"context": self._name},
-            )
-        self._cause = cause
+            self._tell(error if is_new else None, away=away, reason=reason)
         return delay
 
     def end(self) -> None:
@@ -71,3 +61,20 @@ class Outage:
                 extra={"context": self._name},
             )
         self._failures, self._cause = 0, None
+
+    def _tell(self, error: Exception | None, *, away: str | None, reason: str) -> None:
+        """Log what is the matter; ``error`` is None if it was logged already, with its traceback."""
+        if away:
+            logger.warning(
+                "relay %s: waits for the %s and tries again every %d s at the latest, nothing is lost: %s",
+                *(self._name, away, _LONGEST_WAIT_SECONDS, reason),
+                extra={"context": self._name},
+            )
+        else:
+            logger.log(
+                logging.ERROR if error else logging.WARNING,
+                "relay %s: begins anew after an unexpected error, every %d s at the latest, nothing is lost: %s",
+                *(self._name, _LONGEST_WAIT_SECONDS, self._cause),
+                exc_info=error,
+                extra={"context": self._name},
+            )

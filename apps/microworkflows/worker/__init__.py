@@ -46,6 +46,13 @@ def setup(app: Celery, *, tasks: Celery | None = None) -> None:
             ["--no-relay"], is_flag=True, help="Leave relaying to another worker, or to `manage.py relay`."
         )
     )
+    app.user_options["worker"].add(
+        Option(
+            ["--alive"],
+            metavar="FILE",
+            help="Touch this file each second while the worker's loop goes round.",
+        )
+    )
 
 
 def _configure(sender: Celery, **kwargs: object) -> None:

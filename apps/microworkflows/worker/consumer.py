@@ -1,5 +1,6 @@
 """Celery's consumer, extended to event queues: a message there that is not an event becomes a dead letter."""
 
+import logging
 import time
 import warnings
 from collections import deque
@@ -277,18 +278,18 @@ class EventConsumer(Consumer):
     def _refuse(self, request: Request, error: Exception) -> None:
         """Give up a request that cannot be sent to the pool."""
         why = f"the event cannot be sent to a process of the pool: {type(error).__name__}: {error}"
-        self.give_up(request, InvalidCloudEventError(why))
+        self.give_up(request, InvalidCloudEventError(why), is_told=False)
 
-    def give_up(self, request: Request, error: Exception) -> None:
-        """Make the message of a request a dead letter."""
+    def give_up(self, request: Request, error: Exception, *, is_told: bool = True) -> None:
+        """Make the message of a request a dead letter; Celery has told the failure of its task, unless it never ran."""
         message: Message = request.message
-        self._give_up(message, self._queue_of(message) or "its queue", error)
+        self._give_up(message, self._queue_of(message) or "its queue", error, is_told=is_told)
         request.acknowledged = True
 
-    def _give_up(self, message: Message, queue: str, error: Exception) -> None:
+    def _give_up(self, message: Message, queue: str, error: Exception, *, is_told: bool = False) -> None:
         """Make a message a dead letter of its queue; on a queue of the project's own, that is the queue's affair."""
         if queue in topology.queues():
-            self._dead_letter(message, queue, error)
+            self._dead_letter(message, queue, error, is_told=is_told)
             return
         logger.error("a message from %s is rejected: %s", queue, error, exc_info=error)
         message.reject_log_error(CALM, self.connection_errors)
@@ -326,13 +327,14 @@ class EventConsumer(Consumer):
                 *(len(given_back), LONGEST_IN_LINE_SECONDS),
             )
 
-    def _dead_letter(self, message: Message, queue: str, error: Exception) -> None:
-        logger.error(
+    def _dead_letter(self, message: Message, queue: str, error: Exception, *, is_told: bool = False) -> None:
+        logger.log(
+            logging.WARNING if is_told else logging.ERROR,
             "dead letter in %s: %s (content type %s, %d bytes)",
             *(topology.dead_letter_name(queue), texts.line(error), texts.line(message.content_type)),
             len(message.body or b""),
             extra={"context": queue},
-            exc_info=error,
+            exc_info=None if is_told else error,
         )
         wire.restore(message)
         self._dead_letters.refuse(message, queue=queue, error=error)

@@ -33,6 +33,10 @@ class EventRequest(TimeLimitedRequest):
             if isinstance(error, _DEATHS) and was_alone:
                 deaths.note(self.id)
             self._error = error
+            if isinstance(error, WorkerLostError):
+                # The pool has logged the death as an error; with return_ok, Celery does not do so again.
+                logger.warning("a process was lost with %s, which comes again: %s", self.id, error)
+                kwargs["return_ok"] = True
             super().on_failure(exc_info, *args, **kwargs)
         except Exception:
             logger.exception("the failure of %s could not be dealt with; the message comes again", self.name)

@@ -111,7 +111,7 @@ def receive_bundle(events: list[dict[str, Any]], *, queue: str) -> None:
     except Reject:
         raise
     except Exception as error:
-        logger.exception("could not receive %s in one go; each comes again alone", doing)
+        logger.warning("could not receive %s in one go; each comes again alone", doing, exc_info=error)
         raise Reject(f"{type(error).__name__}: {error}", requeue=True) from error
 
 

@@ -8,7 +8,10 @@ import logging
 import os
 import signal
 import threading
+import time
 import traceback
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -21,7 +24,10 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_SECONDS = 25.0
 _LINES = 4
+_SIGN_SECONDS = 1.0
 _watching = False
+_sign: Path | None = None
+_signed_at = 0.0
 
 
 class Watch(bootsteps.StartStopStep):
@@ -32,10 +38,14 @@ class Watch(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Pool",)
 
-    def __init__(self, worker: Any, **kwargs: Any) -> None:
+    def __init__(self, worker: Any, *, alive: str | None = None, **kwargs: Any) -> None:
+        global _sign
         super().__init__(worker, **kwargs)
         self._worker = worker
         self._pid = os.getpid()
+        _sign = Path(alive) if alive else None
+        if _sign is not None:
+            _sign.touch()  # one that cannot be made ends the worker here, where somebody looks
 
     def include_if(self, worker: Any) -> bool:
         """Watch where the parent does nothing but its loop, and may receive signals."""
@@ -84,9 +94,17 @@ class Watch(bootsteps.StartStopStep):
 
 
 def progress() -> None:
-    """Put the alarm off: the worker's parent makes progress, or waits for what it is to wait for."""
+    """Put the alarm off: the worker's parent makes progress, or waits for what it is to wait for.
+
+    It also touches the file that ``--alive`` names, for whoever supervises the worker: no server has to answer for that.
+    """
+    global _signed_at
     if _watching:
         signal.setitimer(signal.ITIMER_REAL, _LONGEST_SECONDS)
+    if _sign is not None and time.monotonic() >= _signed_at + _SIGN_SECONDS:
+        _signed_at = time.monotonic()
+        with suppress(OSError):  # it grows old, which is all that it can tell
+            _sign.touch()
 
 
 def _place(frame: FrameType | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from microworkflows import outbox, registry
+from microworkflows import Subject, outbox, registry
 from microworkflows.cloudevents import Metadata
 from microworkflows.ids import uuid7
 
@@ -55,13 +55,20 @@ def declared() -> Iterator[None]:
         yield
 
 
-def ask(count: int = 1, *, per_transaction: int = 100, start: int = 0, **fields: Any) -> list[Metadata]:
+def ask(
+    count: int = 1,
+    *,
+    per_transaction: int = 100,
+    start: int = 0,
+    about: Subject | None = None,
+    **fields: Any,
+) -> list[Metadata]:
     """Record so many questions, numbered; return their envelopes."""
     recorded = []
     for first in range(start, start + count, per_transaction):
         numbers = range(first, min(first + per_transaction, start + count))
         with transaction.atomic():
-            recorded += outbox.record_all([Asked(number=number, **fields) for number in numbers])
+            recorded += outbox.record_all([Asked(number=number, **fields) for number in numbers], about=about)
     return recorded
 
 

@@ -11,7 +11,6 @@ from microworkflows import heartbeats
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import Heartbeat
-from microworkflows.testing import flow  # noqa: F401  (a fixture)
 from tests.unit.shop.conftest import draft, shop  # noqa: F401  (fixtures)
 
 CONTEXTS = ["orders", "payments", "inventory", "shipping"]

@@ -2,17 +2,21 @@
 
 import itertools
 from datetime import datetime
+from uuid import uuid4
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import times
+from microworkflows import recording, times
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, Setting
 from microworkflows.models import Heartbeat, OutboxEvent
+from microworkflows.subjects import Subject
 from orders import operations
+from payments.events import PaymentDeclined
 from payments.workflows import take_payment
 from tests.unit.cutover.conftest import CONTEXTS, Switch
 from tests.unit.shop.conftest import Draft
@@ -116,6 +120,22 @@ def test_context_with_a_database_of_its_own_stays_live(go: Switch) -> None:
         CutoverRefusedError, match="works in a database of its own, postgres://there/payments"
     ):
         go("payments", "live", 50)
+
+
+def test_flows_about_two_kinds_with_the_same_key_have_stamps_of_their_own(go: Switch) -> None:
+    order, invoice = (Subject(kind=kind, key=1) for kind in ("order", "invoice"))
+    event = PaymentDeclined(order_id=uuid4(), reason="none")
+
+    def stamp(about: Subject) -> str | None:
+        with transaction.atomic():
+            return recording.record([event], about=about)[0].meta.mark
+
+    inline = stamp(order)
+    for context in CONTEXTS:
+        go(context, "live", 99)
+
+    assert stamp(order) == inline  # its flow goes on as it began
+    assert stamp(invoice) != inline
 
 
 def test_change_needs_a_reason(workers: None) -> None:

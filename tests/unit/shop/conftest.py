@@ -9,7 +9,6 @@ from django.core.management import call_command
 from django.db.models import Model
 
 from inventory.models import StockItem
-from microworkflows.testing import flow  # noqa: F401  (a fixture)
 from orders import operations
 from orders.models import Order, Product
 

@@ -17,7 +17,7 @@ _INDENT = " " * 10
 class Command(BaseCommand):
     help = (
         "Count and list the messages in the dead-letter queues of contexts, each with its id and its reason; show, "
-        "requeue or drop those that --id, --reason-contains or --all select."
+        "requeue or drop those that --id, --about, --reason-contains or --all select."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,6 +36,9 @@ class Command(BaseCommand):
         which.add_argument(
             "--id", dest="ids", action="append", default=[], help="the one with this id; repeatable"
         )
+        which.add_argument(
+            "--about", metavar="NAME", help="those of flows about the object with this name or key"
+        )
         which.add_argument("--reason-contains", metavar="TEXT", help="those whose reason contains this text")
         which.add_argument("--all", action="store_true", help="all of them")
         parser.add_argument(
@@ -52,7 +55,7 @@ class Command(BaseCommand):
         acts, wanted = options["requeue"] or options["drop"], _selection(options)
         if acts and wanted is None:
             raise CommandError(
-                "Say which: --id ID (`manage.py dead_letters` lists the ids), --reason-contains TEXT, or --all."
+                "Say which: --id ID (`manage.py dead_letters` lists the ids), --about NAME, --reason-contains TEXT, or --all."
             )
         if options["drop"] and not contexts:
             raise CommandError("Name the context whose dead letters are to be deleted for good.")
@@ -90,6 +93,8 @@ class Command(BaseCommand):
         self.stdout.write(f"{found.count:>8}  {topology.dead_letter_name(name)}")
         for letter in found.letters[:limit]:
             self.stdout.write(f"{_INDENT}{letter}")
+            if subject := letter.subject:
+                self.stdout.write(f"{_INDENT}  about {texts.line(subject.title)}")
             if options["show"]:
                 self._show(letter, longest=_LONGEST_BODY_OF_ONE if options["ids"] else _LONGEST_BODY)
         left = found.unseen if wanted is None else len(found.letters) - limit
@@ -151,6 +156,8 @@ def _selection(options: dict[str, Any]) -> Callable[[Letter], bool] | None:
     """Return which dead letters are selected; None if nothing was said about it."""
     if ids := set(options["ids"]):
         return lambda letter: letter.id in ids
+    if about := options["about"]:
+        return lambda letter: letter.subject is not None and letter.subject.is_meant_by(about)
     if text := options["reason_contains"]:
         return lambda letter: text in letter.reason
     return (lambda letter: True) if options["all"] else None

@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     help = (
         "Prints the flow map (who emits which event to whom) as a Mermaid flowchart. "
-        "In a Markdown file (.md) it is the one block that begins with ```mermaid; any other file holds the map alone."
+        "In a Markdown file (.md) it is the one block of Mermaid; any other file holds the map alone."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -9,15 +9,20 @@ from microworkflows.models import InboxEvent
 
 
 class Command(BaseCommand):
-    help = "Try parked messages again: by inbox id (see `manage.py parked`), by context, or all."
+    help = "Try parked messages again: by inbox id (see `manage.py parked`), by context, by what their flow is about, or all."
 
     def add_arguments(self, parser: CommandParser) -> None:
         which = parser.add_mutually_exclusive_group(required=True)
         which.add_argument("ids", nargs="*", type=UUID, default=[], help="inbox ids")
         which.add_argument("--context", help="every parked message of this context")
+        which.add_argument(
+            "--about", metavar="NAME", help="every one of flows about the object with this name or key"
+        )
         which.add_argument("--all", action="store_true", help="every parked message")
 
-    def handle(self, *args: Any, ids: list[UUID], context: str | None, **options: Any) -> None:
+    def handle(
+        self, *args: Any, ids: list[UUID], context: str | None, about: str | None, **options: Any
+    ) -> None:
         rows = InboxEvent.objects.parked()
         if ids:
             rows = rows.filter(pk__in=ids)
@@ -28,6 +33,8 @@ class Command(BaseCommand):
                 )
         elif context is not None:
             rows = rows.of_context(context)
+        elif about is not None:
+            rows = rows.about(about)
         selected = rows.count()
         replayed = rows.replay()
         self.stdout.write(f"{replayed} messages are due now; the relay of their context redelivers them.")

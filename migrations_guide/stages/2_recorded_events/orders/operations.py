@@ -14,7 +14,7 @@ from django.utils import timezone
 from inventory import stock
 from inventory.events import ItemsReserved, MissingLine, OutOfStock, ReservedLine
 from inventory.models import Reservation
-from microworkflows import DomainEvent
+from microworkflows import DomainEvent, Subject
 from microworkflows.cutover import record_done
 from orders.events import Address, Line, OrderAccepted
 from orders.models import Order, OrderLine, Product
@@ -146,7 +146,8 @@ def place_order(*, order: Order, at: datetime | None = None) -> Order:
 
 def _record(order: Order, event: DomainEvent) -> None:
     """Record what has just happened to an order; nobody is to act on it, as all of that is done right here."""
-    record_done(event, correlation_id=str(order.pk))
+    about = Subject(kind="orders.order", key=order.pk, name=order.number)
+    record_done(event, about=about, correlation_id=str(order.pk))
 
 
 def _charge(order: Order) -> Payment:

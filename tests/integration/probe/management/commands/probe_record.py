@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
-from microworkflows import outbox
+from microworkflows import Subject, outbox
 from tests.integration.probe.events import Asked, Noted
 
 
@@ -26,5 +26,6 @@ class Command(BaseCommand):
                 if type == "noted":
                     outbox.record(Noted(number=number))
                 else:
-                    outbox.record(Asked(number=number, recorder=recorder, behaviour=behaviour))
+                    about = Subject(kind="question", key=f"{recorder}-{number}", name=f"Q-{number:06d}")
+                    outbox.record(Asked(number=number, recorder=recorder, behaviour=behaviour), about=about)
             time.sleep(pause)

@@ -1,0 +1,309 @@
+"""The samples of the documents run: what a page shows is what its reader's project executes.
+
+The tutorial's project has a test of its own, and so have others, and the guide's stages. A sample whose first line names a file of this
+repository is an excerpt of it (see test_documents.py). Every other sample names a file of the reader's project, and is executed
+here: as a module of the shop's apps, as settings, or in a project of its own.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+import yaml
+from django.core.checks import ERROR, run_checks
+from django.db import connection
+from django.test import override_settings
+
+from microworkflows import conf, registry
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.cutover import legacy_steps
+from microworkflows.errors import PermanentError
+from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.signals import parked
+from microworkflows.testing import delivered
+from payments.events import OrderAccepted
+from project import service
+from tests.architecture.files import ROOT
+
+RUN_ELSEWHERE = {
+    "docs/tutorial": "tests/acceptance/test_tutorial.py",
+    "docs/howto/testing.md": "tests/integration/test_startcontext.py",
+}
+"""Pages, and folders of pages, whose samples another test runs."""
+APPS = ("orders", "payments", "inventory", "shipping")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str:
+        """The file that its first line names; empty if it names none."""
+        found = re.match(r"# ([\w./-]+\.\w+)(?:, at the end)?\n", self.text)
+        return found[1] if found else ""
+
+
+def samples(page: Path) -> Iterator[Sample]:
+    text = page.read_text()
+    for found in re.finditer(r"^```([\w{}-]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+        line = text.count("\n", 0, found.start(2))
+        yield Sample(page=page, line=line, language=found[1], text=found[2])
+
+
+PAGES = [
+    page
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if not any(page.is_relative_to(ROOT / elsewhere) for elsewhere in RUN_ELSEWHERE)
+]
+SAMPLES = [sample for page in PAGES for sample in samples(page)]
+TO_RUN = [sample for sample in SAMPLES if sample.language == "python" and not sample.file.startswith("apps/")]
+DECLARED = sorted({each.page for each in TO_RUN if each.file.partition("/")[0] in APPS})
+SETTINGS = [each for each in TO_RUN if each.file == "settings.py"]
+PROJECTS = sorted({each.page for each in TO_RUN} - {*DECLARED, *(each.page for each in SETTINGS)})
+
+
+def name(value: object) -> str:
+    page = value.page if isinstance(value, Sample) else value
+    return str(page.relative_to(ROOT)) if isinstance(page, Path) else str(value)
+
+
+def test_every_sample_of_python_names_its_file_and_is_run() -> None:
+    here = [each for each in TO_RUN if each.page in {*DECLARED, *PROJECTS} or each in SETTINGS]
+
+    assert [
+        f"{name(each)}:{each.line}" for each in SAMPLES if each.language == "python" and not each.file
+    ] == []
+    assert here == TO_RUN
+    assert [test for test in RUN_ELSEWHERE.values() if not (ROOT / test).exists()] == []
+
+
+def test_samples_are_of_languages_that_a_test_reads() -> None:
+    assert {each.language for each in SAMPLES} <= {
+        "python",
+        "sh",
+        "sql",
+        "json",
+        "yaml",
+        "mermaid",
+        "{eval-rst}",
+        "text",
+        "",
+    }
+
+
+# Modules of apps
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], dict[str, ModuleType]]]:
+    """Execute a page's samples in modules of the shop's apps, which keep what they had; forget it all afterwards."""
+    modules: dict[str, ModuleType] = {}
+    monkeypatch.setitem(sys.modules, "billing", billing := ModuleType("billing"))
+    billing.__dict__["charge"] = lambda order_id, total: SimpleNamespace(reference="billed")
+    monkeypatch.setattr(legacy_steps, "_steps", {})
+
+    def execute(page: Path) -> dict[str, ModuleType]:
+        for sample in (each for each in TO_RUN if each.page == page and each.file.partition("/")[0] in APPS):
+            module = modules.get(sample.file) or _copy(sample.file, monkeypatch)
+            modules[sample.file] = module
+            exec(compile("\n" * sample.line + sample.text, str(page), "exec"), module.__dict__)
+        return modules
+
+    with registry.isolated():
+        yield execute
+
+
+def _copy(file: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """Put a copy of a module in its place, or a new one."""
+    dotted = file.removesuffix(".py").replace("/", ".")
+    module = types.ModuleType(dotted)
+    module.__dict__.update({**vars(sys.modules[dotted])} if dotted in sys.modules else {"__name__": dotted})
+    monkeypatch.setitem(sys.modules, dotted, module)
+    return module
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("page", DECLARED, ids=name)
+def test_modules_of_a_page_are_executed_and_declare_nothing_wrong(
+    page: Path, declared: Callable[[Path], dict[str, ModuleType]]
+) -> None:
+    modules = declared(page)
+
+    assert modules
+    assert [found for found in run_checks(tags=["microworkflows"]) if found.level >= ERROR] == []
+
+
+def test_microworkflow_that_gives_up_names_what_is_to_be_done(
+    declared: Callable[[Path], dict[str, ModuleType]],
+) -> None:
+    check = declared(ROOT / "docs/howto/fail.md")["payments/workflows.py"].check_currency
+    order = {"order_id": uuid4(), "total": Decimal("1.00"), "payment_token": "tok"}
+
+    check(delivered(OrderAccepted(**order, currency="CHF")))
+
+    with pytest.raises(PermanentError, match=f"settle order {order['order_id']} by hand"):
+        check(delivered(OrderAccepted(**order, currency="XXX")))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_both_versions_of_an_event_are_announced(
+    declared: Callable[[Path], dict[str, ModuleType]],
+) -> None:
+    operations = declared(ROOT / "docs/howto/versions.md")["orders/operations.py"]
+
+    operations.announce_price(order_id=uuid4(), net=Decimal("10.00"), tax=Decimal("1.90"))
+
+    assert [(row.type, row.body["data"].get("total")) for row in OutboxEvent.objects.order_by("pk")] == [
+        ("orders.order_priced.v1", "11.90"),
+        ("orders.order_priced.v2", None),
+    ]
+
+
+def test_older_event_lacks_the_field_that_came_later(
+    declared: Callable[[Path], dict[str, ModuleType]],
+) -> None:
+    reading = declared(ROOT / "docs/howto/versions.md")["payments/events.py"].OrderAccepted
+
+    assert reading(order_id=uuid4()).voucher is None
+
+
+def test_receiver_of_a_signal_notes_a_parked_message(
+    declared: Callable[[Path], dict[str, ModuleType]], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = declared(ROOT / "docs/howto/monitoring.md")["payments/apps.py"]
+    message = SimpleNamespace(label="payments.take_payment", error="no bank")
+
+    app.PaymentsConfig.ready(SimpleNamespace())
+    try:
+        parked.send(InboxEvent, message=message, exception=None)
+    finally:
+        parked.disconnect(app.note_parked)
+
+    assert caplog.messages == ["payments.take_payment is parked: no bank"]
+
+
+# Settings
+
+
+@pytest.mark.parametrize("sample", SETTINGS, ids=name)
+def test_settings_of_a_page_are_settings(sample: Sample, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"BASE_DIR": tmp_path, "SERVICE": "payments", "service": service}
+    exec(compile("\n" * sample.line + sample.text, str(sample.page), "exec"), given)
+    shown = {
+        key: value for key, value in given.items() if key.isupper() and key not in {"BASE_DIR", "SERVICE"}
+    }
+
+    assert shown
+    with override_settings(MICROWORKFLOWS=shown.get("MICROWORKFLOWS", {})):
+        conf.check()
+    for database in shown.get("DATABASES", {}).values():
+        _connect(database["OPTIONS"])
+
+
+def _connect(options: dict[str, Any]) -> None:
+    """Open a session with these options; without PostgreSQL there is nothing that would know them."""
+    if connection.vendor == "postgresql":
+        import psycopg
+
+        login = connection.settings_dict
+        with psycopg.connect(
+            host=login["HOST"],
+            port=login["PORT"],
+            user=login["USER"],
+            password=login["PASSWORD"],
+            dbname="postgres",
+            **options,
+        ) as session:
+            assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+# Projects of their own
+
+SETTINGS_OF_A_PROJECT = """
+SECRET_KEY = "for-this-test-only"
+INSTALLED_APPS = ["django.contrib.contenttypes", "django_outbox_pattern", "microworkflows", __package__]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+"""
+
+
+@pytest.mark.parametrize("page", PROJECTS, ids=name)
+def test_project_of_a_page_passes_the_checks(page: Path, tmp_path: Path) -> None:
+    files = [each for each in TO_RUN if each.page == page]
+    package = files[0].file.partition("/")[0]
+    (tmp_path / package).mkdir()
+    settings = SETTINGS_OF_A_PROJECT
+    if f"{package}/celery.py" not in [each.file for each in files]:
+        settings += 'SILENCED_SYSTEM_CHECKS = ["microworkflows.E030"]'
+    (tmp_path / package / "settings.py").write_text(settings)
+    for sample in files:
+        with (tmp_path / sample.file).open("a") as file:
+            file.write(sample.text)
+
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "django", "check", "--fail-level", "WARNING"],
+        cwd=tmp_path,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(tmp_path),
+            "DJANGO_SETTINGS_MODULE": f"{package}.settings",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+# Other languages
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("sample", [each for each in SAMPLES if each.language == "sql"], ids=name)
+def test_queries_of_a_page_are_answered(sample: Sample) -> None:
+    statements = [statement for statement in sample.text.split(";\n") if statement.strip()]
+
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+            cursor.fetchall()
+
+    assert statements
+
+
+@pytest.mark.parametrize("sample", [each for each in SAMPLES if each.language in {"json", "yaml"}], ids=name)
+def test_data_of_a_page_can_be_read(sample: Sample) -> None:
+    read: Callable[[str], Any] = json.loads if sample.language == "json" else yaml.safe_load
+
+    assert read(sample.text)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_event_on_the_wire_has_the_form_that_the_reference_shows() -> None:
+    page = ROOT / "docs/reference/events.md"
+    shown = next(json.loads(each.text) for each in SAMPLES if each.page == page and each.language == "json")
+
+    event = CloudEvent.from_outside(shown)
+
+    assert event.to_dict() == shown
+    listed = set(re.findall(r"^\| `(\w+)` \| (?:CloudEvents|extension) \|", page.read_text(), re.MULTILINE))
+    assert shown.keys() <= listed
+    assert UUID(shown["id"]).version == 7

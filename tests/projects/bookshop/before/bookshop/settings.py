@@ -69,6 +69,7 @@ MIDDLEWARE = [
 ]
 
 ROOT_URLCONF = "bookshop.urls"
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 SITE_ID = 1
 STATIC_URL = "/static/"
 USE_TZ = True

@@ -7,5 +7,6 @@ from bookshop.sales.events import OrderPlaced
 
 @receiver(order_placed)
 def announce(sender, order, **kwargs):
+    number = str(order.number)  # a number until it is read from the database
     copies = {line.title: line.quantity for line in order.lines.all()}
-    outbox.record(OrderPlaced(number=order.number, copies=copies), correlation_id=order.number)
+    outbox.record(OrderPlaced(number=number, copies=copies), correlation_id=number)

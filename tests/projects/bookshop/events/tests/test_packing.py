@@ -1,12 +1,10 @@
 import pytest
 from django.contrib.auth import get_user_model
-from microworkflows.testing import Flow, flow
+from microworkflows.testing import Flow
 from oscar.core.loading import get_model
 
 from bookshop.packing.models import Parcel
 from tests.buying import buy, make_book
-
-__all__ = ["flow"]
 
 
 @pytest.mark.django_db

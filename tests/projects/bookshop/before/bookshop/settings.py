@@ -1,10 +1,11 @@
+import os
 from pathlib import Path
 
 import dj_database_url
 from oscar.defaults import *
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-SECRET_KEY = "a bookshop on a developer's machine"
+SECRET_KEY = os.environ.get("SECRET_KEY", "a bookshop on a developer's machine")
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
 

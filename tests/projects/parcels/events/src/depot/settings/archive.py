@@ -5,3 +5,5 @@ from depot.settings.base import *
 INSTALLED_APPS = ["depot.archive", "depot.archiving", "django_outbox_pattern", "microworkflows"]
 DATABASES = {"default": DATABASES["archive"]}
 DATABASE_ROUTERS = []
+ROOT_URLCONF = __name__  # it serves no pages
+urlpatterns = []

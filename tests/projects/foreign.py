@@ -62,7 +62,7 @@ class ForeignProject:
         self._workers.append(
             Process(
                 *self._found(("celery", *arguments)),
-                *("-c", "1", "-n", f"{name}@%h"),
+                *("-c", "1", "-l", "INFO", "-n", f"{name}@%h"),
                 environment={**self._environment, **variables},
                 log=self.folder / f"{name}.log",
                 cwd=self.folder,

@@ -37,6 +37,7 @@ HOW_TO_START = {
     "RabbitMQ": "start one at 127.0.0.1:5672 and run as a user who may use rabbitmqctl, or turn its management plugin"
     " on, or name one: TEST_BROKER_URL=amqp://…",
     "PgBouncer": "install it; on Debian: apt-get install pgbouncer",
+    "Redis": "install it; on Debian: apt-get install redis-server",
     "Chromium": "install it with its driver; on Debian: apt-get install chromium chromium-driver",
 }
 

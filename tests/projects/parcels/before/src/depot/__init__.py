@@ -1,0 +1,3 @@
+from depot.celery_app import app
+
+__all__ = ["app"]

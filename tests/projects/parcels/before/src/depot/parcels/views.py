@@ -1,0 +1,15 @@
+from django.http import JsonResponse
+
+from depot.archive.models import Delivery
+from depot.parcels import tasks
+from depot.parcels.models import Parcel
+
+
+def accept(request):
+    parcel = Parcel.objects.create(recipient=request.POST["recipient"])
+    tasks.print_label.delay_on_commit(parcel.pk)
+    return JsonResponse({"id": parcel.pk}, status=201)
+
+
+def archived(request):
+    return JsonResponse({"count": Delivery.objects.count()})

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from microworkflows import flows, masking, registry, subjects, times
+from microworkflows import flows, heartbeats, masking, registry, subjects, times, topology
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of
 from microworkflows.errors import InvalidSubjectError
 from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
@@ -207,6 +207,15 @@ class Journey:
         return max(times) - min(times) if times else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Absence:
+    """A context that a flow waits for, though none of its workers is known to live."""
+
+    context: str
+    seen_at: datetime | None
+    """Time of the last sign of life from one; None if there was none."""
+
+
 def journey(correlation_id: str) -> Journey:
     """Return the journey of a flow, from this database's outbox and inbox, in two queries.
 
@@ -278,6 +287,33 @@ def flow_about(about: About) -> str | None:
     begun = OutboxEvent.objects.beginning_with_key(subject.key)
     newest = begun.filter(headers__subject__kind=subject.kind).first()
     return newest.correlation_id if newest else None
+
+
+def absences(journey: Journey) -> tuple[Absence, ...]:
+    """Return the contexts that the flow waits for in vain, in one query if it waits at all.
+
+    It waits for the relay of a pending event's context, which runs beside the worker unless it is started by itself, and
+    for the worker of each open delivery.
+    """
+    awaited = {
+        context_of(step.type)
+        for step in journey.steps
+        if step.relay.status is RelayStatus.PENDING and context_of(step.type) in registry.contexts()
+    }
+    awaited |= {context_of(each.label) for each in journey.deliveries if each.open and not each.mode}
+    if not awaited:
+        return ()
+    seen = heartbeats.last_seen()
+    alive = {
+        context
+        for queue, last in seen.items()
+        if last.is_alive
+        for context in topology.contexts_served_by(queue)
+    }
+    return tuple(
+        Absence(context=context, seen_at=seen[context].at if context in seen else None)
+        for context in sorted(awaited - alive)
+    )
 
 
 def event_name(event_type: str) -> str:

@@ -197,6 +197,19 @@ def test_worker_of_a_context_does_not_start_and_says_why_and_what_to_do(unsafe: 
         surroundings.guard_worker(_worker("celery", "orders"))
 
 
+@pytest.mark.parametrize("model", ["Payment", "InboxEvent"], ids=["E004", "E002"])
+def test_worker_whose_steps_would_not_commit_as_one_does_not_start(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Celery ignores what Django's checks find."""
+    monkeypatch.setattr(
+        django.db.router, "db_for_write", lambda asked: "bank" if asked.__name__ == model else "default"
+    )
+
+    with pytest.raises(SystemExit, match=r"(?s)done twice.*microworkflows\.E00[24]\).*"):
+        surroundings.guard_worker(_worker("payments"))
+
+
 def test_worker_of_other_queues_starts(unsafe: str) -> None:
     surroundings.guard_worker(_worker("celery"))
 

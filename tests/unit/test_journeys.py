@@ -8,6 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 from microworkflows import (
     DomainEvent,
     PermanentError,
+    heartbeats,
     inbox,
     journeys,
     microworkflow,
@@ -19,7 +20,7 @@ from microworkflows import (
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.ids import uuid7
 from microworkflows.journeys import DeliveryStatus, RelayStatus
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import Heartbeat, InboxEvent, OutboxEvent
 from microworkflows.templatetags.microworkflows import mw_tone
 from microworkflows.testing import Flow
 
@@ -450,6 +451,47 @@ def _age(*, days: int) -> None:
         for row in model.objects.all():
             row.body |= {"time": times.aware(then).isoformat()}
             row.save(update_fields=["body"])
+
+
+def test_journey_names_the_contexts_that_it_waits_for_in_vain(post: SimpleNamespace, flow: Flow) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()), correlation_id="letter-1")
+    _note_worker("letters")
+    pending = journeys.absences(journeys.journey("letter-1"))
+    OutboxEvent.objects.update(status=OutboxEvent.Status.RELAYED)
+    relayed = journeys.absences(journeys.journey("letter-1"))
+    _note_worker("desk")
+    Heartbeat.objects.filter(queue="desk").update(seen_at=times.stored(datetime(2026, 1, 1, tzinfo=UTC)))
+
+    (silent,) = journeys.absences(journeys.journey("letter-1"))
+
+    assert [(each.context, each.seen_at) for each in pending] == [("desk", None)]
+    assert relayed == pending
+    assert (silent.context, silent.seen_at) == ("desk", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+def test_journey_waits_for_the_relay_of_what_is_pending(post: SimpleNamespace, flow: Flow) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()), correlation_id="letter-1")
+    _note_worker("desk")
+
+    (relay,) = journeys.absences(journeys.journey("letter-1"))
+
+    assert relay.context == "letters"
+
+
+def test_flow_that_waits_for_nobody_asks_for_no_worker(
+    post: SimpleNamespace, flow: Flow, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    flow.record(post.LetterWritten(letter_id=uuid4()), correlation_id="letter-1")
+    flow.run()
+    settled = journeys.journey("letter-1")
+
+    with django_assert_num_queries(0):
+        assert journeys.absences(settled) == ()
+
+
+def _note_worker(context: str) -> None:
+    process = heartbeats.Process(worker=f"{context}@here", host="here", pid=1, started_at=times.now())
+    heartbeats.note(process, depths={context: 0}, handling=0)
 
 
 def test_unknown_flow_has_no_steps(empty_registry: None) -> None:

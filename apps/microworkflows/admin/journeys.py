@@ -117,9 +117,10 @@ def journey_context(
     Users who may see the flow's object see its steps and their states. Payloads and the broker's errors are for users
     who may see the outbox, errors of microworkflows for those who may see the inbox.
     """
-    user = request.user
+    user, journey = request.user, journey or journeys.Journey(correlation_id="", steps=())
     return {
-        "mw_journey": journey or journeys.Journey(correlation_id="", steps=()),
+        "mw_journey": journey,
+        "mw_absences": journeys.absences(journey),
         "mw_headline": headline,
         "mw_see_outbox": user.has_perm("microworkflows.view_outboxevent"),
         "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),

@@ -1,7 +1,8 @@
 """Checks of what the kit runs on: settings, database, broker, Celery and versions.
 
 E030 to E032 warn while no app declares an event or a microworkflow: until then there is nothing to lose. From then on
-they, and E060, stop every command, and a worker of the contexts' queues does not start; Celery itself ignores what checks find.
+they stop every command. Celery ignores what checks find, so a worker of the contexts' queues, or a relay, looks at its start
+for all that would lose events or do something twice.
 """
 
 import platform
@@ -230,8 +231,12 @@ def check_celery(**kwargs: Any) -> list[CheckMessage]:
 
 
 def problems_at_start(app: Celery) -> list[CheckMessage]:
-    """Return E030 to E032, E060 and E063, for which neither a worker of the contexts' queues nor a relay of ``app`` may start."""
-    return [*_problems_of(app), *_check_names(), *check_direct_database()]
+    """Return the errors for which neither a worker of the contexts' queues nor a relay of ``app`` may start.
+
+    They are E002, E004, E030 to E032, E060 and E063.
+    """
+    databases = [*check_database(), *check_models(), *check_direct_database()]
+    return [*databases, *_problems_of(app), *_check_names()]
 
 
 def _problems_of(app: Celery) -> list[CheckMessage]:
@@ -242,11 +247,11 @@ def raise_for(problems: Iterable[CheckMessage]) -> None:
     """Raise SystemCheckError with what each problem is and what to do, if there is one that is not silenced."""
     said = [str(problem) for problem in problems if not problem.is_silenced()]
     if said:
-        raise SystemCheckError("Not started, or events would be lost:\n\n" + "\n".join(said))
+        raise SystemCheckError("Not started, or events would be lost or done twice:\n\n" + "\n".join(said))
 
 
 def guard_worker(instance: Any, **kwargs: Any) -> None:
-    """End a worker of the contexts' queues that would lose their events; receives ``celeryd_after_setup``."""
+    """End a worker of the contexts' queues that would lose events or do them twice; receives ``celeryd_after_setup``."""
     app = instance.app
     if not celery_app.is_apart(app) and topology.among(app.amqp.queues.consume_from):
         try:

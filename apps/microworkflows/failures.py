@@ -139,8 +139,9 @@ def run_or_keep(
             if not _may_run_again(error, key=key, session=session, runs=runs):
                 if _may_be_the_databases(error) and not _takes_writes(connection):
                     raise
-                keep(consumer, event, error, attempt=attempt, headers=headers)
-                break
+                if not isinstance(error, NotBegunError) or runs >= _TRIES_TO_KEEP:
+                    keep(consumer, event, error, attempt=attempt, headers=headers)
+                    break
             logger.info(
                 "retry %s by %s at once, no attempt is lost: %s",
                 *(event, consumer, _brief(error, event)),
@@ -153,16 +154,14 @@ def run_or_keep(
 
 
 def _may_run_again(error: BaseException, *, key: str, session: Any, runs: int) -> bool:
-    """Return True if the message had no fair run, and not too often for an accident."""
+    """Return True if the transaction gave way, or its session was lost, and neither too often for an accident."""
     if database_errors.gives_way(error):
         return runs < _RUNS_AT_ONCE
     connection = _connection()
-    if connection.in_atomic_block:
+    if connection.in_atomic_block or not database_errors.is_lost(error, connection, session=session):
         return False
-    if database_errors.is_lost(error, connection, session=session):
-        _losses[key] += 1
-        return _losses[key] <= _MOST_LOSSES
-    return isinstance(error, NotBegunError) and runs < _TRIES_TO_KEEP and _takes_writes(connection)
+    _losses[key] += 1
+    return _losses[key] <= _MOST_LOSSES
 
 
 def _may_be_the_databases(error: BaseException) -> bool:

@@ -118,7 +118,7 @@ def test_code_samples_are_excerpts_of_the_files_that_they_name(page: Path) -> No
     for sample in _blocks(page.read_text(), "python"):
         heading, _, excerpt = sample.partition("\n")
         source = ROOT / heading.removeprefix("# ")
-        if heading.startswith("# apps/") or page.name == "README.md":
+        if heading.startswith(("# apps/", "# tests/projects/")) or page.name == "README.md":
             assert excerpt in source.read_text() or textwrap.indent(excerpt, "    ") in source.read_text()
 
 

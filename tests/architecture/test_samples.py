@@ -74,7 +74,11 @@ PAGES = [
     if not any(page.is_relative_to(ROOT / elsewhere) for elsewhere in RUN_ELSEWHERE)
 ]
 SAMPLES = [sample for page in PAGES for sample in samples(page)]
-TO_RUN = [sample for sample in SAMPLES if sample.language == "python" and not sample.file.startswith("apps/")]
+TO_RUN = [
+    sample
+    for sample in SAMPLES
+    if sample.language == "python" and not sample.file.startswith(("apps/", "tests/projects/"))
+]
 DECLARED = sorted({each.page for each in TO_RUN if each.file.partition("/")[0] in APPS})
 SETTINGS = [each for each in TO_RUN if each.file == "settings.py"]
 PROJECTS = sorted({each.page for each in TO_RUN} - {*DECLARED, *(each.page for each in SETTINGS)})

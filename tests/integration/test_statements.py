@@ -132,6 +132,7 @@ def test_relay_takes_two_statements_a_batch_whatever_it_holds(
 
     signs_of_life = {"SELECT 1"}
     assert [each for each in heard.statements if each not in signs_of_life] == [
+        "SELECT pg_backend_pid",  # once: whether the session is its own
         *("SELECT pg_class", "SELECT pg_try_advisory_lock", "SET", "LISTEN microworkflows_probe"),
         *(CLAIM, LOOK_FOR_RETRIES),
         CLAIM,  # once in a backlog, and then from time to time: the ids of what is there

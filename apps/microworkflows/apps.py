@@ -13,7 +13,9 @@ class MicroworkflowsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from microworkflows import embedded
         from microworkflows.checks import surroundings  # registers the system checks
 
+        embedded.register()  # as worker.setup does, which may have been forgotten: a check says so
         celeryd_after_setup.connect(surroundings.guard_worker, weak=False)
         autodiscover_modules("events", "workflows")

@@ -16,6 +16,7 @@ _AWAY = {
     "XX001",  # data corrupted
     "XX002",  # index corrupted
 }
+_NO_TABLE = "42P01"
 _AWAY_CLASSES = {
     "08",  # connection lost
     "28",  # login refused
@@ -56,6 +57,11 @@ def is_away(error: Error, connection: BaseDatabaseWrapper, *, session: Any) -> b
     if (state := _sqlstate(error)) is not None:
         return state in _AWAY or (state[:2] in _AWAY_CLASSES and state != _CANCELLED)
     return _sqlite_code(error) in _SQLITE_AWAY or is_lost(error, connection, session=session)
+
+
+def is_not_migrated(error: BaseException) -> bool:
+    """Return True if one of the kit's own statements met no table."""
+    return _sqlstate(error) == _NO_TABLE or "no such table" in str(error)
 
 
 def is_lost(error: BaseException, connection: BaseDatabaseWrapper, *, session: Any) -> bool:

@@ -114,7 +114,7 @@ def _check_trigger(on: Any) -> None:
         )
     if not _is_event(on):
         raise TypeError(
-            f"on={on!r} is no event. Name the context's reading, class X(IncomingEvent, type=...), or a domain event of "
+            f"on={on!r} is no event, or has no type. Name the context's reading, class X(IncomingEvent, type=...), or a domain event of "
             "its own."
         )
 
@@ -125,7 +125,7 @@ def _check_emits(emits: Any) -> None:
     for event in emits:
         if not _is_event(event):
             raise TypeError(
-                f"emits names {event!r}, which is no event. Declare class X(DomainEvent, type=...) in the context."
+                f"emits names {event!r}, which is no event, or has no type. Declare class X(DomainEvent, type=...) in the context."
             )
 
 

@@ -226,8 +226,12 @@ def test_relay_does_not_start_even_if_it_skips_the_checks(unsafe: str) -> None:
 
 
 @pytest.mark.acceptance
-def test_real_worker_of_an_app_that_was_not_set_up_ends_before_it_takes_an_event(tmp_path: Path) -> None:
-    (tmp_path / "plain.py").write_text("import celery; app = celery.Celery(broker='memory://')")
+@pytest.mark.parametrize("broker", ["memory://", "embedded:///tmp"])
+def test_real_worker_of_an_app_that_was_not_set_up_ends_before_it_takes_an_event(
+    tmp_path: Path, broker: str
+) -> None:
+    url = broker.replace("/tmp", str(tmp_path / "broker"))
+    (tmp_path / "plain.py").write_text(f"import celery; app = celery.Celery(broker={url!r})")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}"}
 
     worker = subprocess.run(

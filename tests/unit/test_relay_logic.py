@@ -292,3 +292,10 @@ def test_missing_route_to_the_broker_is_told_in_words() -> None:
         publisher.reason(ConnectionRefusedError(111, "refused"))
         == "ConnectionRefusedError: [Errno 111] refused"
     )
+
+
+def test_relay_that_finds_no_table_says_to_migrate(caplog: pytest.LogCaptureFixture) -> None:
+    outages.Outage("desk").after(OperationalError("no such table: published"))
+
+    assert "waits for the database" in caplog.text
+    assert "no such table: published (run: manage.py migrate)" in caplog.text

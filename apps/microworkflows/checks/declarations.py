@@ -132,7 +132,8 @@ def check_triggers(**kwargs: Any) -> list[CheckMessage]:
         if event_type in registry.announced():
             continue
         if context in installed:
-            likely = get_close_matches(event_type, registry.announced(), n=1, cutoff=_LIKENESS)
+            its_own = [each for each in registry.announced() if context_of(each) == context]
+            likely = get_close_matches(event_type, its_own, n=1, cutoff=_LIKENESS)
             problem = f"which the installed context {context!r} does not announce."
             hint = "Is it misspelt, of another version, or declared outside the app's events.py?"
         else:
@@ -273,7 +274,7 @@ def check_heard(**kwargs: Any) -> list[CheckMessage]:
     return [
         Warning(
             f"No installed context listens to {event_type}.",
-            hint="Silence this where another service does.",
+            hint="Is the app that does in INSTALLED_APPS? Silence this where another service listens.",
             obj=event,
             id="microworkflows.W021",
         )

@@ -6,6 +6,7 @@ import time
 
 from django.db import DatabaseError
 
+from microworkflows import database_errors
 from microworkflows.errors import BrokerUnavailableError
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class Outage:
         longest = min(0.1 * 2.0 ** min(self._failures, 10), _LONGEST_WAIT_SECONDS)
         delay = longest * random.uniform(0.5, 1)  # noqa: S311  (no secret)
         reason = " ".join(str(error).split())
+        if database_errors.is_not_migrated(error):
+            reason += " (run: manage.py migrate)"
         away = (
             "broker"
             if isinstance(error, BrokerUnavailableError)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.architecture.files import ROOT
 
@@ -22,7 +23,10 @@ def make() -> Path:
         _run(sys.executable, "-m", "venv", "--without-pip", str(venv))
         _install(venv, "--require-hashes", "--requirement", str(_LOCK))
         (venv / "made").touch()
-    _install(venv, "--no-build-isolation", "--reinstall-package", "django-microworkflows", str(ROOT))
+    with TemporaryDirectory() as folder:
+        _run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
+        (wheel,) = Path(folder).glob("*.whl")
+        _install(venv, "--reinstall-package", "django-microworkflows", str(wheel))
     return venv / "bin"
 
 
@@ -31,5 +35,5 @@ def _install(venv: Path, *what: str) -> None:
 
 
 def _run(*command: str) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

@@ -47,7 +47,7 @@ def test_kit_is_green_without_the_guests(without_guests: Path) -> None:
     command = [
         *(sys.executable, "-m", "pytest", "tests/unit", "--ignore", "tests/unit/shop", "--quiet"),
         *("--ignore", "tests/unit/test_run_progress.py"),
-        *("-m", "not postgres and not rabbitmq and not browser"),
+        *("-m", "not postgres and not rabbitmq and not browser and not slow"),
     ]
 
     run = subprocess.run(

@@ -32,7 +32,13 @@ def integration(*names: str) -> list[str]:
     return [f"tests/integration/test_{name}.py" for name in names]
 
 
-QUICK = [*UNIT, "--ignore=tests/unit/shop", *integration("bundling", "own_tasks", "retries", "worker"), "-m", "not slow"]
+QUICK = [
+    *UNIT,
+    "--ignore=tests/unit/shop",
+    *integration("bundling", "own_tasks", "retries", "worker"),
+    "-m",
+    "not slow",
+]
 MORE = [
     *UNIT,
     *integration("bundling", "dead_letters", "own_tasks", "relay_order", "relay_refusals", "retries"),

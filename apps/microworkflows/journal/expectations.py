@@ -7,18 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from microworkflows import times
+from microworkflows.journal import presence
 from microworkflows.journal.models import Flow
-from microworkflows.journal.presence import Life, Seen
+from microworkflows.journal.presence import MOST_FLOWS, Life, Presence
 from microworkflows.journeys import event_name, human_duration
 
 if TYPE_CHECKING:
     from microworkflows.journal.journeys import Delivery, Event
-
-MOST_WAITING: Final = 1_000
-"""Up to so many flows are counted that wait for the same context."""
 
 _SOON = timedelta(seconds=20)
 """Up to this age a relayed event is taken to be on its way into its consumer."""
@@ -61,26 +60,28 @@ class Expectation:
     """True if it will not come by itself."""
 
 
-def listeners(event_type: str, seen: Mapping[str, Seen]) -> set[str]:
+def listeners(event_type: str, seen: Mapping[str, Presence]) -> set[str]:
     """Return the labels of the declared microworkflows that listen to a type."""
     return {each["label"] for each in _declared(seen, "workflows") if each["on"] == event_type}
 
 
-def emits(label: str, seen: Mapping[str, Seen]) -> list[str]:
+def emits(label: str, seen: Mapping[str, Presence]) -> list[str]:
     """Return the types that a microworkflow may emit."""
     return [type for each in _declared(seen, "workflows") if each["label"] == label for type in each["emits"]]
 
 
 def of_flow(
-    flow: Flow, events: "Sequence[Event]", *, seen: Mapping[str, Seen], now: datetime
+    flow: Flow, events: "Sequence[Event]", *, seen: Mapping[str, Presence], now: datetime
 ) -> tuple[Expectation, ...]:
     """Return what a flow still waits for, the urgent first, then the longest awaited."""
     found = [*_deliveries(events, seen, now), *_relays(events, seen, now), *_deadlines(events, seen, now)]
     return tuple(sorted(found, key=lambda each: (not each.is_urgent, each.since)))
 
 
-def _deliveries(events: "Sequence[Event]", seen: Mapping[str, Seen], now: datetime) -> Iterator[Expectation]:
-    waiting: dict[str, str] = {}
+def _deliveries(
+    events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
+) -> Iterator[Expectation]:
+    waiting = _Waiting()
     for event in events:
         for delivery in event.deliveries:
             if not (delivery.open or delivery.failed):
@@ -102,7 +103,7 @@ _Way = tuple[Cause, str, str, bool]
 
 
 def _way(
-    event: "Event", delivery: "Delivery", seen: Mapping[str, Seen], now: datetime, waiting: dict[str, str]
+    event: "Event", delivery: "Delivery", seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting"
 ) -> _Way:
     """Return cause, reason, command and urgency of a delivery that is open or failed."""
     if delivery.failed:
@@ -135,67 +136,57 @@ def _failed(event: "Event", delivery: "Delivery") -> _Way:
     return Cause.UNHEARD, said, "python manage.py unheard --relay", True
 
 
-def _absent(context: str, seen: Mapping[str, Seen], now: datetime, waiting: dict[str, str]) -> _Way | None:
+def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting") -> _Way | None:
     """Say that a context has no worker, or that nobody knows of one; None if one lives."""
     known = seen.get(context)
-    life = known.worker.life if known else Life.UNKNOWN
-    if life is Life.ALIVE:
+    worker = known.worker if known else None
+    if worker is not None and worker.life is Life.ALIVE:
         return None
     command = f"celery -A project worker -Q {context}"
-    if context not in waiting:
-        waiting[context] = _waiting_for(context)
-    if known is None or life is Life.UNKNOWN:
-        said = f"No worker of {context} has ever reported to the journal; {waiting[context]}. Start it:"
+    if worker is None or worker.since is None:
+        said = f"No worker of {context} has ever reported to the journal; {waiting.on(context)}. Start it:"
         return Cause.UNKNOWN, said, command, True
-    ended = "was stopped" if known.worker.stopped else "fell silent"
-    since = clock(known.worker.since, now)
-    said = f"{context} has no worker since {since} (the last {ended}); {waiting[context]}. Start it:"
+    since = clock(worker.since, now)
+    if worker.life is Life.UNKNOWN:
+        said = (
+            f"Unknown: the journal has heard from nobody since {since}, also not from a worker of {context}."
+        )
+        return Cause.UNKNOWN, said, "", False
+    ended = "was stopped" if worker.life is Life.STOPPED else "fell silent"
+    said = f"{context} has no worker since {since}: the last {ended}; {waiting.on(context)}. Start it:"
     return Cause.WORKER, said, command, True
 
 
-def _in_queue(event: "Event", context: str, seen: Mapping[str, Seen], now: datetime) -> _Way:
+def _in_queue(event: "Event", context: str, seen: Mapping[str, Presence], now: datetime) -> _Way:
     known = seen[context]
-    worker, tally = known.worker, known.tally or {}
     if known.missing:
         said = f"Unknown: notices of {', '.join(known.missing)} are missing, so it may have been handled."
         return Cause.UNKNOWN, said, "", False
-    if worker.depth:
-        hands = f", {worker.handling:,} in hand" if worker.handling else ""
-        said = f"{worker.depth:,} messages wait in the queue of {context}{hands}."
+    if known.depth:
+        hands = f", {known.handling:,} in hand" if known.handling else ""
+        said = f"{known.depth:,} messages wait in the queue of {context}{hands}."
         return Cause.BACKLOG, said, "", False
-    if now - (event.relayed_at or event.recorded_at) <= _SOON or worker.handling:
+    if now - (event.relayed_at or event.recorded_at) <= _SOON or known.handling:
         return Cause.UNDER_WAY, f"It is on its way into the worker of {context}.", "", False
-    if worker.depth is None:
+    if known.depth is None:
         return (
             Cause.UNKNOWN,
             f"Unknown: nobody tells how many messages wait in the queue of {context}.",
             "",
             False,
         )
-    if tally.get("dead"):
-        said = f"The queue of {context} is empty, and it has {tally['dead']:,} dead letters: this may be one."
+    if known.dead:
+        said = f"The queue of {context} is empty, and it has {known.dead:,} dead letters: this may be one."
         return Cause.DEAD_LETTER, said, f"python manage.py dead_letters {context}", True
     said = f"It was relayed at {clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
     return Cause.LOST, said, "python manage.py unreceived", True
 
 
-def _relays(events: "Sequence[Event]", seen: Mapping[str, Seen], now: datetime) -> Iterator[Expectation]:
+def _relays(events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime) -> Iterator[Expectation]:
     for event in events:
         if event.status != "pending":
             continue
-        known = seen.get(event.context)
-        life = known.relay.life if known else Life.UNKNOWN
-        cause, command, urgent = Cause.RELAY, f"celery -A project worker -Q {event.context}", True
-        if life is Life.UNKNOWN or known is None:
-            cause, said = (
-                Cause.UNKNOWN,
-                f"No relay of {event.context} has ever reported to the journal. It runs beside the worker:",
-            )
-        elif life is Life.GONE:
-            said = f"{event.context} has no relay since {clock(known.relay.since, now)}. It runs beside the worker; start it:"
-        else:
-            cause, command, urgent = Cause.BACKLOG if _pending(known) else Cause.UNDER_WAY, "", False
-            said = f"The relay of {event.context} has {_pending(known) or 'some'} events before it."
+        cause, said, command, urgent = _relay(event.context, seen.get(event.context), now)
         yield Expectation(
             what=f"relay of {event.name}",
             context=event.context,
@@ -208,11 +199,26 @@ def _relays(events: "Sequence[Event]", seen: Mapping[str, Seen], now: datetime) 
         )
 
 
-def _pending(known: Seen) -> int:
-    return int((known.tally or {}).get("pending") or 0)
+def _relay(context: str, known: Presence | None, now: datetime) -> _Way:
+    """Return cause, reason, command and urgency of an event that is not relayed."""
+    command = f"celery -A project worker -Q {context}"
+    if known is None or known.relay.life is Life.UNKNOWN:
+        said = f"No relay of {context} has lately reported to the journal. It runs beside the worker:"
+        return Cause.UNKNOWN, said, command, True
+    if known.relay.life.is_down:
+        said = f"{context} has no relay since {clock(known.relay.since, now)}. It runs beside the worker; start it:"
+        return Cause.RELAY, said, command, True
+    if known.relay.leads is False:
+        said = f"The relay of {context} runs, but has not the lead, so it relays nothing."
+        return Cause.RELAY, said, "", True
+    if known.pending:
+        return Cause.BACKLOG, f"The relay of {context} has {known.pending:,} events to relay.", "", False
+    return Cause.UNDER_WAY, f"It is on its way to the broker by the relay of {context}.", "", False
 
 
-def _deadlines(events: "Sequence[Event]", seen: Mapping[str, Seen], now: datetime) -> Iterator[Expectation]:
+def _deadlines(
+    events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
+) -> Iterator[Expectation]:
     """Yield the declared deadlines that still count: until the awaited event, or an outcome."""
     happened = {event.type: event.recorded_at for event in reversed(events)}
     if any(type in happened for each in seen.values() for type in each.declarations.get("outcomes", {})):
@@ -246,19 +252,24 @@ def clock(time: datetime | None, now: datetime) -> str:
     return f"{local:%H:%M:%S}" if local.date() == times.local(now).date() else f"{local:%Y-%m-%d %H:%M}"
 
 
-def _waiting_for(context: str) -> str:
-    """Return how many open flows wait for a context, for people; one statement, bounded."""
-    waiting = Flow.objects.filter(state=Flow.State.ON_ITS_WAY).order_by("-began_at")
-    lists = list(waiting.values_list("waiting_for", flat=True)[: MOST_WAITING + 1])
-    number = sum(any(label.partition(".")[0] == context for label in labels) for labels in lists)
-    more = "+" if len(lists) > MOST_WAITING else ""
-    return "this flow waits" if number <= 1 and not more else f"{number:,}{more} flows wait"
+class _Waiting:
+    """Tells how many flows wait for a context; they are counted once, and only if somebody asks."""
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, tuple[int, datetime | None]]:
+        return presence.waiting_flows()
+
+    def on(self, context: str) -> str:
+        """Return the number of flows that wait for a context, for people."""
+        number, _ = self._numbers.get(context, (0, None))
+        more = "+" if number >= MOST_FLOWS else ""
+        return "this flow waits" if number <= 1 else f"{number:,}{more} flows wait"
 
 
 def _first_line(error: str) -> str:
     return error.strip().partition("\n")[0][:300] or "no reason was told"
 
 
-def _declared(seen: Mapping[str, Seen], what: str) -> Iterator[Mapping[str, Any]]:
+def _declared(seen: Mapping[str, Presence], what: str) -> Iterator[Mapping[str, Any]]:
     for each in seen.values():
         yield from each.declarations.get(what, ())

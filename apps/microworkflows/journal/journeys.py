@@ -16,7 +16,7 @@ from microworkflows.journal import bars, expectations, models, presence
 from microworkflows.journal.bars import Act, Bar
 from microworkflows.journal.expectations import Expectation, emits, listeners
 from microworkflows.journal.moments import Moments
-from microworkflows.journal.presence import Seen
+from microworkflows.journal.presence import Presence
 from microworkflows.journeys import event_name
 
 MOST_EVENTS = 2_000
@@ -106,7 +106,7 @@ class Journey:
     """By host, what was added to its times so that no effect precedes its cause."""
     missing: tuple[str, ...]
     """Names of processes of whose notices some are missing during the flow."""
-    contexts: Mapping[str, Seen]
+    contexts: Mapping[str, Presence]
     cut: bool = False
     """True if the flow has more events than :data:`MOST_EVENTS`."""
 
@@ -156,7 +156,8 @@ def journey(correlation_id: str, *, now: datetime | None = None) -> Journey | No
         .order_by("ended_at", "number", "pk")[:_MOST_DELIVERIES]
     ):
         failures[attempt.delivery_id].append(attempt)
-    seen = presence.contexts(now=now, during=(flow.began_at, max(flow.last_at, now)))
+    during = (flow.began_at, now if flow.state != models.Flow.State.DONE else flow.last_at)
+    seen = {each.context: each for each in presence.presences(now=now, during=during, flows=False)}
     return _assembled(flow, rows, deliveries, failures, seen=seen, now=now, cut=cut)
 
 
@@ -166,7 +167,7 @@ def _assembled(
     deliveries: Mapping[UUID, Sequence[models.Delivery]],
     failures: Mapping[int, Sequence[models.Attempt]],
     *,
-    seen: Mapping[str, Seen],
+    seen: Mapping[str, Presence],
     now: datetime,
     cut: bool,
 ) -> Journey:
@@ -254,7 +255,7 @@ def _delivery(
 
 
 def _expected(
-    event: models.Event, made: Sequence[Delivery], moments: Moments, seen: Mapping[str, Seen]
+    event: models.Event, made: Sequence[Delivery], moments: Moments, seen: Mapping[str, Presence]
 ) -> Iterator[Delivery]:
     """Yield the deliveries to declared listeners that have not begun, unless the flow's mark leaves them to nobody."""
     known = {each.consumer for each in made}
@@ -282,7 +283,9 @@ def _expected(
 
 
 def _untold(
-    events: Sequence[Event], deliveries: Mapping[UUID, Sequence[models.Delivery]], seen: Mapping[str, Seen]
+    events: Sequence[Event],
+    deliveries: Mapping[UUID, Sequence[models.Delivery]],
+    seen: Mapping[str, Presence],
 ) -> Iterator[Event]:
     """Yield the events that a microworkflow has emitted, and of which nobody has told yet: they wait for their relay."""
     known = {str(event.id) for event in events}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from microworkflows.journal import clocks, journeys
 from microworkflows.journal.models import Delivery, Event, Flow
-from tests.unit.journal import rows
-from tests.unit.journal.rows import BEGAN, seconds
+from tests.unit.journal import shop
+from tests.unit.journal.shop import BEGAN, seconds
 
 HOSTS = [f"host-{number}" for number in range(5)]
 MINUTES = st.floats(min_value=-300, max_value=300)
@@ -72,18 +72,18 @@ def test_contradictions_that_no_shift_can_solve_end_the_search() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_journey_over_clocks_five_minutes_apart_is_drawn_by_causation(seed: int) -> None:
     chance = random.Random(seed)
-    errors = {name: seconds(chance.uniform(-300, 300)) for name in rows.LISTENERS}
-    rows.shop()
+    errors = {name: seconds(chance.uniform(-300, 300)) for name in shop.LISTENERS}
+    shop.contexts()
     workers = {
-        name: rows.process(f"{name}@{name}-host", clock_offset=None, seen_at=BEGAN) for name in rows.LISTENERS
+        name: shop.process(f"{name}@{name}-host", clock_offset=None, seen_at=BEGAN) for name in shop.LISTENERS
     }
-    flow, cause, by, web = rows.flow(), None, "", errors["orders"]
+    flow, cause, by, web = shop.flow(), None, "", errors["orders"]
     at = BEGAN
-    for number, (type, consumer) in enumerate(rows.WAY):
+    for number, (type, consumer) in enumerate(shop.WAY):
         context = consumer.partition(".")[0]
         recorder = by.partition(".")[0]
         recorded = at + (errors[recorder] if recorder else web)
-        cause = rows.event(
+        cause = shop.event(
             flow,
             type,
             at=recorded,
@@ -93,7 +93,7 @@ def test_journey_over_clocks_five_minutes_apart_is_drawn_by_causation(seed: int)
         )
         received = at + seconds(0.5) + errors[context]
         failed = number == 1
-        delivery = rows.delivery(
+        delivery = shop.delivery(
             cause,
             consumer,
             at=received,
@@ -102,13 +102,13 @@ def test_journey_over_clocks_five_minutes_apart_is_drawn_by_causation(seed: int)
             handled_at=received + seconds(1),
         )
         if failed:
-            rows.attempt(delivery, 1, at=received + seconds(0.02), process=workers[context])
+            shop.attempt(delivery, 1, at=received + seconds(0.02), process=workers[context])
         at, by = at + seconds(0.8), consumer
 
     journey = journeys.journey(flow.correlation_id, now=BEGAN + seconds(400))
 
     assert journey is not None
-    assert [event.type for event in journey.events] == [type for type, _ in rows.WAY]
+    assert [event.type for event in journey.events] == [type for type, _ in shop.WAY]
     for cause_, effect in zip(journey.events, journey.events[1:], strict=False):
         received_at = cause_.deliveries[0].received_at
         assert received_at is not None
@@ -122,10 +122,10 @@ def test_journey_over_clocks_five_minutes_apart_is_drawn_by_causation(seed: int)
 
 @pytest.mark.django_db
 def test_events_that_name_each_other_as_their_cause_are_shown_all_the_same() -> None:
-    flow = rows.flow()
-    first, second = rows.uuid(1), rows.uuid(2)
-    rows.event(flow, id=first, causation_id=str(second))
-    rows.event(flow, id=second, causation_id=str(first))
+    flow = shop.flow()
+    first, second = shop.uuid(1), shop.uuid(2)
+    shop.event(flow, id=first, causation_id=str(second))
+    shop.event(flow, id=second, causation_id=str(first))
 
     journey = journeys.journey(flow.correlation_id)
 

@@ -10,8 +10,8 @@ from microworkflows.journal.bars import Part
 from microworkflows.journal.expectations import Cause
 from microworkflows.journal.journeys import Journey
 from microworkflows.journal.models import Context, Delivery, Event, Flow, Process
-from tests.unit.journal import rows
-from tests.unit.journal.rows import BEGAN, seconds
+from tests.unit.journal import shop
+from tests.unit.journal.shop import BEGAN, seconds
 
 pytestmark = pytest.mark.django_db
 
@@ -29,9 +29,9 @@ def test_journal_does_not_know_a_flow_without_events() -> None:
 
 
 def test_finished_order_is_done_and_expects_nothing() -> None:
-    rows.shop(now=NOW)
-    flow = rows.flow(state=Flow.State.DONE, outcome="shipped")
-    rows.order(flow)
+    shop.contexts(now=NOW)
+    flow = shop.flow(state=Flow.State.DONE, outcome="shipped")
+    shop.order(flow)
 
     journey = journey_of(flow)
 
@@ -48,27 +48,27 @@ def test_finished_order_is_done_and_expects_nothing() -> None:
 
 
 def test_stopped_worker_is_named_with_those_who_wait_for_it_and_the_command_that_starts_it() -> None:
-    rows.shop(now=NOW, silent=["shipping"])
-    rows.process("shipping@host-2", seen_at=BEGAN, stopped_at=BEGAN + seconds(480))
-    flow = rows.flow(waiting_for=["shipping.schedule_shipment"])
+    shop.contexts(now=NOW, silent=["shipping"])
+    shop.process("shipping@host-2", seen_at=BEGAN, stopped_at=BEGAN + seconds(480))
+    flow = shop.flow(waiting_for=["shipping.schedule_shipment"])
     for _ in range(36):
-        rows.flow(waiting_for=["shipping.schedule_shipment"])
-    rows.order(flow, steps=3)
+        shop.flow(waiting_for=["shipping.schedule_shipment"])
+    shop.order(flow, steps=3)
 
     (expected,) = journey_of(flow).expected
 
     assert (expected.what, expected.cause) == ("shipping.schedule_shipment of Items reserved", Cause.WORKER)
     assert expected.reason == (
-        "shipping has no worker since 02:48:00 (the last was stopped); 37 flows wait. Start it:"
+        "shipping has no worker since 02:48:00: the last was stopped; 37 flows wait. Start it:"
     )
     assert expected.command == "celery -A project worker -Q shipping"
     assert expected.is_urgent
 
 
 def test_worker_that_nobody_ever_heard_of_is_unknown() -> None:
-    rows.shop(now=NOW, silent=["payments"])
-    flow = rows.flow()
-    rows.order(flow, steps=1)
+    shop.contexts(now=NOW, silent=["payments"])
+    flow = shop.flow()
+    shop.order(flow, steps=1)
 
     (expected,) = journey_of(flow).expected
 
@@ -77,12 +77,12 @@ def test_worker_that_nobody_ever_heard_of_is_unknown() -> None:
 
 
 def test_messages_before_it_in_the_queue_are_counted() -> None:
-    rows.shop(now=NOW)
+    shop.contexts(now=NOW)
     Process.objects.filter(kind="worker", service="payments").update(
         life={"depths": {"payments": 1200}, "handling": 4}
     )
-    flow = rows.flow()
-    rows.order(flow, steps=1)
+    flow = shop.flow()
+    shop.order(flow, steps=1)
 
     (expected,) = journey_of(flow).expected
 
@@ -92,9 +92,9 @@ def test_messages_before_it_in_the_queue_are_counted() -> None:
 
 
 def test_event_that_left_the_queue_and_was_never_received_may_be_a_dead_letter_or_is_lost() -> None:
-    rows.shop(now=NOW)
-    flow = rows.flow()
-    rows.order(flow, steps=1)
+    shop.contexts(now=NOW)
+    flow = shop.flow()
+    shop.order(flow, steps=1)
 
     assert journey_of(flow).expected[0].cause is Cause.LOST
     Context.objects.filter(name="payments").update(tally={"dead": 2}, tallied_at=NOW)
@@ -102,11 +102,11 @@ def test_event_that_left_the_queue_and_was_never_received_may_be_a_dead_letter_o
 
 
 def test_missing_notices_make_an_expected_delivery_unknown() -> None:
-    rows.shop(now=NOW)
+    shop.contexts(now=NOW)
     worker = Process.objects.get(kind="worker", service="payments")
-    rows.gap(worker, since=BEGAN, until=BEGAN + seconds(30))
-    flow = rows.flow()
-    rows.order(flow, steps=1)
+    shop.gap(worker, since=BEGAN, until=BEGAN + seconds(30))
+    flow = shop.flow()
+    shop.order(flow, steps=1)
 
     journey = journey_of(flow)
 
@@ -115,15 +115,15 @@ def test_missing_notices_make_an_expected_delivery_unknown() -> None:
 
 
 def test_retries_parking_and_replay_are_bars_in_their_order_with_who_and_why() -> None:
-    rows.shop(now=NOW)
-    flow = rows.flow(failures_count=2)
-    event = rows.event(flow)
-    delivery = rows.delivery(
+    shop.contexts(now=NOW)
+    flow = shop.flow(failures_count=2)
+    event = shop.event(flow)
+    delivery = shop.delivery(
         event, "payments.take_payment", attempts=3, at=BEGAN + seconds(1), handled_at=BEGAN + seconds(90)
     )
-    rows.attempt(delivery, 1, at=BEGAN + seconds(1.02))
-    rows.attempt(delivery, 2, at=BEGAN + seconds(3), ending="parked")
-    rows.attempt(delivery, 2, at=BEGAN + seconds(80), ending="replayed", by="ada", why="The bank is back.")
+    shop.attempt(delivery, 1, at=BEGAN + seconds(1.02))
+    shop.attempt(delivery, 2, at=BEGAN + seconds(3), ending="parked")
+    shop.attempt(delivery, 2, at=BEGAN + seconds(80), ending="replayed", by="ada", why="The bank is back.")
 
     made = journey_of(flow).events[0].deliveries[0]
 
@@ -136,10 +136,10 @@ def test_retries_parking_and_replay_are_bars_in_their_order_with_who_and_why() -
 
 
 def test_parked_delivery_is_urgent_and_says_how_to_replay_it() -> None:
-    rows.shop(now=NOW)
-    flow = rows.flow(state=Flow.State.FAILED)
-    event = rows.event(flow)
-    rows.delivery(
+    shop.contexts(now=NOW)
+    flow = shop.flow(state=Flow.State.FAILED)
+    event = shop.event(flow)
+    shop.delivery(
         event,
         "payments.take_payment",
         status=Delivery.Status.PARKED,
@@ -155,10 +155,10 @@ def test_parked_delivery_is_urgent_and_says_how_to_replay_it() -> None:
 
 
 def test_waiting_delivery_says_when_it_is_tried_again() -> None:
-    rows.shop(now=NOW)
-    flow = rows.flow()
-    event = rows.event(flow)
-    rows.delivery(
+    shop.contexts(now=NOW)
+    flow = shop.flow()
+    event = shop.event(flow)
+    shop.delivery(
         event, "payments.take_payment", status=Delivery.Status.WAITING, error="BankAway: no answer",
         attempts=2, due_at=NOW + seconds(30),
     )  # fmt: skip
@@ -170,9 +170,9 @@ def test_waiting_delivery_says_when_it_is_tried_again() -> None:
 
 
 def test_unheard_event_misses_its_declared_listener() -> None:
-    rows.shop(now=NOW)
-    flow = rows.flow(state=Flow.State.FAILED)
-    rows.event(flow, status=Event.Status.UNHEARD)
+    shop.contexts(now=NOW)
+    flow = shop.flow(state=Flow.State.FAILED)
+    shop.event(flow, status=Event.Status.UNHEARD)
 
     journey = journey_of(flow)
 
@@ -181,11 +181,11 @@ def test_unheard_event_misses_its_declared_listener() -> None:
 
 
 def test_emitted_event_of_which_no_relay_tells_waits_for_its_relay() -> None:
-    rows.shop(now=NOW)
+    shop.contexts(now=NOW)
     Process.objects.filter(kind="relay", service="payments").update(stopped_at=BEGAN + seconds(60))
-    flow = rows.flow()
-    event = rows.event(flow)
-    rows.delivery(event, "payments.take_payment", emitted=[str(rows.uuid(7))])
+    flow = shop.flow()
+    event = shop.event(flow)
+    shop.delivery(event, "payments.take_payment", emitted=[str(shop.uuid(7))])
 
     journey = journey_of(flow)
 
@@ -197,9 +197,9 @@ def test_emitted_event_of_which_no_relay_tells_waits_for_its_relay() -> None:
 
 
 def test_missed_deadline_is_the_first_thing_told_until_the_flow_has_an_outcome() -> None:
-    rows.shop(now=NOW, within=300)
-    flow = rows.flow(overdue_at=BEGAN + seconds(300))
-    rows.order(flow, steps=1)
+    shop.contexts(now=NOW, within=300)
+    flow = shop.flow(overdue_at=BEGAN + seconds(300))
+    shop.order(flow, steps=1)
 
     journey = journey_of(flow)
 
@@ -210,19 +210,19 @@ def test_missed_deadline_is_the_first_thing_told_until_the_flow_has_an_outcome()
 
 
 def test_thousand_events_take_five_statements(django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    rows.shop(now=NOW)
-    flow = rows.flow()
+    shop.contexts(now=NOW)
+    flow = shop.flow()
     events = Event.objects.bulk_create(
         Event(
-            id=rows.uuid(number), flow=flow, type=rows.WAY[number % 4][0], recorded_at=BEGAN + seconds(number / 10),
+            id=shop.uuid(number), flow=flow, type=shop.WAY[number % 4][0], recorded_at=BEGAN + seconds(number / 10),
             relayed_at=BEGAN + seconds(number / 10), status=Event.Status.RELAYED,
-            causation_id=str(rows.uuid((number - 1) // 2)) if number > 1 else "",
+            causation_id=str(shop.uuid((number - 1) // 2)) if number > 1 else "",
         )
         for number in range(1, 1001)
     )  # fmt: skip
     Delivery.objects.bulk_create(
         Delivery(
-            event=event, consumer=rows.WAY[number % 4][1], status=Delivery.Status.HANDLED,
+            event=event, consumer=shop.WAY[number % 4][1], status=Delivery.Status.HANDLED,
             received_at=event.recorded_at, handled_at=event.recorded_at + seconds(0.01),
         )
         for number, event in enumerate(events, start=1)

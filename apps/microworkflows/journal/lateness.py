@@ -101,7 +101,9 @@ def untold(contexts: Collection[str], *, since: datetime, until: datetime, now: 
         since__lte=times.stored(until),
         until__gte=max(times.stored(since), times.stored(now - _FILLING)),
     )
-    return any(not set(contexts).isdisjoint(each) for each in gaps.values_list("process__contexts", flat=True))
+    return any(
+        not set(contexts).isdisjoint(each) for each in gaps.values_list("process__contexts", flat=True)
+    )
 
 
 def _begun(flows: Iterable[Flow]) -> Mapping[int, dict[str, datetime]]:

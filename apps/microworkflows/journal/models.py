@@ -322,3 +322,46 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.awaited} of {self.flow_id}"
+
+
+class Alert(models.Model):
+    """A message to people about alarms of one kind and cause, sent at least once to each address that the settings name."""
+
+    class Kind(models.TextChoices):
+        """What it tells."""
+
+        OVERDUE = "overdue"
+        ENDED = "ended"
+
+    id = models.UUIDField(primary_key=True, help_text="Key by which a receiver knows a repetition.")
+    kind = models.CharField(max_length=10, choices=Kind)
+    owner = models.CharField(max_length=255)
+    cause = models.CharField(max_length=63)
+    awaited = models.CharField(max_length=255)
+    details = models.TextField(help_text="Of its first alarm.")
+    count = models.PositiveIntegerField(default=1, help_text="Number of alarms that it tells of.")
+    flows = models.JSONField(default=list, help_text="Subject and correlation id of the first of them.")
+    began_at = models.DateTimeField()
+    due_at = models.DateTimeField(help_text="When it is sent, or tried again.")
+    sealed_at = models.DateTimeField(null=True, help_text="When it was sent first: no alarm joins any more.")
+    attempts = models.PositiveIntegerField(default=0)
+    mailed_at = models.DateTimeField(null=True)
+    posted_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True, help_text="When all had it, or it was given up.")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "owner", "cause", "awaited"],
+                name="mw_journal_one_open_alert",
+                condition=Q(sealed_at__isnull=True),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="mw_journal_alert_due", condition=Q(done_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.awaited}"

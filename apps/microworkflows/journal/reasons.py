@@ -99,7 +99,9 @@ def _reason(journey: Journey, expected: Expectation | None, owner: str, involved
     if not missing:
         return Reason(owner=owner, cause=str(expected.cause), details=said)
     cause = expected.cause if expected.cause in _SHARED else Cause.UNKNOWN
-    known = f"Notices of {', '.join(missing)} are missing for good, so it may have happened all the same. {said}"
+    known = (
+        f"Notices of {', '.join(missing)} are missing for good, so it may have happened all the same. {said}"
+    )
     return Reason(owner=owner, cause=str(cause), details=known)
 
 

@@ -7,7 +7,7 @@ the table lets one of them raise. Deadlines are declared, and never learned.
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from django.db import router, transaction
@@ -23,6 +23,12 @@ logger = logging.getLogger(__name__)
 
 MOST_RAISED: Final = 200
 """Number of alarms that one round raises or closes: what is more waits for the next."""
+
+BEHIND: Final = timedelta(seconds=60)
+"""Age of the newest thing that the journal knows at which the log says that nobody can judge."""
+
+_PAUSE = timedelta(minutes=10)
+_said_at = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +48,8 @@ def watch(now: datetime) -> Round:
     now = times.aware(now)
     closed = _close(now)
     until = lateness.told_until(now=now)
+    if until is None or now - until > BEHIND:
+        _say_unknown(now, until)
     raised, held = (0, 0) if until is None else _raise(now, until)
     alerts.send_soon(now)
     return Round(raised=raised, closed=closed, held=held, told_until=until)
@@ -65,6 +73,24 @@ def _raise(now: datetime, until: datetime) -> tuple[int, int]:
             if raised >= MOST_RAISED:
                 break
     return raised, held
+
+
+def _say_unknown(now: datetime, until: datetime | None) -> None:
+    """Log, now and then, that flows may be overdue, and that the journal cannot tell."""
+    global _said_at
+    if now - _said_at < _PAUSE or not (number := _due(now - BEHIND)):
+        return
+    _said_at = now
+    since = "for a minute" if until is None else f"of anything since {until.isoformat(timespec='seconds')}"
+    logger.warning(
+        "the journal has not heard %s: whether %d flows are overdue is unknown; do collector, workers and broker run?",
+        since,
+        number,
+    )
+
+
+def _due(until: datetime) -> int:
+    return Flow.objects.filter(due_at__lte=times.stored(until)).count()
 
 
 def _unraised(missed: Sequence[Miss]) -> list[Miss]:
@@ -109,9 +135,9 @@ def _raised(miss: Miss, reason: Reason, now: datetime) -> bool:
             alerts.note(alarm, now=now)
     if is_new:
         logger.error(
-            "%s is overdue: %s was due %s after %s; %s: %s",
+            "%s is overdue: %s was due %s, after %s: %s",
             *(texts.line(miss.flow), miss.awaited, miss.due_at.isoformat(timespec="seconds"), miss.of),
-            *(reason.owner, texts.line(reason.details)),
+            texts.line(reason.details),
             extra=_fields(alarm),
         )
         signals.overdue.send_robust(Alarm, alarm=alarm)
@@ -122,7 +148,7 @@ def _close(now: datetime) -> int:
     """Close the alarms whose event has come, or whose flow has ended or was given up."""
     came = Event.objects.filter(flow=OuterRef("flow"), type=OuterRef("awaited"))
     dismissed = Delivery.objects.filter(event__flow=OuterRef("flow"), status=Delivery.Status.DISMISSED)
-    ended = ~Q(flow__outcome="") | Exists(came) | (Q(flow__state=Flow.State.DONE) & Exists(dismissed))
+    ended = Q(flow__overdue_at=None) | Exists(came) | (Q(flow__state=Flow.State.DONE) & Exists(dismissed))
     over = Alarm.objects.filter(ended, closed_at=None).select_related("flow").order_by("raised_at")
     return sum(_closed(alarm, now) for alarm in over[:MOST_RAISED])
 
@@ -130,9 +156,7 @@ def _close(now: datetime) -> int:
 def _closed(alarm: Alarm, now: datetime) -> bool:
     alarm.closed_at = times.stored(now)
     with transaction.atomic(using=router.db_for_write(Alarm)):
-        is_mine = bool(
-            Alarm.objects.filter(pk=alarm.pk, closed_at=None).update(closed_at=alarm.closed_at)
-        )
+        is_mine = bool(Alarm.objects.filter(pk=alarm.pk, closed_at=None).update(closed_at=alarm.closed_at))
         if is_mine:
             alerts.note(alarm, now=now)
     if is_mine:

@@ -84,7 +84,7 @@ def kept(context: str = "payments") -> dict[str, Any]:
     found = {name: _texts(f'SELECT t::text FROM "{name}" AS t ORDER BY 1') for name in sorted(tables)}
     found["inbox"] = sorted(InboxEvent.objects.of_context(context).values_list("msg_id", "status", "retry"))
     history = HistoryEntry.objects.filter(msg_id__startswith=f"{context}.").order_by("pk")
-    found["history"] = list(history.values_list("msg_id", "error"))
+    found["history"] = [f"{row.pk} {row}" for row in history]
     found["outbox"] = sorted(OutboxEvent.objects.of_context(context).values_list("pk", "status"))
     return found
 

@@ -44,7 +44,7 @@ def test_context_moves_with_all_it_has(source: str, target: str, on: On) -> None
     assert moved is not None
     assert moved.step == "moved"
     assert moved.counts == {"payments_payment": 3, "received": 4, "microworkflows_history": 4, "published": 4}
-    emptied = {"inbox": [], "history": [], "outbox": []}
+    emptied: dict[str, list[object]] = {"inbox": [], "history": [], "outbox": []}
     assert shop.kept() == {"payments_payment": before["payments_payment"], **emptied}
 
 

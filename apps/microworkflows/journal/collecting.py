@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -176,10 +177,8 @@ class _Post:
         self._arrived, self._taken = [], []
         self._full_at = time.monotonic()
         if connection is not None:
-            try:
+            with suppress(Exception):
                 connection.collect(socket_timeout=1)
-            except Exception:
-                logger.debug("the connection was gone already", exc_info=True)
 
 
 class _Rounds:

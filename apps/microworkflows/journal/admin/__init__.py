@@ -1,1 +1,9 @@
 """The journal in the Django admin."""
+
+from django.apps import apps
+
+if apps.is_installed("django.contrib.admin"):
+    from microworkflows.journal.admin import front
+    from microworkflows.journal.admin.alarms import AlarmAdmin
+
+    __all__ = ["AlarmAdmin", "front"]

@@ -5,7 +5,7 @@ that nobody can know, because no process of the context was heard of, is None, a
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -17,9 +17,12 @@ from django.db.models import Count, Min, Q, Sum
 from microworkflows import times
 from microworkflows.cloudevents import context_of
 from microworkflows.journal import histograms, presence
-from microworkflows.journal.models import Delivery, Flow, Gap, Minute
+from microworkflows.journal.models import Context, Delivery, Flow, Gap, Minute
 from microworkflows.journal.presence import Life, Presence, Seen
 from microworkflows.journal.windows import Window
+
+Declared = Mapping[str, Any]
+"""A row's :attr:`Context.declarations`."""
 
 MOST_WAITING: Final = 5_000
 """Flows of each state, the oldest, of which it is looked at whom they wait for."""
@@ -85,7 +88,7 @@ class Graph:
     """Everything that the map shows."""
 
     window: Window
-    contexts: Mapping[str, Seen]
+    contexts: Mapping[str, Presence]
     announcements: tuple[Announcement, ...]
     hearings: tuple[Hearing, ...]
     missing: int = 0
@@ -95,7 +98,7 @@ class Graph:
 
 
 @dataclass(kw_only=True)
-class _Seen:
+class _Sums:
     """Sums of the minutes of one edge."""
 
     count: int = 0
@@ -106,38 +109,41 @@ class _Seen:
 
 def graph(window: Window) -> Graph:
     """Return the graph as declared now, with what was observed in a window."""
-    contexts = presence.contexts(now=window.until)
+    contexts = {each.context: each for each in presence.presences(now=window.until)}
+    declarations = list(Context.objects.values_list("declarations", flat=True))
     sums = _sums(window)
-    waiting = _waiting()
     return Graph(
         window=window,
         contexts=contexts,
-        announcements=tuple(_announcements(contexts, sums, window)),
-        hearings=tuple(_hearings(contexts, sums, waiting, window)),
+        announcements=tuple(_announcements(declarations, contexts, sums, window)),
+        hearings=tuple(_hearings(declarations, contexts, sums, window)),
         missing=_missing(window),
-        heard_at=max(filter(None, (each.worker.since for each in contexts.values())), default=None),
+        heard_at=presence.last_heard(),
     )
 
 
-def listeners(contexts: Mapping[str, Seen]) -> dict[tuple[str, str], tuple[str, ...]]:
+def listeners(declarations: Iterable[Declared]) -> dict[tuple[str, str], tuple[str, ...]]:
     """Return what each declared microworkflow emits, by the type that it hears and its label."""
     return {
         (each["on"], each["label"]): tuple(each["emits"])
-        for seen in contexts.values()
-        for each in seen.declarations.get("workflows", ())
+        for declared in declarations
+        for each in declared.get("workflows", ())
     }
 
 
 def _announcements(
-    contexts: Mapping[str, Seen], sums: Mapping[tuple[str, str], _Seen], window: Window
+    declarations: Sequence[Declared],
+    contexts: Mapping[str, Presence],
+    sums: Mapping[tuple[str, str], _Sums],
+    window: Window,
 ) -> list[Announcement]:
-    declared = listeners(contexts)
+    declared = listeners(declarations)
     sources: dict[str, list[str]] = {}
     for (_, label), emits in declared.items():
         for each in emits:
             sources.setdefault(each, []).append(label)
-    announced = {each for seen in contexts.values() for each in seen.declarations.get("announces", ())}
-    outcomes = {k: v for seen in contexts.values() for k, v in seen.declarations.get("outcomes", {}).items()}
+    announced = {each for own in declarations for each in own.get("announces", ())}
+    outcomes = {each: outcome for own in declarations for each, outcome in own.get("outcomes", {}).items()}
     heard = {event_type for event_type, _ in declared}
     types = announced | heard | {event_type for event_type, _ in sums} | set(sources)
     return [
@@ -147,7 +153,7 @@ def _announcements(
             declared=each in announced or each in sources,
             relayed=_known(
                 sums[each, ""].count if (each, "") in sums else 0,
-                getattr(contexts.get(context_of(each)), "relay", Presence()),
+                contexts[context_of(each)].relay if context_of(each) in contexts else None,
                 window,
             ),
             outcome=outcomes.get(each, ""),
@@ -157,17 +163,18 @@ def _announcements(
 
 
 def _hearings(
-    contexts: Mapping[str, Seen],
-    sums: Mapping[tuple[str, str], _Seen],
-    waiting: Mapping[str, Waiting],
+    declarations: Sequence[Declared],
+    contexts: Mapping[str, Presence],
+    sums: Mapping[tuple[str, str], _Sums],
     window: Window,
 ) -> list[Hearing]:
-    declared = set(listeners(contexts))
+    declared, waiting = set(listeners(declarations)), _waiting()
     observed = {edge for edge in sums if edge[1]}
     found = []
     for event_type, consumer in sorted(declared | observed):
-        numbers = sums.get((event_type, consumer), _Seen())
-        worker = getattr(contexts.get(context_of(consumer)), "worker", Presence())
+        numbers = sums.get((event_type, consumer), _Sums())
+        context = contexts.get(context_of(consumer))
+        worker = context.worker if context else None
         known = _known(numbers.count or numbers.failed or numbers.parked, worker, window) is not None
         found.append(
             Hearing(
@@ -185,15 +192,16 @@ def _hearings(
     return found
 
 
-def _known(count: int, process: Presence, window: Window) -> int | None:
+def _known(count: int, process: Seen | None, window: Window) -> int | None:
     """Return a count, or None if it is 0 and no process of its kind was heard of in the window: nobody can know."""
     if count:
         return count
-    heard = process.life is Life.ALIVE or (process.since is not None and process.since >= window.since)
-    return 0 if heard else None
+    if process is None or process.seen_at is None:
+        return None
+    return 0 if process.life is Life.ALIVE or process.seen_at >= window.since else None
 
 
-def _sums(window: Window) -> Mapping[tuple[str, str], _Seen]:
+def _sums(window: Window) -> Mapping[tuple[str, str], _Sums]:
     """Return the sums of a window's minutes by edge; of a long window as they were at the beginning of this minute.
 
     A week of a busy process has hundreds of thousands of minutes, and pages ask every few seconds.
@@ -207,7 +215,7 @@ def _sums(window: Window) -> Mapping[tuple[str, str], _Seen]:
 
 
 @lru_cache(maxsize=8)
-def _kept(alias: str, since: datetime, until: datetime) -> Mapping[tuple[str, str], _Seen]:
+def _kept(alias: str, since: datetime, until: datetime) -> Mapping[tuple[str, str], _Sums]:
     return _summed(since, until)
 
 
@@ -216,12 +224,12 @@ def forget() -> None:
     _kept.cache_clear()
 
 
-def _summed(since: datetime, until: datetime) -> dict[tuple[str, str], _Seen]:
+def _summed(since: datetime, until: datetime) -> dict[tuple[str, str], _Sums]:
     since, until = times.stored(since - timedelta(minutes=1)), times.stored(until)
     rows = Minute.objects.filter(at__gt=since, at__lte=until)
     totals = rows.order_by().values_list("type", "consumer")
     sums = {
-        (event_type, consumer): _Seen(count=count, failed=failed, parked=parked)
+        (event_type, consumer): _Sums(count=count, failed=failed, parked=parked)
         for event_type, consumer, count, failed, parked in totals.annotate(
             Sum("count"), Sum("failed"), Sum("parked")
         )

@@ -7,6 +7,7 @@ mean height of what leads there, and of what follows (barycentre). The same boxe
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 COLUMN_GAP: Final = 44.0
@@ -76,14 +77,15 @@ def place(
     """
     known = {box.id: box for box in boxes}
     arrows = sorted({arrow for arrow in arrows if arrow[0] in known and arrow[1] in known})
-    forward = [arrow for arrow in arrows if arrow not in _leading_back(sorted(known), arrows)]
+    back = _leading_back(sorted(known), arrows)
+    forward = [arrow for arrow in arrows if arrow not in back]
     columns = _columns(sorted(known), forward)
     chains, cells = _bends(known, forward, columns)
     lanes = sorted(
         {box.lane for box in boxes},
         key=lambda name: (min(columns[box.id] for box in boxes if box.lane == name), name),
     )
-    links = [pair for chain in chains.values() for pair in zip(chain, chain[1:], strict=False)]
+    links = [pair for chain in chains.values() for pair in pairwise(chain)]
     _order(cells, lanes, links)
     layout = _positions(known, cells, lanes, left=left, lane_head=lane_head)
     for arrow in arrows:
@@ -96,7 +98,9 @@ def _leading_back(names: Sequence[str], arrows: Sequence[tuple[str, str]]) -> se
     """Return the arrows that close a circle, as a walk from the beginnings finds them."""
     following = _following(arrows)
     led_to = {target for _, target in arrows}
-    back, done, under_way = set(), set(), set()
+    back: set[tuple[str, str]] = set()
+    done: set[str] = set()
+    under_way: set[str] = set()
     for start in sorted(names, key=lambda name: (name in led_to, name)):
         stack = [(start, iter(following.get(start, ())))] if start not in done else []
         under_way.update(name for name, _ in stack)
@@ -187,7 +191,8 @@ def _order(cells: Cells, lanes: Sequence[str], links: Sequence[tuple[str, str]])
 
 def _heights(cells: Cells, lanes: Sequence[str]) -> dict[str, float]:
     rows = {lane: max(len(places) for (name, _), places in cells.items() if name == lane) for lane in lanes}
-    heights, top = {}, 0.0
+    heights: dict[str, float] = {}
+    top = 0.0
     for lane in lanes:
         for (name, _), places in cells.items():
             if name == lane:

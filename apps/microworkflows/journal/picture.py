@@ -6,7 +6,6 @@ The map draws what is declared and what was observed; a variant draws the steps 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 
 from microworkflows import times
@@ -106,8 +105,7 @@ def of_graph(graph: Graph) -> Picture:
         width=placed.width,
         height=placed.height,
         lanes=tuple(
-            LaneShape(at=lane, texts=lane_texts(graph.contexts.get(lane.name), now=graph.window.until))
-            for lane in placed.lanes
+            LaneShape(at=lane, texts=lane_texts(graph.contexts.get(lane.name))) for lane in placed.lanes
         ),
         shapes=tuple(shapes),
         arrows=tuple(
@@ -118,15 +116,9 @@ def of_graph(graph: Graph) -> Picture:
 
 def of_way(way: Way) -> Picture:
     """Return the small picture of a variant."""
-    announcements = {
-        event_type: Announcement(type=event_type, sources=(), declared=True, relayed=None)
-        for step in way
-        for event_type in (step.type, step.emitted)
-        if event_type
-    }
-    boxes, arrows = [], set()
-    for event_type in announcements:
-        boxes.append(_box(f"type:{event_type}", context_of(event_type), event_name(event_type), small=True))
+    types = sorted({each for step in way for each in (step.type, step.emitted) if each})
+    arrows: set[tuple[str, str]] = set()
+    boxes = [_box(f"type:{each}", context_of(each), event_name(each), small=True) for each in types]
     for step in sorted(way):
         if step.consumer:
             label = f"to:{step.consumer}"
@@ -174,33 +166,36 @@ def steps_in_words(way: Way) -> list[str]:
     return [words_of(step) for step in sorted(way)]
 
 
-def lane_texts(seen: Seen | None, *, now: datetime) -> tuple[tuple[str, Tone], ...]:
+def lane_texts(context: Presence | None) -> tuple[tuple[str, Tone], ...]:
     """Return the state of a context in words, each with its tone."""
-    if seen is None:
-        return (("not declared", "idle"),)
-    texts = [life("worker", seen.worker), life("relay", seen.relay)]
-    if seen.worker.depth is not None:
-        texts.append((f"{words.number(seen.worker.depth)} in queue", "busy" if seen.worker.depth else ""))
-    for what in ("pending", "parked", "dead"):
-        if seen.tally is not None and seen.tally.get(what):
-            tone: Tone = "busy" if what == "pending" else "bad"
-            texts.append((f"{'' if what == 'pending' else '■ '}{seen.tally[what]} {what}", tone))
-    if seen.tally is None:
+    if context is None:
+        return (("? nobody declared it", "idle"),)
+    texts = [life("worker", context.worker), life("relay", context.relay)]
+    numbers: tuple[tuple[int | None, str, Tone], ...] = (
+        (context.depth, "in queue", "busy"),
+        (context.pending, "pending", "busy"),
+        (context.parked, "parked", "bad"),
+        (context.dead, "dead", "bad"),
+    )
+    for count, what, tone in numbers:
+        if count:
+            texts.append((f"{'■ ' if tone == 'bad' else ''}{words.number(count)} {what}", tone))
+    if context.parked is None:
         texts.append(("? tables unknown", "idle"))
     return tuple(texts)
 
 
-def life(what: str, presence: Presence) -> tuple[str, Tone]:
+def life(what: str, seen: Seen) -> tuple[str, Tone]:
     """Return in words whether a process lives, with the tone of that."""
-    if presence.life is Life.ALIVE:
+    if seen.life is Life.ALIVE:
         return f"✓ {what}", ""
-    if presence.life is Life.GONE and presence.since is not None:
-        return f"✕ no {what} since {times.local(presence.since):%H:%M:%S}", "bad"
+    if seen.life.is_down and seen.since is not None:
+        return f"✕ no {what} since {times.local(seen.since):%H:%M:%S}", "bad"
     return f"? {what} unknown", "idle"
 
 
 def _boxes(
-    announcements: Iterable[Announcement], hearings: Sequence[Hearing], *, names: Mapping[str, Seen]
+    announcements: Iterable[Announcement], hearings: Sequence[Hearing], *, names: Mapping[str, Presence]
 ) -> tuple[list[layout.Box], set[tuple[str, str]]]:
     boxes, arrows = {}, set()
     for each in announcements:

@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from django.db.models import Max
+from django.db.models import Exists, Max, OuterRef
 
 from microworkflows import times
 from microworkflows.cloudevents import context_of
-from microworkflows.journal.models import Context, Flow, Process
+from microworkflows.journal.models import Context, Flow, Gap, Process
 
 ALIVE_FOR: Final = timedelta(seconds=20)
 """Age of a process's last notice at which it is silent: four heartbeats are missing."""
@@ -74,8 +74,11 @@ class Presence:
     """Number of messages that wait in its queue, as of ``worker.seen_at``."""
     handling: int | None
     """Number of messages that its workers have in hand, as of ``worker.seen_at``."""
-    flows: int
-    """Number of open flows of which the journal knows that they wait for this context; at most :data:`MOST_FLOWS` are looked at."""
+    flows: int | None
+    """Number of open flows of which the journal knows that they wait for this context; at most :data:`MOST_FLOWS` are looked at.
+
+    None if nobody asked.
+    """
     flows_since: datetime | None
     """Time of the last thing that happened in the flow of these that waits longest."""
     pending: int | None
@@ -91,6 +94,10 @@ class Presence:
     rejected: int | None
     tallied_at: datetime | None
     """Time of the last count of ``pending`` and all that follows it; None if there was none."""
+    declarations: Mapping[str, Any]
+    """What its code declares, as :class:`~microworkflows.journal.notices.Declarations`; empty if nobody told."""
+    missing: tuple[str, ...]
+    """Names of its processes of whose notices some are missing from the time asked about."""
 
     @property
     def needs_attention(self) -> bool:
@@ -106,19 +113,30 @@ class Presence:
         return Life.UNKNOWN in (self.worker.life, self.relay.life) or None in told
 
 
-def presences(*, now: datetime | None = None) -> list[Presence]:
-    """Return what is known of each context that was ever declared or served, by name."""
+def presences(
+    *,
+    now: datetime | None = None,
+    during: tuple[datetime, datetime] | None = None,
+    flows: bool = True,
+) -> list[Presence]:
+    """Return what is known of each context that was ever declared or served, by name, in two statements.
+
+    Args:
+        now: The time about which the question is.
+        during: Beginning and end of the time of which missing notices matter; None: of none.
+        flows: Whether to count the flows that wait for each, in one more statement.
+    """
     now = times.aware(now or times.now())
-    processes = _processes()
+    processes, heard_at = _processes(during)
     contexts = {each.name: each for each in Context.objects.all()}
-    waiting, heard_at = _waiting(), last_heard()
+    waiting = waiting_flows() if flows else None
     names = sorted({*contexts, *processes})
     return [
         _presence(
             name,
             contexts.get(name),
             processes.get(name, ()),
-            waiting.get(name, (0, None)),
+            (None, None) if waiting is None else waiting.get(name, (0, None)),
             heard_at=heard_at,
             now=now,
         )
@@ -140,17 +158,22 @@ def last_heard() -> datetime | None:
     return last and times.aware(last)
 
 
-def _processes() -> dict[str, list[Process]]:
-    """Return workers and relays by context, those seen last first."""
-    kinds = (Process.Kind.WORKER, Process.Kind.RELAY)
-    found: dict[str, list[Process]] = defaultdict(list)
-    for process in Process.objects.filter(kind__in=kinds).order_by("-seen_at")[:_MOST_PROCESSES]:
+def _processes(during: tuple[datetime, datetime] | None) -> tuple[dict[str, list[Any]], datetime | None]:
+    """Return the processes by context, those seen last first, each with ``has_gap``; and when anybody was heard last."""
+    gaps = Gap.objects.none()
+    if during is not None:
+        gaps = Gap.objects.filter(
+            process=OuterRef("pk"), filled_at=None, since__lte=during[1], until__gte=during[0]
+        )
+    found: dict[str, list[Any]] = defaultdict(list)
+    newest = list(Process.objects.annotate(has_gap=Exists(gaps)).order_by("-seen_at")[:_MOST_PROCESSES])
+    for process in newest:
         for context in process.contexts:
             found[context].append(process)
-    return found
+    return found, times.aware(newest[0].seen_at) if newest else None
 
 
-def _waiting() -> dict[str, tuple[int, datetime | None]]:
+def waiting_flows() -> dict[str, tuple[int, datetime | None]]:
     """Return, by context, the number of open flows that wait for it, and since when the first of them does."""
     open_flows = Flow.objects.filter(state__in=(Flow.State.ON_ITS_WAY, Flow.State.FAILED))
     found: dict[str, tuple[int, datetime | None]] = {}
@@ -166,8 +189,8 @@ def _waiting() -> dict[str, tuple[int, datetime | None]]:
 def _presence(
     name: str,
     context: Context | None,
-    processes: Iterable[Process],
-    waiting: tuple[int, datetime | None],
+    processes: Iterable[Any],
+    waiting: tuple[int | None, datetime | None],
     *,
     heard_at: datetime | None,
     now: datetime,
@@ -199,6 +222,8 @@ def _presence(
         unheard=_number(tally, "unheard"),
         rejected=_number(tally, "rejected"),
         tallied_at=tallied_at or None,
+        declarations=context.declarations if context else {},
+        missing=tuple(sorted({each.name for each in processes if each.has_gap})),
     )
 
 

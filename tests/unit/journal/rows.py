@@ -119,6 +119,7 @@ def delivery(
     given: dict[str, Any] = {"received_at": ago(at), "emitted": [], **values}
     if status is Delivery.Status.HANDLED:
         given = {"handled_at": ago(at), "duration": timedelta(milliseconds=4)} | given
+    given = {"changed_at": given.get("handled_at") or given["received_at"]} | given
     given["emitted"] = [str(each.pk if isinstance(each, Event) else each) for each in given["emitted"]]
     return Delivery.objects.create(event=of, consumer=consumer, status=status, **given)
 

@@ -17,7 +17,7 @@ from django.db.models import Count, Min, Q, Sum
 from microworkflows import times
 from microworkflows.cloudevents import context_of
 from microworkflows.journal import histograms, presence
-from microworkflows.journal.models import Context, Delivery, Flow, Gap, Minute
+from microworkflows.journal.models import Delivery, Flow, Minute
 from microworkflows.journal.presence import Life, Presence, Seen
 from microworkflows.journal.windows import Window
 
@@ -91,8 +91,8 @@ class Graph:
     contexts: Mapping[str, Presence]
     announcements: tuple[Announcement, ...]
     hearings: tuple[Hearing, ...]
-    missing: int = 0
-    """Notices of the window that never came: the numbers may be too low."""
+    missing: tuple[str, ...] = ()
+    """Names of processes of whose notices some are missing from the window: the numbers may be too low."""
     heard_at: datetime | None = None
     """When the journal heard of any process last; None: never."""
 
@@ -109,15 +109,17 @@ class _Sums:
 
 def graph(window: Window) -> Graph:
     """Return the graph as declared now, with what was observed in a window."""
-    contexts = {each.context: each for each in presence.presences(now=window.until)}
-    declarations = list(Context.objects.values_list("declarations", flat=True))
+    period = (window.since, window.until)
+    seen = presence.presences(now=window.until, during=period, flows=False)
+    contexts = {each.context: each for each in seen}
+    declarations = [each.declarations for each in seen]
     sums = _sums(window)
     return Graph(
         window=window,
         contexts=contexts,
         announcements=tuple(_announcements(declarations, contexts, sums, window)),
         hearings=tuple(_hearings(declarations, contexts, sums, window)),
-        missing=_missing(window),
+        missing=tuple(sorted({name for each in seen for name in each.missing})),
         heard_at=presence.last_heard(),
     )
 
@@ -243,11 +245,12 @@ def _summed(since: datetime, until: datetime) -> dict[tuple[str, str], _Sums]:
 
 _HOPS: Final = {
     "postgresql": (
-        "SELECT type, consumer, place - 1, sum(number::bigint) FROM {table} "
-        "CROSS JOIN LATERAL jsonb_array_elements_text(hops) WITH ORDINALITY AS bucket (number, place)"
+        "SELECT seen.type, seen.consumer, place - 1, sum(number::bigint) FROM {table} AS seen "
+        "CROSS JOIN LATERAL jsonb_array_elements_text(seen.hops) WITH ORDINALITY AS bucket (number, place)"
     ),
     "sqlite": (
-        "SELECT type, consumer, bucket.key, sum(bucket.value) FROM {table} CROSS JOIN json_each(hops) AS bucket"
+        "SELECT seen.type, seen.consumer, bucket.key, sum(bucket.value) FROM {table} AS seen "
+        "CROSS JOIN json_each(seen.hops) AS bucket"
     ),
 }
 
@@ -259,7 +262,7 @@ def _hops(since: datetime, until: datetime) -> list[tuple[str, str, int, int]]:
     selected = _HOPS[connection.vendor].format(table=connection.ops.quote_name(Minute._meta.db_table))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{selected} WHERE at > %s AND at <= %s GROUP BY 1, 2, 3", [adapt(since), adapt(until)]
+            f"{selected} WHERE seen.at > %s AND seen.at <= %s GROUP BY 1, 2, 3", [adapt(since), adapt(until)]
         )
         return [(row[0], row[1], int(row[2]), int(row[3])) for row in cursor.fetchall()]
 
@@ -282,9 +285,9 @@ def _waiting() -> dict[str, Waiting]:
     deliveries = {
         consumer: (retried, parked, oldest)
         for consumer, retried, parked, oldest in stuck.values_list("consumer").annotate(
-            Count("pk", filter=Q(status=statuses.WAITING)),
-            Count("pk", filter=Q(status=statuses.PARKED)),
-            Min("received_at"),
+            retried=Count("pk", filter=Q(status=statuses.WAITING)),
+            parked=Count("pk", filter=Q(status=statuses.PARKED)),
+            oldest=Min("changed_at"),
         )
     }
     found = {"": Waiting(more=more)}
@@ -295,10 +298,3 @@ def _waiting() -> dict[str, Waiting]:
             flows=flows[label], more=more, since=min(begun, default=None), retried=retried, parked=parked
         )
     return found
-
-
-def _missing(window: Window) -> int:
-    """Return how many notices of the window are known to be missing; a gap of unknown length counts as one."""
-    gaps = Gap.objects.filter(filled_at__isnull=True, until__gte=times.stored(window.since))
-    numbers: list[Any] = list(gaps.values_list("number", flat=True))
-    return sum(number or 1 for number in numbers)

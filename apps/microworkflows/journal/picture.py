@@ -42,6 +42,11 @@ class Shape:
     tone: Tone = ""
 
     @property
+    def context(self) -> str:
+        """Context to which it belongs."""
+        return context_of(self.id.partition(":")[2])
+
+    @property
     def center(self) -> float:
         """Where its texts stand."""
         return self.at.x + self.at.width / 2

@@ -47,10 +47,8 @@ class Row:
 def strips(business: Business) -> list[Strip]:
     """Return the flows over time: begun, finished by outcome, overdue."""
     labels = [at_text(at, business) for at in business.times]
-    found = [_strip(business.begun, labels)]
-    for series in business.finished:
-        found.append(_strip(Series(name=f"finished: {series.name}", counts=series.counts), labels))
-    return [*found, _strip(business.overdue, labels)]
+    finished = (Series(name=f"finished: {each.name}", counts=each.counts) for each in business.finished)
+    return [_strip(each, labels) for each in (business.begun, *finished, business.overdue)]
 
 
 def table(business: Business) -> list[tuple[str, list[int]]]:

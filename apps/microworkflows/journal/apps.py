@@ -12,7 +12,9 @@ class JournalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from microworkflows import conf
+        from microworkflows import conf, overviews
         from microworkflows.journal.conf import JournalSettings
+        from microworkflows.journal.overview import JournalOverview
 
         conf.add_section(JournalSettings)
+        overviews.register(JournalOverview())

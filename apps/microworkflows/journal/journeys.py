@@ -261,7 +261,7 @@ def _expected(
     known = {each.consumer for each in made}
     missed = event.status in (models.Event.Status.UNHEARD, models.Event.Status.REJECTED)
     relayed_at = moments.relayed_at(event)
-    for label in sorted(listeners(event.type, seen) - known):
+    for label in sorted(listeners(event.type, seen, at=event.recorded_at) - known):
         context, mark = context_of(label), event.mark or None
         if flows.is_left_to_nobody(context, mark):
             continue

@@ -18,9 +18,11 @@ def draw(journey: Journey, viewer: Viewer) -> SafeString:
     )
     width, height = len(lanes) * _LANE, _TOP + len(arrows) * _ROW + 16
     parts = [
-        f'<svg class="mwj-svg" role="group" aria-label="{description(journey, "Sequence diagram")}" width="{width}" height="{height}">'
-        '<defs><marker id="mwj-head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse">'
-        '<path class="mwj-arrowhead" d="M0 0L8 4L0 8z"/></marker></defs>'
+        (
+            f'<svg class="mwj-svg" role="group" aria-label="{description(journey, "Sequence diagram")}" width="{width}" height="{height}">'
+            '<defs><marker id="mwj-head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse">'
+            '<path class="mwj-arrowhead" d="M0 0L8 4L0 8z"/></marker></defs>'
+        )
     ]
     for name, x in lanes.items():
         parts.append(

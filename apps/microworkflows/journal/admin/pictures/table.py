@@ -16,8 +16,10 @@ _HEAD = (
 def draw(journey: Journey, viewer: Viewer) -> SafeString:
     """Write the table as HTML."""
     parts = [
-        f'<div class="mwj-scroll" tabindex="0"><table class="mwj-table"><caption>Deliveries of {text(journey.title)}</caption>'
-        f"<thead><tr>{_HEAD}</tr></thead><tbody>"
+        (
+            f'<div class="mwj-scroll" tabindex="0"><table class="mwj-table"><caption>Deliveries of {text(journey.title)}</caption>'
+            f"<thead><tr>{_HEAD}</tr></thead><tbody>"
+        )
     ]
     for event in journey.events:
         parts += [_row(journey, event, delivery, viewer) for delivery in event.deliveries or (None,)]

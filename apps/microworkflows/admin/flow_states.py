@@ -23,10 +23,14 @@ else:
 
 
 class FlowStateMixin(_ModelAdmin):
-    """Shows in a list where each object's flow stands, in one statement a page, and finds those that need attention. ::
+    """Shows in a list where each object's flow stands, in one statement a page, and finds those that need attention.
 
-    @admin.register(Order)
-    class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin): ...
+    Where nobody tells states, it adds nothing. ::
+
+        @admin.register(Order)
+        class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin): ...
+
+    The column and the filter are added to those that the subclass names.
     """
 
     def flow_correlation_id(self, obj: Any) -> str | None:

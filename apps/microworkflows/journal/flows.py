@@ -34,14 +34,14 @@ _MOST_FAILED: Final = 10_000
 """Number of open failures in which the text of an error is looked for."""
 
 NEED = Q(state__in=[Flow.State.FAILED, Flow.State.UNKNOWN]) | Q(overdue_at__isnull=False)
-"""Flows that need attention, and some that are done in the end; the partial index has the same condition."""
+"""Flows that need attention; a partial index has the same condition."""
 
 STATES: Final[Mapping[str, Q]] = {
-    "needs attention": NEED & ~Q(state=Flow.State.DONE),
+    "needs attention": NEED,
     "on its way": Q(state=Flow.State.ON_ITS_WAY),
-    "overdue": Q(overdue_at__isnull=False) & ~Q(state=Flow.State.DONE),
+    "overdue": Q(overdue_at__isnull=False),
     "failed": Q(state=Flow.State.FAILED),
-    "done": Q(state=Flow.State.DONE),
+    "done": Q(state=Flow.State.DONE, overdue_at__isnull=True),
     "unknown": Q(state=Flow.State.UNKNOWN),
 }
 """Conditions of the list, by their word."""

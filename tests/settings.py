@@ -1,6 +1,6 @@
-"""Settings of the shop with the cut-over installed: its tables are there, and a test names what is cut over.
+"""Settings of the shop with the kit's guests installed: their tables are there, and a test names what is cut over.
 
-A copy of the kit may come without that app, as a guest's folder can be deleted.
+A copy of the kit may come without one, as a guest's folder can be deleted.
 """
 
 import os
@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from project.settings import *  # noqa: F403
 from project.settings import INSTALLED_APPS
 
-if find_spec("microworkflows.cutover"):
-    INSTALLED_APPS = [*INSTALLED_APPS, "microworkflows.cutover"]
+GUESTS = [name for name in ("microworkflows.cutover", "microworkflows.journal") if find_spec(name)]
+INSTALLED_APPS = [*INSTALLED_APPS, *GUESTS]
 
 if zone := os.environ.get("TEST_TIME_ZONE"):  # of a project whose times have no zone
     USE_TZ, TIME_ZONE = False, zone

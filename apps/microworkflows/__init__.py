@@ -1,5 +1,6 @@
 """Microworkflows: events through a transactional outbox and inbox, one Celery worker per bounded context."""
 
+from microworkflows.deadlines import deadline
 from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
 from microworkflows.sensitive import Sensitive
@@ -14,6 +15,7 @@ __all__ = [
     "PermanentError",
     "Sensitive",
     "Subject",
+    "deadline",
     "microworkflow",
     "outbox",
 ]

@@ -44,11 +44,12 @@ class _Bundle:
 
     left: deque[Run]
     """Runs not begun."""
-    done: list[tuple[Run, float]] = field(default_factory=list)
-    """Runs that succeeded, each with its duration in seconds."""
+    done: list[tuple[Run, list[CloudEvent], float]] = field(default_factory=list)
+    """Runs that succeeded, each with the events that it emitted and its duration in seconds."""
     known: list[Run] = field(default_factory=list)
     """Runs of events received before, or by another process at this very moment."""
-    failed: tuple[Run, BaseException] | None = None
+    failed: tuple[Run, BaseException, float] | None = None
+    """A run that failed, its error, and its duration in seconds."""
     again: Run | None = None
     """A run that was rolled back, and is to be done by itself."""
 
@@ -94,13 +95,13 @@ def handle(runs: Iterable[Run]) -> None:
         left.extendleft(reversed(bundle.left))
         if bundle.left and not bundle.ends_early:  # its time was up: the next one claims only as many runs
             size = max(len(bundle.done), 1)
-        for (workflow, event), seconds in bundle.done:
-            handling.log_handled(workflow, event, duration=seconds)
+        for (workflow, event), emitted, seconds in bundle.done:
+            handling.tell_handled(workflow, event, emitted, duration=seconds)
         for run in bundle.known:
             failures.handle_or_keep(*run)
         if bundle.failed is not None:
-            (workflow, event), raised = bundle.failed
-            failures.keep(workflow.label, event, raised)
+            (workflow, event), raised, seconds = bundle.failed
+            failures.keep(workflow.label, event, raised, duration=seconds)
         if bundle.again is not None:
             failures.handle_or_keep(*bundle.again)
 
@@ -147,7 +148,7 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
             if (events := _do_run(connection, watch, bundle, run)) is not None:
                 new.remove(key)
                 emitted += [(each, workflow.label) for each in events]
-                bundle.done.append((run, time.monotonic() - began))
+                bundle.done.append((run, events, time.monotonic() - began))
             if (began := time.monotonic()) > ends_at:
                 break
     if new:  # rows of runs that were not reached, failed or are done by themselves
@@ -165,6 +166,7 @@ def _do_run(
 ) -> list[CloudEvent] | None:
     """Do a run in a savepoint; return what it emitted, or None if it was rolled back, which the bundle notes."""
     workflow, event = run
+    began = time.monotonic()
     try:
         with transaction.atomic(using=connection.alias):
             events = handling.run(workflow, event)
@@ -178,7 +180,7 @@ def _do_run(
         if watch.noticed or database_errors.may_be_the_neighbours(error):
             bundle.again = run
         else:
-            bundle.failed = run, error
+            bundle.failed = run, error, time.monotonic() - began
         return None
     return events
 
@@ -194,7 +196,7 @@ def _do_alone_from_now_on(label: str) -> None:
 
 def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:
     """Repeat the runs of a transaction that was rolled back, each by itself: those begun, or all if none was."""
-    done = [run for run, _ in bundle.done]
+    done = [run for run, _, _ in bundle.done]
     unfinished = [bundle.failed[0]] if bundle.failed else [bundle.again] if bundle.again else []
     runs = [*done, *bundle.known, *unfinished]
     if not runs:

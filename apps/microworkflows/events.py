@@ -12,6 +12,7 @@ from microworkflows.errors import EventNotDeliveredError, InvalidPayloadError
 
 __all__ = ["DomainEvent", "Event", "IncomingEvent", "Metadata"]
 
+_OUTCOME = re.compile(r"[^\W_](?:[\w -]{0,61}\w)?")
 _TYPE = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*\.v[1-9][0-9]*")
 
 
@@ -99,14 +100,24 @@ class DomainEvent(Event):
 
     Its type begins with the label of the app that announces it and ends with its version. Fields are ids and
     plain values; the meaning of a published version never changes.
+
+    An event with which flows end declares how: ``type="orders.order_cancelled.v1", outcome="cancelled"``. A flow in which it
+    has happened, and in which nothing is open any more, is done with this outcome.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    def __init_subclass__(cls, *, type: str | None = None, **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, type: str | None = None, outcome: str | None = None, **kwargs: Any) -> None:
         super().__init_subclass__(type=type, **kwargs)
+        if outcome is not None and (type is None or not _OUTCOME.fullmatch(outcome)):
+            raise TypeError(
+                f"{cls.__qualname__} has the outcome {outcome!r}. Write one word or a few for people, such as "
+                'outcome="payment declined", at most 63 characters, beside the type= of the same class.'
+            )
         if type is not None:
             registry.add_announcement(cls)
+        if type is not None and outcome is not None:
+            registry.add_outcome(type, outcome)
 
 
 class IncomingEvent(Event):

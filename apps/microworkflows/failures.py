@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from microworkflows import (
     conf,
     database_errors,
+    flows,
     handling,
     isolation,
     logs,
@@ -131,6 +132,7 @@ def run_or_keep(
     while True:
         connection.ensure_connection()
         session, runs = connection.connection, runs + 1
+        began = time.monotonic()
         try:
             handle()
             break
@@ -140,7 +142,8 @@ def run_or_keep(
                 if _may_be_the_databases(error) and not _takes_writes(connection):
                     raise
                 if not isinstance(error, NotBegunError) or runs >= _TRIES_TO_KEEP:
-                    keep(consumer, event, error, attempt=attempt, headers=headers)
+                    seconds = time.monotonic() - began
+                    keep(consumer, event, error, attempt=attempt, headers=headers, duration=seconds)
                     break
             logger.info(
                 "retry %s by %s at once, no attempt is lost: %s",
@@ -176,6 +179,7 @@ def keep(
     *,
     attempt: int | None = None,
     headers: Headers | None = None,
+    duration: float | None = None,
 ) -> None:
     """Keep the message with its error for the next attempt, or park it. The failure of a duplicate changes nothing.
 
@@ -185,6 +189,7 @@ def keep(
         error: The exception raised; a :class:`~microworkflows.errors.PermanentError` parks the message at once.
         attempt: For a redelivery, the number of attempts that had failed when it was sent.
         headers: Headers kept with the inbox row.
+        duration: Duration of the attempt in seconds; None if nothing has run.
 
     Raises:
         Error: the database is out of reach, only reads, or is not migrated yet; nothing was kept, and none of that is
@@ -198,7 +203,7 @@ def keep(
             connection.ensure_connection()
         session = connection.connection
         try:
-            _keep(consumer, event, error, attempt=attempt, headers=headers or {})
+            _keep(consumer, event, error, attempt=attempt, headers=headers or {}, duration=duration)
             break
         except Error as refusal:
             if database_errors.is_away(refusal, connection, session=session) or not _takes_writes(connection):
@@ -216,7 +221,13 @@ def keep(
 
 
 def _keep(
-    consumer: str, event: CloudEvent, error: BaseException, *, attempt: int | None, headers: Headers
+    consumer: str,
+    event: CloudEvent,
+    error: BaseException,
+    *,
+    attempt: int | None,
+    headers: Headers,
+    duration: float | None,
 ) -> None:
     scrubbed = masking.scrub(event)
     said = scrubbed(str(error))
@@ -271,6 +282,17 @@ def _keep(
             extra=fields,
         )
     (signals.parked if parked else signals.failed).send_robust(InboxEvent, message=row, exception=error)
+    if flows.has_guests():
+        ended = flows.Attempt(
+            event=event,
+            consumer=consumer,
+            number=row.retry + bool(gave_way),
+            duration=duration,
+            mode=row.mode,
+        )
+        flows.failed(
+            ended, flows.Failure(row.error or "", row.traceback or "", parked, None if parked else row.due_at)
+        )
 
 
 def _times_given_way(row: InboxEvent, error: BaseException) -> int:

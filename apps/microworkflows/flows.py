@@ -5,11 +5,62 @@ One guest may be the *router*, which decides once, when a flow begins, who does 
 travels in each event of the flow as its *mark*. A flow without a mark is live everywhere: each context does its own steps.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from microworkflows.cloudevents import MARK, CloudEvent
 from microworkflows.errors import UnreadableMarkError
+
+logger = logging.getLogger(__name__)
+
+_NO_CONTEXT = nullcontext()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt of a consumer at an event, as it has ended."""
+
+    event: CloudEvent
+    consumer: str
+    """Label of the microworkflow, or of the context where none of its microworkflows listens."""
+    number: int
+    """1 for the first."""
+    duration: float | None
+    """Duration in seconds; None if nothing has run, or nobody knows."""
+    mode: str = ""
+    """The context's part in the flow, in a word of the router's; empty if its own worker does the step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The reason for which an attempt failed, without sensitive values."""
+
+    error: str
+    """Type and text of the error."""
+    traceback: str
+    parked: bool
+    """True if the message goes no further until somebody replays it."""
+    due_at: datetime | None
+    """Time of the next attempt; None if the message is parked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """Outcomes of one batch of events at the broker, as marked in the outbox. Bodies are CloudEvents in JSON."""
+
+    context: str
+    relayed: Sequence[tuple[UUID, str]]
+    """Id and body of the events that the broker confirmed."""
+    unheard: Sequence[tuple[UUID, str]]
+    """Id and body of those that it returned, because no queue is bound to their type."""
+    rejected: Sequence[tuple[UUID, str, str]]
+    """Id and body of those that it refuses for good, with the reason."""
 
 
 class Guest:
@@ -17,6 +68,44 @@ class Guest:
 
     def recorded(self, events: Sequence[CloudEvent]) -> None:
         """Act on events just recorded. Their transaction is still open; an exception forces its rollback."""
+
+    def span(self) -> str | None:
+        """Return the ``traceparent`` (W3C Trace Context) of an event about to be recorded; None to leave that to others."""
+        return None
+
+    def running(self, event: CloudEvent, *, consumer: str) -> AbstractContextManager[Any] | None:
+        """Return a context in which a microworkflow runs, inside its transaction; None if it needs none."""
+        return None
+
+    def handled(self, attempt: Attempt, emitted: Sequence[UUID]) -> None:
+        """Learn that an event was handled, after the commit; ``emitted`` are the ids of the events recorded by that."""
+
+    def failed(self, attempt: Attempt, failure: Failure) -> None:
+        """Learn that an attempt failed, after the message was kept with its error."""
+
+    def sent(self, batch: Sent) -> None:
+        """Learn, in the relay, of the outcomes of a batch of events."""
+
+    def redelivered(self, context: str, messages: Sequence[UUID]) -> None:
+        """Learn, in the relay, that waiting messages were brought back to their queue; ``messages`` are keys of the inbox."""
+
+    def beat(self, worker: str, *, depths: Mapping[str, int | None], handling: int) -> None:
+        """Learn every few seconds, in a thread of the worker, that it lives.
+
+        Args:
+            worker: Celery's name of it.
+            depths: Number of messages that wait in each queue that it consumes; None if unknown.
+            handling: Number of messages that its processes have in hand.
+        """
+
+    def stopped(self, worker: str) -> None:
+        """Learn that a worker was told to stop, and consumes no more."""
+
+    def beside_relay(self, contexts: Sequence[str], stop: threading.Event) -> None:
+        """Work in a thread of its own, in each process that relays, until told to stop; several processes may do so at once.
+
+        It has database connections of its own. An exception is logged, and the method called again after a pause.
+        """
 
     def before_task(self, name: str) -> None:
         """Learn of a Celery task about to be sent; raise to refuse it."""
@@ -124,6 +213,77 @@ def recorded(events: Sequence[CloudEvent]) -> None:
     """Tell the guests of events that were just recorded."""
     for guest in _guests:
         guest.recorded(events)
+
+
+def span() -> str | None:
+    """Return the ``traceparent`` under which a guest wants an event recorded; None if no guest has a say."""
+    for guest in _guests:
+        if (traceparent := guest.span()) is not None:
+            return traceparent
+    return None
+
+
+def running(event: CloudEvent, *, consumer: str) -> AbstractContextManager[Any]:
+    """Return the context in which a microworkflow runs: those of all guests, one in another."""
+    contexts = [each for guest in _guests if (each := guest.running(event, consumer=consumer)) is not None]
+    return _all_of(contexts) if contexts else _NO_CONTEXT
+
+
+@contextmanager
+def _all_of(contexts: Sequence[AbstractContextManager[Any]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for each in contexts:
+            stack.enter_context(each)
+        yield
+
+
+def has_guests() -> bool:
+    """Return True if somebody listens: what is told to guests alone need not be put together for nobody."""
+    return bool(_guests)
+
+
+def handled(attempt: Attempt, emitted: Sequence[UUID]) -> None:
+    """Tell the guests that an event was handled."""
+    _tell(lambda guest: guest.handled(attempt, emitted))
+
+
+def failed(attempt: Attempt, failure: Failure) -> None:
+    """Tell the guests that an attempt failed."""
+    _tell(lambda guest: guest.failed(attempt, failure))
+
+
+def sent(batch: Sent) -> None:
+    """Tell the guests of the outcomes of a batch."""
+    _tell(lambda guest: guest.sent(batch))
+
+
+def redelivered(context: str, messages: Sequence[UUID]) -> None:
+    """Tell the guests that waiting messages are on their way again."""
+    _tell(lambda guest: guest.redelivered(context, messages))
+
+
+def beat(worker: str, *, depths: Mapping[str, int | None], handling: int) -> None:
+    """Tell the guests that a worker lives."""
+    _tell(lambda guest: guest.beat(worker, depths=depths, handling=handling))
+
+
+def stopped(worker: str) -> None:
+    """Tell the guests that a worker consumes no more."""
+    _tell(lambda guest: guest.stopped(worker))
+
+
+def beside_relay() -> list[Guest]:
+    """Return the guests that work beside a relay."""
+    return [guest for guest in _guests if type(guest).beside_relay is not Guest.beside_relay]
+
+
+def _tell(tell: Callable[[Guest], None]) -> None:
+    """Tell each guest what has happened already: a guest that cannot take it in changes nothing, and is heard of."""
+    for guest in _guests:
+        try:
+            tell(guest)
+        except Exception:
+            logger.exception("%s failed to take in what happened; the flow goes on", type(guest).__qualname__)
 
 
 def before_task(name: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from django.db import Error, router, transaction
 
-from microworkflows import causes, isolation, logs, recording, registry, rows, times
+from microworkflows import causes, flows, isolation, logs, recording, registry, rows, times
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, context_of
 from microworkflows.errors import MicroworkflowsError, PermanentError
@@ -127,7 +127,14 @@ def handle(
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, times.now()
             retried.headers = {**(retried.headers or {}), Header.HANDLED_AT: datetime.now(UTC).isoformat()}
             retried.save(update_fields=["status", "expires_at", "headers"])
-    log_handled(workflow, event, headers=headers, duration=time.monotonic() - began)
+    tell_handled(
+        workflow,
+        event,
+        emitted,
+        number=(attempt or 0) + 1,
+        headers=headers,
+        duration=time.monotonic() - began,
+    )
     return emitted
 
 
@@ -136,20 +143,47 @@ def run(
 ) -> list[CloudEvent]:
     """Run a microworkflow, or a function in its place; return the emitted events, to be stored in this transaction."""
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
-    with causes.caused_by(cause(workflow, event)), connection.execute_wrapper(isolation.refuse_control):
+    with (
+        causes.caused_by(cause(workflow, event)),
+        flows.running(event, consumer=workflow.label),
+        connection.execute_wrapper(isolation.refuse_control),
+    ):
         result = (function or workflow)(workflow.on.from_cloud_event(event))
         return recording.prepare(workflow.emitted(result))
 
 
-def log_handled(
-    workflow: Microworkflow[Any], event: CloudEvent, *, headers: Headers = _NO_HEADERS, duration: float
+def tell_handled(
+    workflow: Microworkflow[Any],
+    event: CloudEvent,
+    emitted: Sequence[CloudEvent],
+    *,
+    number: int = 1,
+    headers: Headers = _NO_HEADERS,
+    duration: float,
 ) -> None:
-    """Log, after the commit, that an event was handled; the duration is in seconds."""
+    """Log, and tell the guests after the commit, that an event was handled.
+
+    Args:
+        workflow: The microworkflow.
+        event: The event.
+        emitted: Events that it recorded.
+        number: Number of the attempt, 1 for the first.
+        headers: Headers kept with the inbox row.
+        duration: Duration in seconds.
+    """
     logger.info(
         "handled %s by %s%s",
         *(event, workflow.label, "".join(f" {value}" for value in headers.values())),
         extra=logs.fields(event.meta, consumer=workflow.label, duration=duration, **headers),
     )
+    if flows.has_guests():
+        mode = headers.get(Header.MODE, "")
+        ended = flows.Attempt(
+            event=event, consumer=workflow.label, number=number, duration=duration, mode=mode
+        )
+        ids = [each.meta.id for each in emitted]
+        # At once, unless it joined a transaction that is still open.
+        transaction.on_commit(lambda: flows.handled(ended, ids), using=router.db_for_write(InboxEvent))
 
 
 def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[Any] | None = None) -> Cause:

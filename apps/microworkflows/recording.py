@@ -244,7 +244,7 @@ def _envelope(
             time=datetime.now(UTC),
             correlation_id=flow,
             causation_id=cause.event_id if cause else None,
-            traceparent=causes.next_traceparent(),
+            traceparent=flows.span() or causes.next_traceparent(),
             subject=subject,
             mark=cause.mark if cause else marking(flow),
             hops=cause.hops + 1 if cause else 0,

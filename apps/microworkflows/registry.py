@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from microworkflows.cloudevents import context_of
 
 if TYPE_CHECKING:
+    from microworkflows.deadlines import Deadline
     from microworkflows.events import DomainEvent, IncomingEvent
     from microworkflows.workflows import Microworkflow
 
 _announcements: "list[type[DomainEvent]]" = []
 _readings: "list[type[IncomingEvent]]" = []
 _workflows: "list[Microworkflow[Any]]" = []
+_outcomes: dict[str, str] = {}
+_deadlines: "list[Deadline]" = []
 _listening: dict[tuple[str, str | None], dict[str, bool]] = {}
 """The labels by type and context, None for all contexts; put together when :func:`listening` is called first."""
 
@@ -25,6 +28,16 @@ def add_announcement(event: "type[DomainEvent]") -> None:
 def add_reading(event: "type[IncomingEvent]") -> None:
     """Add a context's declared reading of a foreign event."""
     _readings.append(event)
+
+
+def add_outcome(event_type: str, outcome: str) -> None:
+    """Add the declaration that flows end with events of a type, and with which outcome."""
+    _outcomes[event_type] = outcome
+
+
+def add_deadline(deadline: "Deadline") -> None:
+    """Add a declared deadline."""
+    _deadlines.append(deadline)
 
 
 def add_workflow(workflow: "Microworkflow[Any]") -> None:
@@ -41,6 +54,16 @@ def announcements() -> "list[type[DomainEvent]]":
 def announced() -> "dict[str, type[DomainEvent]]":
     """Return the domain events by type."""
     return {event.event_type: event for event in _announcements}
+
+
+def outcomes() -> dict[str, str]:
+    """Return, by the type of each event with which flows end, the outcome of these."""
+    return dict(_outcomes)
+
+
+def deadlines() -> "list[Deadline]":
+    """Return every declared deadline."""
+    return list(_deadlines)
 
 
 def readings() -> "list[type[IncomingEvent]]":
@@ -88,16 +111,20 @@ def subscriptions(context: str) -> list[str]:
 @contextmanager
 def isolated() -> Iterator[None]:
     """Undo declarations made inside the block, for tests that declare their own events."""
-    before = list(_announcements), list(_readings), list(_workflows)
+    before = list(_announcements), list(_readings), list(_workflows), list(_deadlines)
+    outcomes_before = dict(_outcomes)
     try:
         yield
     finally:
-        _announcements[:], _readings[:], _workflows[:] = before
+        _announcements[:], _readings[:], _workflows[:], _deadlines[:] = before
+        _outcomes.clear()
+        _outcomes.update(outcomes_before)
         _listening.clear()
 
 
 def clear() -> None:
     """Forget everything declared so far; for tests, inside :func:`isolated`."""
-    for declared in (_announcements, _readings, _workflows):
+    for declared in (_announcements, _readings, _workflows, _deadlines):
         declared.clear()
+    _outcomes.clear()
     _listening.clear()

@@ -1,9 +1,12 @@
 """Microworkflows of orders: what other contexts did moves the order on, or ends it."""
 
-from microworkflows import microworkflow
+from datetime import timedelta
+
+from microworkflows import deadline, microworkflow
 from orders import operations
 from orders.events import (
     ItemsReserved,
+    OrderAccepted,
     PaymentDeclined,
     PaymentReceived,
     PaymentRefunded,
@@ -23,6 +26,7 @@ def mark_reserved(event: ItemsReserved) -> None:
     operations.mark_reserved(order_id=event.order_id)
 
 
+@deadline(ShipmentScheduled, within=timedelta(minutes=5), of=OrderAccepted)
 @microworkflow(on=ShipmentScheduled)
 def mark_shipped(event: ShipmentScheduled) -> None:
     """The parcel is on its way: the order ends well."""

@@ -17,14 +17,14 @@ class PaymentReceived(DomainEvent, type="payments.payment_received.v1"):
     payment_reference: str
 
 
-class PaymentDeclined(DomainEvent, type="payments.payment_declined.v1"):
+class PaymentDeclined(DomainEvent, type="payments.payment_declined.v1", outcome="payment declined"):
     """The order's total cannot be collected, for a reason that a customer can read."""
 
     order_id: UUID
     reason: str
 
 
-class PaymentRefunded(DomainEvent, type="payments.payment_refunded.v1"):
+class PaymentRefunded(DomainEvent, type="payments.payment_refunded.v1", outcome="out of stock"):
     """What was collected went back to the customer."""
 
     order_id: UUID

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from microworkflows import DomainEvent, IncomingEvent, Sensitive
 
 
-class ShipmentScheduled(DomainEvent, type="shipping.shipment_scheduled.v1"):
+class ShipmentScheduled(DomainEvent, type="shipping.shipment_scheduled.v1", outcome="shipped"):
     """A carrier takes the parcel, and it can be tracked."""
 
     order_id: UUID

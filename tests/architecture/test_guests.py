@@ -11,10 +11,10 @@ import pytest
 
 from tests.architecture.files import ROOT, project_files
 
-GUESTS = [Path("apps/microworkflows/cutover")]
+GUESTS = [Path("apps/microworkflows/cutover"), Path("apps/microworkflows/journal")]
 """Folders of the kit that nothing else needs."""
 
-_THEIR_TESTS = [Path("tests/unit/cutover"), Path("tests/integration/cutover")]
+_THEIR_TESTS = [Path(f"tests/{kind}/{guest.name}") for guest in GUESTS for kind in ("unit", "integration")]
 _COPIED = ("apps", "project", "docs", "tests/unit", "tests/integration", "tests/fuzzing")
 _LEFT_OUT = (*GUESTS, *_THEIR_TESTS, Path("tests/unit/benchmarks"), Path("tests/unit/processes"))
 _SINGLE_FILES = {

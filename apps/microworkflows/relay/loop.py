@@ -15,7 +15,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from kombu import Connection
 
-from microworkflows import conf, poolers, signals, times, wakeup
+from microworkflows import conf, flows, poolers, signals, times, wakeup
 from microworkflows.errors import ForeignQueueError, SharedSessionError
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session, store
@@ -269,6 +269,19 @@ class Relay:
             extra={"context": self.context},
         )
         self._name_messages(batch, "relayed")
+        if flows.has_guests():
+            self._tell_guests(batch)
+
+    def _tell_guests(self, batch: Batch) -> None:
+        bodies, outcome = {message.id: message.body for message in batch.messages}, batch.outcome
+        flows.sent(
+            flows.Sent(
+                context=self.context,
+                relayed=[(each, bodies[each]) for each in outcome.confirmed],
+                unheard=[(each, bodies[each]) for each in outcome.unheard],
+                rejected=[(each, bodies[each], reason) for each, reason in outcome.rejected.items()],
+            )
+        )
 
     def _mark_retries(self, batch: Batch, *, found_at: datetime) -> None:
         held = store.mark_retries(batch.outcome, now=found_at)
@@ -282,6 +295,7 @@ class Relay:
             extra={"context": self.context},
         )
         self._name_messages(batch, "redelivered")
+        flows.redelivered(self.context, list(batch.outcome.confirmed))
 
     def _tell_rejections(self, batch: Batch) -> None:
         for message_id, reason in batch.outcome.rejected.items():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, logs, signals, times, topology, transactions
+from microworkflows import conf, failures, flows, logs, signals, times, topology, transactions
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
@@ -237,6 +238,17 @@ def _park(pk: UUID, error: str) -> None:
         row.save(update_fields=["status", "headers"])
     logger.error("parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context})
     signals.parked.send_robust(InboxEvent, message=row, exception=None)
+    with suppress(
+        InvalidCloudEventError
+    ):  # the reason for which it is parked, perhaps: no guest can take it in
+        ended = flows.Attempt(
+            event=CloudEvent.from_dict(row.body),
+            consumer=row.label,
+            number=row.retry + 1,
+            duration=None,
+            mode=row.mode,
+        )
+        flows.failed(ended, flows.Failure(error, "", parked=True, due_at=None))
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

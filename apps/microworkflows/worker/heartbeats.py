@@ -20,7 +20,7 @@ from celery.worker import state
 from django.db import Error, connections, router
 from kombu import Connection
 
-from microworkflows import heartbeats, times, topology
+from microworkflows import flows, heartbeats, times, topology
 from microworkflows.heartbeats import Process
 from microworkflows.models import Heartbeat
 from microworkflows.relay import session
@@ -111,6 +111,8 @@ class _Heart:
         handling = len(state.active_requests)
         self._has_beaten = True
         self._write(lambda: self._note(loads, handling))
+        depths = {queue: load.depth for queue, load in loads.items()}
+        flows.beat(self._process.worker, depths=depths, handling=handling)
 
     def _note(self, loads: Mapping[str, Load], handling: int) -> None:
         depths = {queue: load.depth for queue, load in loads.items()}
@@ -120,6 +122,7 @@ class _Heart:
     def stop(self) -> None:
         if self._has_beaten:
             self._write(lambda: heartbeats.note_stop(self._process))
+            flows.stopped(self._process.worker)
         self._close()
         self._loads.close()
 

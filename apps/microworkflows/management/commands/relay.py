@@ -15,7 +15,7 @@ from kombu import Connection
 
 from microworkflows import celery_app, conf, flows, times, topology
 from microworkflows.checks import surroundings
-from microworkflows.relay import store
+from microworkflows.relay import companions, store
 from microworkflows.relay.loop import Relay
 
 _LOOK_SECONDS = 0.5
@@ -160,6 +160,7 @@ class Command(BaseCommand):
             thread.start()
         # By a thread of its own: this one looks after the parent.
         threading.Thread(target=_watch, args=[relays, stop], name="relay-watch", daemon=True).start()
+        beside = companions.start(contexts, stop)
         patience = None
         while not stop.wait(_LOOK_SECONDS):
             if parent is not None and os.getppid() != parent:
@@ -171,5 +172,5 @@ class Command(BaseCommand):
                 raise CommandError(f"The relay of {failed} ended by an error, or is stuck. Nothing is lost.")
             elif life is not None:
                 _show_life(life)
-        for thread in threads:
+        for thread in [*threads, *beside]:
             thread.join(patience)

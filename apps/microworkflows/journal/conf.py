@@ -1,0 +1,31 @@
+"""The journal's part of the dictionary ``MICROWORKFLOWS``."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from microworkflows import conf
+from microworkflows.conf import Count, Name, Section
+
+Service = Annotated[str, Field(max_length=63)]
+
+
+class JournalSettings(Section):
+    """The journal's settings."""
+
+    journal_service: Service = ""
+    """Name of this service in the journal; by default the labels of its contexts."""
+    journal_collects: bool = True
+    """Whether this service's relay collects the notices of all services into the journal's tables: true in one of them."""
+    journal_admin_url: str = ""
+    """Address of this service's admin, such as `https://payments.example.com/admin/`, for links from another's journal."""
+    journal_sources: Sequence[Name] = ()
+    """Aliases in `DATABASES` of other services' databases, from whose tables lost notices are made good."""
+    journal_retention_days: Count = 30
+    """Age in days at which `purge_events` deletes flows from the journal."""
+
+
+def current() -> JournalSettings:
+    """Return the settings in force; raises as :func:`microworkflows.conf.read` does."""
+    return conf.read(JournalSettings)

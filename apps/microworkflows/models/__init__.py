@@ -1,0 +1,40 @@
+"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; and the workers' heartbeats.
+
+The columns of the two keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
+outbox row is not relayed, and an inbox row not retried, before it. ``retry`` is the number of failed attempts.
+
+The tables may also hold rows that the library wrote itself, for example before the kit was installed. The managers
+leave them out, so that the kit relays, counts, shows and purges its own messages only.
+"""
+
+from microworkflows.models.columns import DUE_AT_ONCE, Header, PrimaryManager
+from microworkflows.models.expressions import ContextOf, CorrelationOf, EventOf, SubjectPart
+from microworkflows.models.heartbeat import Heartbeat
+from microworkflows.models.inbox import (
+    DeadLetter,
+    InboxEvent,
+    InboxQuerySet,
+    is_about,
+    message_id,
+    workflow_of,
+)
+from microworkflows.models.outbox import OutboxEvent, OutboxQuerySet
+
+__all__ = [
+    "DUE_AT_ONCE",
+    "ContextOf",
+    "CorrelationOf",
+    "DeadLetter",
+    "EventOf",
+    "Header",
+    "Heartbeat",
+    "InboxEvent",
+    "InboxQuerySet",
+    "OutboxEvent",
+    "OutboxQuerySet",
+    "PrimaryManager",
+    "SubjectPart",
+    "is_about",
+    "message_id",
+    "workflow_of",
+]

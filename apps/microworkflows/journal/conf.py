@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from microworkflows import conf
+from microworkflows import conf, registry
 from microworkflows.conf import Count, Name, Section
 
 Service = Annotated[str, Field(max_length=63)]
@@ -16,8 +16,8 @@ class JournalSettings(Section):
 
     journal_service: Service = ""
     """Name of this service in the journal; by default the labels of its contexts."""
-    journal_collects: bool = True
-    """Whether this service's relay collects the notices of all services into the journal's tables: true in one of them."""
+    journal_collector: Service = ""
+    """Label of the context whose service collects the notices of all services, the same in each of them; empty: this one."""
     journal_admin_url: str = ""
     """Address of this service's admin, such as `https://payments.example.com/admin/`, for links from another's journal."""
     journal_sources: Sequence[Name] = ()
@@ -29,3 +29,14 @@ class JournalSettings(Section):
 def current() -> JournalSettings:
     """Return the settings in force; raises as :func:`microworkflows.conf.read` does."""
     return conf.read(JournalSettings)
+
+
+def collects() -> bool:
+    """Return True if this service's relays collect the notices of all services into the journal's tables."""
+    collector = current().journal_collector
+    return not collector or collector in registry.contexts()
+
+
+def service() -> str:
+    """Return the name of this service in the journal."""
+    return current().journal_service or ", ".join(registry.contexts())[:63]

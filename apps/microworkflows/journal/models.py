@@ -75,7 +75,7 @@ class Context(models.Model):
     service = models.CharField(max_length=63)
     declared_at = models.DateTimeField()
     declarations = models.JSONField(
-        help_text="Its part of the declarations: workflows, announces, outcomes, deadlines."
+        help_text="Its part of the declarations: workflows, each with the time since when it listens, announces, outcomes, deadlines."
     )
     admin_url = models.CharField(max_length=255, blank=True)
     tally = models.JSONField(default=dict, help_text="The last notice of the kind tally.")
@@ -141,6 +141,9 @@ class Flow(models.Model):
                 fields=["overdue_at"], name="mw_journal_flow_overdue", condition=Q(overdue_at__isnull=False)
             ),
             models.Index(fields=["due_at"], name="mw_journal_flow_due", condition=Q(due_at__isnull=False)),
+            models.Index(
+                fields=["since", "outcome", "began_at"], name="mw_journal_flow_done", condition=Q(state=3)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -200,6 +203,7 @@ class Delivery(models.Model):
     mode = models.CharField(max_length=63, blank=True)
     received_at = models.DateTimeField(help_text="When its first attempt began.")
     handled_at = models.DateTimeField(null=True)
+    changed_at = models.DateTimeField(help_text="When it came into its status.")
     duration = models.DurationField(null=True, help_text="Of the last attempt.")
     attempts = models.PositiveIntegerField(default=1, help_text="Number of the last attempt.")
     due_at = models.DateTimeField(null=True, help_text="When it is tried again.")
@@ -218,6 +222,11 @@ class Delivery(models.Model):
         indexes = [
             models.Index(
                 fields=["fingerprint"], name="mw_journal_delivery_failed", condition=~Q(fingerprint="")
+            ),
+            models.Index(
+                fields=["consumer", "status"],
+                name="mw_journal_delivery_open",
+                condition=~Q(status=2) & ~Q(status=5),
             ),
         ]
 

@@ -23,7 +23,7 @@ from microworkflows.admin.journeys import (
     journey_link,
     title,
 )
-from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.admin.messages import Act, ContextFilter, MessageAdmin, StatusFilter, TypeFilter
 from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
 
 _MOST_EVENTS = 20
@@ -34,12 +34,16 @@ _MOST_EVENTS = 20
 class OutboxEventAdmin(MessageAdmin):
     """Every recorded event, newest first; unheard and rejected ones can be relayed again."""
 
-    again_permission = "microworkflows.relay_outboxevent"
-    again_name = "Relay again"
-    again_done = "made pending again"
-    again_hint = "The relay publishes pending events within a moment."
+    acts = {
+        "again": Act(
+            permission="microworkflows.relay_outboxevent",
+            name="Relay again",
+            done="made pending again",
+            hint="The relay publishes pending events within a moment.",
+            statuses=(OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED),
+        ),
+    }
     statuses = OutboxEvent.Status
-    stuck = (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
 
     ordering = ["-pk"]
     list_display = [
@@ -77,7 +81,7 @@ class OutboxEventAdmin(MessageAdmin):
         """Return the event's name."""
         return journeys.event_name(row.type)
 
-    def send_again(self, rows: OutboxQuerySet) -> int:
+    def act_on(self, name: str, rows: OutboxQuerySet, *, by: str, why: str) -> int:
         """Make unheard and rejected events pending again."""
         return rows.relay_again()
 
@@ -144,9 +148,9 @@ class OutboxEventAdmin(MessageAdmin):
         return journey_context(request, journey, headline=headline)
 
     @admin.action(description="Relay again selected", permissions=["again"])
-    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Name the action after what it does here."""
-        super().send_selected_again(request, queryset)
+        return super().send_selected_again(request, queryset)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

@@ -6,6 +6,7 @@ never goes down. The totals are kept in a row for each of the two tables. Whoeve
 the same time tells the last totals. Counting begins at the first scrape.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -21,12 +22,14 @@ from microworkflows.metrics.catalog import BUCKETS, EVENTS_RECORDED, HOP, MESSAG
 from microworkflows.metrics.expressions import Bucket, Hop, Label, add_functions
 from microworkflows.metrics.models import Tally
 from microworkflows.metrics.samples import Sample
-from microworkflows.metrics.tables import names
+from microworkflows.metrics.tables import names, ours
 from microworkflows.models import InboxEvent, OutboxEvent
 
 _COUNTED_AFTER: Final = timedelta(minutes=1)
-_MOST_ROWS: Final = 200_000
-"""Rows that one scrape counts of a table at most: after a pause, the next ones catch up."""
+_STEP: Final = 20_000
+"""Rows that are counted in one transaction, for which no statement takes long."""
+_SECONDS: Final = 1.0
+"""Time after which a scrape begins no further step: after a pause, the next ones catch up."""
 
 Totals = dict[str, dict[str, Any]]
 """By label: numbers by status, and of messages received the numbers by bucket and the sum of their hops."""
@@ -47,20 +50,30 @@ def totals() -> Iterator[Sample]:
 
 
 def _advance(room: _Room) -> Totals:
+    began = time.monotonic()
+    while True:
+        counted, is_done = _step(room)
+        if is_done or time.monotonic() > began + _SECONDS:
+            return counted
+
+
+def _step(room: _Room) -> tuple[Totals, bool]:
+    """Count the next rows; return the totals, and True if that is all for now."""
     horizon = datetime.now(UTC) - _COUNTED_AFTER
     with database.limited(), transaction.atomic(using=database.alias(), savepoint=False):
         tally = Tally.objects.select_for_update(skip_locked=True).filter(pk=room.name).first()
         if tally is None:  # the first scrape; or another one is counting at this moment
             new = Tally(name=room.name, upto=times.stored(horizon))
             Tally.objects.bulk_create([new], ignore_conflicts=True)
-            return dict(Tally.objects.get(pk=room.name).counted)
+            return Tally.objects.get(pk=room.name).counted, True
         upto = times.aware(tally.upto)
-        if horizon > upto:
-            until = _end_of_step(room.table, upto, horizon)
-            room.add_up(tally.counted, times.stored(upto), times.stored(until))
-            tally.upto = times.stored(until)
-            tally.save(update_fields=["upto", "counted"])
-        return dict(tally.counted)
+        if horizon <= upto:
+            return tally.counted, True
+        until = _end_of_step(room.table, upto, horizon)
+        room.add_up(tally.counted, times.stored(upto), times.stored(until))
+        tally.upto = times.stored(until)
+        tally.save(update_fields=["upto", "counted"])
+        return tally.counted, until == horizon
 
 
 def _end_of_step(table: type[models.Model], since: datetime, horizon: datetime) -> datetime:
@@ -68,8 +81,7 @@ def _end_of_step(table: type[models.Model], since: datetime, horizon: datetime) 
     rows = table._default_manager.using(database.alias()).filter(
         added__gte=times.stored(since), added__lt=times.stored(horizon)
     )
-    later = rows.order_by("added").values_list("added", flat=True)[_MOST_ROWS : _MOST_ROWS + 1]
-    for added in later:
+    for added in rows.order_by("added").values_list("added", flat=True)[_STEP : _STEP + 1]:
         return max(times.aware(added), since + timedelta(microseconds=1))
     return horizon
 
@@ -82,8 +94,8 @@ def _count_events(counted: Totals, since: datetime, until: datetime) -> None:
 
 def _count_messages(counted: Totals, since: datetime, until: datetime) -> None:
     add_functions(connections[database.alias()])
-    rows = InboxEvent.objects.filter(added__gte=since, added__lt=until).order_by()
-    rows = rows.annotate(label=Label(), bucket=Bucket())
+    received = Received._default_manager.using(database.alias())
+    rows = ours(received.filter(added__gte=since, added__lt=until)).annotate(label=Label(), bucket=Bucket())
     grouped = rows.values_list("label", "status", "bucket").annotate(number=Count("pk"), seconds=Sum(Hop()))
     for label, status, bucket, number, seconds in grouped:
         total = _add(counted, label, status, number)

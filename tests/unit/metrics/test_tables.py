@@ -180,3 +180,15 @@ def test_queues_are_counted_at_the_broker_and_one_that_nobody_declared_is_absent
         assert found["dead_letters", "desk"] == 1
         assert found["queue_messages", "archive"] == 0
         assert ("dead_letters", "archive") not in found
+
+
+def test_count_of_what_waits_ends_at_its_bound(
+    post: SimpleNamespace, told: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MOST", 2)
+    record(post, 3)
+    for _ in range(3):
+        receive("desk.stamp_letter", status=InboxEvent.Status.PARKED)
+
+    assert told(tables.outbox())["outbox_events", "letters", "pending"] == 2
+    assert told(tables.inbox())["inbox_messages", "desk", "desk.stamp_letter", "parked"] == 2

@@ -171,11 +171,11 @@ class Command(BaseCommand):
         threads = [
             threading.Thread(target=relay.run, name=f"relay-{relay.context}", daemon=True) for relay in relays
         ]
+        beside = companions.start(contexts, stop)
         for thread in threads:
             thread.start()
         # By a thread of its own: this one looks after the parent.
         threading.Thread(target=_watch, args=[relays, stop], name="relay-watch", daemon=True).start()
-        beside = companions.start(contexts, stop)
         patience = None
         while not stop.wait(_LOOK_SECONDS):
             if parent is not None and os.getppid() != parent:

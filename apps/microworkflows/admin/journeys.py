@@ -1,21 +1,18 @@
 """The journey of a flow in the admin: on the change page of the flow's object, kept up to date as the flow goes on."""
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.template.loader import render_to_string
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path, reverse
-from django.utils.cache import get_conditional_response
 from django.utils.html import format_html
-from django.utils.http import quote_etag
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys
+from microworkflows.admin.reading import polled
 from microworkflows.subjects import Subject
 
 if TYPE_CHECKING:
@@ -129,14 +126,7 @@ def journey_context(
 
 def fragment(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
     """Return the parts of the journey that change, with an ETag; 304 if the client already has them."""
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD"])
-    html = render_to_string("microworkflows/journey_fragment.html", context, request)
-    etag = quote_etag(hashlib.sha256(html.encode()).hexdigest()[:32])
-    response = get_conditional_response(request, etag=etag, response=HttpResponse(html))
-    assert response is not None  # it is given a response, so it returns one
-    response.headers["ETag"] = etag
-    return response
+    return polled(request, "microworkflows/journey_fragment.html", context)
 
 
 def flow_link(correlation_id: str, *, site: str) -> SafeString:

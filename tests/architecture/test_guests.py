@@ -1,4 +1,7 @@
-"""Guests of the core can be deleted as folders: the rest of the kit stays green without them."""
+"""Guests of the core can be deleted as folders: the rest of the kit stays green without them, on SQLite.
+
+The kit's unit tests run on SQLite here alone; ``make test-slow`` adds those of the shop and of the guests.
+"""
 
 import os
 import re

@@ -18,9 +18,10 @@ import pytest
 from django.apps import apps
 from django.core.management import get_commands
 
-from docs._sphinx import commands, contents
+from docs._sphinx import commands, contents, metrics
 from microworkflows import conf
 from microworkflows.cutover.conf import CutoverSettings
+from microworkflows.metrics.conf import MetricsSettings
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
 
@@ -117,6 +118,8 @@ def test_index_says_of_each_page_what_is_there() -> None:
 def test_generated_parts_of_the_documents_are_fresh() -> None:
     assert contents.llms(base="docs") == (ROOT / "docs/llms.txt").read_text(), "run make docs"
     assert commands.written(COMMANDS) == COMMANDS, "run make docs"
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    assert metrics.written(page) == page, "run make docs"
 
 
 # Words and samples
@@ -156,7 +159,7 @@ def test_reference_describes_every_error() -> None:
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
         f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {described[name]} |"
-        for section in (conf.Settings, CutoverSettings)
+        for section in (conf.Settings, CutoverSettings, MetricsSettings)
         for described in [_described(section)]
         for name, field in section.model_fields.items()
     ]

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,7 @@ def test_load_and_a_collector_that_was_away_raise_no_false_alarm(
     collector.says("the journal is written from here")
 
     for start in range(0, number, 50):
+        eventually(partial(_are_done, start - 100), what="orders that go on", timeout=120)
         ask(50, behaviour="emit", start=start)
         if start == number // 100 * 50:
             collector.send(signal.SIGKILL)
@@ -168,3 +170,7 @@ def test_load_and_a_collector_that_was_away_raise_no_false_alarm(
     false = [each for each in alarms if answers[each.flow.correlation_id] <= each.due_at]
     soaked(orders=number, alarms=len(alarms), false_alarms=len(false))
     assert not false, [(str(each.flow), each.cause, each.details) for each in false]
+
+
+def _are_done(number: int) -> bool:
+    return len(effects("echo.conclude")) >= number

@@ -2,6 +2,7 @@
 
 import json
 import os
+from importlib.util import find_spec
 from typing import Any
 
 from project.settings import *  # noqa: F403
@@ -12,6 +13,7 @@ INSTALLED_APPS = [
     "tests.integration.probe",
     "tests.integration.echo",
     *(app for app in PROJECT_APPS if app not in SHOP),
+    *(["microworkflows.problems"] if find_spec("microworkflows.problems") else []),
 ]
 
 _given: dict[str, Any] = json.loads(os.environ.get("PROBE_SETTINGS", "{}"))

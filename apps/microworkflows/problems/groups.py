@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import models, router
 from django.db.models import Count, F, Max, Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce, TruncHour
+from django_outbox_pattern.models import Received
 
 from microworkflows import times
 from microworkflows.cloudevents import KEY, NAME, context_of
@@ -20,6 +22,7 @@ HOURS = 24
 MOST = 50
 """Problems that are described, those with the most messages."""
 _EXAMPLES = 3
+_FAILING = (InboxEvent.Status.PARKED, InboxEvent.Status.WAITING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +83,7 @@ class Overview:
 
 def overview(*, contexts: Sequence[str] = ()) -> Overview:
     """Return the problems of some contexts, or of all."""
-    rows = InboxEvent.objects.failing().order_by()
-    if contexts:
-        of = Q()
-        for context in contexts:
-            of |= Q(msg_id__startswith=f"{context}.") | Q(msg_id__startswith=f"{context}:")
-        rows = rows.filter(of)
-    counted = _counted(rows)
+    counted = _counted(*(_of(contexts, rows) for rows in (_with_fingerprint(), _without())))
     return Overview(
         groups=tuple(_described(counted[:MOST])),
         number=len(counted),
@@ -97,28 +94,46 @@ def overview(*, contexts: Sequence[str] = ()) -> Overview:
 
 def group(fingerprint: str) -> Group | None:
     """Return one problem; None if no message of it waits or is parked."""
-    counted = _counted(messages(fingerprint).order_by())
-    return next(iter(_described(counted)), None)
+    rows = _with_fingerprint().filter(problem=fingerprint) if fingerprint else _without()
+    return next(iter(_described(_counted(rows))), None)
 
 
 def messages(fingerprint: str) -> InboxQuerySet:
     """Return the messages of a problem that wait or are parked, the newest first."""
-    rows = InboxEvent.objects.failing()
-    unknown = rows.alias(problem=FingerprintOf()).filter(problem__isnull=True)
-    found: InboxQuerySet = rows.of_problem(fingerprint) if fingerprint else unknown
+    found = InboxEvent.objects.failing().of_problem(fingerprint) if fingerprint else _without()
     return found.order_by("-added")
 
 
-def _counted(rows: Any) -> list[dict[str, Any]]:
-    grouped = rows.annotate(problem=FingerprintOf()).values("problem")
-    status = InboxEvent.Status
-    return list(
-        grouped.annotate(
-            parked=Count("pk", filter=Q(status=status.PARKED)),
-            waiting=Count("pk", filter=Q(status=status.WAITING)),
+def _with_fingerprint() -> "models.QuerySet[Any]":
+    """Return the messages of known causes, past the inbox's manager: it looks at each key, and these are the kit's for sure."""
+    rows = Received.objects.using(router.db_for_write(InboxEvent)).filter(status__in=_FAILING)
+    known: models.QuerySet[Any] = rows.annotate(problem=FingerprintOf()).filter(problem__isnull=False)
+    return known
+
+
+def _without() -> InboxQuerySet:
+    rows: InboxQuerySet = InboxEvent.objects.failing().order_by()
+    without: InboxQuerySet = rows.annotate(problem=FingerprintOf()).filter(problem__isnull=True)
+    return without
+
+
+def _of(contexts: Sequence[str], rows: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
+    of = Q()
+    for context in contexts:
+        of |= Q(msg_id__startswith=f"{context}.") | Q(msg_id__startswith=f"{context}:")
+    return rows.filter(of)
+
+
+def _counted(*all_rows: "models.QuerySet[Any]") -> list[dict[str, Any]]:
+    """Return numbers by fingerprint, those with the most parked messages first."""
+    counted: list[dict[str, Any]] = []
+    for rows in all_rows:
+        counted += rows.values("problem").annotate(
+            parked=Count("pk", filter=Q(status=InboxEvent.Status.PARKED)),
+            waiting=Count("pk", filter=Q(status=InboxEvent.Status.WAITING)),
             newest=Max("added"),
-        ).order_by("-parked", "-waiting", "-newest")
-    )
+        )
+    return sorted(counted, key=lambda each: (each["parked"], each["waiting"], each["newest"]), reverse=True)
 
 
 def _described(counted: Sequence[dict[str, Any]]) -> Iterable[Group]:

@@ -39,7 +39,9 @@ def test_replay_of_a_group_goes_on_when_the_relay_is_killed_and_handles_each_mes
     launch: Launcher, database: str, probe: None, tmp_path: Path
 ) -> None:
     # Every fifth fails again, at once.
-    ids = [park(number, behaviour="refuse" if number % 5 == 4 else "ok") for number in range(MENDED + HOPELESS)]
+    ids = [
+        park(number, behaviour="refuse" if number % 5 == 4 else "ok") for number in range(MENDED + HOPELESS)
+    ]
     hopeless = set(ids[4::5])
     (problem,) = groups.overview().groups
     assert problem.parked == MENDED + HOPELESS

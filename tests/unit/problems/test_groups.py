@@ -65,7 +65,7 @@ def test_number_of_queries_does_not_grow_with_the_messages(
     fail: Fail, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     fail(PermanentError("torn"), 2)
-    queries = 7  # the groups, the trends, assigned to, replays; examples, first and last of the one problem
+    queries = 8  # the groups with and without fingerprint, the trends, assigned to, replays; examples, first and last of the one problem
     with django_assert_num_queries(queries):
         groups.overview()
 

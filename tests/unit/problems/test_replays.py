@@ -26,7 +26,7 @@ def progress(replay: Replay) -> tuple[int, ...]:
     return now.to_come, now.sent, now.handled, now.failed, now.left
 
 
-def begin(rows: list[InboxEvent], *, per_second: int = 1000) -> Replay:
+def begin(rows: list[InboxEvent], *, per_second: int = replays.MOST_PER_SECOND) -> Replay:
     return replays.begin(rows[0].fingerprint or "", by="clerk", why="glued", per_second=per_second)
 
 

@@ -9,6 +9,7 @@ from microworkflows import conf, registry
 from microworkflows.conf import Count, Name, Section
 
 Service = Annotated[str, Field(max_length=63)]
+Webhook = Annotated[str, Field(pattern=r"^(https?://\S+)?$")]
 
 
 class JournalSettings(Section):
@@ -24,6 +25,10 @@ class JournalSettings(Section):
     """Aliases in `DATABASES` of other services' databases, from whose tables lost notices are made good."""
     journal_retention_days: Count = 30
     """Age in days at which `purge_events` deletes flows from the journal."""
+    journal_alert_mail: Sequence[Name] = ()
+    """Addresses to which the watcher sends an e-mail about overdue flows, by Django's `EMAIL_…` settings."""
+    journal_alert_webhook: Webhook = ""
+    """Address to which it posts the same as JSON; empty: none."""
 
 
 def current() -> JournalSettings:

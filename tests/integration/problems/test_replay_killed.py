@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.integration.support.waiting import eventually
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.slow]
 
 MENDED, HOPELESS, PER_SECOND = 12, 3, 4
+SETTINGS: dict[str, Any] = {"GUESTS": ["microworkflows.problems"], "MICROWORKFLOWS": {"RELAY_POLL": 0.1}}
 
 
 def mend(number: int) -> str:
@@ -46,7 +48,7 @@ def test_replay_of_a_group_goes_on_when_the_relay_is_killed_and_handles_each_mes
     (problem,) = groups.overview().groups
     assert problem.parked == MENDED + HOPELESS
     launch.worker("probe", "--no-relay")
-    relay = launch.relay(MICROWORKFLOWS={"RELAY_POLL": 0.1})
+    relay = launch.relay(**SETTINGS)
 
     began = time.monotonic()
     replay = replays.begin(problem.fingerprint, by="clerk", why="mended", per_second=PER_SECOND)
@@ -55,7 +57,7 @@ def test_replay_of_a_group_goes_on_when_the_relay_is_killed_and_handles_each_mes
     relay.wait()
     left_by_the_killed = replays.progress(replay).to_come
     assert left_by_the_killed > 0
-    launch.relay(MICROWORKFLOWS={"RELAY_POLL": 0.1})
+    launch.relay(**SETTINGS)
 
     def ended() -> bool:
         replay.refresh_from_db()

@@ -107,9 +107,12 @@ def delivery(of: Event, consumer: str, *, at: datetime | None = None, **fields: 
     """A delivery that was received 10 ms after the event was recorded, and handled in 20 ms."""
     at = at or of.recorded_at + seconds(0.01)
     given: dict[str, Any] = {"status": Delivery.Status.HANDLED, "received_at": at, "duration": seconds(0.02)}
+    given["changed_at"] = at + seconds(0.02)
     if fields.get("status", Delivery.Status.HANDLED) == Delivery.Status.HANDLED:
         given["handled_at"] = at + seconds(0.02)
-    return Delivery.objects.create(event=of, consumer=consumer, **(given | fields))
+    given = given | fields
+    given = {"changed_at": given.get("handled_at") or given["received_at"]} | given
+    return Delivery.objects.create(event=of, consumer=consumer, **given)
 
 
 def attempt(of: Delivery, number: int, *, at: datetime, ending: str = "failed", **fields: Any) -> Attempt:

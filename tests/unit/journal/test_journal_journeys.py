@@ -224,6 +224,7 @@ def test_thousand_events_take_five_statements(django_assert_num_queries: DjangoA
         Delivery(
             event=event, consumer=shop.WAY[number % 4][1], status=Delivery.Status.HANDLED,
             received_at=event.recorded_at, handled_at=event.recorded_at + seconds(0.01),
+            changed_at=event.recorded_at + seconds(0.01),
         )
         for number, event in enumerate(events, start=1)
     )  # fmt: skip

@@ -1,3 +1,5 @@
-"""The probe has no pages."""
+"""The probe's pages: what monitoring asks for."""
 
-urlpatterns: list[object] = []
+from django.urls import include, path
+
+urlpatterns = [path("", include("microworkflows.metrics.urls"))]

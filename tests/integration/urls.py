@@ -1,5 +1,0 @@
-"""The probe's pages: what monitoring asks for."""
-
-from django.urls import include, path
-
-urlpatterns = [path("", include("microworkflows.metrics.urls"))]

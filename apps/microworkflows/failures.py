@@ -290,9 +290,9 @@ def _keep(
             duration=duration,
             mode=row.mode,
         )
-        flows.failed(
-            ended, flows.Failure(row.error or "", row.traceback or "", parked, None if parked else row.due_at)
-        )
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        due_at = None if parked else row.due_at
+        flows.failed(ended, flows.Failure(row.error or "", row.traceback or "", parked, due_at, kind))
 
 
 def _times_given_way(row: InboxEvent, error: BaseException) -> int:

@@ -236,7 +236,7 @@ def _envelope(
     else:
         subject = None if about is None else _subject(event, about, data)
         flow = str(subject or event_id) if correlation_id is None else _flow(event_type, correlation_id)
-    return CloudEvent(
+    recorded = CloudEvent(
         meta=Metadata(
             id=event_id,
             source=f"/{context_of(event_type)}",
@@ -244,10 +244,11 @@ def _envelope(
             time=datetime.now(UTC),
             correlation_id=flow,
             causation_id=cause.event_id if cause else None,
-            traceparent=flows.span() or causes.next_traceparent(),
+            traceparent=causes.next_traceparent(),
             subject=subject,
             mark=cause.mark if cause else marking(flow),
             hops=cause.hops + 1 if cause else 0,
         ),
         data=data,
     )
+    return recorded if cause is not None and cause.rehearsal is not None else flows.traced(recorded)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.architecture.files import ROOT, project_files
 
-GUESTS = [Path("apps/microworkflows/cutover"), Path("apps/microworkflows/journal")]
+GUESTS = [Path("apps/microworkflows", name) for name in ("cutover", "journal", "telemetry")]
 """Folders of the kit that nothing else needs."""
 
 _THEIR_TESTS = [Path(f"tests/{kind}/{guest.name}") for guest in GUESTS for kind in ("unit", "integration")]

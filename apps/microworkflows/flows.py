@@ -239,14 +239,16 @@ def recorded(events: Sequence[CloudEvent]) -> None:
         guest.recorded(events)
 
 
-def traced(event: CloudEvent) -> CloudEvent:
-    """Return an event about to be recorded with the span that a guest has for it; as it is if no guest has one."""
+def traced(event: Metadata) -> tuple[Metadata, dict[str, str]]:
+    """Return the envelope of an event about to be recorded with the span that a guest has for it, and what else it carries.
+
+    If no guest has a span, the envelope is as it was.
+    """
     for guest in _guests:
-        if (found := guest.span(event.meta)) is not None:
+        if (found := guest.span(event)) is not None:
             state = {TRACESTATE: found.tracestate} if found.tracestate else {}
-            meta = replace(event.meta, traceparent=found.traceparent)
-            return replace(event, meta=meta, extensions={**event.extensions, **state})
-    return event
+            return replace(event, traceparent=found.traceparent), state
+    return event, {}
 
 
 def bundling(context: str) -> AbstractContextManager[Any]:

@@ -29,14 +29,19 @@ def of_broker() -> Mapping[str, str | int]:
     }
 
 
-def of_operation(name: str, *, type: str) -> Attributes:
-    """Return the attributes of an operation at the broker."""
-    return {**of_broker(), names.OPERATION_NAME: name, names.OPERATION_TYPE: type}
+def of_operation(name: str, *, type: str, destination: str) -> Attributes:
+    """Return the attributes of an operation at the broker, by which a sampler may decide; further ones can come later."""
+    return {
+        **of_broker(),
+        names.OPERATION_NAME: name,
+        names.OPERATION_TYPE: type,
+        names.DESTINATION: destination,
+    }
 
 
 def destination(*, routing_key: str | None = None, queue: str | None = None) -> str:
     """Return the name of a destination in the form that the conventions give for RabbitMQ."""
-    return ":".join(part for part in (topology.exchange().name, routing_key, queue) if part)
+    return ":".join(part for part in (topology.exchange_name(), routing_key, queue) if part)
 
 
 def of_any_message(message_id: str, *, routing_key: str, conversation_id: str) -> Attributes:

@@ -48,5 +48,5 @@ def parent_of_new_event() -> SpanContext:
 def to_travel(span: SpanContext) -> TraceContext:
     """Return a span as it travels with an event."""
     traceparent = f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
-    state = span.trace_state.to_header() if span.trace_state else ""
+    state = span.trace_state.to_header() if len(span.trace_state) else ""
     return TraceContext(traceparent, state if len(state) <= _LONGEST_STATE else "")

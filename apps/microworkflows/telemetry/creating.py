@@ -16,12 +16,10 @@ def create(event: Metadata) -> TraceContext | None:
         f"{names.CREATE} {destination}",
         context=contexts.under(parent) if parent.is_valid else None,
         kind=SpanKind.PRODUCER,
-        attributes={
-            **attributes.of_operation(names.CREATE, type=names.CREATE),
-            names.DESTINATION: destination,
-            **attributes.of_envelope(event),
-        },
+        attributes=attributes.of_operation(names.CREATE, type=names.CREATE, destination=destination),
     )
-    span.end()
+    if span.is_recording():
+        span.set_attributes(attributes.of_envelope(event))
+        span.end()
     made = span.get_span_context()
     return contexts.to_travel(made) if made.is_valid and made.span_id != parent.span_id else None

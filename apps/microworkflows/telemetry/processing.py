@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind
+from opentelemetry.trace import Span, SpanContext, SpanKind
 
 from microworkflows import topology
 from microworkflows.cloudevents import CloudEvent, context_of
@@ -41,10 +41,7 @@ def bundle(of: str) -> Iterator[None]:
         f"{names.PROCESS} {destination}",
         context=Context(),
         kind=SpanKind.CONSUMER,
-        attributes={
-            **attributes.of_operation(names.PROCESS, type=names.PROCESS),
-            names.DESTINATION: destination,
-        },
+        attributes=attributes.of_operation(names.PROCESS, type=names.PROCESS, destination=destination),
     )
     bundle = _Bundle(span)
     token, current = _bundle.set(bundle), context.attach(trace.set_span_in_context(span))
@@ -95,23 +92,24 @@ def _begin(event: CloudEvent, *, consumer: str, number: int, at: int | None = No
     creation = contexts.creation(meta.traceparent, event.extensions)
     queue = topology.name(topology.queue_for(context_of(consumer), meta.mark))
     destination = attributes.destination(routing_key=meta.type, queue=queue)
-    if (bundle := _bundle.get()) is not None:
+    if (bundle := _bundle.get()) is not None and bundle.span.is_recording():
         _add(bundle, event, creation=creation, destination=destination)
-    around = trace.get_current_span().get_span_context()
-    return tracing.tracer.start_span(
+    span = tracing.tracer.start_span(
         f"{names.PROCESS} {destination}",
         context=contexts.under(creation),
         kind=SpanKind.CONSUMER,
-        attributes={
-            **attributes.of_operation(names.PROCESS, type=names.PROCESS),
-            names.DESTINATION: destination,
-            **attributes.of_event(event),
-            names.MICROWORKFLOW: consumer,
-            names.ATTEMPT: number,
-        },
-        links=[Link(creation), *([Link(around)] if around.is_valid else [])],
+        attributes=attributes.of_operation(names.PROCESS, type=names.PROCESS, destination=destination),
         start_time=at,
     )
+    if span.is_recording():
+        span.set_attributes(
+            {**attributes.of_event(event), names.MICROWORKFLOW: consumer, names.ATTEMPT: number}
+        )
+        span.add_link(creation)
+        around = trace.get_current_span().get_span_context()
+        if around.is_valid:
+            span.add_link(around)
+    return span
 
 
 def _add(bundle: _Bundle, event: CloudEvent, *, creation: SpanContext, destination: str) -> None:

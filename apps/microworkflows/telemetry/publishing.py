@@ -43,14 +43,11 @@ def _begin(bodies: Sequence[str], *, at: int) -> Span:
         f"{names.PUBLISH} {destination}",
         context=contexts.under(_creation(single)) if single else Context(),
         kind=SpanKind.CLIENT,
-        attributes={
-            **attributes.of_operation(names.PUBLISH, type=names.SEND),
-            names.DESTINATION: destination,
-            **(_of_message(single) if single else {names.MESSAGE_COUNT: len(bodies)}),
-        },
+        attributes=attributes.of_operation(names.PUBLISH, type=names.SEND, destination=destination),
         start_time=at,
     )
     if span.is_recording():  # reading the others would be in vain
+        span.set_attributes(_of_message(single) if single else {names.MESSAGE_COUNT: len(bodies)})
         for event in [single] if single else map(json.loads, bodies):
             _link(span, event)
     return span

@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     *([SERVICE] if SERVICE else service.CONTEXTS),
     "django_outbox_pattern",
     "microworkflows",
+    "microworkflows.metrics",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -42,6 +42,12 @@ def is_for_events(app: Celery) -> bool:
     return app in _set_up or not _set_up
 
 
+def worker() -> str:
+    """Return the name of the worker in which this code runs, such as ``payments@host``; empty outside of any."""
+    task = get().current_task
+    return str(task.request.hostname or "") if task else ""
+
+
 def is_apart(app: Celery) -> bool:
     """Return True for an app of the project's own tasks whose broker is not that of the events."""
     return not is_for_events(app) and app.conf.broker_url != get().conf.broker_url

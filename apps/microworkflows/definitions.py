@@ -11,7 +11,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from microworkflows import conf, topology
+from microworkflows import conf, flows, topology
 
 Definitions = dict[str, list[dict[str, Any]]]
 
@@ -28,6 +28,7 @@ def definitions(*, vhost: str) -> Definitions:
     users: dict[str, list[str]] = {}
     for label in labels:
         users.setdefault(conf.current().users.get(label, label), []).append(label)
+    own = [each.queue for each in flows.own_queues()]
     return {
         "vhosts": [{"name": vhost}],
         "permissions": [
@@ -39,21 +40,24 @@ def definitions(*, vhost: str) -> Definitions:
         ],
         "exchanges": [
             _described(each, vhost, type=each.type, internal=False, arguments=each.arguments or {})
-            for each in (exchange, *map(topology.owner, labels))
+            for each in (exchange, *map(topology.owner, labels), *(queue.exchange for queue in own))
         ],
-        "queues": [_described(queue, vhost, arguments=queue.queue_arguments) for queue in queues],
+        "queues": [_described(queue, vhost, arguments=queue.queue_arguments) for queue in (*queues, *own)],
         "bindings": [
-            {
-                "vhost": vhost,
-                "source": exchange.name,
-                "destination_type": "queue",
-                "destination": queue.name,
-                "routing_key": key,
-                "arguments": {},
-            }
-            for queue in queues
-            for key in _keys(queue)
+            *(_bound(queue, key, exchange, vhost) for queue in queues for key in _keys(queue)),
+            *(_bound(queue, queue.routing_key, queue.exchange, vhost) for queue in own),
         ],
+    }
+
+
+def _bound(queue: Queue, key: str, exchange: Exchange, vhost: str) -> dict[str, Any]:
+    return {
+        "vhost": vhost,
+        "source": exchange.name,
+        "destination_type": "queue",
+        "destination": queue.name,
+        "routing_key": key,
+        "arguments": {},
     }
 
 
@@ -74,10 +78,16 @@ def _rights(contexts: Sequence[str]) -> dict[str, str]:
     """Return regular expressions of names: a user configures what its workers are controlled by and its queues' owners."""
     own, exchange = _any(list(map(topology.name, contexts))), re.escape(topology.exchange().name)
     control = rf"{own}\.celeryev(\..+)?|(.+\.)?{own}\.pidbox"
+    told = "".join(rf"|{re.escape(each.queue.exchange.name)}" for each in flows.own_queues())
+    heard = "".join(
+        rf"|{re.escape(each.queue.name)}"
+        for each in flows.own_queues()
+        if not each.reader or each.reader in contexts
+    )
     return {
         "configure": rf"^({own}\.owner|{control})$",  # an owner is compared by declaring it
-        "write": rf"^({exchange}|{own}(\.dead)?|{control})$",  # a queue is written to by binding it
-        "read": rf"^({exchange}|{own}(\.dead|\.owner)?|{control})$",  # and an exchange is read from
+        "write": rf"^({exchange}|{own}(\.dead)?|{control}{told})$",  # a queue is written to by binding it
+        "read": rf"^({exchange}|{own}(\.dead|\.owner)?|{control}{heard})$",  # and an exchange is read from
     }
 
 

@@ -16,8 +16,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from pydantic import ValidationError
 
 from microworkflows import (
+    celery_app,
     conf,
     database_errors,
+    fingerprints,
     flows,
     handling,
     isolation,
@@ -32,7 +34,7 @@ from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
 from microworkflows.handling import Headers, NotBegunError
 from microworkflows.ids import uuid7
-from microworkflows.models import Header, InboxEvent, message_id
+from microworkflows.models import Header, HistoryEntry, InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
 logger = logs.logger(__name__)
@@ -264,8 +266,10 @@ def _keep(
             **({Header.GAVE_WAY: gave_way} if gave_way else {}),
             Header.ERROR: storable(f"{type(error).__name__}: {said}"),
             Header.TRACEBACK: storable(traced),
+            Header.FINGERPRINT: fingerprints.of_error(error, consumer=consumer),
         }
         row.save(update_fields=["retry", "status", "expires_at", "headers"])
+        note(row, attempt=row.retry + bool(gave_way), duration=duration, worker=celery_app.worker())
     fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry, traceback=traced)
     if parked:
         logger.error(
@@ -295,6 +299,29 @@ def _keep(
         flows.failed(ended, flows.Failure(row.error or "", row.traceback or "", parked, due_at, kind))
 
 
+def note(row: InboxEvent, *, attempt: int | None = None, duration: float | None = None, worker: str) -> None:
+    """Add the failure that a row now holds to the history of its message, in the transaction that is open.
+
+    Args:
+        row: The row, waiting or parked.
+        attempt: Number of the attempt; None if none was made.
+        duration: Duration of the attempt in seconds; None if nobody knows.
+        worker: Name of the worker, or of the relay.
+    """
+    parked = row.status == InboxEvent.Status.PARKED
+    HistoryEntry.objects.create(
+        msg_id=row.msg_id,
+        kind=HistoryEntry.Kind.PARKED if parked else HistoryEntry.Kind.FAILED,
+        at=times.now(),
+        fingerprint=row.fingerprint or "",
+        attempt=attempt,
+        duration=duration,
+        error=row.error or "",
+        traceback=row.traceback or "",
+        worker=worker,
+    )
+
+
 def _times_given_way(row: InboxEvent, error: BaseException) -> int:
     """Return how often the message gave way, this time included; 0 if this is a failed attempt.
 
@@ -307,12 +334,13 @@ def _times_given_way(row: InboxEvent, error: BaseException) -> int:
 
 
 def _takes_writes(connection: BaseDatabaseWrapper) -> bool:
-    """Return True if the inbox keeps an ordinary message; it is taken back."""
+    """Return True if the inbox keeps an ordinary message, and the history its failure; both are taken back."""
     body = {"data": random.randbytes(_ORDINARY_BYTES).hex()}  # noqa: S311  (no secret)
     try:
         with transaction.atomic(using=connection.alias):
             other = InboxEvent(msg_id=f"microworkflows:{uuid7()}", body=body, headers={})
             other.save(using=connection.alias, force_insert=True)
+            note(other, worker="")
             transaction.set_rollback(True, using=connection.alias)
     except Error:
         return False

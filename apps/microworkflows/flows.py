@@ -14,6 +14,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from kombu import Queue
+
 from microworkflows.cloudevents import MARK, TRACESTATE, CloudEvent, Metadata
 from microworkflows.errors import UnreadableMarkError
 
@@ -77,6 +79,15 @@ class Sent:
     """Seconds from the first message sent until the outcomes were marked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnQueue:
+    """A queue of a guest's own, bound to an exchange of its own, to which every context's user may publish."""
+
+    queue: Queue
+    reader: str
+    """Label of the context whose user reads the queue; empty: every one."""
+
+
 class Guest:
     """Takes part in the core's work through hooks; a subclass overrides those that it needs."""
 
@@ -110,6 +121,9 @@ class Guest:
     def sent(self, batch: Sent) -> None:
         """Learn, in the relay, of the outcomes of a batch of events."""
 
+    def led(self, context: str, leads: bool) -> None:
+        """Learn, in the relay, that this process leads a context from now on, or no longer does."""
+
     def redelivered(self, context: str, messages: Sequence[UUID]) -> None:
         """Learn, in the relay, that waiting messages were brought back to their queue; ``messages`` are keys of the inbox."""
 
@@ -130,6 +144,10 @@ class Guest:
 
         It has database connections of its own. An exception is logged, and the method called again after a pause.
         """
+
+    def own_queues(self) -> Sequence[OwnQueue]:
+        """Return the queues that the guest has at the broker, for the definitions that an administrator imports."""
+        return ()
 
     def before_task(self, name: str) -> None:
         """Learn of a Celery task about to be sent; raise to refuse it."""
@@ -295,6 +313,11 @@ def sent(batch: Sent) -> None:
     _tell(lambda guest: guest.sent(batch))
 
 
+def led(context: str, leads: bool) -> None:
+    """Tell the guests that this process has taken or lost the lead of a context."""
+    _tell(lambda guest: guest.led(context, leads))
+
+
 def redelivered(context: str, messages: Sequence[UUID]) -> None:
     """Tell the guests that waiting messages are on their way again."""
     _tell(lambda guest: guest.redelivered(context, messages))
@@ -308,6 +331,11 @@ def beat(worker: str, *, depths: Mapping[str, int | None], handling: int) -> Non
 def stopped(worker: str) -> None:
     """Tell the guests that a worker consumes no more."""
     _tell(lambda guest: guest.stopped(worker))
+
+
+def own_queues() -> list[OwnQueue]:
+    """Return the guests' own queues at the broker."""
+    return [queue for guest in _guests for queue in guest.own_queues()]
 
 
 def beside_relay() -> list[Guest]:

@@ -51,6 +51,8 @@ class DeliveryStatus(StrEnum):
     """It failed and is tried again."""
     PARKED = "parked"
     """It failed for good: the inbox keeps it until somebody replays it."""
+    DISMISSED = "dismissed"
+    """It failed, and somebody gave it up: it was never handled, and nobody waits for it."""
     MISSED = "missed"
     """A microworkflow listens, but the broker had no queue or refused the event: until it is relayed again."""
     UNKNOWN = "unknown"
@@ -145,6 +147,11 @@ class Step:
         return any(delivery.failed for delivery in self.deliveries)
 
     @property
+    def dismissed(self) -> int:
+        """Number of its deliveries that somebody gave up."""
+        return sum(delivery.status is DeliveryStatus.DISMISSED for delivery in self.deliveries)
+
+    @property
     def unknown(self) -> bool:
         """True if of some delivery nobody can tell here."""
         return any(delivery.unknown for delivery in self.deliveries)
@@ -191,6 +198,11 @@ class Journey:
     def handled(self) -> int:
         """Number of handled deliveries."""
         return sum(delivery.status is DeliveryStatus.HANDLED for delivery in self.deliveries)
+
+    @property
+    def dismissed(self) -> int:
+        """Number of deliveries that somebody gave up."""
+        return sum(delivery.status is DeliveryStatus.DISMISSED for delivery in self.deliveries)
 
     @property
     def began_at(self) -> datetime | None:

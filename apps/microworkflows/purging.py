@@ -10,7 +10,7 @@ from django.db.models import Exists, OuterRef
 from django.db.models.functions import Right
 
 from microworkflows import flows, times, transactions
-from microworkflows.models import EventOf, Heartbeat, InboxEvent, OutboxEvent
+from microworkflows.models import EventOf, Heartbeat, HistoryEntry, InboxEvent, OutboxEvent
 
 _BATCH = 5_000
 _REST = 3.0
@@ -26,20 +26,22 @@ class Purged(NamedTuple):
 
     outbox: int
     inbox: int
+    history: int
     heartbeats: int
     guests: dict[str, int]
     """Numbers of rows that the guests of the core deleted, by a plural noun for people."""
 
 
 def purge(*, before: datetime) -> Purged:
-    """Delete relayed events, handled messages, heartbeats of workers that are gone, and the guests' rows from before a time.
+    """Delete what is done and from before a time: relayed events, handled and dismissed messages, heartbeats, guests' rows.
 
     Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
     makes a late duplicate harmless: keep it longer than any broker or backup may hold a message back. It stays as long
     as another message of its event waits or is parked, which may bring the event back. And it goes after the outbox row of
-    its event, so that of an event with an outbox row it is known who has handled it.
+    its event, so that of an event with an outbox row it is known who has handled it. Its history goes with it.
     """
     event = OutboxEvent.objects.filter(pk=EventOf(OuterRef("msg_id")))
+    message = InboxEvent.objects.filter(msg_id=OuterRef("msg_id"))
     before = times.stored(before)
     return Purged(
         outbox=delete_in_batches(
@@ -47,17 +49,21 @@ def purge(*, before: datetime) -> Purged:
         ),
         inbox=delete_in_batches(
             InboxEvent.objects.filter(
-                ~Exists(event), status=InboxEvent.Status.HANDLED, added__lt=before, expires_at__lt=before
+                ~Exists(event),
+                status__in=[InboxEvent.Status.HANDLED, InboxEvent.Status.DISMISSED],
+                added__lt=before,
+                expires_at__lt=before,
             ),
             which=_settled,
         ),
+        history=delete_in_batches(HistoryEntry.objects.filter(~Exists(message), at__lt=before), by="pk"),
         heartbeats=delete_in_batches(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at"),
         guests=flows.purge(before=before),
     )
 
 
 def _settled(handled: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
-    """Return those of a batch of handled messages whose events nobody else here is still to handle."""
+    """Return those of a batch of messages that are done whose events nobody else here is still to handle."""
     event = Right("msg_id", 36)
     events = {msg_id[-36:] for msg_id in handled.values_list("msg_id", flat=True)}
     still_open: set[str] = set()

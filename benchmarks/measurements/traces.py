@@ -20,7 +20,9 @@ _COUNTED = "SELECT count(*) FROM probe_effect"
 def measure(bench: Bench) -> None:
     """Let the three take turns; compare those of the same round."""
     with Child(PYTHON, "-m", "benchmarks.sink", env={}, log=bench.log("sink")) as sink:
-        port = sink.until(lambda output: re.search(r"port (\d+)", output), what="it named its port")[1]
+        found = sink.until(lambda output: re.search(r"port (\d+)\n", output), what="it named its port")
+        assert found
+        port = found[1]
         traced = {"BENCH_TRACES": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
         tenth = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
         for number in range(2 if bench.quick else 7):
@@ -41,6 +43,6 @@ def _hop(bench: Bench, subject: str, number: int, environment: dict[str, str]) -
         eventually(lambda: kit.query(_COUNTED)[0] >= count, timeout=300, every=0.1)
         took, spent = time.monotonic() - began, worker.cpu_seconds() - spent
     bench.add("traces", subject, "events/s", (count - begun) / took, round=number)
-    microseconds = 1e6 * spent / (count - begun)
+    microseconds: float = 1e6 * spent / (count - begun)
     bench.add("traces", subject, "µs of the worker", microseconds, round=number)
     return microseconds

@@ -74,8 +74,12 @@ def test_parked_message_is_replayed_from_the_admin(admin: "Admin", open_shop: De
     open_shop.ask(MAKE_ORDER.format(order_id=order_id))  # what was wrong is mended
 
     admin.follow(".mw-again button")
+    admin.wait_for_text("#content", "Try these messages again now")
+    admin.screenshot("08_why")
+    admin.follow("#mw-confirm button[name=confirmed]")
 
     admin.wait_for_text(".messagelist", "1 message replayed")
+    assert "replayed" in admin.text(".field-history")
     admin.reload_until(".field-status_badge", "handled")
     admin.open(f"/admin/orders/order/{order_id}/change/")
     assert "Cancelled: payment declined" in admin.text("[data-mw-part=headline]")

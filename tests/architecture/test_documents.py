@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import inspect
+import itertools
 import os
 import re
 import shlex
@@ -16,9 +18,10 @@ import pytest
 from django.apps import apps
 from django.core.management import get_commands
 
-from docs._sphinx import commands, contents
+from docs._sphinx import commands, contents, metrics
 from microworkflows import conf
 from microworkflows.cutover.conf import CutoverSettings
+from microworkflows.metrics.conf import MetricsSettings
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
 
@@ -76,6 +79,19 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
         assert not anchor or anchor in _anchors(target), link
 
 
+def _described(section: type[conf.Section]) -> dict[str, str]:
+    """Return what the line below each setting says of it."""
+    (body,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        setting.target.id: said.value.value
+        for setting, said in itertools.pairwise(body.body)
+        if isinstance(setting, ast.AnnAssign) and isinstance(setting.target, ast.Name)
+        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant)
+        if isinstance(said.value.value, str)
+    }
+
+
 def _anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
@@ -102,6 +118,8 @@ def test_index_says_of_each_page_what_is_there() -> None:
 def test_generated_parts_of_the_documents_are_fresh() -> None:
     assert contents.llms(base="docs") == (ROOT / "docs/llms.txt").read_text(), "run make docs"
     assert commands.written(COMMANDS) == COMMANDS, "run make docs"
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    assert metrics.written(page) == page, "run make docs"
 
 
 # Words and samples
@@ -140,8 +158,9 @@ def test_reference_describes_every_error() -> None:
 
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
-        f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {field.description} |"
-        for section in (conf.Settings, CutoverSettings)
+        f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {described[name]} |"
+        for section in (conf.Settings, CutoverSettings, MetricsSettings)
+        for described in [_described(section)]
         for name, field in section.model_fields.items()
     ]
     table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", SETTINGS, flags=re.DOTALL)
@@ -174,7 +193,7 @@ def test_reference_lists_the_permissions_that_the_admin_asks_for() -> None:
     listed = set(re.findall(r"^\| `(microworkflows\w*\.\w+)` \|", page, re.MULTILINE))
     models = [
         model._meta
-        for app in ("microworkflows", "microworkflows_cutover")
+        for app in ("microworkflows", "microworkflows_cutover", "microworkflows_journal")
         for model in apps.get_app_config(app).get_models()
     ]
     own = {f"{model.app_label}.{name}" for model in models for name, _ in model.permissions}
@@ -272,6 +291,12 @@ TESTED_ELSEWHERE = {
     "celery -A inn.celery:app worker": "tests/integration/test_two_apps.py",
     "python manage.py startcontext payments": "tests/integration/test_startcontext.py",
     "python manage.py dev": "tests/integration/test_dev.py",
+    "python manage.py drift": "tests/unit/journal/test_drift.py",
+    'python manage.py drift --allow "inventory.note_order -> inventory.out_of_stock.v1"': (
+        "tests/unit/journal/test_drift.py"
+    ),
+    "python manage.py ocel --since 2026-01-01 --output log.json": "tests/unit/journal/test_ocel.py",
+    "pytest --microworkflows-drift": "tests/unit/journal/test_drift.py",
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",
     "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",

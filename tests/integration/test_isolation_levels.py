@@ -119,7 +119,7 @@ def test_projects_own_transactions_keep_their_level(level: str) -> None:
     with ThreadPoolExecutor(1) as threads:
 
         def level_after_a_replay() -> str:
-            InboxEvent.objects.filter(status=InboxEvent.Status.PARKED).replay()
+            InboxEvent.objects.filter(status=InboxEvent.Status.PARKED).replay(by="clerk")
             with transaction.atomic(), connections["default"].cursor() as cursor:
                 cursor.execute("SHOW transaction_isolation")
                 found = str(cursor.fetchone()[0])

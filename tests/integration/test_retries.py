@@ -260,7 +260,7 @@ WAYS: dict[str, Callable[[list[UUID]], object]] = {
     "rejected": lambda ids: store.mark_retries(
         Outcome(rejected=dict.fromkeys(ids, "too large")), now=timezone.now()
     ),
-    "replayed": lambda ids: InboxEvent.objects.filter(pk__in=ids).replay(),
+    "replayed": lambda ids: InboxEvent.objects.filter(pk__in=ids).replay(by="clerk"),
 }
 
 

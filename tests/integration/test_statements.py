@@ -26,6 +26,19 @@ EMITTING_HOP = [
     *("BEGIN", "INSERT received", "INSERT probe_effect", "INSERT published", "COMMIT"),
     "SELECT pg_notify",
 ]
+FAILED_HOP = [
+    *("BEGIN", "INSERT received", "INSERT probe_effect", "ROLLBACK"),
+    "SELECT 1",  # is the session alive?
+    *(
+        "BEGIN",
+        "SET",
+        "INSERT received",
+        "SELECT received",
+        "UPDATE received",
+        "INSERT microworkflows_history",
+    ),
+    "COMMIT",
+]
 DUPLICATE = ["BEGIN", "INSERT received", "SELECT received", "COMMIT"]
 CLAIM, MARK, LOOK_FOR_RETRIES = "SELECT published", "UPDATE published", "SELECT received"
 
@@ -82,6 +95,24 @@ def test_hop_takes_the_handlers_statements_and_these(
 
     assert heard.statements == expected
     assert heard.round_trips == len(expected)
+
+
+@with_probe
+def test_failure_adds_one_statement_for_the_history_and_a_success_after_it_none(
+    tmp_path: Path, healthy: None
+) -> None:
+    body = cloud_event(behaviour="fail", file=str(tmp_path / "trace"), times=1)
+
+    with overheard(tmp_path) as failed:
+        deliver(body)
+    with overheard(tmp_path) as retried:
+        receive: Any = tasks.receive
+        receive(json.loads(body), queue="probe", attempt=1, label="probe.answer")
+
+    assert failed.statements == FAILED_HOP
+    assert retried.statements == [
+        *("BEGIN", "INSERT received", "SELECT received", "INSERT probe_effect", "UPDATE received", "COMMIT"),
+    ]
 
 
 @with_probe

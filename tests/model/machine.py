@@ -30,10 +30,11 @@ from tests.model.world import (
     World,
 )
 
-HANDLED, WAITING, PARKED = (
+HANDLED, WAITING, PARKED, DISMISSED = (
     InboxEvent.Status.HANDLED.value,
     InboxEvent.Status.WAITING.value,
     InboxEvent.Status.PARKED.value,
+    InboxEvent.Status.DISMISSED.value,
 )
 PICK = st.integers(0, 5)
 """Picks one of several, whatever their number."""
@@ -65,7 +66,9 @@ class Protocol(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         with connection.cursor() as cursor:
-            cursor.execute(f"DELETE FROM published; DELETE FROM received; DELETE FROM {EFFECTS}")
+            cursor.execute(
+                f"DELETE FROM published; DELETE FROM received; DELETE FROM microworkflows_history; DELETE FROM {EFFECTS}"
+            )
         self.clock.reset()
         self.world = World(self.clock)
         self.rows: dict[str, Row] = {}
@@ -74,6 +77,8 @@ class Protocol(RuleBasedStateMachine):
         """Copies that the last step delivered, or went on with."""
         self.purged: set[str] = set()
         """Keys of messages that were handled and then purged."""
+        self.given_up: set[str] = set()
+        """Keys of messages that were dismissed and then purged."""
         self.types: dict[UUID, str] = {}
         self.outbox: dict[UUID, int] = {}
         """Status of each outbox row after the last step."""
@@ -243,6 +248,12 @@ class Protocol(RuleBasedStateMachine):
         self.step = "replay"
         self.world.replay()
 
+    @precondition(lambda self: self._has(PARKED))
+    @rule()
+    def dismiss(self) -> None:
+        self.step = "dismiss"
+        self.world.dismiss()
+
     @precondition(lambda self: self._may_purge())
     @rule()
     def purge(self) -> None:
@@ -294,6 +305,8 @@ class Protocol(RuleBasedStateMachine):
                 self._check_row(key, before, rows[key])
             elif before.status == HANDLED and self.step == "purge":
                 self.purged.add(key)
+            elif before.status == DISMISSED and self.step == "purge":
+                self.given_up.add(key)
             else:
                 is_received_anew = _is_nobodys(key) and self._is_under_way(key)
                 assert is_received_anew, f"{key} vanished by {self.step}"
@@ -301,8 +314,10 @@ class Protocol(RuleBasedStateMachine):
     def _check_row(self, key: str, before: Row, now: Row) -> None:
         if before.status == HANDLED:
             assert now.status == HANDLED, f"{key} was handled and is no more, by {self.step}"
-        elif before.status == PARKED and self.step != "replay":
-            assert now == before, f"{key} was parked and was changed, by {self.step}"
+        elif before.status == DISMISSED or (
+            before.status == PARKED and self.step not in {"replay", "dismiss"}
+        ):
+            assert now == before, f"{key} was parked or dismissed and was changed, by {self.step}"
         elif before.attempts != now.attempts and self.step != "replay":
             assert now.attempts == before.attempts + 1, f"{key} lost several attempts, by {self.step}"
             tried = {copy.message.attempt for copy in self.delivered if str(copy.event) == key[-36:]}
@@ -310,6 +325,7 @@ class Protocol(RuleBasedStateMachine):
 
     def _check_effects(self, effects: dict[str, int]) -> None:
         handled = {key for key, row in self.rows.items() if row.status == HANDLED} | self.purged
+        self.given_up -= handled  # an event so old that nobody knew of the dismissal came again
         for key in handled | effects.keys():
             assert effects.get(key, 0) == (key in handled), (
                 f"{key} had its effect {effects.get(key, 0)} times"
@@ -319,7 +335,8 @@ class Protocol(RuleBasedStateMachine):
         held_back = {*OutboxEvent.Status.values} - {OutboxEvent.Status.RELAYED.value}
         copies = {(copy.queue, copy.event) for copy in self.world.broker.copies()}
         received = {
-            (key.partition(":")[0].partition(".")[0], key[-36:]) for key in {*self.rows, *self.purged}
+            (key.partition(":")[0].partition(".")[0], key[-36:])
+            for key in {*self.rows, *self.purged, *self.given_up}
         }
         for event in self.types:
             if outbox.get(event) in held_back:
@@ -336,7 +353,7 @@ class Protocol(RuleBasedStateMachine):
         self.delivered = copies
         with connection.cursor() as cursor:
             cursor.execute("SELECT msg_id FROM received")
-            known = {key for (key,) in cursor.fetchall()} | self.purged
+            known = {key for (key,) in cursor.fetchall()} | self.purged | self.given_up
         for copy in copies:
             if copy in self.world.broker.unacked:
                 for label in copy.heard_by:
@@ -367,7 +384,8 @@ class Protocol(RuleBasedStateMachine):
             for workflow in registry.listeners(type_):
                 if workflow.label in self.steady:
                     key = f"{workflow.label}:{event}"
-                    assert key in self.purged or self.rows[key].status in (HANDLED, PARKED), (
+                    ends = (HANDLED, PARKED, DISMISSED)
+                    assert key in self.purged | self.given_up or self.rows[key].status in ends, (
                         f"{key} never ended"
                     )
 

@@ -75,6 +75,16 @@ def test_parked_message_is_not_revived_by_a_duplicate(trace: Trace) -> None:
     trace.teardown()
 
 
+def test_dismissed_message_is_not_revived_by_a_duplicate(trace: Trace) -> None:
+    trace.relayed()
+    trace.then("duplicate", pick=0)
+    trace.worked("permanent", "permanent")
+    trace.then("dismiss")
+    trace.worked("ok", "ok")
+    trace.then("relay_again", relayed_too=True)
+    trace.teardown()
+
+
 @pytest.mark.slow
 @pytest.mark.soak
 def test_no_interleaving_is_found_that_breaks_the_protocol(room: type[Protocol], soaked: Report) -> None:

@@ -439,7 +439,11 @@ class World:
 
     def replay(self) -> None:
         """Replay every parked message."""
-        InboxEvent.objects.parked().replay()
+        InboxEvent.objects.parked().replay(by="clerk")
+
+    def dismiss(self) -> None:
+        """Dismiss every parked message."""
+        InboxEvent.objects.parked().dismiss(by="clerk", why="nobody needs it")
 
     def purge(self) -> None:
         """Delete what is older than the retention."""

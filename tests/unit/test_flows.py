@@ -59,7 +59,7 @@ def test_mark_that_no_app_reads_parks_the_message_until_one_does(
     assert "microworkflows.cutover" in row.error
     assert journeys.journey("a-flow").deliveries[0].mode == ""
     monkeypatch.setattr(flows.Router, "queue_for", lambda self, context, mark: context)
-    InboxEvent.objects.parked().replay()
+    InboxEvent.objects.parked().replay(by="clerk")
     Flow().retry()
     assert [name for name, _ in post.calls] == ["stamp_letter"]
 

@@ -195,7 +195,7 @@ def test_replayed_message_has_all_its_attempts_again(post: SimpleNamespace, flow
     flow.run(keep_failures=True)
     post.fail = None
 
-    assert InboxEvent.objects.parked().replay() == 1
+    assert InboxEvent.objects.parked().replay(by="clerk") == 1
 
     assert [(row.attempts, row.due_at <= datetime.now(UTC)) for row in flow.waiting] == [(0, True)]
     flow.retry()
@@ -206,7 +206,7 @@ def test_replay_leaves_handled_messages_alone(post: SimpleNamespace, flow: Flow)
     flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run()
 
-    assert InboxEvent.objects.all().replay() == 0
+    assert InboxEvent.objects.all().replay(by="clerk") == 0
 
     assert len(post.calls) == 2
 
@@ -228,7 +228,7 @@ def test_message_parked_before_its_microworkflow_existed_is_received_anew_when_r
 ) -> None:
     flow.record(post.LetterWritten(letter_id=uuid4()))
     inbox.receive(OutboxEvent.objects.get().body, queue="archive")
-    InboxEvent.objects.parked().replay()
+    InboxEvent.objects.parked().replay(by="clerk")
     (message,) = store.due_retries("archive", limit=10, now=timezone.now())
 
     store.mark_retries(Outcome(confirmed=[message.id]), now=timezone.now())
@@ -244,7 +244,7 @@ def test_message_to_be_retried_goes_to_its_queue_by_the_name_at_the_broker(
     post.fail = ValueError("no ink")
     flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run(keep_failures=True)
-    InboxEvent.objects.waiting().replay()
+    InboxEvent.objects.waiting().replay(by="clerk")
 
     (message,) = store.due_retries("desk", limit=10, now=timezone.now())
 
@@ -258,7 +258,7 @@ def test_redelivered_message_is_leased_and_due_again_if_nothing_comes_of_it(
     post.fail = ValueError("no ink")
     flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run(keep_failures=True)
-    InboxEvent.objects.waiting().replay()
+    InboxEvent.objects.waiting().replay(by="clerk")
     now = timezone.now()
     (message,) = store.due_retries("desk", limit=10, now=now)
 
@@ -365,7 +365,7 @@ def test_replay_of_one_microworkflow_is_no_concern_of_another_of_its_context(
     def count_letter(event: object) -> None:
         post.calls.append("counted")
 
-    InboxEvent.objects.parked().replay()
+    InboxEvent.objects.parked().replay(by="clerk")
     flow.retry()
 
     assert [call for call in post.calls if isinstance(call, str)] == ["weighed"]

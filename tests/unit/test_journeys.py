@@ -138,7 +138,7 @@ def test_replayed_delivery_is_due_at_once(post: SimpleNamespace, flow: Flow) -> 
     post.fail = PermanentError("torn")
     meta = flow.record(post.LetterWritten(letter_id=uuid4()))
     flow.run(keep_failures=True)
-    InboxEvent.objects.parked().replay()
+    InboxEvent.objects.parked().replay(by="clerk")
 
     (delivery,) = journeys.journey(meta.correlation_id).deliveries
 

@@ -576,7 +576,11 @@ def test_page_of_an_event_shows_what_caused_it_and_what_the_broker_said(
 def act(client: Client, model: str, *keys: UUID) -> Any:
     return client.post(
         reverse(f"admin:microworkflows_{model}_changelist"),
-        {"action": "send_selected_again", "_selected_action": [str(key) for key in keys]},
+        {
+            "action": "send_selected_again",
+            "_selected_action": [str(key) for key in keys],
+            "confirmed": "yes",
+        },
         follow=True,
     )
 
@@ -632,7 +636,7 @@ def test_button_on_a_parked_message_replays_it(login: Login, post: SimpleNamespa
     client = login("view_inboxevent", "replay_inboxevent")
     page = client.get(reverse("admin:microworkflows_inboxevent_change", args=[parked.pk]))
 
-    response = client.post(page.context["mw_again_url"], follow=True)
+    response = client.post(page.context["mw_buttons"]["Replay"], {"confirmed": "yes"}, follow=True)
 
     assert told(response) == ["1 message replayed. The relay redelivers waiting messages within a moment."]
     assert [row.pk for row in flow.waiting] == [parked.pk]
@@ -647,7 +651,8 @@ def test_handled_message_has_no_button_and_is_left_alone(
     client = login("view_inboxevent", "replay_inboxevent")
     page = client.get(reverse("admin:microworkflows_inboxevent_change", args=[handled.pk]))
 
-    response = client.post(reverse("admin:microworkflows_inboxevent_again", args=[handled.pk]), follow=True)
+    url = reverse("admin:microworkflows_inboxevent_again", args=[handled.pk])
+    response = client.post(url, {"confirmed": "yes"}, follow=True)
 
     assert "/again/" not in page.content.decode()
     assert told(response) == ["0 messages replayed. 1 left alone: 1 handled."]

@@ -94,7 +94,7 @@ def test_replay_of_another_context_touches_nothing(parked: InboxEvent) -> None:
 
 
 def test_replay_refuses_ids_that_are_not_parked_and_replays_none(parked: InboxEvent) -> None:
-    with pytest.raises(CommandError, match=r"Not parked: .* Nothing was replayed"):
+    with pytest.raises(CommandError, match=r"Not parked or dismissed: .* Nothing was replayed"):
         call_command("replay", str(parked.pk), str(uuid4()))
 
     assert InboxEvent.objects.parked().count() == 1

@@ -208,7 +208,7 @@ def test_subject_outlives_a_retry_and_a_replay(post: SimpleNamespace, flow: Flow
     flow.run(keep_failures=True)
     post.fail = None
 
-    InboxEvent.objects.all().replay()
+    InboxEvent.objects.all().replay(by="clerk")
     flow.retry()
     flow.run()
 

@@ -12,6 +12,8 @@ _TONES = {
     "waiting": BUSY,
     "expected": IDLE,
     "foreign": IDLE,
+    "dismissed": IDLE,
+    "replayed": BUSY,
     "purged": IDLE,
     "unknown": IDLE,
     "unheard": IDLE,

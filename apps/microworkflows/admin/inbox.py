@@ -7,32 +7,63 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.admin.utils import quote
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys, masking
-from microworkflows.admin import texts
+from microworkflows.admin import history, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link
-from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.admin.messages import Act, ContextFilter, MessageAdmin, StatusFilter, TypeFilter
 from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent, is_about
+
+
+class ProblemFilter(admin.SimpleListFilter):
+    """Filter by the fingerprint of the last failure; a link chooses it, no list could offer them all."""
+
+    title = "problem"
+    parameter_name = "problem"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer the one that is chosen."""
+        chosen = request.GET.get(self.parameter_name)
+        return [(chosen, chosen)] if chosen else []
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep the messages that failed so and are not done."""
+        value = self.value()
+        return queryset if value is None else queryset.failing().of_problem(value)
 
 
 @admin.register(InboxEvent)
 class InboxEventAdmin(MessageAdmin):
-    """Every received message, newest first; parked and waiting ones can be replayed."""
+    """Every received message, newest first; those that failed can be replayed or dismissed."""
 
-    again_permission = "microworkflows.replay_inboxevent"
-    again_name = "Replay"
-    again_done = "replayed"
-    again_hint = "The relay redelivers waiting messages within a moment."
+    acts = {
+        "again": Act(
+            permission="microworkflows.replay_inboxevent",
+            name="Replay",
+            done="replayed",
+            hint="The relay redelivers waiting messages within a moment.",
+            statuses=(InboxEvent.Status.PARKED, InboxEvent.Status.WAITING, InboxEvent.Status.DISMISSED),
+            question="Try these messages again now, with all their attempts? What made them fail is mended, or they fail again.",
+        ),
+        "dismiss": Act(
+            permission="microworkflows.dismiss_inboxevent",
+            name="Dismiss",
+            done="dismissed",
+            statuses=(InboxEvent.Status.PARKED, InboxEvent.Status.WAITING),
+            question="Give these messages up? They are never handled, unless somebody replays them before they are purged.",
+            needs_why=True,
+        ),
+    }
     statuses = InboxEvent.Status
-    stuck = (InboxEvent.Status.PARKED, InboxEvent.Status.WAITING)
+    actions = ["send_selected_again", "dismiss_selected"]
 
     ordering = ["-added", "-pk"]
     list_display = ["microworkflow_and_event", "about", "status_badge", "received_at", "what_failed", "links"]
-    list_filter = [StatusFilter, ContextFilter, TypeFilter]
+    list_filter = [StatusFilter, ContextFilter, TypeFilter, ProblemFilter]
     search_fields = ["msg_id"]
     search_help_text = (
         "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type or of a "
@@ -48,6 +79,7 @@ class InboxEventAdmin(MessageAdmin):
         "due",
         "error",
         "traceback",
+        "history",
         "event_id",
         "about",
         "flow",
@@ -59,14 +91,23 @@ class InboxEventAdmin(MessageAdmin):
         """Return the microworkflow and the event's name."""
         return f"{row.label}: {journeys.event_name(row.type)}"
 
-    def send_again(self, rows: InboxQuerySet) -> int:
-        """Give parked and waiting messages all their attempts again, beginning now."""
-        return rows.replay()
+    def act_on(self, name: str, rows: InboxQuerySet, *, by: str, why: str) -> int:
+        """Replay or dismiss messages."""
+        return rows.replay(by=by, why=why) if name == "again" else rows.dismiss(by=by, why=why)
+
+    def has_dismiss_permission(self, request: HttpRequest) -> bool:
+        """Return True if this user may dismiss messages."""
+        return self._may(request, "dismiss")
 
     @admin.action(description="Replay selected", permissions=["again"])
-    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Name the action after what it does here."""
-        super().send_selected_again(request, queryset)
+        return super().send_selected_again(request, queryset)
+
+    @admin.action(description="Dismiss selected", permissions=["dismiss"])
+    def dismiss_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Give messages up, with a reason."""
+        return self.act(request, "dismiss", queryset)
 
     def get_search_results(
         self, request: HttpRequest, queryset: Any, search_term: str
@@ -154,6 +195,11 @@ class InboxEventAdmin(MessageAdmin):
     def traceback(self, obj: InboxEvent) -> SafeString | str:
         """Traceback of the last failed attempt."""
         return texts.block(obj.traceback) if obj.traceback else "none"
+
+    @admin.display(description="history")
+    def history(self, obj: InboxEvent) -> SafeString | str:
+        """Each failed attempt, and who replayed or dismissed it."""
+        return history.table(obj)
 
     @admin.display(description="event id")
     def event_id(self, obj: InboxEvent) -> SafeString:

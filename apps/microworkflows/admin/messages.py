@@ -1,7 +1,9 @@
-"""Base of outbox and inbox in the admin: rows are read, never edited, and stuck messages can be sent again."""
+"""Base of outbox and inbox in the admin: rows are read, never edited, and people can act on stuck messages."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import admin, messages
@@ -25,26 +27,40 @@ from microworkflows.admin import badges
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
 
+_MOST_NAMED = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Act:
+    """Something that a person can do with messages."""
+
+    permission: str
+    """Permission for it, such as ``microworkflows.replay_inboxevent``."""
+    name: str
+    """Name of button and action, such as ``Replay``."""
+    done: str
+    """Participle for message and history, such as ``replayed``."""
+    hint: str = ""
+    """Sentence about the next thing to happen."""
+    statuses: Sequence[int]
+    """Statuses from which a message can be acted on."""
+    question: str = ""
+    """Question on the page that asks for a reason; empty if it is done without more ado."""
+    needs_why: bool = False
+    """True if a reason must be given."""
+
 
 class MessageAdmin(ReadOnlyAdmin):
-    """Read-only list and page of messages, with one action: send stuck messages again."""
+    """Read-only list and page of messages, with actions: one sends stuck messages again."""
 
     change_form_template = "admin/microworkflows/message_change_form.html"
     list_per_page = 50
     show_full_result_count = False
     actions = ["send_selected_again"]
 
-    again_permission: ClassVar[str]
-    """Permission to send again, such as ``microworkflows.replay_inboxevent``."""
-    again_name: ClassVar[str]
-    """Name of button and action, such as ``Replay``."""
-    again_done: ClassVar[str]
-    """Participle for message and history, such as ``replayed``."""
-    again_hint: ClassVar[str]
-    """Sentence about the next thing to happen."""
+    acts: ClassVar[Mapping[str, Act]]
+    """Acts by name in the URL; ``again`` sends stuck messages again."""
     statuses: ClassVar[type[models.IntegerChoices]]
-    stuck: ClassVar[Sequence[int]]
-    """Statuses from which a message can be sent again."""
 
     class Media(JourneyMedia):
         """Badges and journeys."""
@@ -53,19 +69,28 @@ class MessageAdmin(ReadOnlyAdmin):
         """Return the headline of a message's page."""
         raise NotImplementedError
 
-    def send_again(self, rows: Any) -> int:
-        """Send the rows of a queryset again; return their number."""
+    def act_on(self, name: str, rows: Any, *, by: str, why: str) -> int:
+        """Do an act with the rows of a queryset; return their number."""
         raise NotImplementedError
 
     def has_again_permission(self, request: HttpRequest) -> bool:
         """Return True if this user may send messages again."""
-        return request.user.has_perm(self.again_permission)
+        return self._may(request, "again")
 
-    def send_selected_again(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
-        """Send the stuck ones of the selected messages again; report the number of the others, and why.
+    def send_selected_again(
+        self, request: HttpRequest, queryset: models.QuerySet[Any]
+    ) -> HttpResponse | None:
+        """Send the stuck ones of the selected messages again; a subclass names the action."""
+        return self.act(request, "again", queryset)
 
-        A subclass names the action.
+    def act(self, request: HttpRequest, name: str, queryset: models.QuerySet[Any]) -> HttpResponse | None:
+        """Do an act with the selected messages that it fits; report the number of the others, and why.
+
+        Returns the page that asks for a reason, where one is asked for and not yet given; else None.
         """
+        act, why = self.acts[name], request.POST.get("why", "").strip()
+        if act.question and (not request.POST.get("confirmed") or (act.needs_why and not why)):
+            return self._ask(request, act, queryset)
         with transactions.read_committed(using=router.db_for_write(self.model)):
             selected = set(queryset.values_list("pk", flat=True))
             # Rows that a worker has locked are being handled at this moment: they are left to it.
@@ -74,46 +99,65 @@ class MessageAdmin(ReadOnlyAdmin):
                 .filter(pk__in=selected)
                 .defer("body")
             )
-            stuck = [row for row in rows if row.status in self.stuck]
-            done = self.send_again(self.model._default_manager.filter(pk__in=[row.pk for row in stuck]))
-            if stuck:
+            fit = [row for row in rows if row.status in act.statuses]
+            done = self.act_on(
+                name,
+                self.model._default_manager.filter(pk__in=[row.pk for row in fit]),
+                by=request.user.get_username(),
+                why=why,
+            )
+            if fit:
                 assert request.user.pk is not None  # the admin lets nobody in who is not logged in
-                LogEntry.objects.log_actions(
-                    request.user.pk, stuck, CHANGE, f"{self.again_done.capitalize()} in the admin."
-                )
-        left = Counter(self.statuses(row.status).label for row in rows if row.status not in self.stuck)
+                said = f"{act.done.capitalize()} in the admin." + (f" Reason: {why}" if why else "")
+                LogEntry.objects.log_actions(request.user.pk, fit, CHANGE, said)
+        left = Counter(self.statuses(row.status).label for row in rows if row.status not in act.statuses)
         left["being handled this moment"] = len(selected) - len(rows)
-        self.message_user(request, *self._summary(done, +left))
+        self.message_user(request, *_summary(act, done, +left))
+        return None
 
-    def _summary(self, done: int, left: Counter[str]) -> tuple[str, int]:
-        said = [f"{done} {'message' if done == 1 else 'messages'} {self.again_done}."]
-        if done:
-            said.append(self.again_hint)
-        if left:
-            reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(left.items()))
-            said.append(f"{left.total()} left alone: {reasons}.")
-        return " ".join(said), messages.WARNING if left else messages.SUCCESS
+    def _ask(self, request: HttpRequest, act: Act, queryset: models.QuerySet[Any]) -> HttpResponse:
+        """Return the page that asks for a reason; its form repeats the request with the answer."""
+        number, own = queryset.count(), {"confirmed", "why", "csrfmiddlewaretoken"}
+        context = {
+            "title": f"{act.name} {number} {'message' if number == 1 else 'messages'}",
+            "mw_question": act.question,
+            "mw_rows": queryset[:_MOST_NAMED],
+            "mw_more": max(number - _MOST_NAMED, 0),
+            "mw_hidden": [
+                (key, value) for key in request.POST if key not in own for value in request.POST.getlist(key)
+            ],
+            "mw_why_required": act.needs_why,
+            "mw_yes": f"Yes, {act.name.lower()}",
+            "mw_list_url": reverse(
+                f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist",
+                current_app=self.admin_site.name,
+            ),
+        }
+        return self.framed(request, "admin/microworkflows/confirmation.html", context)
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the URL for the button."""
-        again = path(
-            "<path:object_id>/again/",
-            self.admin_site.admin_view(self.again_view),
-            name=f"{self.opts.app_label}_{self.opts.model_name}_again",
-        )
-        return [again, *super().get_urls()]
+        """Add the URLs for the buttons."""
+        own = [
+            path(
+                f"<path:object_id>/{name}/",
+                self.admin_site.admin_view(partial(self.act_view, name)),
+                name=f"{self.opts.app_label}_{self.opts.model_name}_{name}",
+            )
+            for name in self.acts
+        ]
+        return [*own, *super().get_urls()]
 
-    def again_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Send one message again and return to its page."""
+    def act_view(self, name: str, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Do an act with one message and return to its page."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not (self.has_view_permission(request) and self.has_again_permission(request)):
+        if not (self.has_view_permission(request) and self._may(request, name)):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
             raise Http404(f"No {self.opts.verbose_name} has the key {object_id!r}; it may have been purged.")
-        self.send_selected_again(request, self.get_queryset(request).filter(pk=row.pk))
-        return HttpResponseRedirect(self._url("change", row))
+        asked = self.act(request, name, self.get_queryset(request).filter(pk=row.pk))
+        return asked or HttpResponseRedirect(self._url("change", row))
 
     def render_change_form(  # noqa: PLR0917  (Django's signature)
         self,
@@ -124,13 +168,15 @@ class MessageAdmin(ReadOnlyAdmin):
         form_url: str = "",
         obj: Any = None,
     ) -> HttpResponse:
-        """Add the button and the link to the journey."""
+        """Add the buttons and the link to the journey."""
         if obj is not None:
             context["mw_row"] = obj
             context["subtitle"] = self.headline(obj)
-            context["mw_again_name"] = self.again_name
-            if obj.status in self.stuck and self.has_again_permission(request):
-                context["mw_again_url"] = self._url("again", obj)
+            context["mw_buttons"] = {
+                act.name: self._url(name, obj)
+                for name, act in self.acts.items()
+                if obj.status in act.statuses and self._may(request, name)
+            }
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.display(description="status", ordering="status")
@@ -138,12 +184,25 @@ class MessageAdmin(ReadOnlyAdmin):
         """Status as a badge."""
         return badges.badge(self.statuses(obj.status).label)
 
+    def _may(self, request: HttpRequest, name: str) -> bool:
+        return request.user.has_perm(self.acts[name].permission)
+
     def _url(self, view: str, obj: Any) -> str:
         return reverse(
             f"admin:{self.opts.app_label}_{self.opts.model_name}_{view}",
             args=[quote(obj.pk)],
             current_app=self.admin_site.name,
         )
+
+
+def _summary(act: Act, done: int, left: Counter[str]) -> tuple[str, int]:
+    said = [f"{done} {'message' if done == 1 else 'messages'} {act.done}."]
+    if done and act.hint:
+        said.append(act.hint)
+    if left:
+        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(left.items()))
+        said.append(f"{left.total()} left alone: {reasons}.")
+    return " ".join(said), messages.WARNING if left else messages.SUCCESS
 
 
 class StatusFilter(admin.SimpleListFilter):

@@ -13,17 +13,18 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking, unreceived
+from microworkflows import journeys, masking, overviews, unreceived
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import (
     about_link,
     flow_link,
     fragment,
+    fragment_url,
     journey_context,
     journey_link,
     title,
 )
-from microworkflows.admin.messages import ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.admin.messages import Act, ContextFilter, MessageAdmin, StatusFilter, TypeFilter
 from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
 
 _MOST_EVENTS = 20
@@ -34,12 +35,16 @@ _MOST_EVENTS = 20
 class OutboxEventAdmin(MessageAdmin):
     """Every recorded event, newest first; unheard and rejected ones can be relayed again."""
 
-    again_permission = "microworkflows.relay_outboxevent"
-    again_name = "Relay again"
-    again_done = "made pending again"
-    again_hint = "The relay publishes pending events within a moment."
+    acts = {
+        "again": Act(
+            permission="microworkflows.relay_outboxevent",
+            name="Relay again",
+            done="made pending again",
+            hint="The relay publishes pending events within a moment.",
+            statuses=(OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED),
+        ),
+    }
     statuses = OutboxEvent.Status
-    stuck = (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)
 
     ordering = ["-pk"]
     list_display = [
@@ -77,7 +82,7 @@ class OutboxEventAdmin(MessageAdmin):
         """Return the event's name."""
         return journeys.event_name(row.type)
 
-    def send_again(self, rows: OutboxQuerySet) -> int:
+    def act_on(self, name: str, rows: OutboxQuerySet, *, by: str, why: str) -> int:
         """Make unheard and rejected events pending again."""
         return rows.relay_again()
 
@@ -115,15 +120,13 @@ class OutboxEventAdmin(MessageAdmin):
     def journey_view(self, request: HttpRequest, correlation_id: str) -> HttpResponse:
         """Show the journey of a flow on a page of its own."""
         context = self._flow_context(request, correlation_id)
-        journey = context["mw_journey"]
+        url = reverse(
+            "admin:microworkflows_journey_fragment", args=[correlation_id], current_app=self.admin_site.name
+        )
         context |= {
-            "title": f"Journey of {journey.subject.title if journey.subject else 'a flow'}",
-            "subtitle": journey.correlation_id,
-            "mw_fragment_url": reverse(
-                "admin:microworkflows_journey_fragment",
-                args=[correlation_id],
-                current_app=self.admin_site.name,
-            ),
+            "title": f"Journey of {context['mw_title'] or 'a flow'}",
+            "subtitle": unquote(correlation_id),
+            "mw_fragment_url": fragment_url(request, url),
         }
         return self.framed(request, "admin/microworkflows/journey.html", context)
 
@@ -132,21 +135,26 @@ class OutboxEventAdmin(MessageAdmin):
         return fragment(request, self._flow_context(request, correlation_id))
 
     def _flow_context(self, request: HttpRequest, correlation_id: str) -> dict[str, Any]:
-        if not self.has_view_permission(request):
+        if not (self.has_view_permission(request) or overviews.overview.may_see(request)):
             raise PermissionDenied
-        journey = journeys.journey(unquote(correlation_id))
-        if not journey.steps:
+        context = journey_context(request, unquote(correlation_id), headline=SafeString())
+        journey, picture = context["mw_journey"], context["mw_picture"]
+        if picture is None and not (journey.steps and self.has_view_permission(request)):
             raise Http404(
                 f"No event of the flow {unquote(correlation_id)!r} is in this outbox; it may have been purged."
             )
-        name = title(journey.subject) if journey.subject else "Flow"
-        headline = format_html('{} <code class="mw-id">{}</code>', name, journey.correlation_id)
-        return journey_context(request, journey, headline=headline)
+        subject = journey.subject
+        name = (
+            title(subject) if subject else format_html("<bdi>{}</bdi>", picture.title if picture else "Flow")
+        )
+        context["mw_title"] = picture.title if picture else subject and subject.title
+        context["mw_headline"] = format_html('{} <code class="mw-id">{}</code>', name, journey.correlation_id)
+        return context
 
     @admin.action(description="Relay again selected", permissions=["again"])
-    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Name the action after what it does here."""
-        super().send_selected_again(request, queryset)
+        return super().send_selected_again(request, queryset)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

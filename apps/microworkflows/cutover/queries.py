@@ -114,7 +114,8 @@ def _flows(
 
 def _not_handled_by(workflow: "Microworkflow[Any]") -> Q:
     key = Concat(Value(f"{workflow.label}:"), Cast(OuterRef("event_id"), CharField()))
-    handled = InboxEvent.objects.filter(msg_id=key, status=InboxEvent.Status.HANDLED)
+    done = (InboxEvent.Status.HANDLED, InboxEvent.Status.DISMISSED)
+    handled = InboxEvent.objects.filter(msg_id=key, status__in=done)
     listened = Q(headers__listeners__has_key=workflow.label) | ~Q(headers__has_key=Header.LISTENERS)
     return Q(
         listened | Q(status=OutboxEvent.Status.PENDING),

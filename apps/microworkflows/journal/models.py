@@ -4,9 +4,29 @@ The collector writes them, from the notices of any number of services and from t
 sender's clock, less its offset where that is known (:attr:`Process.clock_offset`).
 """
 
+from datetime import datetime
+from typing import Any
+
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
+
+from microworkflows import times
+
+
+class Moment(models.DateTimeField):  # type: ignore[type-arg]  # the stubs' parameters are of no use here
+    """A time that is aware in Python, whatever the project's ``USE_TZ`` says."""
+
+    def deconstruct(self) -> Any:
+        """Return the field as Django's own, which it is in the database."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.DateTimeField", args, kwargs
+
+    def get_prep_value(self, value: Any) -> Any:
+        return super().get_prep_value(times.stored(value) if isinstance(value, datetime) else value)
+
+    def from_db_value(self, value: datetime | None, *_: object) -> datetime | None:
+        return None if value is None else times.aware(value)
 
 
 class Process(models.Model):
@@ -27,9 +47,9 @@ class Process(models.Model):
     host = models.CharField(max_length=255)
     pid = models.PositiveBigIntegerField()
     contexts = models.JSONField(default=list, help_text="Labels of the contexts that it serves or relays.")
-    began_at = models.DateTimeField()
-    seen_at = models.DateTimeField(help_text="When its last notice came, on the collector's clock.")
-    stopped_at = models.DateTimeField(null=True, help_text="When it said that it ends.")
+    began_at = Moment()
+    seen_at = Moment(help_text="When its last notice came, on the collector's clock.")
+    stopped_at = Moment(null=True, help_text="When it said that it ends.")
     clock_offset = models.DurationField(
         null=True, help_text="What its clock is behind the collector's; null: unknown."
     )
@@ -54,9 +74,9 @@ class Gap(models.Model):
     number = models.PositiveBigIntegerField(
         null=True, help_text="How many are missing; null: unknown, it died."
     )
-    since = models.DateTimeField(help_text="Time of the last notice before them.")
-    until = models.DateTimeField(help_text="Time of the first notice after them, or of the process's death.")
-    filled_at = models.DateTimeField(null=True)
+    since = Moment(help_text="Time of the last notice before them.")
+    until = Moment(help_text="Time of the first notice after them, or of the process's death.")
+    filled_at = Moment(null=True)
 
     class Meta:
         default_permissions = ()
@@ -73,13 +93,13 @@ class Context(models.Model):
 
     name = models.CharField(primary_key=True, max_length=255)
     service = models.CharField(max_length=63)
-    declared_at = models.DateTimeField()
+    declared_at = Moment()
     declarations = models.JSONField(
-        help_text="Its part of the declarations: workflows, announces, outcomes, deadlines."
+        help_text="Its part of the declarations: workflows, each with the time since when it listens, announces, outcomes, deadlines."
     )
     admin_url = models.CharField(max_length=255, blank=True)
     tally = models.JSONField(default=dict, help_text="The last notice of the kind tally.")
-    tallied_at = models.DateTimeField(null=True)
+    tallied_at = Moment(null=True)
 
     class Meta:
         default_permissions = ()
@@ -107,17 +127,17 @@ class Flow(models.Model):
     key = models.CharField(max_length=255, blank=True)
     name = models.CharField(max_length=255, blank=True)
     trace_id = models.CharField(max_length=32, blank=True)
-    began_at = models.DateTimeField()
-    last_at = models.DateTimeField(help_text="Time of the last thing that happened.")
+    began_at = Moment()
+    last_at = Moment(help_text="Time of the last thing that happened.")
     state = models.PositiveSmallIntegerField(choices=State, default=State.UNKNOWN)
-    since = models.DateTimeField(help_text="When it came into its state.")
+    since = Moment(help_text="When it came into its state.")
     outcome = models.CharField(
         max_length=63, blank=True, help_text="Outcome of the final event, once it is done."
     )
-    overdue_at = models.DateTimeField(
+    overdue_at = Moment(
         null=True, help_text="When the first deadline that it misses passed; null: it misses none."
     )
-    due_at = models.DateTimeField(null=True, help_text="When the next deadline passes; null: there is none.")
+    due_at = Moment(null=True, help_text="When the next deadline passes; null: there is none.")
     waiting_for = models.JSONField(
         default=list, help_text="Labels of the consumers, or relays, that have to act next."
     )
@@ -132,6 +152,7 @@ class Flow(models.Model):
         indexes = [
             models.Index(fields=["state", "-began_at"], name="mw_journal_flow_state"),
             models.Index(fields=["-began_at"], name="mw_journal_flow_began"),
+            models.Index(fields=["last_at"], name="mw_journal_flow_last"),
             models.Index(fields=["outcome", "-began_at"], name="mw_journal_flow_outcome"),
             models.Index(fields=["variant", "-began_at"], name="mw_journal_flow_variant"),
             models.Index(Lower("name"), name="mw_journal_flow_name"),
@@ -141,6 +162,9 @@ class Flow(models.Model):
                 fields=["overdue_at"], name="mw_journal_flow_overdue", condition=Q(overdue_at__isnull=False)
             ),
             models.Index(fields=["due_at"], name="mw_journal_flow_due", condition=Q(due_at__isnull=False)),
+            models.Index(
+                fields=["since", "outcome", "began_at"], name="mw_journal_flow_done", condition=Q(state=3)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -166,8 +190,8 @@ class Event(models.Model):
         max_length=255, blank=True, help_text="Label of a microworkflow; blank: the flow begins."
     )
     causation_id = models.CharField(max_length=255, blank=True)
-    recorded_at = models.DateTimeField()
-    relayed_at = models.DateTimeField(null=True)
+    recorded_at = Moment()
+    relayed_at = Moment(null=True)
     status = models.PositiveSmallIntegerField(choices=Status, default=Status.UNTOLD)
     error = models.TextField(blank=True, help_text="The broker's reason to refuse it for good.")
     relay = models.ForeignKey(Process, models.SET_NULL, null=True, related_name="+", db_constraint=False)
@@ -198,11 +222,12 @@ class Delivery(models.Model):
     consumer = models.CharField(max_length=255, help_text="Label of a microworkflow, or of a context.")
     status = models.PositiveSmallIntegerField(choices=Status)
     mode = models.CharField(max_length=63, blank=True)
-    received_at = models.DateTimeField(help_text="When its first attempt began.")
-    handled_at = models.DateTimeField(null=True)
+    received_at = Moment(help_text="When its first attempt began.")
+    handled_at = Moment(null=True)
+    changed_at = Moment(help_text="When it came into its status.")
     duration = models.DurationField(null=True, help_text="Of the last attempt.")
     attempts = models.PositiveIntegerField(default=1, help_text="Number of the last attempt.")
-    due_at = models.DateTimeField(null=True, help_text="When it is tried again.")
+    due_at = Moment(null=True, help_text="When it is tried again.")
     error = models.TextField(blank=True)
     fingerprint = models.CharField(max_length=32, blank=True)
     process = models.ForeignKey(Process, models.SET_NULL, null=True, related_name="+", db_constraint=False)
@@ -218,6 +243,11 @@ class Delivery(models.Model):
         indexes = [
             models.Index(
                 fields=["fingerprint"], name="mw_journal_delivery_failed", condition=~Q(fingerprint="")
+            ),
+            models.Index(
+                fields=["consumer", "status"],
+                name="mw_journal_delivery_open",
+                condition=~Q(status=2) & ~Q(status=5),
             ),
         ]
 
@@ -240,7 +270,7 @@ class Attempt(models.Model):
     delivery = models.ForeignKey(Delivery, models.CASCADE, related_name="failures")
     number = models.PositiveIntegerField()
     ending = models.CharField(max_length=10, choices=Ending)
-    ended_at = models.DateTimeField()
+    ended_at = Moment()
     duration = models.DurationField(null=True)
     error = models.TextField(blank=True)
     fingerprint = models.CharField(max_length=32, blank=True)
@@ -264,7 +294,7 @@ class Minute(models.Model):
     """Numbers of one minute on one edge: an event type, and the consumer to which it went; blank: the announcement itself."""
 
     id = models.BigAutoField(primary_key=True)
-    at = models.DateTimeField(help_text="Beginning of the minute.")
+    at = Moment(help_text="Beginning of the minute.")
     type = models.CharField(max_length=255)
     consumer = models.CharField(max_length=255, blank=True)
     count = models.PositiveIntegerField(default=0, help_text="Events relayed, or deliveries handled.")
@@ -292,9 +322,9 @@ class Alarm(models.Model):
     flow = models.ForeignKey(Flow, models.CASCADE, related_name="alarms")
     awaited = models.CharField(max_length=255, help_text="Type of the event that has not come.")
     of = models.CharField(max_length=255, help_text="Type of the event since which it is awaited.")
-    due_at = models.DateTimeField()
-    raised_at = models.DateTimeField()
-    closed_at = models.DateTimeField(null=True)
+    due_at = Moment()
+    raised_at = Moment()
+    closed_at = Moment(null=True)
     owner = models.CharField(max_length=255, blank=True, help_text="Context that has to act.")
     cause = models.CharField(
         max_length=63, help_text="Likely cause, in a word: worker, backlog, parked, relay, unheard …"
@@ -313,3 +343,46 @@ class Alarm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.awaited} of {self.flow_id}"
+
+
+class Alert(models.Model):
+    """A message to people about alarms of one kind and cause, sent at least once to each address that the settings name."""
+
+    class Kind(models.TextChoices):
+        """What it tells."""
+
+        OVERDUE = "overdue"
+        ENDED = "ended"
+
+    id = models.UUIDField(primary_key=True, help_text="Key by which a receiver knows a repetition.")
+    kind = models.CharField(max_length=10, choices=Kind)
+    owner = models.CharField(max_length=255)
+    cause = models.CharField(max_length=63)
+    awaited = models.CharField(max_length=255)
+    details = models.TextField(help_text="Of its first alarm.")
+    count = models.PositiveIntegerField(default=1, help_text="Number of alarms that it tells of.")
+    flows = models.JSONField(default=list, help_text="Subject and correlation id of the first of them.")
+    began_at = models.DateTimeField()
+    due_at = models.DateTimeField(help_text="When it is sent, or tried again.")
+    sealed_at = models.DateTimeField(null=True, help_text="When it was sent first: no alarm joins any more.")
+    attempts = models.PositiveIntegerField(default=0)
+    mailed_at = models.DateTimeField(null=True)
+    posted_at = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True, help_text="When all had it, or it was given up.")
+    error = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "owner", "cause", "awaited"],
+                name="mw_journal_one_open_alert",
+                condition=Q(sealed_at__isnull=True),
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["due_at"], name="mw_journal_alert_due", condition=Q(done_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.awaited}"

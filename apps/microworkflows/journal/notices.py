@@ -8,12 +8,21 @@ The notices of a process are numbered without gaps from 0; ``first`` is the numb
 1970 (UTC) on the sender's clock. Payloads never travel.
 """
 
+import json
+from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
+from uuid import UUID
 
-from microworkflows.cloudevents import Metadata
+from microworkflows import registry
+from microworkflows.cloudevents import HOPS, KEY, KIND, NAME, Metadata, mark_of
+from microworkflows.journal import conf
 
 VERSION: Literal[1] = 1
+
+LONGEST_ERROR = 2_000
+"""Number of characters of an error that travel."""
 
 
 class Kind(StrEnum):
@@ -21,6 +30,8 @@ class Kind(StrEnum):
 
     DECLARED = "declared"
     """The first of each process: what its code declares, see :class:`Declarations`."""
+    RECORDED = "recorded"
+    """It is in the outbox, and not relayed: :class:`EventFacts`. No process tells it; the tables do, where a gap is filled."""
     RELAYED = "relayed"
     UNHEARD = "unheard"
     REJECTED = "rejected"
@@ -176,3 +187,92 @@ def event_facts(meta: Metadata, *, by: str | None = None) -> EventFacts:
         facts["about"] = [meta.subject.kind, meta.subject.key, meta.subject.name or ""]
     facts["trace"] = meta.traceparent.split("-")[1]
     return facts
+
+
+def facts_of_body(body: str) -> EventFacts:
+    """Return the facts of an event that this service has recorded, from its body as it was sent."""
+    found = json.loads(body)
+    time = datetime.fromisoformat(found["time"]).timestamp()
+    facts = EventFacts(id=found["id"], type=found["type"], flow=found["correlationid"], time=time)
+    if "causationid" in found:
+        facts["cause"] = found["causationid"]
+    if (mark := mark_of(found)) is not None:
+        facts["mark"] = mark
+    if HOPS in found:
+        facts["hops"] = found[HOPS]
+    if KIND in found:
+        facts["about"] = [found[KIND], found[KEY], found.get(NAME, "")]
+    facts["trace"] = found["traceparent"].split("-")[1]
+    return facts
+
+
+def rejected_facts(body: str, error: str) -> EventFacts:
+    """Return the facts of an event that the broker refuses for good."""
+    facts = facts_of_body(body)
+    facts["error"] = error[:LONGEST_ERROR]
+    return facts
+
+
+def run_facts(meta: Metadata, consumer: str, began: float) -> AttemptFacts:
+    """Return the facts of a run that still lasts."""
+    return AttemptFacts(event=event_facts(meta), consumer=consumer, began=began)
+
+
+class Ended(NamedTuple):
+    """What is kept of an attempt that has ended until its facts are made: not its payload."""
+
+    meta: Metadata
+    consumer: str
+    number: int
+    seconds: float | None
+    mode: str
+
+
+def handled_facts(ended: Ended, emitted: Sequence[UUID]) -> AttemptFacts:
+    """Return the facts of an attempt that succeeded."""
+    facts = _attempt(ended)
+    if emitted:
+        facts["emitted"] = [str(each) for each in emitted]
+    return facts
+
+
+def failed_facts(ended: Ended, error: str, fingerprint: str, due: float | None) -> AttemptFacts:
+    """Return the facts of an attempt that failed; without a time of the next one it was the last."""
+    facts = _attempt(ended)
+    facts["error"] = error[:LONGEST_ERROR]
+    if fingerprint:
+        facts["fingerprint"] = fingerprint
+    if due is not None:
+        facts["due"] = due
+    return facts
+
+
+def _attempt(ended: Ended) -> AttemptFacts:
+    facts = AttemptFacts(event=event_facts(ended.meta), consumer=ended.consumer, number=ended.number)
+    if ended.seconds is not None:
+        facts["seconds"] = round(ended.seconds, 6)
+    if ended.mode:
+        facts["mode"] = ended.mode
+    return facts
+
+
+def declarations() -> Declarations:
+    """Return what this process's code declares."""
+    return Declarations(
+        contexts=registry.contexts(),
+        workflows=[
+            Listener(
+                label=workflow.label,
+                on=workflow.on.event_type,
+                emits=sorted(each.event_type for each in workflow.emits),
+            )
+            for workflow in registry.workflows()
+        ],
+        announces=sorted(registry.announced()),
+        outcomes=registry.outcomes(),
+        deadlines=[
+            Promise(awaited=each.awaited, of=each.of, within=each.within.total_seconds())
+            for each in registry.deadlines()
+        ],
+        admin_url=conf.current().journal_admin_url,
+    )

@@ -1,4 +1,4 @@
-"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; and the workers' heartbeats.
+"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; history; heartbeats.
 
 The columns of the two keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
 outbox row is not relayed, and an inbox row not retried, before it. ``retry`` is the number of failed attempts.
@@ -8,8 +8,9 @@ leave them out, so that the kit relays, counts, shows and purges its own message
 """
 
 from microworkflows.models.columns import DUE_AT_ONCE, Header, PrimaryManager
-from microworkflows.models.expressions import ContextOf, CorrelationOf, EventOf, SubjectPart
+from microworkflows.models.expressions import ContextOf, CorrelationOf, EventOf, FingerprintOf, SubjectPart
 from microworkflows.models.heartbeat import Heartbeat
+from microworkflows.models.history import FAILURES, HistoryEntry
 from microworkflows.models.inbox import (
     DeadLetter,
     InboxEvent,
@@ -22,12 +23,15 @@ from microworkflows.models.outbox import OutboxEvent, OutboxQuerySet
 
 __all__ = [
     "DUE_AT_ONCE",
+    "FAILURES",
     "ContextOf",
     "CorrelationOf",
     "DeadLetter",
     "EventOf",
+    "FingerprintOf",
     "Header",
     "Heartbeat",
+    "HistoryEntry",
     "InboxEvent",
     "InboxQuerySet",
     "OutboxEvent",

@@ -36,6 +36,8 @@ class Header(StrEnum):
     """Both: the last refusal of the broker, or the error of the last attempt."""
     TRACEBACK = "traceback"
     """Inbox: traceback of that error."""
+    FINGERPRINT = "fingerprint"
+    """Inbox: fingerprint of that error; an index holds it. Rows of earlier versions lack it."""
 
 
 class PrimaryManager(models.Manager[Row]):

@@ -35,6 +35,23 @@ class CorrelationOf(Func):
         )
 
 
+class FingerprintOf(Func):
+    """SQL for the fingerprint of the last failure of a message, of its ``headers``; an index holds the same expression."""
+
+    output_field = models.CharField()
+
+    def __init__(self) -> None:
+        super().__init__("headers")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = f"(%(expressions)s ->> '{Header.FINGERPRINT}')"
+        return super().as_sql(compiler, connection, template=template, **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
+        template = f"json_extract(%(expressions)s, '$.{Header.FINGERPRINT}')"
+        return super().as_sql(compiler, connection, template=template, **extra)
+
+
 class SubjectPart(Func):
     """SQL for a part, ``key`` or ``name``, of what the flow is about that begins with a row; an index holds the same expression."""
 

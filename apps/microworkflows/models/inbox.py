@@ -11,15 +11,17 @@ from django_outbox_pattern.models import Received
 from microworkflows import times, transactions
 from microworkflows.cloudevents import KEY, KIND, NAME, context_of, subject_of
 from microworkflows.models.columns import DUE_AT_ONCE, Header
-from microworkflows.models.expressions import CorrelationOf
+from microworkflows.models.expressions import CorrelationOf, FingerprintOf
+from microworkflows.models.history import HistoryEntry, of_messages
 from microworkflows.subjects import Subject
 
+_BATCH = 1_000
 _MESSAGE_ID = "^[^:]+:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 """Form of the keys that :func:`message_id` makes, as a regular expression for PostgreSQL and Python alike."""
 
 
 class InboxQuerySet(models.QuerySet["InboxEvent"]):
-    """Queries of the inbox, and the way to replay failed messages."""
+    """Queries of the inbox, and the ways to replay or dismiss failed messages."""
 
     def waiting(self) -> "InboxQuerySet":
         """Return the failed messages that wait for another attempt, first due first."""
@@ -28,6 +30,15 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
     def parked(self) -> "InboxQuerySet":
         """Return the parked messages, oldest first."""
         return self.filter(status=InboxEvent.Status.PARKED).order_by("added")
+
+    def failing(self) -> "InboxQuerySet":
+        """Return the messages that wait for another attempt, and the parked ones."""
+        return self.filter(status__in=[InboxEvent.Status.PARKED, InboxEvent.Status.WAITING])
+
+    def of_problem(self, fingerprint: str) -> "InboxQuerySet":
+        """Return the messages whose last failure has this fingerprint."""
+        rows: InboxQuerySet = self.alias(problem=FingerprintOf()).filter(problem=fingerprint)
+        return rows
 
     def of_context(self, context: str) -> "InboxQuerySet":
         """Return the messages that one context received."""
@@ -56,17 +67,47 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
         rows: InboxQuerySet = self.alias(flow=CorrelationOf("body"))
         return rows.filter(models.Q(msg_id__in=ids) | models.Q(flow=correlation_id)).order_by("added")
 
-    def replay(self) -> int:
-        """Make parked and waiting messages due now, with all their attempts again; return their number.
+    def replay(self, *, by: str, why: str = "") -> int:
+        """Make parked, waiting and dismissed messages due now, with all their attempts again; return their number.
+
+        One that is being handled at this very moment is left alone. The history keeps the attempts before, and who replayed.
+
+        Args:
+            by: Name of the person.
+            why: The reason, for the history.
+        """
+        return _change(
+            self.exclude(status=InboxEvent.Status.HANDLED),
+            HistoryEntry.Kind.REPLAYED,
+            by=by,
+            why=why,
+            status=InboxEvent.Status.WAITING,
+            expires_at=times.stored(DUE_AT_ONCE),
+            retry=0,
+        )
+
+    def dismiss(self, *, by: str, why: str) -> int:
+        """Give parked and waiting messages up; return their number. Only a replay brings them back, until they are purged.
 
         One that is being handled at this very moment is left alone.
+
+        Args:
+            by: Name of the person.
+            why: The reason, for the history.
+
+        Raises:
+            ValueError: there is no reason.
         """
-        with transactions.read_committed(using=router.db_for_write(InboxEvent)):
-            return (
-                self.exclude(status=InboxEvent.Status.HANDLED)
-                .free()
-                .update(status=InboxEvent.Status.WAITING, expires_at=times.stored(DUE_AT_ONCE), retry=0)
-            )
+        if not why.strip():
+            raise ValueError("A dismissed message is never handled: give the reason why nobody needs it.")
+        return _change(
+            self.failing(),
+            HistoryEntry.Kind.DISMISSED,
+            by=by,
+            why=why,
+            status=InboxEvent.Status.DISMISSED,
+            expires_at=times.now(),  # the retention begins
+        )
 
     def free(self) -> "InboxQuerySet":
         """Return the rows that nobody holds, and lock them until the end of the transaction.
@@ -101,13 +142,17 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         HANDLED = 2, "handled"
         WAITING = 1, "waiting"
         PARKED = -1, "parked"
+        DISMISSED = -2, "dismissed"
 
     objects = InboxManager()
 
     class Meta:
         proxy = True
         verbose_name = "inbox event"
-        permissions = [("replay_inboxevent", "Can replay parked messages")]
+        permissions = [
+            ("replay_inboxevent", "Can replay parked messages"),
+            ("dismiss_inboxevent", "Can dismiss parked messages"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.label} {self.type} {self.event_id}"
@@ -158,6 +203,16 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
         return cast("str | None", self._header(Header.TRACEBACK))
 
     @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of that error; None if it never failed, or an earlier version of the kit kept the failure."""
+        return cast("str | None", self._header(Header.FINGERPRINT))
+
+    @property
+    def history(self) -> "models.QuerySet[HistoryEntry]":
+        """Its failed attempts and the interventions of people, oldest first."""
+        return of_messages([self.msg_id])
+
+    @property
     def received_at(self) -> datetime:
         """Time at which it was received first."""
         return times.aware(self.added)
@@ -169,7 +224,7 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
 
     @property
     def attempts(self) -> int:
-        """Number of failed attempts."""
+        """Number of failed attempts since it was received, or replayed."""
         return cast("int", self.retry)
 
     @property
@@ -225,3 +280,20 @@ def workflow_of(msg_id: str) -> str | None:
     """Return the label of the microworkflow that a key names; None if it names a context."""
     label = msg_id.partition(":")[0]
     return label if "." in label else None
+
+
+def _change(rows: InboxQuerySet, kind: HistoryEntry.Kind, *, by: str, why: str, **values: Any) -> int:
+    """Update those of the rows that nobody holds, and note that in their histories, in one transaction; return their number."""
+    alias = router.db_for_write(InboxEvent)
+    with transactions.read_committed(using=alias):
+        locked = rows.using(alias).order_by().select_for_update(skip_locked=True, no_key=True)
+        keys = list(locked.values_list("pk", "msg_id", FingerprintOf()))
+        now = times.now()
+        for first in range(0, len(keys), _BATCH):
+            batch = keys[first : first + _BATCH]
+            InboxQuerySet(InboxEvent, using=alias).filter(pk__in=[pk for pk, _, _ in batch]).update(**values)
+            HistoryEntry.objects.using(alias).bulk_create(
+                HistoryEntry(msg_id=msg_id, kind=kind, at=now, fingerprint=problem or "", by=by, why=why)
+                for _, msg_id, problem in batch
+            )
+    return len(keys)

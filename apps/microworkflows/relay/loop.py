@@ -138,6 +138,7 @@ class Relay:
                     return
             level = logging.DEBUG if self._outage.of_broker else logging.INFO  # it led already, most likely
             logger.log(level, "relay %s: leads", self.context, extra={"context": self.context})
+            flows.led(self.context, True)
             session.set_up(connection)
             wakeup.listen(connection, self.context)
             while not self._stop.is_set() and lock.acquire():
@@ -156,6 +157,7 @@ class Relay:
             self._pipeline.settle()
         finally:
             self._pipeline.close()
+            flows.led(self.context, False)
             try:
                 lock.release()
             finally:

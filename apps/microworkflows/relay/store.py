@@ -1,6 +1,7 @@
 """The relay's view of the database: the messages that are due, and the outcome of those that were published."""
 
 import json
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, flows, logs, signals, times, topology, transactions
+from microworkflows import conf, failures, fingerprints, flows, logs, signals, times, topology, transactions
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
@@ -205,7 +206,7 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> set[UUID]:
         redelivered.free().update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
         failed.free().update(expires_at=now + failures.retry_delay(1))
     for pk, reason in outcome.rejected.items():
-        _park(pk, reason)
+        _park(pk, reason, kind="rejected by the broker")
     return set(redelivered.values_list("pk", flat=True))
 
 
@@ -222,11 +223,12 @@ def _readable(pk: UUID, text: str) -> CloudEvent | None:
     try:
         return CloudEvent.from_json(text, is_retry=True)
     except InvalidCloudEventError as error:
-        _park(pk, f"{type(error).__name__}: {error}")
+        _park(pk, f"{type(error).__name__}: {error}", kind=type(error).__qualname__)
         return None
 
 
-def _park(pk: UUID, error: str) -> None:
+def _park(pk: UUID, error: str, *, kind: str) -> None:
+    """Park a message that cannot be brought back to its queue; ``kind`` tells such failures from others."""
     using = router.db_for_write(InboxEvent)
     waiting = InboxEvent.objects.using(using).filter(pk=pk, status=InboxEvent.Status.WAITING)
     with transaction.atomic(using=using):
@@ -234,8 +236,14 @@ def _park(pk: UUID, error: str) -> None:
         if row is None:
             return
         row.status = InboxEvent.Status.PARKED
-        row.headers = {**(row.headers or {}), Header.ERROR: error, Header.TRACEBACK: None}
+        row.headers = {
+            **(row.headers or {}),
+            Header.ERROR: error,
+            Header.TRACEBACK: None,
+            Header.FINGERPRINT: fingerprints.of_kind(kind, consumer=row.label),
+        }
         row.save(update_fields=["status", "headers"])
+        failures.note(row, worker=f"relay@{socket.gethostname()}")
     logger.error("parked %s in %s: %s", *(row.event_id, row.label, error), extra={"context": row.context})
     signals.parked.send_robust(InboxEvent, message=row, exception=None)
     with suppress(

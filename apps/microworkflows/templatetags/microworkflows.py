@@ -44,13 +44,19 @@ def mw_tone(subject: journeys.Journey | journeys.Step) -> str:
     if subject.open:
         return badges.BUSY
     begun = subject.steps if isinstance(subject, journeys.Journey) else subject.deliveries
-    return badges.GOOD if begun and not subject.unknown else badges.IDLE
+    return badges.GOOD if begun and not subject.unknown and not subject.dismissed else badges.IDLE
 
 
 @register.filter
 def mw_duration(duration: timedelta | None) -> str:
     """Return a duration for people, such as ``21 ms``."""
     return "" if duration is None else journeys.human_duration(duration)
+
+
+@register.filter
+def mw_seconds(seconds: float | None) -> str:
+    """Return a duration given in seconds, for people; empty if it is unknown."""
+    return "" if seconds is None else journeys.human_duration(timedelta(seconds=seconds))
 
 
 @register.filter

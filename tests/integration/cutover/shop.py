@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from microworkflows.cutover.models import ContextMode, ContextMove
 from microworkflows.cutover.splitting.move import Move
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import HistoryEntry, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 from orders import operations
 from orders.models import Country, Order, PaymentToken
@@ -83,6 +83,8 @@ def kept(context: str = "payments") -> dict[str, Any]:
     tables = [name for name in connection.introspection.table_names() if name.startswith(f"{context}_")]
     found = {name: _texts(f'SELECT t::text FROM "{name}" AS t ORDER BY 1') for name in sorted(tables)}
     found["inbox"] = sorted(InboxEvent.objects.of_context(context).values_list("msg_id", "status", "retry"))
+    history = HistoryEntry.objects.filter(msg_id__startswith=f"{context}.").order_by("pk")
+    found["history"] = [f"{row.pk} {row}" for row in history]
     found["outbox"] = sorted(OutboxEvent.objects.of_context(context).values_list("pk", "status"))
     return found
 

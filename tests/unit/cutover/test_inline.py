@@ -339,7 +339,7 @@ def test_step_of_the_monolith_is_parked_where_nobody_hands_its_context_over(
     assert not Payment.objects.exists()
 
     settings.MICROWORKFLOWS = {"CUTOVER": CONTEXTS}
-    InboxEvent.objects.parked().replay()
+    InboxEvent.objects.parked().replay(by="clerk")
     flow.retry()
 
     assert (flow.parked, flow.waiting, Payment.objects.count()) == ([], [], 1)

@@ -82,6 +82,18 @@ def test_parked_step_of_the_monolith_is_in_flight(
     assert queries.in_flight("payments") == Flows(inline=1)
 
 
+def test_flow_does_not_wait_for_a_dismissed_message(
+    monolith: None, draft: Draft, flow: Flow, go: Switch
+) -> None:
+    operations.place_order(order=draft())
+    InboxEvent.objects.filter(msg_id__startswith="payments.").update(status=InboxEvent.Status.PARKED)
+    assert queries.in_flight("payments") == Flows(inline=1)
+
+    InboxEvent.objects.parked().dismiss(by="clerk", why="paid in cash")
+
+    assert queries.in_flight("payments") == Flows()
+
+
 def test_parked_step_of_the_monolith_counts_though_its_event_was_purged(
     monolith: None, draft: Draft, flow: Flow, go: Switch
 ) -> None:

@@ -100,7 +100,7 @@ def test_message_whose_mark_is_no_stamp_is_parked_everywhere_and_costs_nobody_el
 
     parked = InboxEvent.objects.parked()
     assert {row.label for row in parked} == {"payments.take_payment", "monolith"}
-    assert parked.replay() == 2
+    assert parked.replay(by="clerk") == 2
     assert {
         message.routing_key for message in store.due_retries("payments", limit=9, now=timezone.now())
     } == {"payments"}

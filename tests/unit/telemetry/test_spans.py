@@ -227,7 +227,7 @@ def test_replay_is_a_further_span_of_the_trace(post: SimpleNamespace, spans: Spa
     flow.run(contexts=["desk"], keep_failures=True)
     InboxEvent.objects.update(status=InboxEvent.Status.PARKED)
     post.fail = None
-    InboxEvent.objects.parked().replay()
+    InboxEvent.objects.parked().replay(by="ada")
 
     flow.retry()
 

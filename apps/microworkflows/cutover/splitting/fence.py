@@ -17,7 +17,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from microworkflows.cutover.splitting.databases import execute, rows
 from microworkflows.cutover.splitting.steps import SplitError
-from microworkflows.cutover.splitting.tables import INBOX, OUTBOX, Table, inbox_of, outbox_of
+from microworkflows.cutover.splitting.tables import HISTORY, INBOX, OUTBOX, Table, inbox_of, outbox_of
 
 SQLSTATE = "57P03"
 """PostgreSQL's cannot_connect_now: the condition that describes the state of the context best."""
@@ -99,12 +99,15 @@ def _triggers(table: Table, context: str) -> list[Composable]:
     """Return the statements that fence a table in.
 
     In inbox and outbox, which all contexts share, they guard only the context's rows, and not against the relay's marks,
-    since the relay goes on while the fence stands.
+    since the relay goes on while the fence stands. The history needs none: whoever writes it writes to the inbox before.
     """
     outsider = SQL("current_setting('microworkflows.moving', true) IS DISTINCT FROM {}").format(
         Literal(context)
     )
-    if not table.of_events:
+    when: list[tuple[SQL, SQL, Composable]]
+    if table.name == HISTORY:
+        when = []
+    elif not table.of_events:
         when = [(SQL("INSERT OR UPDATE OR DELETE OR TRUNCATE"), SQL("STATEMENT"), outsider)]
     elif table.name == INBOX:
         handled = SQL("(NEW.status, NEW.retry) IS DISTINCT FROM (OLD.status, OLD.retry)")
@@ -129,6 +132,8 @@ def _triggers(table: Table, context: str) -> list[Composable]:
 
 
 def _names(table: Table, context: str) -> list[Identifier]:
+    if table.name == HISTORY:
+        return []
     parts = ["insert", "update"] if table.of_events else ["write"]
     return [Identifier(f"microworkflows_fence_{part}_{context}"[:_LONGEST_NAME]) for part in parts]
 

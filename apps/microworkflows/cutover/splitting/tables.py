@@ -1,4 +1,4 @@
-"""The rows of a context in a database: the tables of its models, and its rows of inbox and outbox."""
+"""The rows of a context in a database: the tables of its models, and its rows of inbox, history and outbox."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from microworkflows.cutover.splitting.databases import rows
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.models import HistoryEntry, InboxEvent, OutboxEvent
 
 INBOX = InboxEvent._meta.db_table
 OUTBOX = OutboxEvent._meta.db_table
+HISTORY = HistoryEntry._meta.db_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +28,8 @@ class Table:
 
     @property
     def of_events(self) -> bool:
-        """True if it is the inbox or the outbox, which the contexts of a database share."""
-        return self.name in {INBOX, OUTBOX}
+        """True if it is inbox, history or outbox, which the contexts of a database share."""
+        return self.name in {INBOX, HISTORY, OUTBOX}
 
     def select(self, what: Composable) -> Composable:
         """Return a query of the rows that are meant."""
@@ -46,6 +47,7 @@ def of_context(connection: BaseDatabaseWrapper, context: str) -> list[Table]:
     return [
         *own,
         _table(connection, INBOX, inbox_of(context)),
+        _table(connection, HISTORY, inbox_of(context)),
         _table(connection, OUTBOX, outbox_of(context)),
     ]
 
@@ -57,7 +59,7 @@ def count(connection: BaseDatabaseWrapper, table: Table) -> int:
 
 
 def inbox_of(context: str, row: str = "") -> Composable:
-    """Return the condition that a row of the inbox belongs to a context."""
+    """Return the condition that a row of the inbox, or of the history of its messages, belongs to a context."""
     return SQL("{} ~ {}").format(_column(row, "msg_id"), Literal(f"^{context}[.:]"))
 
 

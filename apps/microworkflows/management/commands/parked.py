@@ -23,8 +23,18 @@ class Command(BaseCommand):
             "--about", metavar="NAME", help="only those of flows about the object with this name or key"
         )
 
+        parser.add_argument(
+            "--problem", metavar="FINGERPRINT", help="only those whose last failure has this fingerprint"
+        )
+
     def handle(
-        self, *args: Any, contexts: list[str], waiting: bool, about: str | None, **options: Any
+        self,
+        *args: Any,
+        contexts: list[str],
+        waiting: bool,
+        about: str | None,
+        problem: str | None,
+        **options: Any,
     ) -> None:
         wanted = [InboxEvent.objects.parked()]
         if waiting:
@@ -34,6 +44,7 @@ class Command(BaseCommand):
         title = Coalesce(KT(f"body__{NAME}"), KT(f"body__{KEY}"))
         for rows in wanted:
             selected = rows if about is None else rows.about(about)
+            selected = selected if problem is None else selected.of_problem(problem)
             for row in selected.annotate(about=title).defer("body").iterator():
                 if not contexts or row.context in contexts:
                     status = InboxEvent.Status(row.status).label

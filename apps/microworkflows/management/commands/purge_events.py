@@ -21,6 +21,10 @@ class Command(BaseCommand):
         age = timedelta(days=conf.current().retention_days if days is None else days)
         purged = purge(before=times.now() - age)
         self.stdout.write(f"Deleted {purged.outbox} relayed events and {purged.inbox} handled messages.")
-        for what, count in {"heartbeats of workers": purged.heartbeats, **purged.guests}.items():
+        for what, count in {
+            "entries of history": purged.history,
+            "heartbeats of workers": purged.heartbeats,
+            **purged.guests,
+        }.items():
             if count:
                 self.stdout.write(f"Deleted {count} {what}.")

@@ -1,0 +1,279 @@
+"""Expectations: what a flow still waits for, from whom, since when, and what stands in the way; with the remedy.
+
+Worked out from the journey's rows and what is known of the contexts; nothing is read here but the number of flows that wait with it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from microworkflows import times
+from microworkflows.journal import presence
+from microworkflows.journal.models import Flow
+from microworkflows.journal.presence import MOST_FLOWS, Life, Presence
+from microworkflows.journeys import event_name, human_duration
+
+if TYPE_CHECKING:
+    from microworkflows.journal.journeys import Delivery, Event
+
+_SOON = timedelta(seconds=20)
+"""Up to this age a relayed event is taken to be on its way into its consumer."""
+
+
+class Cause(StrEnum):
+    """What stands in the way, in a word."""
+
+    WORKER = "worker"
+    RELAY = "relay"
+    BACKLOG = "backlog"
+    UNDER_WAY = "under way"
+    RETRY = "retry"
+    PARKED = "parked"
+    UNHEARD = "unheard"
+    REJECTED = "rejected"
+    DEAD_LETTER = "dead letter"
+    LOST = "lost"
+    DEADLINE = "deadline"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """Something that is still to come."""
+
+    what: str
+    """The consumer, relay or event that is expected, for people."""
+    context: str
+    """Whose turn it is."""
+    since: datetime
+    cause: Cause
+    reason: str
+    """What stands in the way, in a sentence."""
+    command: str = ""
+    """What to type, where that helps."""
+    event_id: str = ""
+    """Event whose delivery it is about."""
+    is_urgent: bool = False
+    """True if it will not come by itself."""
+
+
+def listeners(event_type: str, seen: Mapping[str, Presence], *, at: datetime) -> set[str]:
+    """Return the labels of the declared microworkflows that listened to a type at a time."""
+    return {
+        each["label"]
+        for each in _declared(seen, "workflows")
+        if each["on"] == event_type and (each.get("since") or 0) <= at.timestamp()
+    }
+
+
+def emits(label: str, seen: Mapping[str, Presence]) -> list[str]:
+    """Return the types that a microworkflow may emit."""
+    return [type for each in _declared(seen, "workflows") if each["label"] == label for type in each["emits"]]
+
+
+def of_flow(
+    flow: Flow, events: "Sequence[Event]", *, seen: Mapping[str, Presence], now: datetime
+) -> tuple[Expectation, ...]:
+    """Return what a flow still waits for, the urgent first, then the longest awaited."""
+    found = [*_deliveries(events, seen, now), *_relays(events, seen, now), *_deadlines(events, seen, now)]
+    return tuple(sorted(found, key=lambda each: (not each.is_urgent, each.since)))
+
+
+def _deliveries(
+    events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
+) -> Iterator[Expectation]:
+    waiting = _Waiting()
+    for event in events:
+        for delivery in event.deliveries:
+            if not (delivery.open or delivery.failed):
+                continue
+            cause, reason, command, urgent = _way(event, delivery, seen, now, waiting)
+            yield Expectation(
+                what=f"{delivery.consumer} of {event.name}",
+                context=delivery.context,
+                since=delivery.bars[-1].began_at if delivery.bars else event.recorded_at,
+                cause=cause,
+                reason=reason,
+                command=command,
+                event_id=str(event.id),
+                is_urgent=urgent,
+            )
+
+
+_Way = tuple[Cause, str, str, bool]
+
+
+def _way(
+    event: "Event", delivery: "Delivery", seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting"
+) -> _Way:
+    """Return cause, reason, command and urgency of a delivery that is open or failed."""
+    if delivery.failed:
+        return _failed(event, delivery)
+    if absent := _absent(delivery.context, seen, now, waiting):
+        return absent
+    if delivery.status == "waiting":
+        due = (
+            f"the next is due at {clock(delivery.due_at, now)}" if delivery.due_at else "the next is due now"
+        )
+        return (
+            Cause.RETRY,
+            f"Attempt {delivery.attempts} failed, {due}: {_first_line(delivery.error)}",
+            "",
+            False,
+        )
+    if delivery.status == "running":
+        by = f" on {delivery.worker}" if delivery.worker else ""
+        return Cause.UNDER_WAY, f"It runs since {clock(delivery.received_at, now)}{by}.", "", False
+    return _in_queue(event, delivery.context, seen, now)
+
+
+def _failed(event: "Event", delivery: "Delivery") -> _Way:
+    if delivery.status == "parked":
+        said = f"It is parked after attempt {delivery.attempts}: {_first_line(delivery.error)}"
+        return Cause.PARKED, said, f"python manage.py replay --context {delivery.context}", True
+    if event.status == "rejected":
+        return Cause.REJECTED, f"The broker refuses the event for good: {event.error}", "", True
+    said = f"When the event was relayed, no queue was bound to {event.type}. Start a worker of {delivery.context}, then relay it again."
+    return Cause.UNHEARD, said, "python manage.py unheard --relay", True
+
+
+def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting") -> _Way | None:
+    """Say that a context has no worker, or that nobody knows of one; None if one lives."""
+    known = seen.get(context)
+    worker = known.worker if known else None
+    if worker is not None and worker.life is Life.ALIVE:
+        return None
+    command = f"celery -A project worker -Q {context}"
+    if worker is None or worker.since is None:
+        said = f"No worker of {context} has ever reported to the journal; {waiting.on(context)}. Start it:"
+        return Cause.UNKNOWN, said, command, True
+    since = clock(worker.since, now)
+    if worker.life is Life.UNKNOWN:
+        said = (
+            f"Unknown: the journal has heard from nobody since {since}, also not from a worker of {context}."
+        )
+        return Cause.UNKNOWN, said, "", False
+    ended = "was stopped" if worker.life is Life.STOPPED else "fell silent"
+    said = f"{context} has no worker since {since}: the last {ended}; {waiting.on(context)}. Start it:"
+    return Cause.WORKER, said, command, True
+
+
+def _in_queue(event: "Event", context: str, seen: Mapping[str, Presence], now: datetime) -> _Way:
+    known = seen[context]
+    if known.missing:
+        said = f"Unknown: notices of {', '.join(known.missing)} are missing, so it may have been handled."
+        return Cause.UNKNOWN, said, "", False
+    if known.depth:
+        hands = f", {known.handling:,} in hand" if known.handling else ""
+        said = f"{known.depth:,} messages wait in the queue of {context}{hands}."
+        return Cause.BACKLOG, said, "", False
+    if now - (event.relayed_at or event.recorded_at) <= _SOON or known.handling:
+        return Cause.UNDER_WAY, f"It is on its way into the worker of {context}.", "", False
+    if known.depth is None:
+        return (
+            Cause.UNKNOWN,
+            f"Unknown: nobody tells how many messages wait in the queue of {context}.",
+            "",
+            False,
+        )
+    if known.dead:
+        said = f"The queue of {context} is empty, and it has {known.dead:,} dead letters: this may be one."
+        return Cause.DEAD_LETTER, said, f"python manage.py dead_letters {context}", True
+    said = f"It was relayed at {clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
+    return Cause.LOST, said, "python manage.py unreceived", True
+
+
+def _relays(events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime) -> Iterator[Expectation]:
+    for event in events:
+        if event.status != "pending":
+            continue
+        cause, said, command, urgent = _relay(event.context, seen.get(event.context), now)
+        yield Expectation(
+            what=f"relay of {event.name}",
+            context=event.context,
+            since=event.recorded_at,
+            cause=cause,
+            reason=said,
+            command=command,
+            event_id=str(event.id),
+            is_urgent=urgent,
+        )
+
+
+def _relay(context: str, known: Presence | None, now: datetime) -> _Way:
+    """Return cause, reason, command and urgency of an event that is not relayed."""
+    command = f"celery -A project worker -Q {context}"
+    if known is None or known.relay.life is Life.UNKNOWN:
+        said = f"No relay of {context} has lately reported to the journal. It runs beside the worker:"
+        return Cause.UNKNOWN, said, command, True
+    if known.relay.life.is_down:
+        said = f"{context} has no relay since {clock(known.relay.since, now)}. It runs beside the worker; start it:"
+        return Cause.RELAY, said, command, True
+    if known.relay.leads is False:
+        said = f"The relay of {context} runs, but has not the lead, so it relays nothing."
+        return Cause.RELAY, said, "", True
+    if known.pending:
+        return Cause.BACKLOG, f"The relay of {context} has {known.pending:,} events to relay.", "", False
+    return Cause.UNDER_WAY, f"It is on its way to the broker by the relay of {context}.", "", False
+
+
+def _deadlines(
+    events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
+) -> Iterator[Expectation]:
+    """Yield the declared deadlines that still count: until the awaited event, or an outcome."""
+    happened = {event.type: event.recorded_at for event in reversed(events)}
+    if any(type in happened for each in seen.values() for type in each.declarations.get("outcomes", {})):
+        return
+    promised = {
+        (each["awaited"], each["of"]): each["within"]
+        for each in sorted(_declared(seen, "deadlines"), key=lambda each: -each["within"])
+    }
+    for (awaited, of), within in promised.items():
+        if of not in happened or awaited in happened:
+            continue
+        due_at = happened[of] + timedelta(seconds=within)
+        allowed = f"{human_duration(timedelta(seconds=within))} after {event_name(of)}"
+        late = due_at <= now
+        said = f"It was due at {clock(due_at, now)}" if late else f"It is due at {clock(due_at, now)}"
+        yield Expectation(
+            what=event_name(awaited),
+            context=awaited.partition(".")[0],
+            since=happened[of],
+            cause=Cause.DEADLINE,
+            reason=f"{said}, {allowed}.",
+            is_urgent=late,
+        )
+
+
+def clock(time: datetime | None, now: datetime) -> str:
+    """Return a local time of day for people, with the date if that is not today's."""
+    if time is None:
+        return "an unknown time"
+    local = times.local(time)
+    return f"{local:%H:%M:%S}" if local.date() == times.local(now).date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+class _Waiting:
+    """Tells how many flows wait for a context; they are counted once, and only if somebody asks."""
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, tuple[int, datetime | None]]:
+        return presence.waiting_flows()
+
+    def on(self, context: str) -> str:
+        """Return the number of flows that wait for a context, for people."""
+        number, _ = self._numbers.get(context, (0, None))
+        more = "+" if number >= MOST_FLOWS else ""
+        return "this flow waits" if number <= 1 else f"{number:,}{more} flows wait"
+
+
+def _first_line(error: str) -> str:
+    return error.strip().partition("\n")[0][:300] or "no reason was told"
+
+
+def _declared(seen: Mapping[str, Presence], what: str) -> Iterator[Mapping[str, Any]]:
+    for each in seen.values():
+        yield from each.declarations.get(what, ())

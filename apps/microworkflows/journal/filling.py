@@ -1,0 +1,185 @@
+"""Filling: what notices did not tell is read from the owners' tables, where this process can reach them.
+
+What a row tells is merged as a notice is. A row says what stands now and not when each attempt ended, so a filled flow may lack the
+times of attempts that failed.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from django.db import Error, router
+from django.db.models import Q
+
+from microworkflows import times, transactions
+from microworkflows.cloudevents import CloudEvent
+from microworkflows.errors import InvalidCloudEventError
+from microworkflows.journal import conf, reading, writing
+from microworkflows.journal.merging import Change
+from microworkflows.journal.models import Flow, Gap
+from microworkflows.journal.notices import Kind, event_facts
+from microworkflows.journal.reading import AttemptTold, EventTold
+from microworkflows.journal.writing import Memory
+from microworkflows.models import CorrelationOf, Heartbeat, InboxEvent, OutboxEvent
+
+logger = logging.getLogger(__name__)
+
+_GRACE = timedelta(seconds=5)
+"""Age of a gap from which on it is filled: what is missing may still come."""
+_SLACK = timedelta(seconds=5)
+_AT_ONCE = 500
+_MOST_FLOWS = 20_000
+"""Number of flows, begun before a gap and not done, whose rows are looked for one by one."""
+
+_OUTCOMES = {
+    OutboxEvent.Status.RELAYED: Kind.RELAYED,
+    OutboxEvent.Status.UNHEARD: Kind.UNHEARD,
+    OutboxEvent.Status.REJECTED: Kind.REJECTED,
+}
+
+
+@dataclass
+class Filled:
+    """What a look at the gaps has led to."""
+
+    gaps: int = 0
+    concerned: set[int] = field(default_factory=set)
+    """Keys of the flows that may stand otherwise now."""
+
+
+def sources() -> dict[str, frozenset[str]]:
+    """Return, by the alias of each database within reach, the contexts whose workers note their heartbeats there."""
+    found = {}
+    for alias in dict.fromkeys([router.db_for_write(OutboxEvent), *conf.current().journal_sources]):
+        try:
+            queues = Heartbeat.objects.using(alias).values_list("queue", flat=True).distinct()
+            found[alias] = frozenset(queues)
+        except Error as error:
+            logger.warning("the journal cannot read the tables of %s: %s", alias, error)
+    return found
+
+
+def fill_gaps(memory: Memory, *, now: datetime) -> Filled:
+    """Fill the gaps that have not been closed meanwhile, if the tables of their services are within reach."""
+    filled = Filled()
+    gaps = list(Gap.objects.filter(filled_at__isnull=True, until__lt=now - _GRACE).select_related("process"))
+    if not gaps:
+        return filled
+    within_reach = sources()
+    for gap in gaps:
+        of_service = {row.name for row in memory.contexts.values() if row.service == gap.process.service}
+        needed = of_service | set(gap.process.contexts)
+        aliases = [alias for alias, contexts in within_reach.items() if contexts & needed]
+        reached = frozenset().union(*(within_reach[alias] for alias in aliases))
+        if needed and needed <= reached:
+            for alias in aliases:
+                fill(memory, alias=alias, since=gap.since - _SLACK, until=gap.until + _SLACK, with_open=True)
+            gap.filled_at = now
+            gap.save(update_fields=["filled_at"])
+            filled.gaps += 1
+            logger.info("the journal made good what %s could not tell", gap.process.name)
+        filled.concerned |= _concerned(gap, is_filled=gap.filled_at is not None)
+    return filled
+
+
+def _concerned(gap: Gap, *, is_filled: bool) -> set[int]:
+    """Return the keys of the flows whose state a gap may change: to unknown, or, once it is filled, to what is known."""
+    flows = Flow.objects.filter(began_at__lte=gap.until, last_at__gte=gap.since)
+    if is_filled:
+        flows = Flow.objects.filter(Q(state=Flow.State.UNKNOWN) | Q(pk__in=flows.values("pk")))
+    else:
+        flows = flows.exclude(state__in=(Flow.State.UNKNOWN, Flow.State.FAILED))
+    return set(flows.values_list("pk", flat=True))
+
+
+def fill(memory: Memory, *, alias: str, since: datetime, until: datetime, with_open: bool = False) -> int:
+    """Bring what happened in a time into the journal from a database's outbox and inbox; return the number of rows read.
+
+    Args:
+        memory: What the collector keeps.
+        alias: The database.
+        since: Beginning of the time.
+        until: Its end.
+        with_open: True to look also for all rows of flows that the journal knows and that are not done.
+    """
+    first, last = _first_id(since), _first_id(until)
+    outbox = OutboxEvent.objects.using(alias).filter(pk__gte=first, pk__lt=last).order_by("pk")
+    inbox = InboxEvent.objects.using(alias).filter(pk__gte=first, pk__lt=last).order_by("pk")
+    number = _write(memory, outbox.iterator(_AT_ONCE)) + _write(memory, inbox.iterator(_AT_ONCE))
+    if not with_open:
+        return number
+    waiting = Flow.objects.filter(began_at__lte=until).exclude(state=Flow.State.DONE).order_by("-began_at")
+    for flows in _in_batches(waiting.values_list("correlation_id", flat=True)[:_MOST_FLOWS], _AT_ONCE):
+        events = OutboxEvent.objects.using(alias).of_flow(*flows)
+        received = InboxEvent.objects.using(alias).alias(flow=CorrelationOf("body")).filter(flow__in=flows)
+        number += _write(memory, events) + _write(memory, received.order_by("pk"))
+    return number
+
+
+def _write(memory: Memory, rows: Iterable[Any]) -> int:
+    number = 0
+    for some in _in_batches(rows, _AT_ONCE):
+        number += len(some)
+        changes = [change for row in some for change in _changes(row)]
+        with transactions.read_committed(using=router.db_for_write(Flow)):
+            writing.write_changes(changes, memory)
+    return number
+
+
+def _changes(row: Any) -> Iterator[Change]:
+    """Yield what a row tells; one that is no event of the kit's any more tells nothing."""
+    try:
+        event = CloudEvent.from_dict(row.body)
+        told = reading.event(event_facts(event.meta))
+    except (InvalidCloudEventError, ValueError) as error:
+        logger.warning("the journal passes over row %s of a table: %s", row.pk, error)
+        return
+    if isinstance(row, OutboxEvent):
+        yield from _of_outbox(row, told)
+    else:
+        yield from _of_inbox(row, told)
+
+
+def _of_outbox(row: OutboxEvent, told: EventTold) -> Iterator[Change]:
+    kind = _OUTCOMES.get(OutboxEvent.Status(row.status), Kind.RECORDED)
+    yield kind, row.recorded_at, told, None
+
+
+def _of_inbox(row: InboxEvent, told: EventTold) -> Iterator[Change]:
+    attempt = AttemptTold(
+        event=told,
+        consumer=row.label,
+        number=row.attempts + 1 if row.status == InboxEvent.Status.HANDLED else max(row.attempts, 1),
+        began=row.received_at,
+        seconds=None,
+        mode=row.mode,
+        emitted=[],
+        error=row.error or "" if row.status != InboxEvent.Status.HANDLED else "",
+        fingerprint=str((row.headers or {}).get("fingerprint") or "")[:32],
+        due=row.due_at if row.status == InboxEvent.Status.WAITING else None,
+    )
+    kinds = {
+        InboxEvent.Status.HANDLED: Kind.HANDLED,
+        InboxEvent.Status.WAITING: Kind.FAILED,
+        InboxEvent.Status.PARKED: Kind.PARKED,
+    }
+    kind = kinds.get(InboxEvent.Status(row.status))
+    if kind is not None:
+        at = row.handled_at if kind == Kind.HANDLED else times.aware(row.expires_at)
+        yield kind, at, attempt, None
+
+
+def _first_id(time: datetime) -> UUID:
+    """Return the smallest id of version 7 (RFC 9562) that was made at a time."""
+    milliseconds = max(int(time.timestamp() * 1000), 0)
+    return UUID(int=milliseconds << 80)
+
+
+def _in_batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    left = iter(rows)
+    while some := list(islice(left, size)):
+        yield some

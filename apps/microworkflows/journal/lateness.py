@@ -1,0 +1,133 @@
+"""Lateness: which flows miss a declared deadline, judged by the time up to which the journal knows what happened.
+
+A collector that is behind must make no flow late. Notices come in order, by one queue: once a message has come that was sent at
+some time, all that was told before has come too, unless a gap says otherwise.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db.models import Exists, OuterRef
+
+from microworkflows import times
+from microworkflows.journal.models import Alarm, Context, Event, Flow, Gap, Process
+
+Pair = tuple[str, str]
+"""Awaited type, and the type since which it is awaited."""
+
+MOST: Final = 500
+"""Number of flows that are looked at in one round, those due first."""
+
+_TELLING: Final = timedelta(seconds=3)
+"""Longest time in which a process that works tells what happened: it sends once a second."""
+
+_FILLING: Final = timedelta(seconds=60)
+"""Time in which a gap is filled from the owner's tables; one that is older stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Miss:
+    """An event that has not come in time."""
+
+    flow: Flow
+    awaited: str
+    of: str
+    due_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """The deadlines of all contexts, and the events with which flows end."""
+
+    within: Mapping[Pair, timedelta]
+    outcomes: frozenset[str]
+
+    @staticmethod
+    def read() -> "Declared":
+        """Read them; of two deadlines for the same events, the shorter one holds."""
+        within: dict[Pair, timedelta] = {}
+        outcomes: set[str] = set()
+        for told in Context.objects.values_list("declarations", flat=True):
+            outcomes |= set(told.get("outcomes", {}))
+            for each in told.get("deadlines", ()):
+                pair, time = (each["awaited"], each["of"]), timedelta(seconds=each["within"])
+                within[pair] = min(within.get(pair, time), time)
+        return Declared(within=within, outcomes=frozenset(outcomes))
+
+
+def told_until(*, now: datetime) -> datetime | None:
+    """Return the time until which the journal knows what happened, gaps apart; None if it has heard from nobody lately."""
+    lately = times.stored(now - _FILLING)
+    lives = Process.objects.filter(seen_at__gte=lately).values_list("life", flat=True)
+    sent = [life["sent_at"] for life in lives if "sent_at" in life]
+    return min(now, datetime.fromtimestamp(max(sent), UTC) - _TELLING) if sent else None
+
+
+def candidates(until: datetime) -> list[Flow]:
+    """Return the flows that may miss a deadline for which no alarm was raised, those due first."""
+    stored = times.stored(until)
+    raised = Alarm.objects.filter(flow=OuterRef("pk"), due_at=OuterRef("overdue_at"))
+    due = Flow.objects.filter(due_at__lte=stored).order_by("due_at")[:MOST]
+    late = Flow.objects.filter(~Exists(raised), overdue_at__lte=stored).order_by("overdue_at")[:MOST]
+    return list({flow.pk: flow for flow in (*due, *late)}.values())
+
+
+def misses(flows: Sequence[Flow], declared: Declared, *, until: datetime) -> list[Miss]:
+    """Return what these flows have missed until a time, and note in their rows which deadline is next, and which was first."""
+    begun = _begun(flows)
+    found = []
+    for flow in flows:
+        happened = begun[flow.pk]
+        unmet = [] if happened.keys() & declared.outcomes else _unmet(happened, declared)
+        passed = [miss for miss in unmet if miss[1] <= until]
+        _note(
+            flow,
+            due_at=min((due_at for _, due_at in unmet if due_at > until), default=None),
+            overdue_at=min((due_at for _, due_at in passed), default=None),
+        )
+        found += [
+            Miss(flow=flow, awaited=pair[0], of=pair[1], due_at=due_at) for pair, due_at in sorted(passed)
+        ]
+    return found
+
+
+def untold(contexts: Collection[str], *, since: datetime, until: datetime, now: datetime) -> bool:
+    """Return True if notices of these contexts may still come: some are missing, and the gap is not old."""
+    gaps = Gap.objects.filter(
+        filled_at=None,
+        since__lte=times.stored(until),
+        until__gte=max(times.stored(since), times.stored(now - _FILLING)),
+    )
+    return any(
+        not set(contexts).isdisjoint(each) for each in gaps.values_list("process__contexts", flat=True)
+    )
+
+
+def _begun(flows: Iterable[Flow]) -> Mapping[int, dict[str, datetime]]:
+    """Return, by flow, when the first event of each type was recorded."""
+    begun: dict[int, dict[str, datetime]] = defaultdict(dict)
+    rows = Event.objects.filter(flow__in=list(flows)).order_by().values_list("flow_id", "type", "recorded_at")
+    for flow, type, at in rows:
+        first = times.aware(at)
+        begun[flow][type] = min(begun[flow].get(type, first), first)
+    return begun
+
+
+def _unmet(happened: Mapping[str, datetime], declared: Declared) -> list[tuple[Pair, datetime]]:
+    return [
+        (pair, happened[pair[1]] + within)
+        for pair, within in declared.within.items()
+        if pair[1] in happened and pair[0] not in happened
+    ]
+
+
+def _note(flow: Flow, *, due_at: datetime | None, overdue_at: datetime | None) -> None:
+    """Keep the flow's row in step, unless the collector has worked it out anew meanwhile."""
+    before = {"due_at": flow.due_at, "overdue_at": flow.overdue_at}
+    flow.due_at, flow.overdue_at = (time and times.stored(time) for time in (due_at, overdue_at))
+    after = {"due_at": flow.due_at, "overdue_at": flow.overdue_at}
+    if after != before:
+        Flow.objects.filter(pk=flow.pk, **before).update(**after)

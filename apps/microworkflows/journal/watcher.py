@@ -1,0 +1,181 @@
+"""The watcher: raises an alarm, once, for each event that does not come in time, and closes it when it comes or the flow ends.
+
+The collector calls :func:`watch` about once a second; ``manage.py journal_watch`` does so alone. Several may watch: the constraint of
+the table lets one of them raise. Deadlines are declared, and never learned.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from django.db import router, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from microworkflows import texts, times
+from microworkflows.journal import alerts, lateness, signals
+from microworkflows.journal.lateness import Declared, Miss
+from microworkflows.journal.models import Alarm, Delivery, Event, Flow
+from microworkflows.journal.reasons import Reason, Reasons
+
+logger = logging.getLogger(__name__)
+
+MOST_RAISED: Final = 200
+"""Number of alarms that one round raises or closes: what is more waits for the next."""
+
+BEHIND: Final = timedelta(seconds=60)
+"""Age of the newest thing that the journal knows at which the log says that nobody can judge."""
+
+_PAUSE = timedelta(minutes=10)
+_said_at = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """Outcome of one round."""
+
+    raised: int = 0
+    closed: int = 0
+    held: int = 0
+    """Number of events that may be late, and of which nobody can tell yet."""
+    told_until: datetime | None = None
+    """Time until which the journal knows what happened; None if it has heard from nobody lately."""
+
+
+def watch(now: datetime) -> Round:
+    """Raise and close what is due, and send the messages about it."""
+    now = times.aware(now)
+    closed = _close(now)
+    until = lateness.told_until(now=now)
+    if until is None or now - until > BEHIND:
+        _say_unknown(now, until)
+    raised, held = (0, 0) if until is None else _raise(now, until)
+    alerts.send_soon(now)
+    return Round(raised=raised, closed=closed, held=held, told_until=until)
+
+
+def _raise(now: datetime, until: datetime) -> tuple[int, int]:
+    flows = lateness.candidates(until)
+    if not flows:
+        return 0, 0
+    missed = _unraised(lateness.misses(flows, Declared.read(), until=until))
+    given_up = _given_up({miss.flow.pk for miss in missed})
+    reasons, raised, held = Reasons(now=now), 0, 0
+    for miss in missed:
+        if miss.flow.pk in given_up:
+            continue
+        reason = reasons.of(miss, until=until)
+        if reason is None:
+            held += 1
+        elif _raised(miss, reason, now):
+            raised += 1
+            if raised >= MOST_RAISED:
+                break
+    return raised, held
+
+
+def _say_unknown(now: datetime, until: datetime | None) -> None:
+    """Log, now and then, that flows may be overdue, and that the journal cannot tell."""
+    global _said_at
+    if now - _said_at < _PAUSE or not (number := _due(now - BEHIND)):
+        return
+    _said_at = now
+    since = "for a minute" if until is None else f"of anything since {until.isoformat(timespec='seconds')}"
+    logger.warning(
+        "the journal has not heard %s: whether %d flows are overdue is unknown; do collector, workers and broker run?",
+        since,
+        number,
+    )
+
+
+def _due(until: datetime) -> int:
+    return Flow.objects.filter(due_at__lte=times.stored(until)).count()
+
+
+def _unraised(missed: Sequence[Miss]) -> list[Miss]:
+    """Return the misses without an alarm; one whose deadline has moved follows."""
+    known = {
+        (alarm.flow_id, alarm.awaited, alarm.of): alarm
+        for alarm in Alarm.objects.filter(flow__in={miss.flow.pk for miss in missed})
+    }
+    left = []
+    for miss in missed:
+        alarm = known.get((miss.flow.pk, miss.awaited, miss.of))
+        if alarm is None:
+            left.append(miss)
+        elif times.aware(alarm.due_at) != miss.due_at:
+            Alarm.objects.filter(pk=alarm.pk).update(due_at=times.stored(miss.due_at))
+    return left
+
+
+def _given_up(flows: Iterable[int]) -> set[int]:
+    """Return those of the flows that came to rest because somebody dismissed a message: nobody waits for these."""
+    dismissed = Delivery.objects.filter(event__flow=OuterRef("pk"), status=Delivery.Status.DISMISSED)
+    rest = Flow.objects.filter(Exists(dismissed), pk__in=list(flows), state=Flow.State.DONE)
+    return set(rest.values_list("pk", flat=True))
+
+
+def _raised(miss: Miss, reason: Reason, now: datetime) -> bool:
+    """Store an alarm, with its message, and tell of it; False if another watcher has done so."""
+    with transaction.atomic(using=router.db_for_write(Alarm)):
+        alarm, is_new = Alarm.objects.get_or_create(
+            flow=miss.flow,
+            awaited=miss.awaited,
+            of=miss.of,
+            defaults={
+                "due_at": times.stored(miss.due_at),
+                "raised_at": times.stored(now),
+                "owner": reason.owner,
+                "cause": reason.cause,
+                "details": reason.details,
+            },
+        )
+        if is_new:
+            alerts.note(alarm, now=now)
+    if is_new:
+        logger.error(
+            "%s is overdue: %s was due %s, after %s: %s",
+            *(texts.line(miss.flow), miss.awaited, miss.due_at.isoformat(timespec="seconds"), miss.of),
+            texts.line(reason.details),
+            extra=_fields(alarm),
+        )
+        signals.overdue.send_robust(Alarm, alarm=alarm)
+    return is_new
+
+
+def _close(now: datetime) -> int:
+    """Close the alarms whose event has come, or whose flow has ended or was given up."""
+    came = Event.objects.filter(flow=OuterRef("flow"), type=OuterRef("awaited"))
+    dismissed = Delivery.objects.filter(event__flow=OuterRef("flow"), status=Delivery.Status.DISMISSED)
+    ended = Q(flow__overdue_at=None) | Exists(came) | (Q(flow__state=Flow.State.DONE) & Exists(dismissed))
+    over = Alarm.objects.filter(ended, closed_at=None).select_related("flow").order_by("raised_at")
+    return sum(_closed(alarm, now) for alarm in over[:MOST_RAISED])
+
+
+def _closed(alarm: Alarm, now: datetime) -> bool:
+    alarm.closed_at = times.stored(now)
+    with transaction.atomic(using=router.db_for_write(Alarm)):
+        is_mine = bool(Alarm.objects.filter(pk=alarm.pk, closed_at=None).update(closed_at=alarm.closed_at))
+        if is_mine:
+            alerts.note(alarm, now=now)
+    if is_mine:
+        logger.info(
+            "%s is no longer overdue: it waits for %s no more",
+            texts.line(alarm.flow),
+            alarm.awaited,
+            extra=_fields(alarm),
+        )
+        signals.overdue_ended.send_robust(Alarm, alarm=alarm)
+    return is_mine
+
+
+def _fields(alarm: Alarm) -> dict[str, str]:
+    return {
+        "correlation_id": alarm.flow.correlation_id,
+        "subject": str(alarm.flow),
+        "awaited": alarm.awaited,
+        "of": alarm.of,
+        "owner": alarm.owner,
+        "cause": alarm.cause,
+    }

@@ -1,0 +1,74 @@
+"""The history of messages that failed: each attempt with its error, and who replayed or dismissed the message, and why.
+
+A row is added where a failure is kept and where somebody intervenes, in that transaction; nothing changes it afterwards. Of a message
+that was handled at once there is none.
+"""
+
+from collections.abc import Iterable
+
+from django.db import models
+
+from microworkflows import ids
+from microworkflows.models.columns import PrimaryManager
+
+
+class HistoryEntry(models.Model):
+    """Something that happened to a message."""
+
+    class Kind(models.IntegerChoices):
+        """What happened."""
+
+        FAILED = 1, "failed"
+        """An attempt failed, and another one follows."""
+        PARKED = 2, "parked"
+        """An attempt failed for good, or the relay could not bring the message back."""
+        REPLAYED = 3, "replayed"
+        DISMISSED = 4, "dismissed"
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    msg_id = models.CharField(max_length=100, help_text="Key of the message in the inbox.")
+    kind = models.PositiveSmallIntegerField(choices=Kind)
+    at = models.DateTimeField()
+    fingerprint = models.CharField(
+        max_length=16, help_text="Of the failure, or of the one before the intervention."
+    )
+    attempt = models.PositiveIntegerField(
+        null=True, help_text="Number of the attempt since the last replay; null: none was made."
+    )
+    duration = models.FloatField(null=True, help_text="Of the attempt, in seconds; null: unknown.")
+    error = models.TextField(blank=True)
+    traceback = models.TextField(blank=True)
+    worker = models.CharField(
+        max_length=255, blank=True, help_text="Name of the worker, such as payments@host."
+    )
+    by = models.CharField(max_length=255, blank=True, help_text="Name of the person who intervened.")
+    why = models.TextField(blank=True, help_text="The reason that they gave.")
+
+    objects = PrimaryManager["HistoryEntry"]()
+
+    class Meta:
+        db_table = "microworkflows_history"
+        verbose_name = "history entry"
+        verbose_name_plural = "history entries"
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["msg_id", "id"], name="microworkflows_history_msg_id"),
+            models.Index(fields=["fingerprint", "at"], name="microworkflows_history_problem"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.msg_id} {self.Kind(self.kind).label}"
+
+    @property
+    def is_failure(self) -> bool:
+        """True for an attempt that failed, False for an intervention."""
+        return self.kind in FAILURES
+
+
+FAILURES = (HistoryEntry.Kind.FAILED, HistoryEntry.Kind.PARKED)
+"""Kinds of entries about failures."""
+
+
+def of_messages(msg_ids: Iterable[str]) -> "models.QuerySet[HistoryEntry]":
+    """Return the history of messages, by their keys, in the order in which it was written."""
+    return HistoryEntry.objects.filter(msg_id__in=list(msg_ids)).order_by("id")

@@ -34,9 +34,8 @@ def scrape(launch: Launcher) -> Callable[[], Page]:
     """Return what asks a web server for its metrics: values by the sample's name and labels, as they are written."""
     (port,) = free_ports(1)
     site = f"http://127.0.0.1:{port}"
-    server = launch.start(
-        sys.executable, "-m", "gunicorn", "project.wsgi", f"--bind=127.0.0.1:{port}", "--no-control-socket"
-    )
+    command = ["-m", "gunicorn", "project.wsgi", f"--bind=127.0.0.1:{port}", "--no-control-socket"]
+    server = launch.start(sys.executable, *command, ROOT_URLCONF="microworkflows.metrics.urls")
 
     def fetch(page: str) -> str:
         try:

@@ -125,7 +125,9 @@ def run(*options: str) -> Any:
 def test_run_of_tests_in_two_processes_fails_and_names_the_edge_that_no_test_goes() -> None:
     edge = "inventory.note_order -> inventory.out_of_stock.v1"
 
-    part = run("-n2", "-k", "not disorder and not is_refunded_if", "-o", f"microworkflows_drift_allow={STALE}")
+    part = run(
+        "-n2", "-k", "not disorder and not is_refunded_if", "-o", f"microworkflows_drift_allow={STALE}"
+    )
     whole = run("-pno:xdist", "-k", "not disorder")
 
     assert part.returncode == 1

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +90,7 @@ def test_pages_fit_light_dark_and_a_phone_and_the_map_renews_itself(page: Page) 
         page.look(f"{name}_phone", phone=True)
         assert page.is_within(), f"{name}: the picture scrolls, not the page"
     page.open("map", "15m")
+    assert "failed" not in page.run(TAKE_PAYMENT)
     page.run("window.marked = true")
     Minute.objects.filter(consumer="payments.take_payment").update(failed=1)
 
@@ -105,4 +105,4 @@ def test_pages_fit_light_dark_and_a_phone_and_the_map_renews_itself(page: Page) 
 
 
 INK = "return getComputedStyle(document.querySelector('.mw-process')).color"
-TEXT = "return document.querySelector('.mw-picture').textContent"
+TAKE_PAYMENT = "return document.querySelector('.mw-shape[href=\"#to:payments.take_payment\"]').textContent"

@@ -50,6 +50,8 @@ class Failure:
     """True if the message goes no further until somebody replays it."""
     due_at: datetime | None
     """Time of the next attempt; None if the message is parked."""
+    fingerprint: str = ""
+    """The same for failures of one cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,7 +159,7 @@ def _of_inbox(row: InboxEvent, told: EventTold) -> Iterator[Change]:
         mode=row.mode,
         emitted=[],
         error=row.error or "" if row.status != InboxEvent.Status.HANDLED else "",
-        fingerprint=str((row.headers or {}).get("fingerprint") or "")[:32],
+        fingerprint=(row.fingerprint or "")[:32],
         due=row.due_at if row.status == InboxEvent.Status.WAITING else None,
     )
     kinds = {

@@ -43,8 +43,7 @@ class Journal(flows.Guest):
     def failed(self, attempt: Attempt, failure: Failure) -> None:
         due = None if failure.due_at is None else failure.due_at.timestamp()
         kind = Kind.PARKED if failure.parked else Kind.FAILED
-        fingerprint = getattr(failure, "fingerprint", "")
-        reporter.current.tell(kind, failed_facts, _ended(attempt), failure.error, fingerprint, due)
+        reporter.current.tell(kind, failed_facts, _ended(attempt), failure.error, failure.fingerprint, due)
 
     def sent(self, batch: Sent) -> None:
         for _, body in batch.relayed:

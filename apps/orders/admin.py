@@ -21,6 +21,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from microworkflows.admin.badges import badge
+from microworkflows.admin.flow_states import FlowStateMixin
 from microworkflows.admin.journeys import JourneyAdminMixin
 from orders import operations
 from orders.models import Order, OrderLine, Product
@@ -96,7 +97,7 @@ class OrderLineInline(admin.TabularInline):
 
 
 @admin.register(Order)
-class OrderAdmin(JourneyAdminMixin, admin.ModelAdmin):
+class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
     """Orders: editable as drafts; once placed, only events move them, so everything is read-only."""
 
     list_display = ["number", "customer_name", "state_badge", "total_with_currency", "placed_at"]

@@ -174,7 +174,7 @@ def test_reference_lists_the_permissions_that_the_admin_asks_for() -> None:
     listed = set(re.findall(r"^\| `(microworkflows\w*\.\w+)` \|", page, re.MULTILINE))
     models = [
         model._meta
-        for app in ("microworkflows", "microworkflows_cutover")
+        for app in ("microworkflows", "microworkflows_cutover", "microworkflows_journal")
         for model in apps.get_app_config(app).get_models()
     ]
     own = {f"{model.app_label}.{name}" for model in models for name, _ in model.permissions}
@@ -272,6 +272,12 @@ TESTED_ELSEWHERE = {
     "celery -A inn.celery:app worker": "tests/integration/test_two_apps.py",
     "python manage.py startcontext payments": "tests/integration/test_startcontext.py",
     "python manage.py dev": "tests/integration/test_dev.py",
+    "python manage.py drift": "tests/unit/journal/test_drift.py",
+    'python manage.py drift --allow "inventory.note_order -> inventory.out_of_stock.v1"': (
+        "tests/unit/journal/test_drift.py"
+    ),
+    "python manage.py ocel --since 2026-01-01 --output log.json": "tests/unit/journal/test_ocel.py",
+    "pytest --microworkflows-drift": "tests/unit/journal/test_drift.py",
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",
     "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",

@@ -12,11 +12,18 @@ if apps.is_installed("django.contrib.admin"):
     from django_outbox_pattern.models import Published, Received
 
     from microworkflows.admin.dead_letters import DeadLetterAdmin
+    from microworkflows.admin.flow_states import FlowStateMixin
     from microworkflows.admin.inbox import InboxEventAdmin
     from microworkflows.admin.journeys import JourneyAdminMixin
     from microworkflows.admin.outbox import OutboxEventAdmin
 
-    __all__ = ["DeadLetterAdmin", "InboxEventAdmin", "JourneyAdminMixin", "OutboxEventAdmin"]
+    __all__ = [
+        "DeadLetterAdmin",
+        "FlowStateMixin",
+        "InboxEventAdmin",
+        "JourneyAdminMixin",
+        "OutboxEventAdmin",
+    ]
 
     # The library's admin allows editing and deleting rows by hand, which would lose or forge messages.
     for _model in (Published, Received):

@@ -1,21 +1,19 @@
 """The journey of a flow in the admin: on the change page of the flow's object, kept up to date as the flow goes on."""
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.template.loader import render_to_string
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path, reverse
-from django.utils.cache import get_conditional_response
 from django.utils.html import format_html
-from django.utils.http import quote_etag
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys
+from microworkflows import journeys, overviews
+from microworkflows.admin.reading import polled
 from microworkflows.subjects import Subject
 
 if TYPE_CHECKING:
@@ -93,32 +91,34 @@ class JourneyAdminMixin(_ModelAdmin):
         """Render the page with the journey's first state, so that it also works without JavaScript."""
         if obj is not None and obj.pk is not None:
             context |= self._journey_context(request, obj)
-            context["mw_fragment_url"] = reverse(
+            url = reverse(
                 f"admin:{self.opts.app_label}_{self.opts.model_name}_journey",
                 args=[quote(obj.pk)],
                 current_app=self.admin_site.name,
             )
+            context["mw_fragment_url"] = fragment_url(request, url)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def _journey_context(self, request: HttpRequest, obj: Model) -> dict[str, Any]:
-        correlation_id = self.journey_correlation_id(obj)
-        return journey_context(
-            request,
-            None if correlation_id is None else journeys.journey(correlation_id),
-            headline=self.journey_headline(obj),
-        )
+        return journey_context(request, self.journey_correlation_id(obj), headline=self.journey_headline(obj))
 
 
 def journey_context(
-    request: HttpRequest, journey: journeys.Journey | None, *, headline: SafeString
+    request: HttpRequest, correlation_id: str | None, *, headline: SafeString
 ) -> dict[str, Any]:
-    """Return the context for the templates of the journey.
+    """Return the context for the templates of the journey: the picture across services where a guest has one, else this database's.
 
     Users who may see the flow's object see its steps and their states. Payloads and the broker's errors are for users
     who may see the outbox, errors of microworkflows for those who may see the inbox.
     """
-    user, journey = request.user, journey or journeys.Journey(correlation_id="", steps=())
+    user, known = request.user, overviews.overview
+    picture = None if correlation_id is None else known.picture(request, correlation_id)
+    journey = journeys.Journey(correlation_id=correlation_id or "", steps=())
+    if picture is None and correlation_id is not None:
+        journey = journeys.journey(correlation_id)
     return {
+        "mw_picture": picture,
+        "mw_css": known.css,
         "mw_journey": journey,
         "mw_absences": journeys.absences(journey),
         "mw_headline": headline,
@@ -127,16 +127,15 @@ def journey_context(
     }
 
 
+def fragment_url(request: HttpRequest, url: str) -> str:
+    """Return the address of a journey's fragment, in the view that the page shows."""
+    view = request.GET.get("view", "")
+    return f"{url}?{urlencode({'view': view})}" if view else url
+
+
 def fragment(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
     """Return the parts of the journey that change, with an ETag; 304 if the client already has them."""
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD"])
-    html = render_to_string("microworkflows/journey_fragment.html", context, request)
-    etag = quote_etag(hashlib.sha256(html.encode()).hexdigest()[:32])
-    response = get_conditional_response(request, etag=etag, response=HttpResponse(html))
-    assert response is not None  # it is given a response, so it returns one
-    response.headers["ETag"] = etag
-    return response
+    return polled(request, "microworkflows/journey_fragment.html", context)
 
 
 def flow_link(correlation_id: str, *, site: str) -> SafeString:

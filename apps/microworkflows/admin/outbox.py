@@ -13,12 +13,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking, unreceived
+from microworkflows import journeys, masking, overviews, unreceived
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import (
     about_link,
     flow_link,
     fragment,
+    fragment_url,
     journey_context,
     journey_link,
     title,
@@ -119,15 +120,13 @@ class OutboxEventAdmin(MessageAdmin):
     def journey_view(self, request: HttpRequest, correlation_id: str) -> HttpResponse:
         """Show the journey of a flow on a page of its own."""
         context = self._flow_context(request, correlation_id)
-        journey = context["mw_journey"]
+        url = reverse(
+            "admin:microworkflows_journey_fragment", args=[correlation_id], current_app=self.admin_site.name
+        )
         context |= {
-            "title": f"Journey of {journey.subject.title if journey.subject else 'a flow'}",
-            "subtitle": journey.correlation_id,
-            "mw_fragment_url": reverse(
-                "admin:microworkflows_journey_fragment",
-                args=[correlation_id],
-                current_app=self.admin_site.name,
-            ),
+            "title": f"Journey of {context['mw_title'] or 'a flow'}",
+            "subtitle": unquote(correlation_id),
+            "mw_fragment_url": fragment_url(request, url),
         }
         return self.framed(request, "admin/microworkflows/journey.html", context)
 
@@ -136,16 +135,21 @@ class OutboxEventAdmin(MessageAdmin):
         return fragment(request, self._flow_context(request, correlation_id))
 
     def _flow_context(self, request: HttpRequest, correlation_id: str) -> dict[str, Any]:
-        if not self.has_view_permission(request):
+        if not (self.has_view_permission(request) or overviews.overview.may_see(request)):
             raise PermissionDenied
-        journey = journeys.journey(unquote(correlation_id))
-        if not journey.steps:
+        context = journey_context(request, unquote(correlation_id), headline=SafeString())
+        journey, picture = context["mw_journey"], context["mw_picture"]
+        if picture is None and not (journey.steps and self.has_view_permission(request)):
             raise Http404(
                 f"No event of the flow {unquote(correlation_id)!r} is in this outbox; it may have been purged."
             )
-        name = title(journey.subject) if journey.subject else "Flow"
-        headline = format_html('{} <code class="mw-id">{}</code>', name, journey.correlation_id)
-        return journey_context(request, journey, headline=headline)
+        subject = journey.subject
+        name = (
+            title(subject) if subject else format_html("<bdi>{}</bdi>", picture.title if picture else "Flow")
+        )
+        context["mw_title"] = picture.title if picture else subject and subject.title
+        context["mw_headline"] = format_html('{} <code class="mw-id">{}</code>', name, journey.correlation_id)
+        return context
 
     @admin.action(description="Relay again selected", permissions=["again"])
     def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:

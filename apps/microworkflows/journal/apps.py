@@ -12,12 +12,14 @@ class JournalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from microworkflows import conf, flows
+        from microworkflows import conf, flows, overviews
         from microworkflows.journal.collecting import Collector
         from microworkflows.journal.conf import JournalSettings
         from microworkflows.journal.guest import Journal, follow_processes
+        from microworkflows.journal.overview import JournalOverview
 
         conf.add_section(JournalSettings)
         flows.register(Journal())
         flows.register(Collector())
         follow_processes()
+        overviews.register(JournalOverview())

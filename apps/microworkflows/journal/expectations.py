@@ -60,9 +60,13 @@ class Expectation:
     """True if it will not come by itself."""
 
 
-def listeners(event_type: str, seen: Mapping[str, Presence]) -> set[str]:
-    """Return the labels of the declared microworkflows that listen to a type."""
-    return {each["label"] for each in _declared(seen, "workflows") if each["on"] == event_type}
+def listeners(event_type: str, seen: Mapping[str, Presence], *, at: datetime) -> set[str]:
+    """Return the labels of the declared microworkflows that listened to a type at a time."""
+    return {
+        each["label"]
+        for each in _declared(seen, "workflows")
+        if each["on"] == event_type and (each.get("since") or 0) <= at.timestamp()
+    }
 
 
 def emits(label: str, seen: Mapping[str, Presence]) -> list[str]:

@@ -122,9 +122,12 @@ class Journey:
 
 
 def state_word(flow: models.Flow) -> str:
-    """Return a flow's state in a word: its label, or ``overdue`` if it misses a deadline and nothing worse has happened."""
+    """Return a flow's state in a word: its label, or ``overdue`` if it misses a deadline and nothing worse has happened.
+
+    A flow that came to rest short of the event that was due is overdue, too: what has an outcome misses no deadline.
+    """
     state = models.Flow.State(flow.state)
-    is_late = flow.overdue_at is not None and state not in (models.Flow.State.DONE, models.Flow.State.FAILED)
+    is_late = flow.overdue_at is not None and state is not models.Flow.State.FAILED
     return "overdue" if is_late else str(state.label)
 
 
@@ -261,7 +264,7 @@ def _expected(
     known = {each.consumer for each in made}
     missed = event.status in (models.Event.Status.UNHEARD, models.Event.Status.REJECTED)
     relayed_at = moments.relayed_at(event)
-    for label in sorted(listeners(event.type, seen) - known):
+    for label in sorted(listeners(event.type, seen, at=event.recorded_at) - known):
         context, mark = context_of(label), event.mark or None
         if flows.is_left_to_nobody(context, mark):
             continue

@@ -107,6 +107,7 @@ def delivery(of: Event, consumer: str, *, at: datetime | None = None, **fields: 
     """A delivery that was received 10 ms after the event was recorded, and handled in 20 ms."""
     at = at or of.recorded_at + seconds(0.01)
     given: dict[str, Any] = {"status": Delivery.Status.HANDLED, "received_at": at, "duration": seconds(0.02)}
+    given["changed_at"] = at + seconds(0.02)
     if fields.get("status", Delivery.Status.HANDLED) == Delivery.Status.HANDLED:
         given["handled_at"] = at + seconds(0.02)
     given = given | fields

@@ -26,6 +26,7 @@
             window.addEventListener("online", () => this.look());
             setInterval(() => countDown(this.element), 1000);
             countDown(this.element);
+            this.ended = "mwEnded" in this.element.dataset; // then nothing more can come
             if (!document.hidden) {
                 this.look();
             }
@@ -83,7 +84,7 @@
                 return this.failed();
             }
             this.failures = 0;
-            this.say(this.settled ? "" : "live", "live");
+            this.say(this.settled || this.ended ? "" : "live", "live");
         }
 
         show(html) {
@@ -96,6 +97,7 @@
                 const shown = document.querySelectorAll(`[data-mw-part="${part.dataset.mwPart}"]`);
                 shown.forEach((element) => patch(element, part));
             }
+            this.ended = "mwEnded" in fresh.dataset;
             countDown(this.element);
         }
 

@@ -1,0 +1,124 @@
+"""What the pictures share: the person who looks, texts, links to the owners' pages, and putting SVG together quickly.
+
+A journey may have thousands of rows, so the pictures are put together as text; everything that comes from a row passes
+:func:`text` first.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from html import escape
+from urllib.parse import quote
+
+from django.apps import apps
+from django.urls import NoReverseMatch, reverse
+from django.utils.safestring import SafeString
+
+from microworkflows import registry
+from microworkflows.journal.journeys import Delivery, Event, Journey
+from microworkflows.journeys import human_duration
+from microworkflows.texts import line
+
+SIGNS: Mapping[str, str] = {
+    "handled": "✓",
+    "running": "▶",
+    "waiting": "↻",
+    "expected": "…",
+    "parked": "✕",
+    "missed": "✕",
+    "dismissed": "–",
+    "pending": "…",
+    "unheard": "✕",
+    "rejected": "✕",
+}
+"""Signs of statuses, so that nobody need tell them by colour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewer:
+    """The person who looks: what they may see, when, and in which admin."""
+
+    now: datetime
+    sees_outbox: bool = False
+    sees_inbox: bool = False
+    site: str = "admin"
+    local: frozenset[str] = field(default_factory=lambda: frozenset(registry.contexts()))
+    """Contexts whose rows are in this service's own admin."""
+
+    def error(self, text: str) -> str:
+        """Return the first line of an error, for those who may see it."""
+        first = text.strip().partition("\n")[0]
+        return line(first, longest=160) if self.sees_inbox else ""
+
+    def payload(self, journey: Journey, event: Event) -> str:
+        """Return the address of the owner's page of an event, which masks what is sensitive; empty if there is none."""
+        if event.context in self.local and not self.sees_outbox:
+            return ""
+        base = self._admin(journey, event.context)
+        return f"{base}microworkflows/outboxevent/{quote(str(event.id))}/change/" if base else ""
+
+    def message(self, journey: Journey, event_id: object, context: str) -> str:
+        """Return the address of the owner's list of an event's messages, where they can be replayed; empty if there is none."""
+        if context in self.local and not self.sees_inbox:
+            return ""
+        base = self._admin(journey, context)
+        return f"{base}microworkflows/inboxevent/?q={quote(str(event_id))}" if base else ""
+
+    def comparison(self, journey: Journey) -> str:
+        """Return the address of the flow's shadow comparisons; empty without the cut-over."""
+        if not apps.is_installed("microworkflows.cutover"):
+            return ""
+        try:
+            url = reverse("admin:microworkflows_cutover_shadowcomparison_changelist", current_app=self.site)
+        except NoReverseMatch:
+            return ""
+        return f"{url}?q={quote(journey.correlation_id)}"
+
+    def _admin(self, journey: Journey, context: str) -> str:
+        if context in self.local:
+            return reverse("admin:index", current_app=self.site)
+        known = journey.contexts.get(context)
+        url = known.admin_url if known else ""
+        if not url.startswith(("http://", "https://", "/")):
+            return ""  # whatever another service says, no link runs a script
+        return url if url.endswith("/") else f"{url}/"
+
+
+def text(value: object) -> str:
+    """Return a text from a row, safe in HTML and SVG."""
+    return escape(line(value))
+
+
+def link(url: str, shown: str) -> str:
+    """Return escaped text as a link where there is an address."""
+    return f'<a href="{escape(url)}">{shown}</a>' if url else shown
+
+
+def joined(parts: Iterable[str]) -> SafeString:
+    """Return parts, whose every variable text has been escaped, as one safe text."""
+    return SafeString("".join(parts))
+
+
+def took(delivery: Delivery) -> timedelta | None:
+    """Return the time from an event's recording to the end of a delivery; None if it has not ended."""
+    if not delivery.bars or delivery.handled_at is None:
+        return None
+    return delivery.handled_at - delivery.bars[0].began_at
+
+
+def state_of(delivery: Delivery) -> str:
+    """Return sign, status and time of a delivery for people, escaped."""
+    said = f"{SIGNS.get(delivery.status, '')} {delivery.status}"
+    if delivery.attempts > 1:
+        said += f", attempt {delivery.attempts}"
+    if (time := took(delivery)) is not None:
+        said += f" {human_duration(time)}"
+    if delivery.mode:
+        said += f" [{delivery.mode}]"
+    return text(said)
+
+
+def description(journey: Journey, what: str) -> str:
+    """Return the label of a picture, escaped."""
+    events = f"{len(journey.events)} event{'' if len(journey.events) == 1 else 's'}"
+    return text(f"{what} of {journey.title}: {events}, {journey.state}. The table says the same in words.")

@@ -1,0 +1,135 @@
+"""The time line: a row for each delivery under its event, its time as bars from left to right. It fits any width, a phone's too."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.safestring import SafeString
+
+from microworkflows.admin.texts import local_datetime
+from microworkflows.journal.admin.pictures.frame import Viewer, description, joined, link, state_of, text
+from microworkflows.journal.bars import Bar, Part
+from microworkflows.journal.journeys import Delivery, Event, Journey
+from microworkflows.journeys import human_duration
+
+_NAMES = {
+    Part.OUTBOX: "in the outbox",
+    Part.QUEUE: "in the queue",
+    Part.WORKING: "working",
+    Part.FAILED: "failed",
+    Part.RETRY: "waits for the next attempt",
+    Part.PARKED: "parked",
+}
+_EVENT, _DELIVERY, _NOTE = 30, 32, 15
+_THIN = (Part.OUTBOX, Part.QUEUE, Part.RETRY)
+_LEAST = 0.5
+"""Least width of a bar, in hundredths of the picture's."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Times as hundredths of the picture's width."""
+
+    began_at: datetime
+    ended_at: datetime
+
+    def at(self, time: datetime) -> float:
+        """Return the place of a time."""
+        return 100 * (time - self.began_at) / (self.ended_at - self.began_at)
+
+
+def axis(journey: Journey, now: datetime) -> Axis:
+    """Return the axis of a journey; of an open one it ends after now, in steps, so that the picture seldom changes by itself."""
+    began_at, ended_at = journey.began_at, journey.ended_at
+    if not journey.ended:
+        span = max((max(now, ended_at) - began_at).total_seconds(), 1.0)
+        step = 2.0 ** math.floor(math.log2(span / 16))
+        ended_at = began_at + timedelta(seconds=math.ceil(span / step) * step)
+    return Axis(began_at, max(ended_at, began_at + timedelta(milliseconds=1)))
+
+
+def draw(journey: Journey, viewer: Viewer) -> SafeString:
+    """Draw the time line as SVG, with a legend."""
+    scale, parts, y = axis(journey, viewer.now), [], 4
+    for event in journey.events:
+        parts.append(_event(journey, event, scale, viewer, y))
+        y += _EVENT
+        for delivery in event.deliveries:
+            drawn, height = _delivery(journey, event, delivery, scale=scale, viewer=viewer, y=y)
+            parts.append(drawn)
+            y += height
+    span = human_duration(scale.ended_at - scale.began_at)
+    head = (
+        f'<svg class="mwj-svg" role="group" aria-label="{description(journey, "Time line")}" width="100%" height="{y + 4}">'
+        f'<g class="mwj-grid"><line x1="25%" x2="25%" y2="{y}"/><line x1="50%" x2="50%" y2="{y}"/><line x1="75%" x2="75%" y2="{y}"/></g>'
+    )
+    scales = (
+        f'<p class="mwj-scale"><span>{text(local_datetime(scale.began_at))}</span><span>{span}</span></p>'
+    )
+    return joined([scales, head, *parts, "</svg>", _LEGEND])
+
+
+def _event(journey: Journey, event: Event, scale: Axis, viewer: Viewer, y: int) -> str:
+    name = link(viewer.payload(journey, event), text(event.name))
+    status = "" if event.status in ("relayed", "untold") else f" ({event.status})"
+    after = event.recorded_at - journey.began_at
+    x = scale.at(event.recorded_at)
+    return (
+        f"<g><title>{text(event.type)} by {text(event.emitted_by)}, recorded {text(local_datetime(event.recorded_at))}</title>"
+        f'<text class="mwj-e" x="0" y="{y + 18}">{name}{status}</text>'
+        f'<text class="mwj-t" x="100%" y="{y + 18}">+{human_duration(after)}</text>'
+        f'<circle class="mwj-dot" cx="{x:.2f}%" cy="{y + 25}" r="3"/></g>'
+    )
+
+
+def _delivery(
+    journey: Journey, event: Event, delivery: Delivery, *, scale: Axis, viewer: Viewer, y: int
+) -> tuple[str, int]:
+    url = viewer.message(journey, event.id, delivery.context)
+    head = (
+        f'<g class="mwj-d mwj-{delivery.status}"><text x="10" y="{y + 12}">{link(url, text(delivery.consumer))}</text>'
+        f'<text class="mwj-t" x="100%" y="{y + 12}">{state_of(delivery)}</text>'
+        f'<line class="mwj-track" x1="0" x2="100%" y1="{y + 22}" y2="{y + 22}"/>'
+    )
+    parts = [head]
+    parts += [_bar(bar, scale, y + 22) for bar in delivery.bars]
+    parts += [
+        f'<text class="mwj-act" x="{scale.at(act.at):.2f}%" y="{y + 27}">⟳<title>{text(act.what)} by {text(act.by)}: {text(act.why)}</title></text>'
+        for act in delivery.acts
+    ]
+    height = _DELIVERY
+    for note in _notes(delivery, viewer):
+        parts.append(f'<text class="mwj-note" x="10" y="{y + height + 8}">{text(note)}</text>')
+        height += _NOTE
+    return "".join([*parts, "</g>"]), height
+
+
+def _notes(delivery: Delivery, viewer: Viewer) -> Iterator[str]:
+    if delivery.error and (said := viewer.error(delivery.error)):
+        yield said
+    for act in delivery.acts:
+        yield f"{act.what} by {act.by or 'somebody'}{f': {act.why}' if act.why else ''}"
+
+
+def _bar(bar: Bar, scale: Axis, middle: int) -> str:
+    x = min(scale.at(bar.began_at), 100 - _LEAST)
+    end = 100.0 if bar.ended_at is None else scale.at(bar.ended_at)
+    height = 2 if bar.part in _THIN else 10
+    time = "still" if bar.duration is None else human_duration(bar.duration)
+    number = f", attempt {bar.number}" if bar.number else ""
+    return (
+        f'<rect class="mwj-{bar.part}" x="{x:.2f}%" width="{max(end - x, _LEAST):.2f}%" y="{middle - height // 2}" '
+        f'height="{height}"><title>{_NAMES[bar.part]}{number}: {time}</title></rect>'
+    )
+
+
+_LEGEND = (
+    '<ul class="mwj-legend" aria-label="Legend">'
+    + "".join(
+        f'<li><svg width="26" height="12" aria-hidden="true"><rect class="mwj-{part}" x="1" width="24" '
+        f'y="{5 if part in _THIN else 1}" height="{2 if part in _THIN else 10}"/></svg> {name}</li>'
+        for part, name in _NAMES.items()
+    )
+    + "<li>⟳ replayed</li></ul>"
+)

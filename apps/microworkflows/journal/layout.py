@@ -1,0 +1,260 @@
+"""Layout of a picture of boxes and arrows: from left to right by cause, in a lane for each context.
+
+The method of Sugiyama, Tagawa and Toda (1981) in its simplest form: arrows that would lead back are set aside; a box stands right of
+all that leads to it (longest path); an arrow that passes columns gets a place in each; places of one lane and column are ordered by the
+mean height of what leads there, and of what follows (barycentre). The same boxes give the same picture.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Final
+
+COLUMN_GAP: Final = 44.0
+ROW_GAP: Final = 10.0
+LANE_PADDING: Final = 14.0
+_SWEEPS: Final = 4
+_BEND: Final = 12.0
+"""Height of the place of an arrow that passes a column."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Box:
+    """A box to be placed."""
+
+    id: str
+    lane: str
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """Where a box stands: its left upper corner, and its size."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> float:
+        """Height of its middle."""
+        return self.y + self.height / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """The part of the picture that belongs to a context."""
+
+    name: str
+    y: float
+    height: float
+
+
+@dataclass(kw_only=True)
+class Layout:
+    """A picture with a place for everything."""
+
+    width: float
+    height: float
+    boxes: dict[str, Placed] = field(default_factory=dict)
+    lanes: list[Lane] = field(default_factory=list)
+    paths: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Data of an SVG path by arrow."""
+
+
+def place(
+    boxes: Sequence[Box], arrows: Sequence[tuple[str, str]], *, left: float = 0.0, lane_head: float = 0.0
+) -> Layout:
+    """Place boxes and the arrows between them.
+
+    Args:
+        boxes: The boxes; each id once.
+        arrows: Pairs of ids, of which both are among the boxes.
+        left: Room left of the first column.
+        lane_head: Room above the boxes of each lane, for its name.
+    """
+    known = {box.id: box for box in boxes}
+    arrows = sorted({arrow for arrow in arrows if arrow[0] in known and arrow[1] in known})
+    back = _leading_back(sorted(known), arrows)
+    forward = [arrow for arrow in arrows if arrow not in back]
+    columns = _columns(sorted(known), forward)
+    chains, cells = _bends(known, forward, columns)
+    lanes = sorted(
+        {box.lane for box in boxes},
+        key=lambda name: (min(columns[box.id] for box in boxes if box.lane == name), name),
+    )
+    links = [pair for chain in chains.values() for pair in pairwise(chain)]
+    _order(cells, lanes, links)
+    layout = _positions(known, cells, lanes, left=left, lane_head=lane_head)
+    for arrow in arrows:
+        layout.paths[arrow] = _path([layout.boxes[name] for name in chains.get(arrow, arrow)])
+    layout.boxes = {name: placed for name, placed in layout.boxes.items() if name in known}
+    return layout
+
+
+def _leading_back(names: Sequence[str], arrows: Sequence[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return the arrows that close a circle, as a walk from the beginnings finds them."""
+    following = _following(arrows)
+    led_to = {target for _, target in arrows}
+    back: set[tuple[str, str]] = set()
+    done: set[str] = set()
+    under_way: set[str] = set()
+    for start in sorted(names, key=lambda name: (name in led_to, name)):
+        stack = [(start, iter(following.get(start, ())))] if start not in done else []
+        under_way.update(name for name, _ in stack)
+        while stack:
+            name, rest = stack[-1]
+            target = next(rest, None)
+            if target is None:
+                stack.pop()
+                under_way.discard(name)
+                done.add(name)
+            elif target in under_way:
+                back.add((name, target))
+            elif target not in done:
+                under_way.add(target)
+                stack.append((target, iter(following.get(target, ()))))
+    return back
+
+
+def _following(arrows: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    following: dict[str, list[str]] = {}
+    for source, target in arrows:
+        following.setdefault(source, []).append(target)
+    return following
+
+
+def _columns(names: Sequence[str], arrows: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Return the column of each box: the length of the longest way that leads to it."""
+    columns = dict.fromkeys(names, 0)
+    following, open_causes = _following(arrows), dict.fromkeys(names, 0)
+    for _, target in arrows:
+        open_causes[target] += 1
+    ready = [name for name in names if not open_causes[name]]
+    while ready:
+        name = ready.pop()
+        for target in following.get(name, ()):
+            columns[target] = max(columns[target], columns[name] + 1)
+            open_causes[target] -= 1
+            if not open_causes[target]:
+                ready.append(target)
+    return columns
+
+
+Cells = dict[tuple[str, int], list[str]]
+
+
+def _bends(
+    known: Mapping[str, Box], arrows: Sequence[tuple[str, str]], columns: Mapping[str, int]
+) -> tuple[dict[tuple[str, str], list[str]], Cells]:
+    """Return each arrow's places, one in each column that it passes, and what stands in each lane and column."""
+    cells: Cells = {}
+    for name in known:
+        cells.setdefault((known[name].lane, columns[name]), []).append(name)
+    chains = {}
+    for source, target in arrows:
+        chain = [source]
+        for column in range(columns[source] + 1, columns[target]):
+            bend = f"{source} {target} {column}"
+            cells.setdefault((known[source].lane, column), []).append(bend)
+            chain.append(bend)
+        chains[source, target] = [*chain, target]
+    return chains, cells
+
+
+def _order(cells: Cells, lanes: Sequence[str], links: Sequence[tuple[str, str]]) -> None:
+    """Order the places of each cell by the mean height of their neighbours, sweeping to the right and to the left."""
+    before: dict[str, list[str]] = {}
+    after: dict[str, list[str]] = {}
+    for source, target in links:
+        before.setdefault(target, []).append(source)
+        after.setdefault(source, []).append(target)
+    for places in cells.values():
+        places.sort()
+    columns = sorted({column for _, column in cells})
+    for sweep in range(_SWEEPS):
+        neighbours = before if sweep % 2 == 0 else after
+        for column in columns if sweep % 2 == 0 else reversed(columns):
+            heights = _heights(cells, lanes)
+            for lane in lanes:
+                places = cells.get((lane, column), [])
+                means = {
+                    name: sum(heights[other] for other in neighbours[name]) / len(neighbours[name])
+                    if name in neighbours
+                    else heights[name]
+                    for name in places
+                }
+                places.sort(key=lambda name: (means[name], name))
+
+
+def _heights(cells: Cells, lanes: Sequence[str]) -> dict[str, float]:
+    rows = {lane: max(len(places) for (name, _), places in cells.items() if name == lane) for lane in lanes}
+    heights: dict[str, float] = {}
+    top = 0.0
+    for lane in lanes:
+        for (name, _), places in cells.items():
+            if name == lane:
+                heights |= {
+                    place: top + (number + 0.5) * rows[lane] / len(places)
+                    for number, place in enumerate(places)
+                }
+        top += rows[lane]
+    return heights
+
+
+def _positions(
+    known: Mapping[str, Box], cells: Cells, lanes: Sequence[str], *, left: float, lane_head: float
+) -> Layout:
+    widths: dict[int, float] = {}
+    for (_, column), places in cells.items():
+        widths[column] = max([widths.get(column, 0.0), *(_size(known, name)[0] for name in places)])
+    lefts, x = {}, left
+    for column in sorted(widths):
+        lefts[column] = x
+        x += widths[column] + COLUMN_GAP
+    layout, y = Layout(width=x - COLUMN_GAP + LANE_PADDING, height=0.0), 0.0
+    for lane in lanes:
+        own = {column: places for (name, column), places in cells.items() if name == lane}
+        tall = max(_stack(known, places) for places in own.values())
+        for column, places in own.items():
+            top = y + lane_head + LANE_PADDING + (tall - _stack(known, places)) / 2
+            for name in places:
+                width, height = _size(known, name)
+                shift = (widths[column] - width) / 2 if name in known else 0.0
+                wide = width if name in known else widths[column]
+                layout.boxes[name] = Placed(x=lefts[column] + shift, y=top, width=wide, height=height)
+                top += height + ROW_GAP
+        tall += lane_head + 2 * LANE_PADDING
+        layout.lanes.append(Lane(name=lane, y=y, height=tall))
+        y += tall
+    layout.height = y
+    return layout
+
+
+def _size(known: Mapping[str, Box], name: str) -> tuple[float, float]:
+    return (known[name].width, known[name].height) if name in known else (0.0, _BEND)
+
+
+def _stack(known: Mapping[str, Box], places: Sequence[str]) -> float:
+    return sum(_size(known, name)[1] for name in places) + ROW_GAP * (len(places) - 1)
+
+
+def _path(places: Sequence[Placed]) -> str:
+    """Return an arrow's path: curves between the places, and straight through those that it only passes."""
+    first = places[0]
+    x, y = first.x + first.width, first.middle
+    path = f"M{x:.1f} {y:.1f}"
+    for number, place in enumerate(places[1:], start=1):
+        if place.x >= x:
+            half = (x + place.x) / 2
+            path += f" C{half:.1f} {y:.1f} {half:.1f} {place.middle:.1f} {place.x:.1f} {place.middle:.1f}"
+        else:  # it leads back: below everything between
+            low = max(y, place.middle) + 60.0
+            path += f" C{x + 60:.1f} {low:.1f} {place.x - 60:.1f} {low:.1f} {place.x:.1f} {place.middle:.1f}"
+        x, y = place.x, place.middle
+        if number < len(places) - 1:
+            x += place.width
+            path += f" H{x:.1f}"
+    return path

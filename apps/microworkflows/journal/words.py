@@ -1,0 +1,46 @@
+"""Numbers in words for the journal's pictures and tables; what is unknown is called so."""
+
+from datetime import timedelta
+
+from microworkflows.journeys import human_duration
+
+UNKNOWN = "unknown"
+
+
+def number(count: float | None, *, more: bool = False) -> str:
+    """Return a count such as ``12 400``; with ``more``, ``over 5 000``."""
+    if count is None:
+        return UNKNOWN
+    text = f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"over {text}" if more and count else text
+
+
+def rate(count: int | None, minutes: float) -> str:
+    """Return how often something happened, in the unit in which that is a number: ``12.4/min``, ``3/h``, ``2/day``."""
+    if count is None:
+        return UNKNOWN
+    for unit, length in (("min", 1), ("h", 60), ("day", 60 * 24)):
+        often = count / minutes * length
+        if often >= 1 or unit == "day" or not count:
+            return f"{often:.0f}/{unit}" if often >= 100 or often == int(often) else f"{often:.2g}/{unit}"
+    raise AssertionError
+
+
+def share(part: int, whole: int) -> str:
+    """Return a share in per cent; what is little is not nothing."""
+    percent = 100 * part / whole if whole else 0
+    if 0 < percent < 1:
+        return "under 1\N{NARROW NO-BREAK SPACE}%"
+    if 99 < percent < 100:
+        return "over 99\N{NARROW NO-BREAK SPACE}%"
+    return f"{percent:.0f}\N{NARROW NO-BREAK SPACE}%"
+
+
+def seconds(duration: float | None) -> str:
+    """Return a duration in seconds for people."""
+    return UNKNOWN if duration is None else human_duration(timedelta(seconds=duration))
+
+
+def shortened(text: str, most: int) -> str:
+    """Return a text that fits into a box."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

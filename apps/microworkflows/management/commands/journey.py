@@ -1,0 +1,46 @@
+"""``manage.py journey``: the journey of a flow in the terminal, across services where a guest such as the journal knows it."""
+
+import json
+import shutil
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from microworkflows import journeys, overviews, times
+from microworkflows.management import waterfalls
+
+
+class Command(BaseCommand):
+    help = (
+        "Show the journey of a flow: what happened, what is still expected, and what stands in the way. Across services "
+        "with the journal installed, else from this database's outbox and inbox."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "flow", help="name or key of what it is about, such as A-000123, or its correlation id"
+        )
+        parser.add_argument("--format", choices=["text", "json"], default="text", help="by default text")
+
+    def handle(self, *args: Any, flow: str, **options: Any) -> None:
+        account = overviews.overview.account(flow) or _here(flow)
+        if account is None:
+            raise CommandError(
+                f"No flow about {flow!r}, and none with this id, is known here. Ask the service in which it began, or "
+                "the one that keeps the journal."
+            )
+        if options["format"] == "json":
+            self.stdout.write(json.dumps(account.plain, indent=2, ensure_ascii=False))
+            return
+        width = shutil.get_terminal_size((100, 24)).columns
+        for line in waterfalls.rendered(account, width=width, now=times.aware(times.now())):
+            self.stdout.write(line)
+
+
+def _here(term: str) -> overviews.Account | None:
+    """Return the account of the newest flow that a term means in this database."""
+    for correlation_id in (*journeys.flows_about(term)[:1], term):
+        journey = journeys.journey(correlation_id)
+        if journey.steps:
+            return waterfalls.account_of(journey)
+    return None

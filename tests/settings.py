@@ -12,8 +12,8 @@ from project.settings import INSTALLED_APPS, MICROWORKFLOWS
 _OPTIONAL = ("microworkflows.cutover", "microworkflows.journal")
 GUESTS = [name for name in _OPTIONAL if find_spec(name)]
 INSTALLED_APPS = [*(app for app in INSTALLED_APPS if app not in _OPTIONAL), *GUESTS]
-# A test begins with the kit's own defaults.
-MICROWORKFLOWS = {key: value for key, value in MICROWORKFLOWS.items() if not key.startswith("JOURNAL_")}
+if "microworkflows.journal" not in GUESTS:
+    MICROWORKFLOWS = {key: value for key, value in MICROWORKFLOWS.items() if not key.startswith("JOURNAL_")}
 
 if zone := os.environ.get("TEST_TIME_ZONE"):  # of a project whose times have no zone
     USE_TZ, TIME_ZONE = False, zone

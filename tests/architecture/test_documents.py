@@ -19,6 +19,7 @@ from django.core.management import get_commands
 from docs._sphinx import commands, contents
 from microworkflows import conf
 from microworkflows.cutover.conf import CutoverSettings
+from microworkflows.journal.conf import JournalSettings
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
 
@@ -141,7 +142,7 @@ def test_reference_describes_every_error() -> None:
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
         f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {field.description} |"
-        for section in (conf.Settings, CutoverSettings)
+        for section in (conf.Settings, CutoverSettings, JournalSettings)
         for name, field in section.model_fields.items()
     ]
     table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", SETTINGS, flags=re.DOTALL)

@@ -15,6 +15,8 @@ SLOW_PROCESSES = $(shell expr $(PROCESSES) \* 2)
 # They run once more without USE_TZ.
 ZONELESS := $(patsubst %,tests/unit/test_%.py,bundling flows foreign_rows heartbeats inbox journeys kit_admin operator_commands outbox \
 	relay_logic retention)
+# The unit tests but the kit's own: those run on SQLite where its guests are not there, in tests/architecture/test_guests.py.
+OTHERS := --ignore-glob=tests/unit/test_*.py tests/unit
 PYTEST := $(BIN)/pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 # COVERAGE=1, which CI sets, measures the coverage of `make test` and holds it to the limit; that takes about half as long again.
@@ -50,7 +52,7 @@ test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ tha
 	@$(PYTEST) --numprocesses $(QUICK_PROCESSES) -m "not slow" $(COVER)
 
 test-slow: $(VENV)/dev.stamp ## Test the rest: each kill, the guide's walk and stages, containers, SQLite
-	@TEST_DATABASE_URL=sqlite:// $(PYTEST) tests/unit -m "not postgres and not rabbitmq and not slow"
+	@TEST_DATABASE_URL=sqlite:// $(PYTEST) $(OTHERS) -m "not postgres and not rabbitmq and not slow"
 	@TEST_DATABASE_URL=sqlite:// TEST_TIME_ZONE=America/New_York $(PYTEST) $(ZONELESS) -m "not postgres and not rabbitmq and not slow"
 	@$(PYTEST) --numprocesses $(SLOW_PROCESSES) -m slow
 

@@ -118,6 +118,7 @@ INSTALLED_APPS = [
     "django_outbox_pattern",
     "microworkflows",
     "microworkflows.journal",
+    "microworkflows.metrics",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -133,6 +133,18 @@ def browser(request: pytest.FixtureRequest) -> Iterator[webdriver.Chrome]:
     chrome.quit()
 
 
+# Prometheus
+
+
+@pytest.fixture
+def promtool(request: pytest.FixtureRequest) -> str:
+    """Return the path of promtool."""
+    try:
+        return servers.promtool()
+    except servers.MissingServerError as error:
+        go_without(error, request.config)
+
+
 # Missing servers
 
 

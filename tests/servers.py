@@ -38,6 +38,7 @@ HOW_TO_START = {
     " on, or name one: TEST_BROKER_URL=amqp://…",
     "PgBouncer": "install it; on Debian: apt-get install pgbouncer",
     "Redis": "install it; on Debian: apt-get install redis-server",
+    "promtool": "install it; on Debian: apt-get install prometheus",
     "Chromium": "install it with its driver; on Debian: apt-get install chromium chromium-driver",
 }
 
@@ -218,3 +219,15 @@ def chromium() -> tuple[str, str]:
     if not browser or not driver:
         raise MissingServerError("Chromium", "chromium or chromedriver is not on the PATH")
     return browser, driver
+
+
+# Prometheus
+
+
+@_once
+def promtool() -> str:
+    """Return the path of the program that checks what Prometheus would read."""
+    found = shutil.which("promtool")
+    if found is None:
+        raise MissingServerError("promtool", "promtool is not installed")
+    return found

@@ -37,6 +37,8 @@ class Seen:
     queue: str
     process: Process
     at: datetime
+    age: timedelta
+    """Time since then, by the database's clock."""
     is_alive: bool
     """False if it was stopped, or if its last heartbeat is too old to tell."""
     stopped_at: datetime | None
@@ -62,6 +64,7 @@ def workers() -> list[Seen]:
                 worker=row.worker, host=row.host, pid=row.pid, started_at=times.aware(row.started_at)
             ),
             at=times.aware(row.seen_at),
+            age=row.age,
             is_alive=row.stopped_at is None and row.age <= STALE_AFTER,
             stopped_at=row.stopped_at and times.aware(row.stopped_at),
             handling=row.handling,

@@ -9,8 +9,9 @@ from docs._sphinx import contents
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 django.setup()
 
-from docs._sphinx import commands  # noqa: E402  (the commands import models)
+from docs._sphinx import commands, metrics  # noqa: E402  (they import models)
 
-page = contents.ROOT / "docs/reference/commands.md"
-page.write_text(commands.written(page.read_text()))
+for made in (commands, metrics):
+    page = contents.ROOT / f"docs/reference/{made.__name__.rpartition('.')[2]}.md"
+    page.write_text(made.written(page.read_text()))
 (contents.ROOT / "docs/llms.txt").write_text(contents.llms(base="docs"))

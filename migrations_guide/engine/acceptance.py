@@ -15,7 +15,7 @@ SHIPPED = "Shipped"
 DECLINED = "Cancelled: payment declined"
 OUT_OF_STOCK = "Cancelled: out of stock"
 _SECONDS = 30.0
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.3
 """Each look is a page of the admin, which costs a small machine as much as the order's next step."""
 
 Scenario = Callable[[Shop], None]
@@ -25,6 +25,7 @@ def an_order_that_is_paid_and_in_stock_is_shipped(shop: Shop) -> None:
     order = shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 2, "MUG-STONE-350": 1})
 
     ends(shop, order, SHIPPED)
+    shop.look_at(order)
 
 
 def a_declined_card_cancels_the_order(shop: Shop) -> None:
@@ -52,14 +53,15 @@ def the_last_piece_is_sold_once(shop: Shop) -> None:
         ]
     orders = [one.result() for one in racing]
 
-    states = sorted(settled(shop, order) for order in orders)
+    ended = [(order, settled(shop, order)) for order in orders]
 
+    states = sorted(state for _, state in ended)
     if states != [OUT_OF_STOCK, SHIPPED]:
         raise ShopError(
             f"Of two orders for the last teapot one is shipped and one is not; they are: {states}"
         )
-    for order in orders:
-        ends(shop, order, shop.state(order))
+    for order, state in ended:
+        agree(shop, order, state)
 
 
 def the_shelves_hold_what_was_not_shipped(shop: Shop) -> None:
@@ -109,9 +111,14 @@ def ends(shop: Shop, order: Order, expected: str) -> None:
     state = settled(shop, order)
     if state != expected:
         raise ShopError(f"Order {order.number} must end as {expected!r}; it is {state!r}.")
+    agree(shop, order, expected)
+
+
+def agree(shop: Shop, order: Order, end: str) -> None:
+    """Wait until everybody's books say the same of how an order ended."""
     eventually(
-        lambda: not disagreements(shop, order, expected),
-        what=f"the agreement of all books that {order.number} is {expected!r}",
+        lambda: not disagreements(shop, order, end),
+        what=f"the agreement of all books that {order.number} is {end!r}",
         timeout=_SECONDS,
         every=_LOOK_SECONDS,
     )
@@ -144,7 +151,7 @@ def shelves_add_up(shop: Shop, orders: Sequence[Order], *, before: dict[str, tup
     left: Counter[str] = Counter()
     for order in orders:
         state = settled(shop, order)
-        ends(shop, order, state)
+        agree(shop, order, state)
         if state == SHIPPED:
             left.update(order.lines)
     expected = {sku: (on_hand - left[sku], 0) for sku, (on_hand, _) in before.items()}

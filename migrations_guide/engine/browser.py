@@ -1,11 +1,13 @@
 """A browser of a few lines: it keeps cookies, fills in forms and reads tables, as much as Django's admin needs."""
 
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html.parser import HTMLParser
+from http import HTTPStatus
 from http.cookiejar import CookieJar
 
 _SECONDS = 60
@@ -14,9 +16,11 @@ _SECONDS = 60
 class Browser:
     """Somebody who looks at one site."""
 
-    def __init__(self, site: str) -> None:
+    def __init__(self, site: str, *, cookies: CookieJar) -> None:
         self.site = site
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()))
+        keep = urllib.request.HTTPCookieProcessor(cookies)
+        self._follow = urllib.request.build_opener(keep)
+        self._stay = urllib.request.build_opener(keep, _Stay)
 
     def get(self, path: str, **query: str) -> "Page":
         """Return the page at this path.
@@ -27,20 +31,37 @@ class Browser:
         address = urllib.parse.urljoin(self.site, path)
         return self._open(f"{address}?{urllib.parse.urlencode(query)}" if query else address)
 
-    def submit(self, page: "Page", form: str, filled: Mapping[str, str]) -> "Page":
+    def submit(self, page: "Page", form: str, filled: Mapping[str, str], *, look: bool = True) -> "Page":
         """Fill in and send a form, and return the page that this leads to.
 
         Args:
             page: Where the form is.
             form: Its id.
             filled: What is filled in or pressed, by name; all else goes as the page has it.
+            look: Whether the page that this leads to is of interest: where it is not, only its address is returned.
         """
         data = urllib.parse.urlencode({**page.forms[form], **filled}).encode()
-        return self._open(page.address, data)
+        if look:
+            return self._open(page.address, data)
+        try:
+            with self._stay.open(page.address, data, timeout=_SECONDS) as answer:
+                return Page(address=answer.geturl(), html=answer.read().decode())
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code != HTTPStatus.FOUND:
+                    raise
+                return Page(address=urllib.parse.urljoin(page.address, error.headers["Location"]), html="")
 
     def _open(self, address: str, data: bytes | None = None) -> "Page":
-        with self._opener.open(address, data, timeout=_SECONDS) as answer:
+        with self._follow.open(address, data, timeout=_SECONDS) as answer:
             return Page(address=answer.geturl(), html=answer.read().decode())
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Goes nowhere else: an answer that leads elsewhere is an HTTPError."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Process(process.Process):
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.site}/healthz", timeout=5):  # noqa: S310  (http, as made above)
+            with urllib.request.urlopen(f"{self.site}/admin/login/", timeout=5):  # noqa: S310  (http, as made above)
                 return True
         except OSError:  # an answer that is an error is one too
             return False

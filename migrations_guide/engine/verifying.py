@@ -7,6 +7,7 @@ import time
 import urllib.error
 from collections.abc import Callable, Mapping
 from functools import partial
+from http.cookiejar import CookieJar
 from pathlib import Path
 
 from migrations_guide.engine import acceptance, databases, stages, working_copy
@@ -18,9 +19,8 @@ from project.processes.waiting import NotYetError, eventually
 
 SUPERUSER = f"""
 from django.contrib.auth.models import User
-user, _ = User.objects.get_or_create(username="{USER}", defaults=dict(is_staff=True, is_superuser=True))
-user.set_password("{PASSWORD}")
-user.save()
+if not User.objects.filter(username="{USER}").exists():
+    User.objects.create_superuser("{USER}", password="{PASSWORD}")
 """
 
 
@@ -195,9 +195,9 @@ def patiently(command: Callable[[], str]) -> None:
     eventually(seen, what="a worker that is seen", timeout=_SEEN_SECONDS, every=0.2)
 
 
-def shop_of(stage: Stage, processes: Processes) -> Shop:
-    """Return the shop that these processes are."""
-    return Shop({app: processes.site(process) for app, process in stage.pages.items()})
+def shop_of(stage: Stage, processes: Processes, *, cookies: Mapping[str, CookieJar] | None = None) -> Shop:
+    """Return the shop that these processes are, for somebody with these cookies."""
+    return Shop({app: processes.site(process) for app, process in stage.pages.items()}, cookies=cookies)
 
 
 def _run_suite(shop: Shop) -> int:

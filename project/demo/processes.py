@@ -41,7 +41,7 @@ def web(port: int) -> Program:
             *(sys.executable, "-m", "gunicorn", "project.wsgi", f"--bind={HOST}:{port}"),
             *("--threads=8", "--graceful-timeout=3", "--no-control-socket", "--access-logfile=-"),
         ],
-        is_ready=lambda process: _answers(f"http://{HOST}:{port}/healthz"),
+        is_ready=lambda process: _answers(f"http://{HOST}:{port}/ready"),
     )
 
 

@@ -13,6 +13,9 @@ _WORK = 0.1
 """Processes that compute for this share of the time are at work; those that are stuck or wait need less."""
 _MOST_EXTENSIONS = 5
 
+_SHARE, _LONGEST_SECONDS = 0.05, 0.15
+"""Who has waited for long looks less often: after this share of the time waited, up to a limit. Looks cost others their time."""
+
 
 class NotYetError(AssertionError):
     """What was waited for did not come true."""
@@ -64,20 +67,21 @@ def eventually(
         look: It is asked again and again.
         timeout: Seconds without progress.
         what: What is waited for, for the error.
-        every: Seconds between two looks.
+        every: Seconds between two looks, at first.
         progress: Returns something that changes with each bit of progress; what ``look`` finds, if it is left out.
 
     Raises:
         NotYetError: it did not come true; the message says what was found last.
     """
-    patience = Patience(timeout)
+    patience, began = Patience(timeout), time.monotonic()
     while not (found := look()):
         if patience.is_over(repr(progress() if progress else found)):
             seen = progress() if progress else found
             raise NotYetError(
                 f"Waited for {what or 'a condition'} through {timeout:g} s without progress; last seen: {seen!r}"
             )
-        time.sleep(every)
+        waited = time.monotonic() - began
+        time.sleep(max(every, min(_SHARE * waited, _LONGEST_SECONDS)))
     return found
 
 

@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 import yaml
 from django.db import connection
+from django.urls import reverse
 
 from microworkflows import registry
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -174,8 +175,11 @@ def test_kubernetes_runs_what_compose_runs() -> None:
 
         expected = WORKERS[context]["command"]
         assert command[: len(expected)] == expected
-        assert started == f'exec celery -A project inspect ping -d "{context}@$HOSTNAME"'
-        assert WORKERS[context]["healthcheck"]["test"][-1].endswith(f"ping -d {context}@$$HOSTNAME")
+        assert started == f'exec python manage.py health worker "{context}" --here'
+        assert WORKERS[context]["healthcheck"]["test"] == [
+            "CMD-SHELL",
+            f"python manage.py health worker {context} --here",
+        ]
     for deployment in DEPLOYED.values():
         (first,) = pod(deployment)["spec"]["initContainers"]
         assert first["command"] == ["python", "manage.py", "migrate", "--check"]
@@ -243,8 +247,8 @@ def test_probes_ask_under_a_name_that_the_settings_allow_and_no_probe_of_life_ne
         (header,) = probe["httpGet"]["httpHeaders"]
         assert header["name"] == "Host"
         assert all(header["value"] in data["ALLOWED_HOSTS"].split(",") for data in allowed)
-    assert web["readinessProbe"]["httpGet"]["path"] == "/healthz"
-    assert (ROOT / "project" / web["livenessProbe"]["httpGet"]["path"].lstrip("/")).is_file()
+    assert web["readinessProbe"]["httpGet"]["path"] == reverse("microworkflows-ready")
+    assert web["livenessProbe"]["httpGet"]["path"] == reverse("microworkflows-live")
     for context in CONTEXTS:
         container = main(f"{context}-worker")
         file = container["args"][container["args"].index("--alive") + 1]

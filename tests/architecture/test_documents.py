@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import inspect
+import itertools
 import os
 import re
 import shlex
@@ -16,10 +18,11 @@ import pytest
 from django.apps import apps
 from django.core.management import get_commands
 
-from docs._sphinx import commands, contents
+from docs._sphinx import commands, contents, metrics
 from microworkflows import conf
 from microworkflows.cutover.conf import CutoverSettings
 from microworkflows.journal.conf import JournalSettings
+from microworkflows.metrics.conf import MetricsSettings
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
 
@@ -77,6 +80,19 @@ def test_links_lead_to_files_and_headings_that_exist(page: Path) -> None:
         assert not anchor or anchor in _anchors(target), link
 
 
+def _described(section: type[conf.Section]) -> dict[str, str]:
+    """Return what the line below each setting says of it."""
+    (body,) = ast.parse(inspect.getsource(section)).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        setting.target.id: said.value.value
+        for setting, said in itertools.pairwise(body.body)
+        if isinstance(setting, ast.AnnAssign) and isinstance(setting.target, ast.Name)
+        if isinstance(said, ast.Expr) and isinstance(said.value, ast.Constant)
+        if isinstance(said.value.value, str)
+    }
+
+
 def _anchors(page: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
@@ -103,6 +119,8 @@ def test_index_says_of_each_page_what_is_there() -> None:
 def test_generated_parts_of_the_documents_are_fresh() -> None:
     assert contents.llms(base="docs") == (ROOT / "docs/llms.txt").read_text(), "run make docs"
     assert commands.written(COMMANDS) == COMMANDS, "run make docs"
+    page = (ROOT / "docs/reference/metrics.md").read_text()
+    assert metrics.written(page) == page, "run make docs"
 
 
 # Words and samples
@@ -141,8 +159,9 @@ def test_reference_describes_every_error() -> None:
 
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
-        f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {field.description} |"
-        for section in (conf.Settings, CutoverSettings, JournalSettings)
+        f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {described[name]} |"
+        for section in (conf.Settings, CutoverSettings, JournalSettings, MetricsSettings)
+        for described in [_described(section)]
         for name, field in section.model_fields.items()
     ]
     table = re.search(r"<!-- settings.*?-->\n(.*?)\n<!-- end of settings -->", SETTINGS, flags=re.DOTALL)

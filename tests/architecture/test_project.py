@@ -1,4 +1,4 @@
-"""The project: its settings come from the environment and refuse what is unsafe; /healthz tells the truth."""
+"""The project: its settings come from the environment and refuse what is unsafe."""
 
 import json
 import os
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
 from django.test import Client
 
 from project.service import CONTEXTS
@@ -187,26 +186,10 @@ def test_demo_says_that_it_needs_the_whole_shop(tmp_path: Path) -> None:
 # The addresses
 
 
-@pytest.mark.django_db
-def test_health_is_good_while_the_database_answers(client: Client) -> None:
-    response = client.get("/healthz")
-
-    assert (response.status_code, response.content) == (200, b"ok\n")
-
-
-def test_health_names_a_database_that_does_not_answer(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse() -> None:
-        raise OperationalError("connection to server at db.example refused")
-
-    monkeypatch.setattr(connection, "cursor", refuse)
-
-    response = client.get("/healthz")
-
-    assert response.status_code == 503
-    assert b"does not answer: OperationalError" in response.content
-    assert b"db.example" not in response.content  # whoever asks learns no address
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("page", ["/live", "/ready", "/metrics"])
+def test_pages_for_probes_and_prometheus_need_no_login(client: Client, page: str) -> None:
+    assert client.get(page).status_code == 200
 
 
 @pytest.mark.django_db  # the end of a request looks after the connections

@@ -22,7 +22,6 @@ def walk(broker_url: str, tmp_path: Path) -> Iterator[Walk]:
         yield Walk(
             tmp_path,
             environment={**walking.ENVIRONMENT, "DATABASE_URL": url, "BROKER_URL": broker_url},
-            pause=1.0,
         )
         for each in own:
             drop_database(each)

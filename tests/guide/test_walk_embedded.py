@@ -38,7 +38,7 @@ def last_step(folder: Path, context: str) -> str | None:
 
 
 def test_shop_does_what_it_must_at_each_stage_until_everybody_is_live(tmp_path: Path) -> None:
-    walk = Walk(tmp_path, environment=walking.ENVIRONMENT, pause=1.0)
+    walk = Walk(tmp_path, environment=walking.ENVIRONMENT)
     with walking.under_way(walk):
         for stage in range(1, 7):
             walk.forward(stage)

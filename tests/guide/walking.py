@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import subprocess
 import threading
 import time
@@ -17,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from http.cookiejar import CookieJar
 from pathlib import Path
 from string import Template
 
@@ -71,6 +73,25 @@ print(json.dumps({
 }))
 """
 
+_FLOWS = """
+import io, json, time
+from django.core.management import call_command
+awaited = $awaited
+before = []
+while True:
+    said = io.StringIO()
+    call_command("cutover", json=True, stdout=said)
+    in_flight = {shown["name"]: shown["in_flight"] for shown in json.loads(said.getvalue())}
+    left = [[in_flight[context][mode], mode, context] for mode, context in awaited if in_flight[context][mode]]
+    if not left:
+        break
+    if left != before:
+        print("still under way:", left, flush=True)
+    before = left
+    time.sleep(0.2)
+"""
+"""Waits in one process: each start of Django costs more than all its looks."""
+
 
 class WalkError(AssertionError):
     """On the way something was lost, doubled or refused."""
@@ -78,7 +99,7 @@ class WalkError(AssertionError):
 
 @dataclass
 class Customers:
-    """Who order one basket after the other, wherever the shop is served at that moment."""
+    """Who order one basket after the other, wherever the shop is served at that moment; and at once if somebody waits for it."""
 
     pause: float
     placed: list[Order] = field(default_factory=list)
@@ -89,6 +110,7 @@ class Customers:
         self._in_use: Counter[int] = Counter()
         self._changed = threading.Condition()
         self._ended = threading.Event()
+        self._awaited = threading.Event()
         self._turn = threading.Lock()
         self._thread = threading.Thread(target=self._order, name="customers", daemon=True)
 
@@ -102,12 +124,16 @@ class Customers:
     def wait_for_more(self) -> None:
         """Wait until some more was ordered."""
         enough = len(self.placed) + 2
-        eventually(
-            lambda: len(self.placed) >= enough,
-            what="a next order",
-            every=_LOOK_SECONDS,
-            progress=lambda: (len(self.placed), self.refused[-3:]),
-        )
+        self._awaited.set()
+        try:
+            eventually(
+                lambda: len(self.placed) >= enough,
+                what="a next order",
+                every=_LOOK_SECONDS,
+                progress=lambda: (len(self.placed), self.refused[-3:]),
+            )
+        finally:
+            self._awaited.clear()
 
     @contextmanager
     def resting(self) -> Iterator[None]:
@@ -123,11 +149,13 @@ class Customers:
             yield
         finally:
             self._ended.set()
+            self._awaited.set()
             self._thread.join()
 
     def _order(self) -> None:
         number = 0
-        while not self._ended.wait(self.pause):
+        while not self._ended.wait(_LOOK_SECONDS):
+            self._awaited.wait(self.pause)
             with self._turn:
                 self._place(number)
             number += 1
@@ -151,23 +179,25 @@ class Customers:
 class Walk:
     """One shop on its way. Leaving the block ends all its processes."""
 
-    def __init__(self, folder: Path, *, environment: Mapping[str, str], pause: float = 0.2) -> None:
+    def __init__(self, folder: Path, *, environment: Mapping[str, str], pause: float = 2.0) -> None:
         """Begin nowhere.
 
         Args:
             folder: Where the working copies are made, and where the embedded default keeps its data.
             environment: ``DATABASE_URL`` and ``BROKER_URL`` in it are used.
-            pause: Seconds between two orders.
+            pause: Seconds between two orders while nobody waits for one.
         """
         self._folder = folder
         self._given = {
             **environment,
-            # What one machine shares whatever stage it runs: else a new deployment would log everybody out.
+            # What one machine shares whatever stage it runs.
             "SECRET_KEY": "for-the-walk-only",
             "VAR_DIR": str(folder / "var"),
         }
         self._moved: set[str] = set()
         self._running: Processes | None = None
+        # A new deployment logs nobody out.
+        self._cookies = {app: CookieJar() for app in stages.APPS}
         self._ended = 0
         """Number of orders of customers that were seen to have ended."""
         self.put_on_shelves: Counter[str] = Counter()
@@ -208,7 +238,7 @@ class Walk:
         """
         assert self.at is not None
         assert self._running is not None
-        stage, shop = self.at, verifying.shop_of(self.at, self._running)
+        stage, shop = self.at, self._shop(self.at, self._running)
         run = partial(manage, self._copy(stage), environment=self._environment(stage))
         began = time.monotonic()
         with self.customers.resting():
@@ -238,23 +268,25 @@ class Walk:
             "stock": "inventory",
             "shipments": "shipping",
         }
-        found: dict[str, dict[str, list[list[str]]]] = {}
-        for app in stages.APPS:
-            database = self._own(app) if app in self.at.databases else self._environment(self.at)
-            said = manage(
-                self._copy(self.at), f"shell --verbosity 0 --command '{_ROWS}'", environment=database
-            )
-            found[app] = json.loads(said.splitlines()[-1])
-        kept = {name: found[owners.get(name, "orders")][name] for name in found["orders"]}
-        return kept | {
-            "unhandled": [row for app in found for row in found[app]["unhandled"] if row[1] != "2"]
-        }
+        common = self._rows(self._environment(self.at))
+        own = {app: self._rows(self._own(app)) for app in self.at.databases}
+        kept = {name: own.get(owners.get(name, "orders"), common)[name] for name in common}
+        unhandled = [row for rows in (common, *own.values()) for row in rows["unhandled"] if row[1] != "2"]
+        return kept | {"unhandled": unhandled}
+
+    def _rows(self, surroundings: Mapping[str, str]) -> dict[str, list[list[str]]]:
+        assert self.at is not None
+        said = manage(
+            self._copy(self.at), f"shell --verbosity 0 --command '{_ROWS}'", environment=surroundings
+        )
+        rows: dict[str, list[list[str]]] = json.loads(said.splitlines()[-1])
+        return rows
 
     # Acceptance
 
     def _wait_until_customers_are_served(self, shop: Shop) -> None:
         for order in self.customers.placed[self._ended :]:
-            acceptance.ends(shop, order, acceptance.settled(shop, order))
+            acceptance.agree(shop, order, acceptance.settled(shop, order))
             self._ended += 1
 
     def _put_one_on_the_shelf(self, shop: Shop, sku: str) -> None:
@@ -338,19 +370,11 @@ class Walk:
         assert stage is not None
         surroundings = self._environment(stage, moving=True)
 
-        left: list[str] = []
-
-        def ended() -> bool:
-            said = manage(self._copy(stage), "cutover --json", environment=surroundings)
-            in_flight = {shown["name"]: shown["in_flight"] for shown in json.loads(said)}
-            left[:] = [
-                f"{in_flight[context][mode]} {mode} flows of {context}"
-                for mode, context in awaited
-                if in_flight[context][mode]
-            ]
-            return not left
-
-        eventually(ended, what="the end of flows", every=_LOOK_SECONDS, progress=lambda: left)
+        code = Template(_FLOWS).substitute(awaited=[list(flows) for flows in awaited])
+        # What it prints is progress, so it has no limit in seconds as long as flows end.
+        manage(
+            self._copy(stage), f"shell --verbosity 0 --command {shlex.quote(code)}", environment=surroundings
+        )
 
     # Processes
 
@@ -362,12 +386,15 @@ class Walk:
         old, self._running = self._running, Processes(self._copy(stage), environment=self._environment(stage))
         try:
             self._running.start(web=True)
-            self.customers.send_to(verifying.shop_of(stage, self._running))
+            self.customers.send_to(self._shop(stage, self._running))
         finally:
             if old is not None:
                 old.end()
         self._running.start(web=False)
         self.at = stage
+
+    def _shop(self, stage: Stage, running: Processes) -> Shop:
+        return verifying.shop_of(stage, running, cookies=self._cookies)
 
     def _restart(self, app: str, *, own: bool) -> None:
         """End the processes of one context, and start them on their other database."""

@@ -1,5 +1,10 @@
-"""The project's settings with two test contexts, ``probe`` and ``echo``, in place of the shop's four."""
+"""The project's settings with two test contexts, ``probe`` and ``echo``, in place of the shop's four, and without an admin.
 
+The tests start hundreds of processes, so these load only what they need, and look for no garbage while they do: loading leaves
+none. :mod:`~tests.integration.probe.apps` ends that.
+"""
+
+import gc
 import json
 import os
 from typing import Any
@@ -7,13 +12,18 @@ from typing import Any
 from project.settings import *  # noqa: F403
 from project.settings import INSTALLED_APPS as PROJECT_APPS
 
-LEFT_OUT = {"orders", "payments", "inventory", "shipping", "microworkflows.journal"}
-"""The shop's contexts, and the journal, which its own tests install."""
+gc.disable()
+
+SHOP = {"orders", "payments", "inventory", "shipping"}
+ADMIN = {f"django.contrib.{name}" for name in ("admin", "messages", "staticfiles")}
+JOURNAL = {"microworkflows.journal"}
+"""Its own tests install it."""
 INSTALLED_APPS = [
     "tests.integration.probe",
     "tests.integration.echo",
-    *(app for app in PROJECT_APPS if app not in LEFT_OUT),
+    *(app for app in PROJECT_APPS if app not in SHOP | ADMIN | JOURNAL),
 ]
+ROOT_URLCONF = "tests.integration.urls"
 
 _given: dict[str, Any] = json.loads(os.environ.get("PROBE_SETTINGS", "{}"))
 MICROWORKFLOWS = {"RETRY_DELAY": 0.2, **_given.pop("MICROWORKFLOWS", {})}

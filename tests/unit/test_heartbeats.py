@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from microworkflows import heartbeats
 from microworkflows.heartbeats import STALE_AFTER, Process
+from microworkflows.loads import Load
 from microworkflows.models import Heartbeat
 from microworkflows.worker import heartbeats as of_the_worker
 from microworkflows.worker.strangers import LOOKS, Strangers
@@ -64,7 +65,7 @@ def test_heartbeat_that_cannot_be_noted_is_told_once_and_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     heart = of_the_worker._Heart(SimpleNamespace(hostname="desk@here", app=None), ["desk"])
-    monkeypatch.setattr(heart._loads, "of", lambda queues: dict.fromkeys(queues, of_the_worker.Load()))
+    monkeypatch.setattr(heart._loads, "of", lambda queues: dict.fromkeys(queues, Load()))
     monkeypatch.setattr(heart, "_close", lambda: None)  # the test's own connection is in a transaction
     note = heartbeats.note
 

@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys, masking, overviews, unreceived
-from microworkflows.admin import texts
+from microworkflows.admin import contexts, texts
 from microworkflows.admin.journeys import (
     about_link,
     flow_link,
@@ -25,6 +25,7 @@ from microworkflows.admin.journeys import (
     title,
 )
 from microworkflows.admin.messages import Act, ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.admin.reading import polled
 from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
 
 _MOST_EVENTS = 20
@@ -87,9 +88,10 @@ class OutboxEventAdmin(MessageAdmin):
         return rows.relay_again()
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the page of what was not received, that of any flow's journey, and the fragment that it polls."""
+        """Add what the first page polls, the page of what was not received, that of any flow's journey, and the fragment that it polls."""
         wrap = self.admin_site.admin_view
         return [
+            path("contexts/", wrap(contexts_view), name="microworkflows_contexts"),
             path("unreceived/", wrap(self.unreceived_view), name="microworkflows_unreceived"),
             path("journey/<str:correlation_id>/", wrap(self.journey_view), name="microworkflows_journey"),
             path(
@@ -265,3 +267,8 @@ class OutboxEventAdmin(MessageAdmin):
 def _inbox_link(event: OutboxEvent, site: str, text: str) -> SafeString:
     url = reverse("admin:microworkflows_inboxevent_changelist", current_app=site)
     return format_html('<a href="{}?q={}">{}</a>', url, event.pk, text)
+
+
+def contexts_view(request: HttpRequest) -> HttpResponseBase:
+    """Return the contexts' table of the first page as it is now; 304 if nothing has changed."""
+    return polled(request, "microworkflows/contexts_fragment.html", {"table": contexts.table(request)})

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from kombu import Connection, Consumer
 
 from microworkflows import flows, poolers
-from microworkflows.journal import broker, conf, filling, numbering, reading, writing
+from microworkflows.journal import broker, conf, filling, numbering, reading, watcher, writing
 from microworkflows.journal.models import Flow
 from microworkflows.journal.reading import Sent, UnreadableMessageError
 from microworkflows.journal.writing import Memory
@@ -33,6 +33,7 @@ _REST_SECONDS = 0.02
 _FRESH_SECONDS = 0.3
 """Time without a look at the queue for which a message may have waited, and still tells the clocks' difference."""
 _EVERY_SECONDS = 5.0
+_WATCHES_EVERY_SECONDS = 1.0
 _STANDBY_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 30.0
 _QUIET_SECONDS = numbering.SILENT_AFTER.total_seconds()
@@ -188,6 +189,7 @@ class _Rounds:
         self._connection, self._post = connection, post
         self._memory = Memory()
         self._looks_at = time.monotonic() + _EVERY_SECONDS
+        self._watches_at = 0.0
 
     def go_round(self) -> None:
         """Do one round."""
@@ -198,6 +200,18 @@ class _Rounds:
         if time.monotonic() >= self._looks_at:
             self._looks_at = time.monotonic() + _EVERY_SECONDS
             self._look()
+        if time.monotonic() >= self._watches_at:
+            self._watches_at = time.monotonic() + _WATCHES_EVERY_SECONDS
+            self._watch()
+
+    def _watch(self) -> None:
+        """Look for events that do not come in time; whatever keeps the watcher from it keeps no notice from being written."""
+        try:
+            watcher.watch(datetime.now(UTC))
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("the watcher failed, and looks again; the journal is written on")
 
     def _write(self, messages: Sequence[Sent]) -> None:
         """Write messages; if one cannot be written, all but that one."""

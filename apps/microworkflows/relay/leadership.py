@@ -72,19 +72,22 @@ class _Leader(NamedTuple):
 
 
 # A server that still computes an answer is no sign of a dead client; one that waits for its client to read may be.
-_SILENT = """CASE WHEN session.state = 'active' AND session.wait_event_type IS DISTINCT FROM 'Client' THEN 0
+SILENT = """CASE WHEN session.state = 'active' AND session.wait_event_type IS DISTINCT FROM 'Client' THEN 0
     ELSE extract(epoch FROM clock_timestamp() - session.state_change) END"""
-_HOLDER = """pg_locks AS held JOIN pg_stat_activity AS session USING (pid)
+"""SQL for the seconds since the last statement of a session in :data:`HELD`; null if this role may not see it."""
+HELD = """pg_locks AS held JOIN pg_stat_activity AS session USING (pid)
     WHERE held.locktype = 'advisory' AND held.granted AND held.objsubid = 2
-        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND held.classid::bigint = %s AND held.objid::bigint = %s"""
-_LOOK = f"SELECT pid, session.backend_start, session.application_name, {_SILENT} FROM {_HOLDER}"  # noqa: S608
+        AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+"""SQL for the advisory locks of two keys in this database, and the sessions that hold them."""
+_HOLDER = f"{HELD} AND held.classid::bigint = %s AND held.objid::bigint = %s"
+_LOOK = f"SELECT pid, session.backend_start, session.application_name, {SILENT} FROM {_HOLDER}"  # noqa: S608
 _SCHEMA = """SELECT coalesce(
     (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)), current_schema(), 'public')"""
 """Two installations may share a database, each in a schema of its own."""
 _TAKE = "SELECT pg_try_advisory_lock(%s, %s), pg_backend_pid()"
+_APPEAR = "SELECT pg_try_advisory_lock_shared(%s, %s)"
 _END = f"""SELECT pg_terminate_backend(pid) FROM {_HOLDER}
-    AND pid = %s AND session.backend_start = %s AND {_SILENT} > %s"""  # noqa: S608
+    AND pid = %s AND session.backend_start = %s AND {SILENT} > %s"""  # noqa: S608
 
 
 class _AdvisoryLock:
@@ -95,13 +98,16 @@ class _AdvisoryLock:
 
     A session's last statement, which PostgreSQL notes by its own clock, is the leader's last sign of life. A relay that
     stands by ends a silent session, and the lock with it.
+
+    Each relay also holds a second, shared lock, by which others see that it is there (:mod:`microworkflows.relay.seen`).
     """
 
     def __init__(self, connection: BaseDatabaseWrapper, context: str) -> None:
         self._connection = connection
         self._context = context
-        self._key = _key("public", context)
+        self._key = key("public", context)
         self._session: Any = None
+        self._appeared_in: Any = None
         self._backend = 0
         self._shown_at = 0.0
         self._told: tuple[int, Any] | None = None
@@ -112,10 +118,12 @@ class _AdvisoryLock:
             self._show_life()
             return True
         with self._connection.cursor() as cursor:
-            cursor.execute(_SCHEMA, [OutboxEvent._meta.db_table])
-            self._key = _key(cursor.fetchone()[0], self._context)
+            self._key = key(schema(cursor), self._context)
             cursor.execute(_TAKE, [_signed(part) for part in self._key])
             held, self._backend = cursor.fetchone()
+            if self._appeared_in is not self._connection.connection:
+                cursor.execute(_APPEAR, [_signed(part) for part in (THERE, self._key[1])])
+                self._appeared_in = self._connection.connection
         self._session = self._connection.connection if held else None
         self._shown_at = time.monotonic()
         return bool(held)
@@ -205,7 +213,7 @@ class _FileLock:
     """
 
     def __init__(self, database: Path, context: str) -> None:
-        self._path = database.with_name(f"{database.name}.relay-{context}.lock")
+        self._path = lock_file(database, context)
         self._context = context
         self._file: IO[bytes] | None = None
         self._told = ""
@@ -240,10 +248,25 @@ class _FileLock:
             self._file = None
 
 
-def _key(schema: str, context: str) -> tuple[int, int]:
+LEADS, THERE = zlib.crc32(b"microworkflows.relay"), zlib.crc32(b"microworkflows.relay.there")
+"""First parts of the keys of a context's two locks: that of its leader, and the one that all its relays share."""
+
+
+def key(schema: str, context: str) -> tuple[int, int]:
     """Return the key of a context's lock; that of the schema ``public`` is the same in each version of the kit."""
     name = context if schema == "public" else f"{schema}.{context}"
-    return zlib.crc32(b"microworkflows.relay"), zlib.crc32(name.encode())
+    return LEADS, zlib.crc32(name.encode())
+
+
+def schema(cursor: Any) -> str:
+    """Return the schema of the outbox that a cursor of PostgreSQL leads to."""
+    cursor.execute(_SCHEMA, [OutboxEvent._meta.db_table])
+    return str(cursor.fetchone()[0])
+
+
+def lock_file(database: Path, context: str) -> Path:
+    """Return the file that the leader of a context locks, beside a database of SQLite."""
+    return database.with_name(f"{database.name}.relay-{context}.lock")
 
 
 def _signed(value: int) -> int:

@@ -7,7 +7,7 @@ from django import template
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys
-from microworkflows.admin import badges, counts, texts
+from microworkflows.admin import badges, contexts, counts, texts
 
 register = template.Library()
 
@@ -16,6 +16,12 @@ register = template.Library()
 def mw_badge(text: str, tone: str | None = None) -> SafeString:
     """Render a badge; a status of this kit knows its tone."""
     return badges.badge(text, tone=tone)
+
+
+@register.simple_tag(takes_context=True)
+def mw_contexts(context: template.Context) -> contexts.Table | None:
+    """Return what is known of each context, as far as the user of the page may see it."""
+    return contexts.table(context["request"])
 
 
 @register.simple_tag

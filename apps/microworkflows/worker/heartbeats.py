@@ -13,15 +13,15 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery import Celery, bootsteps
 from celery.worker import state
 from django.db import Error, connections, router
-from kombu import Connection
 
 from microworkflows import flows, heartbeats, times, topology
 from microworkflows.heartbeats import Process
+from microworkflows.loads import Load, Loads
 from microworkflows.models import Heartbeat
 from microworkflows.relay import session
 from microworkflows.relay.publisher import reason
@@ -81,14 +81,6 @@ class Heartbeats(bootsteps.StartStopStep):
         self._heart.stop()
 
 
-class Load(NamedTuple):
-    """A queue, as the broker tells of it; None: it does not."""
-
-    depth: int | None = None
-    """Number of messages that wait."""
-    consumers: int | None = None
-
-
 class _Heart:
     """Writes the heartbeats of one worker, over a database connection of the thread's own."""
 
@@ -146,38 +138,19 @@ class _Heart:
 
 
 class _Loads:
-    """Asks the broker for the loads of queues, over a connection of the thread's own: the consumer does not wait for it."""
+    """Asks the broker for the loads of queues; of a broker that does not answer, the consumer tells more."""
 
     def __init__(self, app: Celery) -> None:
-        self._app = app
-        self._connection: Connection | None = None
-        self._channel: Any = None
+        self._loads = Loads(app, seconds=_BROKER_SECONDS)
 
     def of(self, queues: Sequence[str]) -> dict[str, Load]:
         """Return the load of each queue."""
         try:
-            channel = self._channel or self._connect()
-            return {queue: self._load(channel, queue) for queue in queues}
-        except Exception as error:  # of whatever transport; the consumer tells more of a broker that is away
+            return {queue: self._loads.of(topology.name(queue)) for queue in queues}
+        except Exception as error:  # of whatever transport
             logger.warning("could not ask the broker for the depth of its queues: %s", reason(error))
             self.close()
             return dict.fromkeys(queues, Load())
 
-    def _load(self, channel: Any, queue: str) -> Load:
-        found = channel.queue_declare(topology.name(queue), passive=True)
-        return Load(found.message_count, found.consumer_count)
-
     def close(self) -> None:
-        connection, self._connection, self._channel = self._connection, None, None
-        if connection is not None:
-            connection.release()
-
-    def _connect(self) -> Any:
-        self._connection = self._app.connection_for_read(
-            heartbeat=0,
-            connect_timeout=_BROKER_SECONDS,
-            transport_options={"read_timeout": _BROKER_SECONDS, "write_timeout": _BROKER_SECONDS},
-        )
-        self._connection.connect()
-        self._channel = self._connection.channel()
-        return self._channel
+        self._loads.close()

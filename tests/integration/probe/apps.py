@@ -1,3 +1,5 @@
+import gc
+
 from django.apps import AppConfig
 
 
@@ -9,3 +11,4 @@ class ProbeConfig(AppConfig):
         from tests.integration.probe import listening
 
         listening.connect()
+        gc.enable()

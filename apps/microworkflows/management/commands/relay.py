@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -44,12 +45,15 @@ def _failed(relays: Sequence[Relay], threads: Sequence[threading.Thread], stop: 
     return "" if stop.is_set() else ", ".join(failed)
 
 
-def _show_life(pipe: int) -> None:
-    with suppress(
-        OSError
-    ):  # it is full, or the parent is gone; the one hears enough, the other is looked after
-        os.set_blocking(pipe, False)
-        os.write(pipe, b".")
+def _show_life(pipe: int | None, file: Path | None) -> None:
+    if pipe is not None:
+        # It is full, or the parent is gone: the one hears enough, the other is looked after.
+        with suppress(OSError):
+            os.set_blocking(pipe, False)
+            os.write(pipe, b".")
+    if file is not None:
+        with suppress(OSError):  # it grows old, which is all that it can tell
+            file.touch()
 
 
 def _set_up_logging() -> None:
@@ -103,6 +107,12 @@ class Command(BaseCommand):
             "--life", type=int, help="show the parent that the relay lives, through the pipe with this number"
         )
         parser.add_argument(
+            "--alive",
+            type=Path,
+            metavar="FILE",
+            help="touch FILE every half second while the relays make progress, or wait for a server",
+        )
+        parser.add_argument(
             "--again",
             action="store_true",
             help="only make the events recorded since a time pending again, whatever became of them, and end; inboxes "
@@ -119,6 +129,7 @@ class Command(BaseCommand):
         queues: list[str],
         parent: int | None,
         life: int | None,
+        alive: Path | None,
         again: bool,
         since: str | None,
         types: list[str],
@@ -140,15 +151,19 @@ class Command(BaseCommand):
         # Beside a worker of the router's own queue, such as the monolith's, the events of every context are recorded.
         serves_router = not set(queues).isdisjoint(flows.router.queues())
         relayed = queues if queues and not serves_router else known
-        self._relay(relayed, parent=parent, life=life)
+        self._relay(relayed, parent=parent, life=life, alive=alive)
 
-    def _relay(self, contexts: Sequence[str], *, parent: int | None, life: int | None) -> None:
+    def _relay(
+        self, contexts: Sequence[str], *, parent: int | None, life: int | None, alive: Path | None
+    ) -> None:
         """Relay contexts until told to stop, or until the parent is gone.
 
         Raises:
             CommandError: a relay ended by itself, or nothing helps it on; whoever started this process starts it again. Or
                 a queue belongs to another project.
         """
+        if alive is not None:
+            alive.touch()  # one that cannot be made ends the relay here, where somebody looks
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
@@ -170,7 +185,7 @@ class Command(BaseCommand):
                 raise CommandError(refusal)
             elif failed := _failed(relays, threads, stop):
                 raise CommandError(f"The relay of {failed} ended by an error, or is stuck. Nothing is lost.")
-            elif life is not None:
-                _show_life(life)
+            else:
+                _show_life(life, alive)
         for thread in [*threads, *beside]:
             thread.join(patience)

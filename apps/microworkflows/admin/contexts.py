@@ -1,0 +1,120 @@
+"""Contexts on the first page: a row for each, with what is known of its worker, and of whatever waits there.
+
+This database's heartbeats tell whether a worker lives. A guest that knows more of them, in every service, fills the table instead.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import urlencode
+
+from microworkflows import flows, heartbeats, times, topology
+from microworkflows.admin import badges
+from microworkflows.heartbeats import Seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """What a row says in one column."""
+
+    text: str
+    tone: str = ""
+    """Tone of its badge; empty: it is plain."""
+    url: str = ""
+    """Address of the rows that it counts, or of more about it; empty: there is none."""
+    title: str = ""
+    """More about it, for whoever points at it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What is known of one context."""
+
+    context: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What is known of all contexts."""
+
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+Source = Callable[[HttpRequest], Table | None]
+"""Returns the table for a user; None if this user may not see it, or nobody knows more than this database."""
+
+_sources: list[Source] = []
+
+
+def fill(source: Source) -> None:
+    """Let a guest fill the table from now on."""
+    _sources[:] = [source]
+
+
+def table(request: HttpRequest) -> Table | None:
+    """Return the table that a user sees; None if this user sees none."""
+    for source in _sources:
+        if (found := source(request)) is not None:
+            return found
+    user = request.user
+    if not (
+        user.has_perm("microworkflows.view_inboxevent") or user.has_perm("microworkflows.view_outboxevent")
+    ):
+        return None
+    seen, elsewhere = heartbeats.last_seen(), flows.router.contexts_elsewhere()
+    rows = (_row(queue, seen.get(queue), is_elsewhere=queue in elsewhere) for queue in topology.queues())
+    return Table(columns=("worker", "in the queue", "in hand"), rows=tuple(rows))
+
+
+def number(value: int | None, *, tone: str = "", url: str = "", title: str = "") -> Cell:
+    """Return the cell of a number, with its tone unless it is 0; unknown if it is None."""
+    if value is None:
+        return unknown(title=title, url=url)
+    return Cell(text=f"{value:,}", tone=tone if value else "", url=url, title=title)
+
+
+def unknown(*, title: str = "", url: str = "") -> Cell:
+    """Return the cell of what nobody knows."""
+    return Cell(text="unknown", tone=badges.IDLE, url=url, title=title)
+
+
+def since(time: datetime, *, now: datetime | None = None) -> str:
+    """Return since when something is so: the local time of day, with the date if that is not today's."""
+    local, today = times.local(time), times.local(now or times.now()).date()
+    return f"since {local:%H:%M:%S}" if local.date() == today else f"since {local:%Y-%m-%d %H:%M}"
+
+
+def _row(queue: str, seen: Seen | None, *, is_elsewhere: bool) -> Row:
+    alive = seen is not None and seen.is_alive
+    messages = f"{reverse('admin:microworkflows_inboxevent_changelist')}?{urlencode({'context': queue})}"
+    depth, handling = (seen.depth, seen.handling) if seen is not None and alive else (None, None)
+    cells = (
+        _worker(queue, seen, is_elsewhere=is_elsewhere),
+        number(depth, tone=badges.BUSY, url=messages, title="Messages that wait; those handled are listed"),
+        number(handling, url=messages, title="Messages in the hands of the worker's processes"),
+    )
+    return Row(context=queue, cells=cells)
+
+
+def _worker(queue: str, seen: Seen | None, *, is_elsewhere: bool) -> Cell:
+    start = f"Start it: celery -A project worker -Q {queue}"
+    if seen is None:
+        where = "another database" if is_elsewhere else "this database"
+        said = (
+            "its worker is to be looked for there"
+            if is_elsewhere
+            else f"none has ever been seen here. {start}"
+        )
+        return unknown(title=f"Its messages are in {where}: {said}")
+    if seen.is_alive:
+        began = since(seen.process.started_at)
+        return Cell(text=f"alive {began}", tone=badges.GOOD, title=seen.process.worker)
+    if seen.stopped_at is not None:
+        return Cell(text=f"stopped {since(seen.stopped_at)}", tone=badges.BAD, title=start)
+    said = f"{seen.process.worker} was killed, is stuck, or cannot reach the broker or the database. {start}"
+    return Cell(text=f"silent {since(seen.at)}", tone=badges.BAD, title=said)

@@ -1,0 +1,3 @@
+"""The probe has no pages."""
+
+urlpatterns: list[object] = []

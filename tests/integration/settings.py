@@ -26,6 +26,7 @@ INSTALLED_APPS = [
 ROOT_URLCONF = "tests.integration.urls"
 
 _given: dict[str, Any] = json.loads(os.environ.get("PROBE_SETTINGS", "{}"))
+INSTALLED_APPS += _given.pop("GUESTS", [])
 MICROWORKFLOWS = {"RETRY_DELAY": 0.2, **_given.pop("MICROWORKFLOWS", {})}
 globals().update(_given)
 

@@ -16,18 +16,11 @@ from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgres, pytest.mark.slow]
 
-APPS = [
-    *("tests.integration.probe", "tests.integration.echo", "project"),
-    *("django_outbox_pattern", "microworkflows", "microworkflows.journal"),
-    *("django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes"),
-    *("django.contrib.sessions", "django.contrib.messages", "django.contrib.staticfiles"),
-]
-
 
 @pytest.fixture
 def journaling(launch: Launcher, broker: Broker) -> Launcher:
     """Return a launcher of processes that report."""
-    launch._settings["INSTALLED_APPS"] = APPS
+    launch._settings["GUESTS"] = ["microworkflows.journal"]
     name = journals_broker.queue().name
     with broker.channel() as channel:
         channel.queue_delete(name)

@@ -43,7 +43,7 @@ class Queue:
         with self.connect() as connection:
             bound = broker.queue()(connection.channel())
             while (message := bound.get(no_ack=True)) is not None:
-                found.append(json.loads(message.body))
+                found.append(json.loads(message.body or ""))
         return found
 
 

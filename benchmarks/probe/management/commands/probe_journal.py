@@ -33,12 +33,13 @@ class Command(BaseCommand):
             "contexts": [],
             "began_at": time.time(),
         }
-        first, bodies = 0, []
+        first = 0
+        bodies: list[str] = []
         for start in range(0, orders, _AT_ONCE):
             notices = [each for _ in range(min(_AT_ONCE, orders - start)) for each in _order()]
             now = time.time()
-            body = {"version": 1, "process": sender, "sent_at": now, "first": first, "notices": notices}
-            bodies.append(json.dumps(body))
+            message = {"version": 1, "process": sender, "sent_at": now, "first": first, "notices": notices}
+            bodies.append(json.dumps(message))
             first += len(notices)
         began, cpu = time.monotonic(), time.process_time()
         for body in bodies:
@@ -49,7 +50,8 @@ class Command(BaseCommand):
 
 
 def _order() -> list[list[Any]]:
-    flow, cause, at, notices = str(uuid4()), "", time.time(), []
+    flow, cause, at = str(uuid4()), "", time.time()
+    notices: list[list[Any]] = []
     ids = [str(uuid4()) for _ in range(_STEPS + 1)]
     for step in range(_STEPS):
         event = {"id": ids[step], "type": f"probe.step{step}.v1", "flow": flow, "time": at, "trace": "a" * 32}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,14 +27,15 @@ class Kit:
     database: str
     broker: str
     settings: Mapping[str, Any]
-    has_journal: bool = False
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Adds to the environment of every command."""
 
     @staticmethod
     def fresh(bench: Bench, name: str, *, journal: bool = False, **settings: Any) -> "Kit":
         """Return it on a migrated, empty database and an empty virtual host; ``settings`` are the kit's own."""
         kit = Kit(
             bench=bench, database=bench.servers.database(name), broker=bench.servers.vhost(name), settings=settings,
-            has_journal=journal,
+            more={"BENCH_JOURNAL": "1"} if journal else {},
         )  # fmt: skip
         kit.manage("migrate", "--verbosity", "0")
         return kit
@@ -48,7 +49,7 @@ class Kit:
             "BROKER_URL": self.broker,
             "SECRET_KEY": "for-benchmarks-only",
             "BENCH_MICROWORKFLOWS": json.dumps(self.settings),
-            "BENCH_JOURNAL": "1" if self.has_journal else "",
+            **self.more,
         }
 
     def manage(self, *arguments: str, timeout: float = 900) -> str:

@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -39,9 +39,18 @@ MIGRATE, WORKER, WEB = _BLOCK[1].splitlines()
 class Services:
     """Services, each with its environment and, once started, its processes."""
 
-    def __init__(self, folder: Path, *, databases: dict[str, str], brokers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        databases: dict[str, str],
+        brokers: dict[str, str],
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare nothing yet; ``settings`` are the settings modules of those that have another than the shop's."""
         self.folder = folder
         self.databases = databases
+        self.ports = {name: free_port() for name in databases}
         self._environments = {
             name: {
                 **os.environ,
@@ -52,7 +61,8 @@ class Services:
                 "SECRET_KEY": f"for-this-test-and-{name}-only",
                 "WORKER_CONCURRENCY": "1",
                 "VAR_DIR": str(folder),
-                "DJANGO_SETTINGS_MODULE": "project.settings",
+                "DJANGO_SETTINGS_MODULE": (settings or {}).get(name, "project.settings"),
+                "JOURNAL_ADMIN_URL": f"{self.address(name)}/admin/",
                 "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             }
@@ -84,18 +94,40 @@ class Services:
     def start_workers(self) -> None:
         """Start one worker for each service, and wait until all and their relays are ready."""
         for name in self.databases:
-            self._start(name, f"{name}-worker", WORKER.replace("payments", name))
+            self._start_worker(name)
         for name in self.databases:
-            worker = self._started[f"{name}-worker"]
-            worker.says(" ready.")
+            self._await_worker(name)
+
+    def start_worker(self, name: str, *, relays: bool = True) -> None:
+        """Start the worker of one service, with its relay or without, and wait until they are ready."""
+        self._start_worker(name, relays=relays)
+        self._await_worker(name, relays=relays)
+
+    def _start_worker(self, name: str, *, relays: bool = True) -> None:
+        command = WORKER.replace("payments", name)
+        self._start(name, f"{name}-worker", command if relays else f"{command} --no-relay")
+
+    def _await_worker(self, name: str, *, relays: bool = True) -> None:
+        worker = self._started[f"{name}-worker"]
+        worker.says(" ready.")
+        if relays:
             worker.says(f"relay {name}: leads")
+
+    def stop_worker(self, name: str) -> None:
+        """Ask a service's worker to stop, as a supervisor does, and wait until it has."""
+        worker = self._started.pop(f"{name}-worker")
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 0
+
+    def address(self, name: str) -> str:
+        """Return the address of a service's web server, whether it runs or not."""
+        return f"http://127.0.0.1:{self.ports[name]}"
 
     def start_web(self, name: str) -> str:
         """Start the web server of a service; return its address."""
-        port = free_port()
-        web = self._start(name, f"{name}-web", re.sub(r":\d+", f":{port}", WEB))
-        web.says(f"Listening at: http://127.0.0.1:{port}")
-        return f"http://127.0.0.1:{port}"
+        web = self._start(name, f"{name}-web", re.sub(r":\d+", f":{self.ports[name]}", WEB))
+        web.says(f"Listening at: {self.address(name)}")
+        return self.address(name)
 
     def said(self) -> str:
         """Return what all processes wrote."""

@@ -9,7 +9,11 @@ from importlib.util import find_spec
 from project.settings import *  # noqa: F403
 from project.settings import INSTALLED_APPS
 
-GUESTS = [name for name in ("microworkflows.cutover", "microworkflows.journal") if find_spec(name)]
+GUESTS = [
+    name
+    for name in ("microworkflows.cutover", "microworkflows.journal", "microworkflows.problems")
+    if find_spec(name)
+]
 INSTALLED_APPS = [*INSTALLED_APPS, *GUESTS]
 
 if zone := os.environ.get("TEST_TIME_ZONE"):  # of a project whose times have no zone

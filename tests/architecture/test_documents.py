@@ -193,7 +193,12 @@ def test_reference_lists_the_permissions_that_the_admin_asks_for() -> None:
     listed = set(re.findall(r"^\| `(microworkflows\w*\.\w+)` \|", page, re.MULTILINE))
     models = [
         model._meta
-        for app in ("microworkflows", "microworkflows_cutover", "microworkflows_journal")
+        for app in (
+            "microworkflows",
+            "microworkflows_cutover",
+            "microworkflows_journal",
+            "microworkflows_problems",
+        )
         for model in apps.get_app_config(app).get_models()
     ]
     own = {f"{model.app_label}.{name}" for model in models for name, _ in model.permissions}

@@ -14,7 +14,7 @@ import pytest
 
 from tests.architecture.files import ROOT, project_files
 
-GUESTS = [Path(f"apps/microworkflows/{name}") for name in ("cutover", "journal", "metrics")]
+GUESTS = [Path(f"apps/microworkflows/{name}") for name in ("cutover", "journal", "metrics", "problems")]
 """Folders of the kit that nothing else needs."""
 
 _THEIR_TESTS = [Path(f"tests/{kind}/{guest.name}") for guest in GUESTS for kind in ("unit", "integration")]

@@ -97,7 +97,7 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
                 "indexes": [
                     models.Index(fields=["msg_id", "id"], name="microworkflows_history_msg_id"),
-                    models.Index(fields=["fingerprint", "at"], name="microworkflows_history_problem"),
+                    models.Index(fields=["fingerprint", "at", "kind"], name="microworkflows_history_problem"),
                 ],
             },
         ),

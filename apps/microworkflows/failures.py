@@ -294,9 +294,11 @@ def _keep(
             duration=duration,
             mode=row.mode,
         )
-        flows.failed(
-            ended, flows.Failure(row.error or "", row.traceback or "", parked, None if parked else row.due_at)
+        due_at = None if parked else row.due_at
+        failure = flows.Failure(
+            row.error or "", row.traceback or "", parked, due_at, fingerprint=row.fingerprint or ""
         )
+        flows.failed(ended, failure)
 
 
 def note(row: InboxEvent, *, attempt: int | None = None, duration: float | None = None, worker: str) -> None:

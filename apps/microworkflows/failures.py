@@ -294,9 +294,10 @@ def _keep(
             duration=duration,
             mode=row.mode,
         )
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
         due_at = None if parked else row.due_at
         failure = flows.Failure(
-            row.error or "", row.traceback or "", parked, due_at, fingerprint=row.fingerprint or ""
+            row.error or "", row.traceback or "", parked, due_at, kind, fingerprint=row.fingerprint or ""
         )
         flows.failed(ended, failure)
 

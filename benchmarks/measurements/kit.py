@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ class Kit:
     broker: str
     settings: Mapping[str, Any]
     has_journal: bool = False
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Adds to the environment of every command."""
 
     @staticmethod
     def fresh(bench: Bench, name: str, *, journal: bool = False, **settings: Any) -> "Kit":
@@ -49,6 +51,7 @@ class Kit:
             "SECRET_KEY": "for-benchmarks-only",
             "BENCH_MICROWORKFLOWS": json.dumps(self.settings),
             "BENCH_JOURNAL": "1" if self.has_journal else "",
+            **self.more,
         }
 
     def manage(self, *arguments: str, timeout: float = 900) -> str:

@@ -45,9 +45,9 @@ class Services:
         *,
         databases: dict[str, str],
         brokers: dict[str, str],
-        settings: Mapping[str, str] | None = None,
+        more: Mapping[str, Mapping[str, str]] = {},
     ) -> None:
-        """Prepare nothing yet; ``settings`` are the settings modules of those that have another than the shop's."""
+        """Prepare the environment of each service; ``more`` adds to it, by service."""
         self.folder = folder
         self.databases = databases
         self.ports = {name: free_port() for name in databases}
@@ -61,10 +61,11 @@ class Services:
                 "SECRET_KEY": f"for-this-test-and-{name}-only",
                 "WORKER_CONCURRENCY": "1",
                 "VAR_DIR": str(folder),
-                "DJANGO_SETTINGS_MODULE": (settings or {}).get(name, "project.settings"),
+                "DJANGO_SETTINGS_MODULE": "project.settings",
                 "JOURNAL_ADMIN_URL": f"{self.address(name)}/admin/",
                 "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                **more.get(name, {}),
             }
             for name in databases
         }
@@ -91,11 +92,12 @@ class Services:
         )
         assert ended.returncode == 0, f"{name}: {command}: {ended.stdout}{ended.stderr}"
 
-    def start_workers(self) -> None:
-        """Start one worker for each service, and wait until all and their relays are ready."""
-        for name in self.databases:
+    def start_workers(self, *names: str) -> None:
+        """Start one worker for each of these services, by default for all, and wait until they and their relays are ready."""
+        names = names or tuple(self.databases)
+        for name in names:
             self._start_worker(name)
-        for name in self.databases:
+        for name in names:
             self._await_worker(name)
 
     def start_worker(self, name: str, *, relays: bool = True) -> None:
@@ -149,6 +151,11 @@ class Services:
         """Return the rows that a service's database has for this query."""
         with psycopg.connect(self.databases[name]) as connection:
             return connection.execute(query.encode(), parameters).fetchall()
+
+    def tell(self, name: str, statements: str) -> None:
+        """Execute statements in a service's database."""
+        with psycopg.connect(self.databases[name]) as connection:
+            connection.execute(statements.encode())
 
     def _start(self, name: str, process: str, command: str) -> Process:
         self._started[process] = Process(

@@ -48,12 +48,8 @@ def four() -> Iterator[Running]:
     folder = servers.SCRATCH / "whole"
     folder.mkdir()
     with services.databases() as databases, services.broker_users() as brokers:
-        running = Services(
-            folder,
-            databases=databases,
-            brokers=brokers,
-            settings={"orders": "tests.acceptance.hasty.settings"},
-        )
+        hasty = {"orders": {"DJANGO_SETTINGS_MODULE": "tests.acceptance.hasty.settings"}}
+        running = Services(folder, databases=databases, brokers=brokers, more=hasty)
         running.prepare()
         try:
             running.run("orders", f"python manage.py createsuperuser --noinput --username={USER} --email=")

@@ -37,8 +37,8 @@ class Command(BaseCommand):
         for start in range(0, orders, _AT_ONCE):
             notices = [each for _ in range(min(_AT_ONCE, orders - start)) for each in _order()]
             now = time.time()
-            body = {"version": 1, "process": sender, "sent_at": now, "first": first, "notices": notices}
-            bodies.append(json.dumps(body))
+            message = {"version": 1, "process": sender, "sent_at": now, "first": first, "notices": notices}
+            bodies.append(json.dumps(message))
             first += len(notices)
         began, cpu = time.monotonic(), time.process_time()
         for body in bodies:

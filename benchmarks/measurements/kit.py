@@ -27,6 +27,7 @@ class Kit:
     database: str
     broker: str
     settings: Mapping[str, Any]
+    has_journal: bool = False
     more: Mapping[str, str] = field(default_factory=dict)
     """Adds to the environment of every command."""
 
@@ -35,7 +36,7 @@ class Kit:
         """Return it on a migrated, empty database and an empty virtual host; ``settings`` are the kit's own."""
         kit = Kit(
             bench=bench, database=bench.servers.database(name), broker=bench.servers.vhost(name), settings=settings,
-            more={"BENCH_JOURNAL": "1"} if journal else {},
+            has_journal=journal,
         )  # fmt: skip
         kit.manage("migrate", "--verbosity", "0")
         return kit
@@ -49,6 +50,7 @@ class Kit:
             "BROKER_URL": self.broker,
             "SECRET_KEY": "for-benchmarks-only",
             "BENCH_MICROWORKFLOWS": json.dumps(self.settings),
+            "BENCH_JOURNAL": "1" if self.has_journal else "",
             **self.more,
         }
 

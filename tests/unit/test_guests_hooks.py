@@ -12,14 +12,17 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from microworkflows import flows, inbox, outbox, times
-from microworkflows.cloudevents import CloudEvent
+from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.errors import PermanentError
-from microworkflows.flows import Attempt, Failure, Sent
+from microworkflows.flows import Attempt, Failure, Sent, TraceContext, TraceContext
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import companions, store
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.publisher import Batch, Message
 from microworkflows.testing import Flow
+
+
+SPAN = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 class Listener(flows.Guest):
@@ -32,7 +35,7 @@ class Listener(flows.Guest):
         self.others: list[Any] = []
         self.was_open: list[bool] = []
 
-    def running(self, event: CloudEvent, *, consumer: str) -> AbstractContextManager[Any]:
+    def running(self, event: CloudEvent, *, consumer: str, number: int) -> AbstractContextManager[Any]:
         return self._run(consumer)
 
     @contextmanager
@@ -66,8 +69,8 @@ class Listener(flows.Guest):
     def led(self, context: str, leads: bool) -> None:
         self.others.append(("led", context, leads))
 
-    def span(self) -> str:
-        return f"00-{'a' * 32}-{'b' * 16}-01"
+    def span(self, event: Metadata) -> TraceContext:
+        return TraceContext(f"00-{'a' * 32}-{'b' * 16}-01")
 
 
 @pytest.fixture
@@ -111,7 +114,7 @@ def test_guest_learns_of_a_handled_event_once_and_after_the_commit(
     assert emitted == [OutboxEvent.objects.get().pk]
     assert guest.was_open == [False]
     assert guest.others == [("begins", "desk.stamp_letter"), ("ends", "desk.stamp_letter")]
-    assert OutboxEvent.objects.get().body["traceparent"] == guest.span()
+    assert OutboxEvent.objects.get().body["traceparent"] == f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 @pytest.mark.django_db(transaction=True)

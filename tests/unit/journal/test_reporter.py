@@ -135,7 +135,7 @@ def test_process_that_is_no_part_of_a_service_sends_nothing(queue: Queue, own: R
 
     assert own._thread is None
     assert len(own._told) == 1_000
-    assert guest.running(_event(), consumer="desk.stamp_letter") is None
+    assert guest.running(_event(), consumer="desk.stamp_letter", number=1) is None
     assert queue.take() == []
 
 
@@ -176,7 +176,7 @@ def test_queue_of_the_embedded_broker_keeps_a_bounded_number_of_messages(
 
 def test_only_runs_that_take_long_are_told_of_while_they_last(queue: Queue, own: Reporter) -> None:
     own.begin("pool", name="desk@host 1")
-    run = Journal().running(_event(), consumer="desk.stamp_letter")
+    run = Journal().running(_event(), consumer="desk.stamp_letter", number=1)
     assert run is not None
 
     with run:
@@ -213,6 +213,10 @@ def test_relay_tells_each_outcome_with_the_facts_of_the_events_body(queue: Queue
             relayed=bodies[:1],
             unheard=bodies[1:2],
             rejected=[(*bodies[2], "too large")],
+            unconfirmed=[],
+            duration=0.1,
+            unconfirmed=[],
+            duration=0.1,
         )
     )
     own.go_round()
@@ -234,6 +238,10 @@ def test_no_payload_travels(queue: Queue, own: Reporter) -> None:
             relayed=[(event.meta.id, json.dumps(event.to_dict()))],
             unheard=[],
             rejected=[],
+            unconfirmed=[],
+            duration=0.1,
+            unconfirmed=[],
+            duration=0.1,
         )
     )
     own.go_round()

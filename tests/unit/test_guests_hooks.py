@@ -14,15 +14,12 @@ from django.test.utils import CaptureQueriesContext
 from microworkflows import flows, inbox, outbox, times
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.errors import PermanentError
-from microworkflows.flows import Attempt, Failure, Sent, TraceContext, TraceContext
+from microworkflows.flows import Attempt, Failure, Sent, TraceContext
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import companions, store
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.publisher import Batch, Message
 from microworkflows.testing import Flow
-
-
-SPAN = f"00-{'a' * 32}-{'b' * 16}-01"
 
 
 class Listener(flows.Guest):

@@ -215,8 +215,6 @@ def test_relay_tells_each_outcome_with_the_facts_of_the_events_body(queue: Queue
             rejected=[(*bodies[2], "too large")],
             unconfirmed=[],
             duration=0.1,
-            unconfirmed=[],
-            duration=0.1,
         )
     )
     own.go_round()
@@ -238,8 +236,6 @@ def test_no_payload_travels(queue: Queue, own: Reporter) -> None:
             relayed=[(event.meta.id, json.dumps(event.to_dict()))],
             unheard=[],
             rejected=[],
-            unconfirmed=[],
-            duration=0.1,
             unconfirmed=[],
             duration=0.1,
         )

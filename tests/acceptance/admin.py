@@ -67,6 +67,13 @@ class Admin:
         )
         return " ".join(text.split())
 
+    def drawn(self, selector: str) -> str:
+        """Return all text of the first such element, pictures included."""
+        text: str = self._browser.execute_script(
+            "return document.querySelector(arguments[0])?.textContent ?? ''", selector
+        )
+        return " ".join(text.split())
+
     def wait_for_text(self, selector: str, text: str) -> None:
         wait_until(f"{selector} says {text!r}", lambda: text in self.text(selector), seconds=30)
 

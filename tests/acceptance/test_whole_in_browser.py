@@ -78,7 +78,7 @@ def test_one_order_is_one_journey_through_four_services(four: Running, admin: Ad
     admin.screenshots("journey_done")
     for view in ("timeline", "tree", "sequence"):
         admin.open(f"{here(admin)}?view={view}")
-        said = admin.text("#content")
+        said = admin.drawn("#content")
         assert [step for step in STEPS if step not in said] == []
         assert admin.overflow() == 0
         admin.screenshots(f"journey_{view}")

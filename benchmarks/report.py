@@ -78,6 +78,13 @@ SECTIONS = (
         says="What recording adds to the transaction that places an order.",
     ),
     Section(
+        measurement="traces",
+        title="Traces",
+        says="What OpenTelemetry's spans, sent by OTLP, add to a hop in the worker.",
+        by="µs of the worker",
+        less_is_better=True,
+    ),
+    Section(
         measurement="growth",
         title="Growth",
         says="With finished rows in outbox and inbox, with a backlog, while rows are purged, and over time.",

@@ -22,3 +22,14 @@ CELERY_TASK_QUEUES = [Queue("bare", queue_arguments={"x-queue-type": "quorum"})]
 # Four contexts in one app, so that several relays can be measured.
 SILENCED_SYSTEM_CHECKS = ["microworkflows.E011"]
 MICROWORKFLOWS = json.loads(os.environ.get("BENCH_MICROWORKFLOWS", "{}"))
+
+if "BENCH_TRACES" in os.environ:
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    INSTALLED_APPS = [*INSTALLED_APPS, "microworkflows.telemetry"]
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)

@@ -11,7 +11,12 @@ from project.settings import INSTALLED_APPS
 
 GUESTS = [
     name
-    for name in ("microworkflows.cutover", "microworkflows.journal", "microworkflows.problems")
+    for name in (
+        "microworkflows.cutover",
+        "microworkflows.journal",
+        "microworkflows.problems",
+        "microworkflows.telemetry",
+    )
     if find_spec(name)
 ]
 INSTALLED_APPS = [*INSTALLED_APPS, *GUESTS]

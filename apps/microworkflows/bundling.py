@@ -17,7 +17,17 @@ from typing import Any
 from django.db import Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import database_errors, failures, handling, isolation, logs, on_commit, recording, texts
+from microworkflows import (
+    database_errors,
+    failures,
+    flows,
+    handling,
+    isolation,
+    logs,
+    on_commit,
+    recording,
+    texts,
+)
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
@@ -84,7 +94,7 @@ def handle(runs: Iterable[Run]) -> None:
         connection.ensure_connection()
         bundle = _Bundle(left=deque(left.popleft() for _ in range(count)))
         try:
-            with transaction.atomic(using=connection.alias):
+            with flows.bundling(bundle.left[0][0].context), transaction.atomic(using=connection.alias):
                 _bound_lock_waits(connection)
                 _do(connection, bundle)
         except BaseException as error:

@@ -49,8 +49,13 @@ def caused_by(cause: Cause) -> Iterator[None]:
         _cause.reset(token)
 
 
+def current_traceparent() -> str | None:
+    """Return the ``traceparent`` of the event being handled, or of the request being answered; None outside both."""
+    current = _cause.get()
+    return current.traceparent if current else traces.from_outside()
+
+
 def next_traceparent() -> str:
     """Return the ``traceparent`` of a new span: in the current trace where there is one, else in a new trace."""
-    current = _cause.get()
-    parent = current.traceparent if current else traces.from_outside()
+    parent = current_traceparent()
     return traces.child_of(parent) if parent else traces.new()

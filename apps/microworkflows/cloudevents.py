@@ -36,6 +36,9 @@ KEY = "microworkflowskey"
 NAME = "microworkflowsname"
 """Extension attribute: name of that object for people; left out if it has none."""
 
+TRACESTATE = "tracestate"
+"""Extension attribute (CloudEvents, Distributed Tracing): what tracing systems add to the ``traceparent``; the core only keeps it."""
+
 _KNOWN = frozenset(
     {
         *("specversion", "id", "source", "type", "time", "datacontenttype", "data"),

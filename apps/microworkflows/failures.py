@@ -294,9 +294,9 @@ def _keep(
             duration=duration,
             mode=row.mode,
         )
-        flows.failed(
-            ended, flows.Failure(row.error or "", row.traceback or "", parked, None if parked else row.due_at)
-        )
+        kind = f"{type(error).__module__}.{type(error).__qualname__}"
+        due_at = None if parked else row.due_at
+        flows.failed(ended, flows.Failure(row.error or "", row.traceback or "", parked, due_at, kind))
 
 
 def note(row: InboxEvent, *, attempt: int | None = None, duration: float | None = None, worker: str) -> None:

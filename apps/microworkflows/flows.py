@@ -9,19 +9,27 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from kombu import Queue
 
-from microworkflows.cloudevents import MARK, CloudEvent
+from microworkflows.cloudevents import MARK, TRACESTATE, CloudEvent, Metadata
 from microworkflows.errors import UnreadableMarkError
 
 logger = logging.getLogger(__name__)
 
 _NO_CONTEXT = nullcontext()
+
+
+class TraceContext(NamedTuple):
+    """A span as W3C Trace Context names it."""
+
+    traceparent: str
+    tracestate: str = ""
+    """Empty if nobody has added to it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +58,8 @@ class Failure:
     """True if the message goes no further until somebody replays it."""
     due_at: datetime | None
     """Time of the next attempt; None if the message is parked."""
+    type: str = ""
+    """Module and name of the error's class, such as ``payments.errors.CardDeclinedError``; empty if the relay parked the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,10 @@ class Sent:
     """Id and body of those that it returned, because no queue is bound to their type."""
     rejected: Sequence[tuple[UUID, str, str]]
     """Id and body of those that it refuses for good, with the reason."""
+    unconfirmed: Sequence[tuple[UUID, str]]
+    """Id and body of those that are published again: the broker nacked them, or went away."""
+    duration: float
+    """Seconds from the first message sent until the outcomes were marked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,12 +94,22 @@ class Guest:
     def recorded(self, events: Sequence[CloudEvent]) -> None:
         """Act on events just recorded. Their transaction is still open; an exception forces its rollback."""
 
-    def span(self) -> str | None:
-        """Return the ``traceparent`` (W3C Trace Context) of an event about to be recorded; None to leave that to others."""
+    def span(self, event: Metadata) -> TraceContext | None:
+        """Return the span that an event about to be recorded belongs to; None to leave that to others."""
         return None
 
-    def running(self, event: CloudEvent, *, consumer: str) -> AbstractContextManager[Any] | None:
-        """Return a context in which a microworkflow runs, inside its transaction; None if it needs none."""
+    def bundling(self, context: str) -> AbstractContextManager[Any] | None:
+        """Return a context in which several runs share a transaction, from its begin to its commit; None if it needs none."""
+        return None
+
+    def running(self, event: CloudEvent, *, consumer: str, number: int) -> AbstractContextManager[Any] | None:
+        """Return a context in which a microworkflow runs, inside its transaction; None if it needs none.
+
+        Args:
+            event: The event that it handles.
+            consumer: Its label.
+            number: Number of the attempt, 1 for the first.
+        """
         return None
 
     def handled(self, attempt: Attempt, emitted: Sequence[UUID]) -> None:
@@ -233,17 +257,31 @@ def recorded(events: Sequence[CloudEvent]) -> None:
         guest.recorded(events)
 
 
-def span() -> str | None:
-    """Return the ``traceparent`` under which a guest wants an event recorded; None if no guest has a say."""
+def traced(event: Metadata) -> tuple[Metadata, dict[str, str]]:
+    """Return the envelope of an event about to be recorded with the span that a guest has for it, and what else it carries.
+
+    If no guest has a span, the envelope is as it was.
+    """
     for guest in _guests:
-        if (traceparent := guest.span()) is not None:
-            return traceparent
-    return None
+        if (found := guest.span(event)) is not None:
+            state = {TRACESTATE: found.tracestate} if found.tracestate else {}
+            return replace(event, traceparent=found.traceparent), state
+    return event, {}
 
 
-def running(event: CloudEvent, *, consumer: str) -> AbstractContextManager[Any]:
+def bundling(context: str) -> AbstractContextManager[Any]:
+    """Return the context in which several runs share a transaction: those of all guests, one in another."""
+    contexts = [each for guest in _guests if (each := guest.bundling(context)) is not None]
+    return _all_of(contexts) if contexts else _NO_CONTEXT
+
+
+def running(event: CloudEvent, *, consumer: str, number: int) -> AbstractContextManager[Any]:
     """Return the context in which a microworkflow runs: those of all guests, one in another."""
-    contexts = [each for guest in _guests if (each := guest.running(event, consumer=consumer)) is not None]
+    contexts = [
+        each
+        for guest in _guests
+        if (each := guest.running(event, consumer=consumer, number=number)) is not None
+    ]
     return _all_of(contexts) if contexts else _NO_CONTEXT
 
 

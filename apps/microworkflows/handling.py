@@ -118,7 +118,7 @@ def handle(
             )
         if killed := _killed.get():
             raise killed.pop()
-        emitted = run(workflow, event, function=function)
+        emitted = run(workflow, event, function=function, number=(attempt or 0) + 1)
         if emitted:
             recording.store([(each, workflow.label) for each in emitted])
         else:  # storing would have shown it
@@ -139,13 +139,17 @@ def handle(
 
 
 def run(
-    workflow: Microworkflow[Any], event: CloudEvent, *, function: Callable[[Any], Emitted] | None = None
+    workflow: Microworkflow[Any],
+    event: CloudEvent,
+    *,
+    function: Callable[[Any], Emitted] | None = None,
+    number: int = 1,
 ) -> list[CloudEvent]:
     """Run a microworkflow, or a function in its place; return the emitted events, to be stored in this transaction."""
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
     with (
         causes.caused_by(cause(workflow, event)),
-        flows.running(event, consumer=workflow.label),
+        flows.running(event, consumer=workflow.label, number=number),
         connection.execute_wrapper(isolation.refuse_control),
     ):
         result = (function or workflow)(workflow.on.from_cloud_event(event))

@@ -4,7 +4,8 @@ import logging
 import traceback
 from typing import Any
 
-from microworkflows import masking, texts
+from microworkflows import causes, masking, texts
+from microworkflows import traceparent as traces
 from microworkflows.cloudevents import Metadata, context_of
 
 
@@ -42,8 +43,10 @@ def fields(
     Returns:
         ``event_id``, ``event_type``, ``correlation_id``, ``subject`` (kind and key) and ``subject_name`` of the flow (None
         if it has none), ``context`` (which announced or receives it) and ``microworkflow`` (None if the line is about
-        none) as strings, ``duration`` in seconds.
+        none) as strings, ``duration`` in seconds, ``trace_id`` of the flow and ``span_id`` of the event's creation (W3C
+        Trace Context).
     """
+    trace_id, span_id = traces.ids(event.traceparent)
     return {
         "event_id": str(event.id),
         "event_type": event.type,
@@ -53,5 +56,20 @@ def fields(
         "context": context_of(consumer) if consumer else event.context,
         "microworkflow": consumer if consumer and "." in consumer else None,
         "duration": duration,
+        "trace_id": trace_id,
+        "span_id": span_id,
         **more,
     }
+
+
+class TraceIds(logging.Filter):
+    """Gives the lines of other loggers ``trace_id`` and ``span_id``, too: of the event being handled, or of the request.
+
+    Add it to a handler in ``LOGGING``. A line that has a ``trace_id`` keeps it; outside a trace, both are None.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not hasattr(record, "trace_id"):
+            current = causes.current_traceparent()
+            record.trace_id, record.span_id = traces.ids(current) if current else (None, None)
+        return True

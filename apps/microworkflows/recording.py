@@ -236,18 +236,19 @@ def _envelope(
     else:
         subject = None if about is None else _subject(event, about, data)
         flow = str(subject or event_id) if correlation_id is None else _flow(event_type, correlation_id)
-    return CloudEvent(
-        meta=Metadata(
-            id=event_id,
-            source=f"/{context_of(event_type)}",
-            type=event_type,
-            time=datetime.now(UTC),
-            correlation_id=flow,
-            causation_id=cause.event_id if cause else None,
-            traceparent=flows.span() or causes.next_traceparent(),
-            subject=subject,
-            mark=cause.mark if cause else marking(flow),
-            hops=cause.hops + 1 if cause else 0,
-        ),
-        data=data,
+    meta = Metadata(
+        id=event_id,
+        source=f"/{context_of(event_type)}",
+        type=event_type,
+        time=datetime.now(UTC),
+        correlation_id=flow,
+        causation_id=cause.event_id if cause else None,
+        traceparent=causes.next_traceparent(),
+        subject=subject,
+        mark=cause.mark if cause else marking(flow),
+        hops=cause.hops + 1 if cause else 0,
     )
+    if cause is not None and cause.rehearsal is not None:
+        return CloudEvent(meta=meta, data=data)
+    meta, extensions = flows.traced(meta)
+    return CloudEvent(meta=meta, data=data, extensions=extensions)

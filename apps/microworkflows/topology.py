@@ -38,8 +38,13 @@ _WHAT_TO_DO = (
 
 def exchange() -> Exchange:
     """Return the exchange that every event is published to, with its type as the routing key."""
+    return Exchange(exchange_name(), type="topic", durable=True)
+
+
+def exchange_name() -> str:
+    """Return the name of that exchange."""
     settings = conf.current()
-    return Exchange(f"{settings.prefix}{settings.exchange}", type="topic", durable=True)
+    return f"{settings.prefix}{settings.exchange}"
 
 
 def queues() -> list[str]:

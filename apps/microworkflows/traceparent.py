@@ -35,6 +35,11 @@ def is_valid(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _FORM.fullmatch(value) is not None
 
 
+def ids(traceparent: str) -> tuple[str, str]:
+    """Return the id of the trace (32 hexadecimal digits) and that of the span (16) in a valid ``traceparent``."""
+    return traceparent[3:35], traceparent[36:52]
+
+
 def new() -> str:
     """Return the ``traceparent`` of the first span of a new, sampled trace."""
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"

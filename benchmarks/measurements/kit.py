@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,8 @@ class Kit:
     database: str
     broker: str
     settings: Mapping[str, Any]
+    more: Mapping[str, str] = field(default_factory=dict)
+    """Adds to the environment of every command."""
 
     @staticmethod
     def fresh(bench: Bench, name: str, **settings: Any) -> "Kit":
@@ -46,6 +48,7 @@ class Kit:
             "BROKER_URL": self.broker,
             "SECRET_KEY": "for-benchmarks-only",
             "BENCH_MICROWORKFLOWS": json.dumps(self.settings),
+            **self.more,
         }
 
     def manage(self, *arguments: str, timeout: float = 900) -> str:

@@ -10,7 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -39,7 +39,15 @@ MIGRATE, WORKER, WEB = _BLOCK[1].splitlines()
 class Services:
     """Services, each with its environment and, once started, its processes."""
 
-    def __init__(self, folder: Path, *, databases: dict[str, str], brokers: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        databases: dict[str, str],
+        brokers: dict[str, str],
+        more: Mapping[str, Mapping[str, str]] = {},
+    ) -> None:
+        """Prepare the environment of each service; ``more`` adds to it, by service."""
         self.folder = folder
         self.databases = databases
         self._environments = {
@@ -55,6 +63,7 @@ class Services:
                 "DJANGO_SETTINGS_MODULE": "project.settings",
                 "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+                **more.get(name, {}),
             }
             for name in databases
         }
@@ -81,11 +90,12 @@ class Services:
         )
         assert ended.returncode == 0, f"{name}: {command}: {ended.stdout}{ended.stderr}"
 
-    def start_workers(self) -> None:
-        """Start one worker for each service, and wait until all and their relays are ready."""
-        for name in self.databases:
+    def start_workers(self, *names: str) -> None:
+        """Start one worker for each of these services, by default for all, and wait until they and their relays are ready."""
+        names = names or tuple(self.databases)
+        for name in names:
             self._start(name, f"{name}-worker", WORKER.replace("payments", name))
-        for name in self.databases:
+        for name in names:
             worker = self._started[f"{name}-worker"]
             worker.says(" ready.")
             worker.says(f"relay {name}: leads")
@@ -117,6 +127,11 @@ class Services:
         """Return the rows that a service's database has for this query."""
         with psycopg.connect(self.databases[name]) as connection:
             return connection.execute(query.encode(), parameters).fetchall()
+
+    def tell(self, name: str, statements: str) -> None:
+        """Execute statements in a service's database."""
+        with psycopg.connect(self.databases[name]) as connection:
+            connection.execute(statements.encode())
 
     def _start(self, name: str, process: str, command: str) -> Process:
         self._started[process] = Process(

@@ -14,7 +14,9 @@ import pytest
 
 from tests.architecture.files import ROOT, project_files
 
-GUESTS = [Path(f"apps/microworkflows/{name}") for name in ("cutover", "journal", "metrics", "problems")]
+GUESTS = [
+    Path(f"apps/microworkflows/{name}") for name in ("cutover", "journal", "metrics", "problems", "telemetry")
+]
 """Folders of the kit that nothing else needs."""
 
 _THEIR_TESTS = [Path(f"tests/{kind}/{guest.name}") for guest in GUESTS for kind in ("unit", "integration")]

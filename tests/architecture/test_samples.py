@@ -40,6 +40,7 @@ RUN_ELSEWHERE = {
     "docs/tutorial": "tests/acceptance/test_tutorial.py",
     "docs/howto/error-trackers.md": "tests/unit/test_error_tracker.py",
     "docs/howto/testing.md": "tests/integration/test_startcontext.py",
+    "docs/howto/traces.md": "tests/acceptance/test_traces.py",
 }
 """Pages, and folders of pages, whose samples another test runs."""
 APPS = ("orders", "payments", "inventory", "shipping")

@@ -1,7 +1,7 @@
-"""The project's settings with two test contexts, ``probe`` and ``echo``, in place of the shop's four, and without an admin.
+"""The project's settings with two test contexts, ``probe`` and ``echo``, in place of the shop's four.
 
-The tests start hundreds of processes, so these load only what they need, and look for no garbage while they do: loading leaves
-none. :mod:`~tests.integration.probe.apps` ends that.
+The tests start hundreds of processes, so these look for no garbage while they load: that leaves none.
+:mod:`~tests.integration.probe.apps` ends it.
 """
 
 import gc
@@ -15,13 +15,11 @@ from project.settings import INSTALLED_APPS as PROJECT_APPS
 gc.disable()
 
 SHOP = {"orders", "payments", "inventory", "shipping"}
-ADMIN = {f"django.contrib.{name}" for name in ("admin", "messages", "staticfiles")}
 INSTALLED_APPS = [
     "tests.integration.probe",
     "tests.integration.echo",
-    *(app for app in PROJECT_APPS if app not in SHOP | ADMIN),
+    *(app for app in PROJECT_APPS if app not in SHOP),
 ]
-ROOT_URLCONF = "tests.integration.urls"
 
 _given: dict[str, Any] = json.loads(os.environ.get("PROBE_SETTINGS", "{}"))
 INSTALLED_APPS += _given.pop("GUESTS", [])

@@ -8,7 +8,8 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from microworkflows import Subject, inbox, outbox
+from microworkflows import Subject, inbox, outbox, traceparent
+from microworkflows.logs import TraceIds
 from microworkflows.models import OutboxEvent
 from microworkflows.testing import Flow
 
@@ -54,6 +55,50 @@ def test_each_line_of_a_hop_names_event_flow_context_and_microworkflow(
     assert _fields(_line(lines, "skipped ")) == (*about, "desk", "desk.stamp_letter")
     stamped = _line(lines, "recorded desk.letter_stamped.v1")
     assert _fields(stamped)[2:] == ("a-flow", "desk", "desk.stamp_letter")
+
+
+def test_each_line_of_a_hop_names_its_trace(post: SimpleNamespace, lines: pytest.LogCaptureFixture) -> None:
+    row = _record(post)
+
+    inbox.receive(row.body, queue="desk")
+
+    trace_id, span_id = row.body["traceparent"].split("-")[1:3]
+    handled, stamped = _line(lines, "handled "), _line(lines, "recorded desk")
+    assert (handled.__dict__["trace_id"], handled.__dict__["span_id"]) == (trace_id, span_id)
+    assert stamped.__dict__["trace_id"] == trace_id
+    assert stamped.__dict__["span_id"] != span_id, "the event that it tells of was created later"
+
+
+def test_lines_of_other_loggers_get_the_trace_by_a_filter(
+    post: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = []
+
+    def log(_: object) -> None:
+        line = logging.makeLogRecord({"msg": "stamping"})
+        TraceIds().filter(line)
+        lines.append((line.__dict__["trace_id"], line.__dict__["span_id"]))
+
+    monkeypatch.setattr(post, "calls", SimpleNamespace(append=log))
+    row = _record(post)
+
+    inbox.receive(row.body, queue="desk")
+    log(None)
+    with traceparent.continued_from("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
+        log(None)
+
+    assert lines == [
+        tuple(row.body["traceparent"].split("-")[1:3]),
+        (None, None),
+        ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"),
+    ]
+
+
+def test_filter_leaves_the_trace_that_a_line_has() -> None:
+    line = logging.makeLogRecord({"msg": "stamping", "trace_id": "another's"})
+
+    assert TraceIds().filter(line)
+    assert line.__dict__["trace_id"] == "another's"
 
 
 def test_line_names_what_the_flow_is_about(post: SimpleNamespace, lines: pytest.LogCaptureFixture) -> None:

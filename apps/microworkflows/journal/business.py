@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -18,6 +18,9 @@ from microworkflows.journeys import event_name
 
 MOST_FLOWS: Final = 10_000
 """Flows of which the funnel tells, the newest of the window."""
+
+MOST_COUNTED: Final = 500_000
+"""Flows that are counted over time: where more began or finished in a window, only its newest part is looked at."""
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 24 * 3600
 LIMITS: Final[Sequence[float]] = (
@@ -66,6 +69,9 @@ class Business:
     """Everything that the page shows."""
 
     window: Window
+    """The window, or its newest part, where it holds too many flows."""
+    cut: bool
+    """True if it is a part."""
     times: tuple[datetime, ...]
     """Beginning of each minute or hour of the window; the first and the last may be cut off by it."""
     begun: Series
@@ -84,11 +90,13 @@ class Business:
 
 def business(window: Window) -> Business:
     """Return the business view of a window."""
+    asked, window = window, _newest_part(window)
     bars = _times(window)
     outcomes, durations = _finished(window)
     stages, looked_at = _funnel(window)
     return Business(
         window=window,
+        cut=window != asked,
         times=bars,
         begun=_series("begun", _over_time(window, "began_at"), bars),
         finished=tuple(_series(name or "no outcome", outcomes[name], bars) for name in sorted(outcomes)),
@@ -98,6 +106,15 @@ def business(window: Window) -> Business:
         whole=looked_at < MOST_FLOWS,
         durations=_durations(durations),
     )
+
+
+def _newest_part(window: Window) -> Window:
+    """Return a window in which no more flows began, and no more finished, than are counted."""
+    for column, state in (("began_at", {}), ("since", {"state": Flow.State.DONE})):
+        newest = _within(window, column).filter(**state).order_by(f"-{column}").values_list(column, flat=True)
+        if beyond := list(newest[MOST_COUNTED : MOST_COUNTED + 1]):
+            window = replace(window, since=times.aware(beyond[0]))
+    return window
 
 
 def _times(window: Window) -> tuple[datetime, ...]:

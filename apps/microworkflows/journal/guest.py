@@ -34,7 +34,7 @@ class Journal(flows.Guest):
     def __init__(self) -> None:
         self._leads: set[str] = set()
 
-    def running(self, event: CloudEvent, *, consumer: str) -> AbstractContextManager[Any] | None:
+    def running(self, event: CloudEvent, *, consumer: str, number: int) -> AbstractContextManager[Any] | None:
         return reporter.current.run(event.meta, consumer) if reporter.current.has_begun else None
 
     def handled(self, attempt: Attempt, emitted: Sequence[UUID]) -> None:

@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef
 
 from microworkflows import times
 from microworkflows.journal.models import Alarm, Context, Event, Flow, Gap, Process
+from microworkflows.journal.presence import ALIVE_FOR
 
 Pair = tuple[str, str]
 """Awaited type, and the type since which it is awaited."""
@@ -59,8 +60,11 @@ class Declared:
 
 
 def told_until(*, now: datetime) -> datetime | None:
-    """Return the time until which the journal knows what happened, gaps apart; None if it has heard from nobody lately."""
-    lately = times.stored(now - _FILLING)
+    """Return the time until which the journal knows what happened, gaps apart; None if it has heard from nobody lately.
+
+    Then nobody could say either who is alive.
+    """
+    lately = times.stored(now - ALIVE_FOR)
     lives = Process.objects.filter(seen_at__gte=lately).values_list("life", flat=True)
     sent = [life["sent_at"] for life in lives if "sent_at" in life]
     return min(now, datetime.fromtimestamp(max(sent), UTC) - _TELLING) if sent else None

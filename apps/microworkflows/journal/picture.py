@@ -1,95 +1,19 @@
-"""Pictures of a process: boxes of microworkflows and events with their numbers, and arrows between them, placed and ready to be drawn.
-
-The map draws what is declared and what was observed; a variant draws the steps of one way.
-"""
+"""The map as a picture: what is declared and what was observed, in boxes and arrows that say how much, and what is wrong."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from microworkflows import times
 from microworkflows.cloudevents import context_of
 from microworkflows.journal import layout, words
 from microworkflows.journal.graph import Announcement, Graph, Hearing
 from microworkflows.journal.presence import Life, Presence, Seen
-from microworkflows.journal.variants import Step, Way
+from microworkflows.journal.shapes import THINNEST, Arrow, LaneShape, Picture, Shape, Tone, own, sized, title
 from microworkflows.journeys import event_name
 
-_LETTER: Final = 6.7
-_BOX: Final = (154.0, 52.0)
-_SMALL: Final = (132.0, 24.0)
-_EVENT_HEIGHT: Final = 38.0
-_THINNEST, _THICKEST = 1.5, 9.0
-_LONGEST: Final = 21
+_THICKEST: Final = 9.0
 _LANE_HEAD: Final = 22.0
-
-Tone = Literal["", "bad", "busy", "idle"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """A box, with the texts in it."""
-
-    id: str
-    kind: Literal["workflow", "event", "begin"]
-    at: layout.Placed
-    name: str
-    lines: tuple[tuple[str, Tone], ...] = ()
-    tip: str = ""
-    declared: bool = True
-    observed: bool = True
-    tone: Tone = ""
-
-    @property
-    def context(self) -> str:
-        """Context to which it belongs."""
-        return context_of(self.id.partition(":")[2])
-
-    @property
-    def center(self) -> float:
-        """Where its texts stand."""
-        return self.at.x + self.at.width / 2
-
-    @property
-    def texts(self) -> list[tuple[float, str, str]]:
-        """Height, tone and text of each line, the name first, around the middle."""
-        rows = [("name", words.shortened(self.name, _LONGEST)), *((tone, text) for text, tone in self.lines)]
-        top = self.at.middle - (len(rows) - 1) * 7.0 + 4.0
-        return [(top + 14.0 * number, tone, text) for number, (tone, text) in enumerate(rows)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arrow:
-    """An arrow."""
-
-    path: str
-    target: str
-    """Id of what a click leads to."""
-    tip: str
-    width: float = _THINNEST
-    declared: bool = True
-    observed: bool = True
-    tone: Tone = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LaneShape:
-    """A lane, with the state of its context."""
-
-    at: layout.Lane
-    texts: tuple[tuple[str, Tone], ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A picture."""
-
-    width: float
-    height: float
-    lanes: tuple[LaneShape, ...]
-    shapes: tuple[Shape, ...]
-    arrows: tuple[Arrow, ...]
 
 
 def of_graph(graph: Graph) -> Picture:
@@ -117,58 +41,6 @@ def of_graph(graph: Graph) -> Picture:
             _arrow(placed.paths[pair], pair, announcements, hearings, graph) for pair in sorted(arrows)
         ),
     )
-
-
-def of_way(way: Way) -> Picture:
-    """Return the small picture of a variant."""
-    types = sorted({each for step in way for each in (step.type, step.emitted) if each})
-    arrows: set[tuple[str, str]] = set()
-    boxes = [_box(f"type:{each}", context_of(each), event_name(each), small=True) for each in types]
-    for step in sorted(way):
-        if step.consumer:
-            label = f"to:{step.consumer}"
-            boxes.append(_box(label, context_of(step.consumer), _own(step.consumer), small=True))
-            arrows.add((f"type:{step.type}", label))
-            if step.emitted:
-                arrows.add((label, f"type:{step.emitted}"))
-        elif step.type and step.emitted:
-            arrows.add((f"type:{step.type}", f"type:{step.emitted}"))
-    placed = layout.place(list({box.id: box for box in boxes}.values()), sorted(arrows), left=90.0)
-    dismissed = {f"to:{step.consumer}" for step in way if step.dismissed}
-    return Picture(
-        width=placed.width,
-        height=placed.height,
-        lanes=tuple(LaneShape(at=lane) for lane in placed.lanes),
-        shapes=tuple(
-            Shape(
-                id=name,
-                kind="event" if name.startswith("type:") else "workflow",
-                at=at,
-                name=("✕ dismissed: " if name in dismissed else "") + _title(name),
-                tip=name.partition(":")[2],
-                tone="bad" if name in dismissed else "",
-            )
-            for name, at in placed.boxes.items()
-        ),
-        arrows=tuple(
-            Arrow(path=path, target=target, tip=f"{_title(source)} to {_title(target)}")
-            for (source, target), path in placed.paths.items()
-        ),
-    )
-
-
-def steps_in_words(way: Way) -> list[str]:
-    """Return the steps of a way in words, for those who do not see the picture."""
-
-    def words_of(step: Step) -> str:
-        if not step.type:
-            return f"{event_name(step.emitted)} begins the flow"
-        taken = f"{event_name(step.type)}: {step.consumer or 'somebody'}"
-        if step.dismissed:
-            return f"{taken} was dismissed"
-        return f"{taken} emits {event_name(step.emitted)}" if step.emitted else f"{taken} emits nothing"
-
-    return [words_of(step) for step in sorted(way)]
 
 
 def lane_texts(context: Presence | None) -> tuple[tuple[str, Tone], ...]:
@@ -204,7 +76,7 @@ def _boxes(
 ) -> tuple[list[layout.Box], set[tuple[str, str]]]:
     boxes, arrows = {}, set()
     for each in announcements:
-        box = _box(f"type:{each.type}", context_of(each.type), event_name(each.type))
+        box = sized(f"type:{each.type}", context_of(each.type), event_name(each.type))
         boxes[box.id] = box
         for source in each.sources:
             arrows.add((f"to:{source}", box.id))
@@ -214,27 +86,10 @@ def _boxes(
             boxes[begin] = layout.Box(id=begin, lane=context_of(each.type), width=72.0, height=26.0)
             arrows.add((begin, box.id))
     for heard in hearings:
-        box = _box(f"to:{heard.consumer}", context_of(heard.consumer), _own(heard.consumer))
+        box = sized(f"to:{heard.consumer}", context_of(heard.consumer), own(heard.consumer))
         boxes[box.id] = box
         arrows.add((f"type:{heard.type}", box.id))
     return list(boxes.values()), arrows
-
-
-def _box(name: str, lane: str, text: str, *, small: bool = False) -> layout.Box:
-    width, height = _SMALL if small else _BOX
-    if name.startswith("type:") and not small:
-        height = _EVENT_HEIGHT
-    wide = 18 + _LETTER * len(words.shortened(text, _LONGEST))
-    return layout.Box(id=name, lane=lane, width=max(width if not small else 60.0, wide), height=height)
-
-
-def _own(label: str) -> str:
-    return label.partition(".")[2] or label
-
-
-def _title(name: str) -> str:
-    kind, _, rest = name.partition(":")
-    return event_name(rest) if kind == "type" else _own(rest)
 
 
 def _event_shape(each: Announcement, at: layout.Placed, graph: Graph) -> Shape:
@@ -262,7 +117,7 @@ def _workflow_shape(each: Hearing, at: layout.Placed, graph: Graph) -> Shape:
         id=f"to:{each.consumer}",
         kind="workflow",
         at=at,
-        name=_own(each.consumer),
+        name=own(each.consumer),
         lines=tuple(lines[:3]),
         tip=_said(each, graph),
         declared=each.declared,
@@ -335,9 +190,9 @@ def _arrow(
     return Arrow(
         path=path,
         target=target,
-        tip=f"{_title(source) if source in hearings else 'a flow begins'}: {event_name(announced.type)}, "
+        tip=f"{title(source) if source in hearings else 'a flow begins'}: {event_name(announced.type)}, "
         f"{words.rate(announced.relayed, graph.window.minutes)}",
-        width=_width(announced.relayed, graph) if alone else _THINNEST,
+        width=_width(announced.relayed, graph) if alone else THINNEST,
         declared=announced.declared,
         observed=bool(announced.relayed),
     )
@@ -345,4 +200,4 @@ def _arrow(
 
 def _width(count: int | None, graph: Graph) -> float:
     often = (count or 0) / graph.window.minutes
-    return round(min(_THINNEST + math.log2(1 + often), _THICKEST), 1)
+    return round(min(THINNEST + math.log2(1 + often), _THICKEST), 1)

@@ -16,7 +16,10 @@ from microworkflows.journal.presence import Life, Presence, Seen
 AT_REST: Final = "at rest"
 """Cause: nothing is under way in the flow, and nothing that it still waits for can bring the event about."""
 
-_SHARED: Final = frozenset({Cause.WORKER, Cause.RELAY})
+_DOWN: Final = frozenset({Cause.WORKER, Cause.RELAY})
+"""Causes that are certain, whatever notices are missing."""
+
+_SHARED: Final = _DOWN | {Cause.BACKLOG}
 """Causes that hold for every flow that waits for the same contexts."""
 
 
@@ -33,17 +36,23 @@ class Reason:
 
 
 class Reasons:
-    """Finds reasons in one round of the watcher; of many flows that wait for the same dead worker, it reads one."""
+    """Finds reasons in one round of the watcher; of many flows that wait for the same dead worker, or queue, it reads one."""
 
     def __init__(self, *, now: datetime) -> None:
         self._now = now
-        self._shared: dict[tuple[str, ...], Reason] = {}
+        self._shared: dict[tuple[object, ...], Reason | None] = {}
 
     def of(self, miss: Miss, *, until: datetime) -> Reason | None:
         """Return the reason of a miss; None if nobody can judge yet, because notices of those involved may still come."""
-        key = (miss.awaited, miss.of, *miss.flow.waiting_for)
-        if (known := self._shared.get(key)) is not None:
-            return known
+        key = (miss.awaited, miss.of, miss.flow.state, *miss.flow.waiting_for)
+        if key in self._shared:
+            return self._shared[key]
+        reason = self._read(miss, until)
+        if reason is None or reason.cause in _SHARED:
+            self._shared[key] = reason
+        return reason
+
+    def _read(self, miss: Miss, until: datetime) -> Reason | None:
         journey = journeys.journey(miss.flow.correlation_id, now=times.stored(self._now))
         if journey is None:
             return None
@@ -55,10 +64,7 @@ class Reasons:
             return None
         if not _has_told(journey.contexts.get(owner), since=miss.due_at):
             return None
-        reason = _reason(journey, expected, owner, involved)
-        if expected and expected.cause in _SHARED:
-            self._shared[key] = reason
-        return reason
+        return _reason(journey, expected, owner, involved)
 
 
 def _likely(journey: Journey, miss: Miss) -> Expectation | None:
@@ -94,15 +100,21 @@ def _is_settled(part: Seen, since: datetime) -> bool:
 def _reason(journey: Journey, expected: Expectation | None, owner: str, involved: set[str]) -> Reason:
     if expected is None:
         return Reason(owner=owner, cause=AT_REST, details=_at_rest(journey, owner))
-    said = " ".join(filter(None, (expected.reason, expected.command)))
+    said = _said(expected)
     missing = sorted({name for each in involved for name in _missing(journey.contexts, each)})
     if not missing:
         return Reason(owner=owner, cause=str(expected.cause), details=said)
-    cause = expected.cause if expected.cause in _SHARED else Cause.UNKNOWN
+    cause = expected.cause if expected.cause in _DOWN else Cause.UNKNOWN
     known = (
         f"Notices of {', '.join(missing)} are missing for good, so it may have happened all the same. {said}"
     )
     return Reason(owner=owner, cause=str(cause), details=known)
+
+
+def _said(expected: Expectation) -> str:
+    if not expected.command:
+        return expected.reason
+    return f"{expected.reason} {'' if expected.reason.endswith(':') else 'Next: '}{expected.command}"
 
 
 def _at_rest(journey: Journey, owner: str) -> str:

@@ -5,6 +5,7 @@ the table lets one of them raise. Deadlines are declared, and never learned.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 MOST_RAISED: Final = 200
 """Number of alarms that one round raises or closes: what is more waits for the next."""
+
+LONGEST_SECONDS: Final = 0.5
+"""Time after which a round raises no more: the collector has notices to write."""
 
 BEHIND: Final = timedelta(seconds=60)
 """Age of the newest thing that the journal knows at which the log says that nobody can judge."""
@@ -62,6 +66,7 @@ def _raise(now: datetime, until: datetime) -> tuple[int, int]:
     missed = _unraised(lateness.misses(flows, Declared.read(), until=until))
     given_up = _given_up({miss.flow.pk for miss in missed})
     reasons, raised, held = Reasons(now=now), 0, 0
+    ends_at = time.monotonic() + LONGEST_SECONDS
     for miss in missed:
         if miss.flow.pk in given_up:
             continue
@@ -70,8 +75,8 @@ def _raise(now: datetime, until: datetime) -> tuple[int, int]:
             held += 1
         elif _raised(miss, reason, now):
             raised += 1
-            if raised >= MOST_RAISED:
-                break
+        if raised >= MOST_RAISED or time.monotonic() > ends_at:
+            break
     return raised, held
 
 

@@ -282,6 +282,9 @@ class Relay:
                 relayed=[(each, bodies[each]) for each in outcome.confirmed],
                 unheard=[(each, bodies[each]) for each in outcome.unheard],
                 rejected=[(each, bodies[each], reason) for each, reason in outcome.rejected.items()],
+                unconfirmed=[(each, bodies[each]) for each in outcome.refused]
+                + [(message.id, message.body) for message in batch.untold],
+                duration=time.monotonic() - batch.began,
             )
         )
 

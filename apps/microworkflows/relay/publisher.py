@@ -85,6 +85,8 @@ class Batch:
     """Outcomes that the broker has reported so far."""
     unconfirmed: dict[int, UUID] = field(default_factory=dict)
     """Messages without a reported outcome, by delivery tag, in the order of sending."""
+    began: float = field(default_factory=time.monotonic)
+    """Time of the monotonic clock at which sending began."""
 
     @property
     def untold(self) -> list[Message]:

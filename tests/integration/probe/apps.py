@@ -8,7 +8,8 @@ class ProbeConfig(AppConfig):
     label = "probe"
 
     def ready(self) -> None:
-        from tests.integration.probe import listening
+        from tests.integration.probe import listening, punctual
 
         listening.connect()
+        punctual.declare()
         gc.enable()

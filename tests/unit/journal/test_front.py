@@ -84,7 +84,14 @@ def test_old_numbers_are_unknown_and_not_zero(admin_client: Client) -> None:
     rows.context("payments", tallied_at=rows.ago(90))
     rows.process("worker", "payments")
 
-    assert [text for text, _ in row(admin_client, "payments")][3:8] == ["unknown"] * 5
+    assert [text for text, _ in row(admin_client, "payments")][3:] == [*["unknown"] * 5, "0"]
+
+
+def test_nobody_knows_what_is_overdue_while_the_journal_hears_from_nobody(admin_client: Client) -> None:
+    rows.context("payments")
+    rows.process("worker", "payments", seen=90)
+
+    assert row(admin_client, "payments")[8][0] == "unknown"
 
 
 def test_without_the_right_to_see_flows_this_database_tells(login: Login) -> None:

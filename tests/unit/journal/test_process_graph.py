@@ -5,11 +5,11 @@ from datetime import timedelta
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microworkflows import times
-from microworkflows.journal import graph, layout, picture, words
+from microworkflows.journal import graph, layout, picture, sums, words
 from microworkflows.journal.graph import Graph, Hearing
 from microworkflows.journal.models import Delivery, Flow, Gap, Minute, Process
 from microworkflows.journal.windows import window
@@ -20,7 +20,7 @@ NOW = times.aware(times.now())
 
 
 def seen(name: str = "1h") -> Graph:
-    graph.forget()
+    sums.forget()
     return graph.graph(window(name, now=NOW))
 
 
@@ -151,9 +151,7 @@ def test_missing_notices_of_the_window_are_named() -> None:
     assert seen().missing == ("payments@host-1",)
 
 
-NODES = st.integers(2, 9)
-
-
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=30),
     st.lists(st.sampled_from("abc"), min_size=12, max_size=12),

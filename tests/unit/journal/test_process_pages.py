@@ -146,6 +146,22 @@ def test_business_view_counts_each_flow_once_by_begin_end_and_deadline(name: str
     ]
 
 
+def test_business_view_of_too_many_flows_shows_the_newest_part_and_says_so(
+    reader: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(business, "MOST_COUNTED", 3)
+    for number in range(5):
+        process_rows.flow(now() - timedelta(minutes=10 * number + 5), SHIPPED[:1], number=number + 1)
+
+    found = business.business(window("1h", now=now()))
+    page = text_of(reader.get(reverse(BUSINESS), {"window": "1h"}))
+
+    assert found.cut
+    assert 3 <= found.begun.total <= 4
+    assert found.window.since > now() - timedelta(minutes=36)
+    assert "too many flows began or finished in the last hour to count them all" in page
+
+
 def test_business_page_shows_pictures_and_the_same_numbers_as_tables(reader: Client) -> None:
     process_rows.flow(now() - timedelta(minutes=5), SHIPPED, took=1.5)
 

@@ -136,6 +136,22 @@ def test_order_whose_lines_reach_the_warehouse_last_is_shipped(draft: Draft, flo
     assert ending(order) == "shipped"
 
 
+def test_order_whose_lines_reach_the_warehouse_last_is_refunded_if_out_of_stock(
+    draft: Draft, flow: Flow
+) -> None:
+    order = operations.place_order(order=draft(lines={"TEAPOT-IRON-800": 2}))
+    accepted = OutboxEvent.objects.get()
+    flow.run(contexts=["payments", "orders"])
+    for paid in OutboxEvent.objects.exclude(pk=accepted.pk):
+        flow.deliver(paid, contexts=["inventory"])
+
+    flow.deliver(accepted, contexts=["inventory", "shipping"])
+    flow.run()
+
+    assert ending(order) == "out_of_stock"
+    assert Payment.objects.get().state == Payment.State.REFUNDED
+
+
 def test_order_whose_address_reaches_shipping_last_is_shipped(draft: Draft, flow: Flow) -> None:
     order = operations.place_order(order=draft())
     flow.run(contexts=["payments", "inventory", "orders"])

@@ -33,9 +33,11 @@ def table(request: HttpRequest) -> Table | None:
     if not request.user.has_perm("microworkflows_journal.view_flow"):
         return None
     now = times.aware(times.now())
-    overdue = alarms.flows_by_owner()
+    overdue, heard_at = alarms.flows_by_owner(), presence.last_heard()
+    # While the journal hears from nobody, no deadline is judged.
+    none = 0 if heard_at is not None and now - heard_at <= presence.TALLY_HOLDS_FOR else None
     rows = tuple(
-        _row(each, overdue.get(each.context, 0), now) for each in presence.presences(now=now, flows=False)
+        _row(each, overdue.get(each.context, none), now) for each in presence.presences(now=now, flows=False)
     )
     return Table(columns=COLUMNS, rows=rows) if rows else None
 
@@ -46,7 +48,7 @@ def overdue_url(context: str) -> str:
     return f"{where}?{urlencode({'state': 'open', 'owner': context})}"
 
 
-def _row(of: Presence, overdue: int, now: datetime) -> Row:
+def _row(of: Presence, overdue: int | None, now: datetime) -> Row:
     counted = _counted(of, now)
     inbox, outbox = (
         {status: links.owner(of, model, context=of.context, status=status) for status in statuses}

@@ -10,7 +10,7 @@ from django.urls import URLPattern, path, reverse
 
 from microworkflows import times
 from microworkflows.admin.reading import ReadOnlyAdmin, polled
-from microworkflows.journal import charts, graph, mining, picture, words
+from microworkflows.journal import charts, graph, mining, picture, ways, words
 from microworkflows.journal.admin import links
 from microworkflows.journal.business import business
 from microworkflows.journal.models import Context
@@ -84,8 +84,8 @@ class ContextAdmin(ReadOnlyAdmin):
                 "share": words.share(each.count, found.flows),
                 "width": round(100 * each.count / max(found.flows, 1), 2),
                 "median": words.seconds(each.median),
-                "picture": picture.of_way(each.way),
-                "steps": picture.steps_in_words(each.way),
+                "picture": ways.of_way(each.way),
+                "steps": ways.steps_in_words(each.way),
                 "flows": links.flows(variant=each.name),
             }
             for each in found.variants

@@ -1,3 +1,0 @@
-"""The probe has no pages."""
-
-urlpatterns: list[object] = []

@@ -163,6 +163,11 @@ class Flow(models.Model):
             ),
             models.Index(fields=["due_at"], name="mw_journal_flow_due", condition=Q(due_at__isnull=False)),
             models.Index(
+                fields=["-began_at"],
+                name="mw_journal_flow_need",
+                condition=Q(state__in=[2, 4]) | Q(overdue_at__isnull=False),
+            ),
+            models.Index(
                 fields=["since", "outcome", "began_at"], name="mw_journal_flow_done", condition=Q(state=3)
             ),
         ]

@@ -35,7 +35,7 @@ class Metric:
 OUTBOX_EVENTS = Metric(
     name="microworkflows_outbox_events",
     labels=("context", "status"),
-    help="Events in the outbox that are pending, unheard (no queue was bound to their type) or rejected by the broker; 50,000 at most.",
+    help="Events in the outbox that are pending, unheard (no queue was bound to their type) or rejected by the broker; 20,000 at most.",
 )
 OLDEST_PENDING = Metric(
     name="microworkflows_outbox_oldest_pending_seconds",
@@ -45,7 +45,7 @@ OLDEST_PENDING = Metric(
 INBOX_MESSAGES = Metric(
     name="microworkflows_inbox_messages",
     labels=("context", "microworkflow", "status"),
-    help="Messages in the inbox that wait for another attempt, or are parked until somebody replays them; 50,000 of each at most.",
+    help="Messages in the inbox that wait for another attempt, or are parked until somebody replays them; 20,000 of each at most.",
 )
 WORKERS = Metric(
     name="microworkflows_workers",

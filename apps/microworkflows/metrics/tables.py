@@ -18,7 +18,7 @@ from microworkflows.metrics.expressions import Label
 from microworkflows.metrics.samples import Sample
 from microworkflows.models import ContextOf, InboxEvent, OutboxEvent
 
-MOST: Final = 50_000
+MOST: Final = 20_000
 """Rows of a kind that are counted at most, so that a count takes no longer when very much waits."""
 
 _OUTBOX = (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED)

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from datetime import timedelta
@@ -33,20 +34,25 @@ def scrape(launch: Launcher) -> Callable[[], Page]:
     """Return what asks a web server for its metrics: values by the sample's name and labels, as they are written."""
     (port,) = free_ports(1)
     site = f"http://127.0.0.1:{port}"
-    server = launch.start(
-        sys.executable, "-m", "gunicorn", "project.wsgi", f"--bind=127.0.0.1:{port}", "--no-control-socket"
-    )
+    command = ["-m", "gunicorn", "project.wsgi", f"--bind=127.0.0.1:{port}", "--no-control-socket"]
+    server = launch.start(sys.executable, *command, ROOT_URLCONF="microworkflows.metrics.urls")
 
     def fetch(page: str) -> str:
-        with urllib.request.urlopen(f"{site}/{page}", timeout=20) as response:
-            return str(response.read().decode())
+        try:
+            with urllib.request.urlopen(f"{site}/{page}", timeout=20) as response:
+                return str(response.read().decode())
+        except urllib.error.HTTPError:  # not ready
+            return ""
+
+    def read() -> Page:
+        """Return the metrics once every part could be read, which on a busy machine may take a second try."""
+        found = re.findall(r"^(\w+\{.*\}) (\S+)$", fetch("metrics"), re.MULTILINE)
+        page = {name: float(value) for name, value in found}
+        return {} if any(value for name, value in page.items() if "scrape_error" in name) else page
 
     server.says("Listening at")
     eventually(lambda: fetch("ready") == "ok\n", what="a web server that is ready")
-    return lambda: {
-        name: float(value)
-        for name, value in re.findall(r"^(\w+\{.*\}) (\S+)$", fetch("metrics"), re.MULTILINE)
-    }
+    return lambda: eventually(read, what="metrics of every part")
 
 
 def sample(name: str, **labels: str) -> str:

@@ -109,13 +109,16 @@ def took(delivery: Delivery) -> timedelta | None:
 def state_of(delivery: Delivery) -> str:
     """Return sign, status and time of a delivery for people, escaped."""
     said = f"{SIGNS.get(delivery.status, '')} {delivery.status}"
-    if delivery.attempts > 1:
-        said += f", attempt {delivery.attempts}"
     if (time := took(delivery)) is not None:
         said += f" {human_duration(time)}"
-    if delivery.mode:
-        said += f" [{delivery.mode}]"
     return text(said)
+
+
+def circumstances(delivery: Delivery) -> str:
+    """Return how a delivery came about, for people: the number of its attempts, and who did the step; escaped."""
+    said = [f"on attempt {delivery.attempts}"] if delivery.attempts > 1 else []
+    said += [delivery.mode] if delivery.mode else []
+    return text(", ".join(said))
 
 
 def description(journey: Journey, what: str) -> str:

@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 from django.utils.safestring import SafeString
 
 from microworkflows.admin.texts import local_datetime
-from microworkflows.journal.admin.pictures.frame import Viewer, description, joined, link, state_of, text
+from microworkflows.journal.admin.pictures.frame import (
+    Viewer,
+    circumstances,
+    description,
+    joined,
+    link,
+    state_of,
+    text,
+)
 from microworkflows.journal.bars import Bar, Part
 from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
@@ -23,6 +31,8 @@ _NAMES = {
 }
 _EVENT, _DELIVERY, _NOTE = 30, 32, 15
 _THIN = (Part.OUTBOX, Part.QUEUE, Part.RETRY)
+_MOST_LETTERS = 42
+"""So many letters of consumer and state stand side by side on a phone; more take two lines."""
 _LEAST = 0.5
 """Least width of a bar, in hundredths of the picture's."""
 
@@ -87,29 +97,34 @@ def _delivery(
     journey: Journey, event: Event, delivery: Delivery, *, scale: Axis, viewer: Viewer, y: int
 ) -> tuple[str, int]:
     url = viewer.message(journey, event.id, delivery.context)
+    state, notes = state_of(delivery), list(_notes(delivery, viewer))
+    if len(delivery.consumer) + len(state) > _MOST_LETTERS:
+        state, notes = "", [state, *notes]
     head = (
         f'<g class="mwj-d mwj-{delivery.status}"><text x="10" y="{y + 12}">{link(url, text(delivery.consumer))}</text>'
-        f'<text class="mwj-t" x="100%" y="{y + 12}">{state_of(delivery)}</text>'
+        f'<text class="mwj-t" x="100%" y="{y + 12}">{state}</text>'
         f'<line class="mwj-track" x1="0" x2="100%" y1="{y + 22}" y2="{y + 22}"/>'
     )
-    parts = [head]
-    parts += [_bar(bar, scale, y + 22) for bar in delivery.bars]
+    parts = [head, *(_bar(bar, scale, y + 22) for bar in delivery.bars)]
     parts += [
         f'<text class="mwj-act" x="{scale.at(act.at):.2f}%" y="{y + 27}">⟳<title>{text(act.what)} by {text(act.by)}: {text(act.why)}</title></text>'
         for act in delivery.acts
     ]
     height = _DELIVERY
-    for note in _notes(delivery, viewer):
-        parts.append(f'<text class="mwj-note" x="10" y="{y + height + 8}">{text(note)}</text>')
+    for note in notes:
+        parts.append(f'<text class="mwj-note" x="10" y="{y + height + 8}">{note}</text>')
         height += _NOTE
     return "".join([*parts, "</g>"]), height
 
 
 def _notes(delivery: Delivery, viewer: Viewer) -> Iterator[str]:
-    if delivery.error and (said := viewer.error(delivery.error)):
+    """Yield lines below the bars, escaped."""
+    if said := circumstances(delivery):
         yield said
+    if delivery.error and (error := viewer.error(delivery.error)):
+        yield text(error)
     for act in delivery.acts:
-        yield f"{act.what} by {act.by or 'somebody'}{f': {act.why}' if act.why else ''}"
+        yield text(f"{act.what} by {act.by or 'somebody'}{f': {act.why}' if act.why else ''}")
 
 
 def _bar(bar: Bar, scale: Axis, middle: int) -> str:

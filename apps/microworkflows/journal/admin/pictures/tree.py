@@ -5,7 +5,15 @@ from collections.abc import Iterator
 
 from django.utils.safestring import SafeString
 
-from microworkflows.journal.admin.pictures.frame import Viewer, description, joined, link, state_of, text
+from microworkflows.journal.admin.pictures.frame import (
+    Viewer,
+    circumstances,
+    description,
+    joined,
+    link,
+    state_of,
+    text,
+)
 from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
 
@@ -47,7 +55,7 @@ def _node(
     url = viewer.message(journey, event.id, delivery.context)
     return (
         f'<g class="mwj-d mwj-{delivery.status}"><text x="{x:.1f}" y="{y}">{link(url, text(delivery.consumer))} '
-        f'<tspan class="mwj-state">{state_of(delivery)}</tspan></text></g>'
+        f'<tspan class="mwj-state">{state_of(delivery)}</tspan> <tspan class="mwj-quiet">{circumstances(delivery)}</tspan></text></g>'
     )
 
 

@@ -16,7 +16,10 @@ from benchmarks.servers import Servers
 from project.processes import watchdog
 from project.processes.servers import MissingServerError
 
-MEASUREMENTS = ("relay", "latency", "hop", "orders", "recording", "traces", "faults", "scale", "growth")
+MEASUREMENTS = (
+    *("relay", "latency", "hop", "journal", "traces", "orders", "recording"),
+    *("faults", "scale", "growth"),
+)
 _PARTIAL = Path("var/bench")
 """Where the report of a run goes that did not measure everything at full length."""
 

@@ -8,8 +8,12 @@ from kombu import Queue
 from project.settings import *  # noqa: F403
 from project.settings import INSTALLED_APPS as PROJECT_APPS
 
-SHOP = {"orders", "payments", "inventory", "shipping"}
-INSTALLED_APPS = ["benchmarks.probe", *(app for app in PROJECT_APPS if app not in SHOP)]
+LEFT_OUT = {"orders", "payments", "inventory", "shipping", "microworkflows.journal"}
+INSTALLED_APPS = [
+    "benchmarks.probe",
+    *(app for app in PROJECT_APPS if app not in LEFT_OUT),
+    *(["microworkflows.journal"] if os.environ.get("BENCH_JOURNAL") else []),
+]
 ROOT_URLCONF = "benchmarks.settings"
 urlpatterns: list[object] = []
 

@@ -117,6 +117,7 @@ INSTALLED_APPS = [
     *([SERVICE] if SERVICE else service.CONTEXTS),
     "django_outbox_pattern",
     "microworkflows",
+    "microworkflows.journal",
     "microworkflows.metrics",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -191,6 +192,12 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 
 # The kit. Where each service has a user of its own at the broker, each is believed as itself alone.
 MICROWORKFLOWS: dict[str, Any] = {"USERS": _pairs("BROKER_USERS"), "PREFIX": _text("BROKER_PREFIX")}
+
+# The journal of all services is where orders is, in one project or as a service of its own; the others only report to it.
+MICROWORKFLOWS |= {
+    "JOURNAL_COLLECTOR": _text("JOURNAL_COLLECTOR", "orders"),
+    "JOURNAL_ADMIN_URL": _text("JOURNAL_ADMIN_URL"),
+}
 
 
 # Celery: what is unsafe to change is set by the kit, in microworkflows.worker.

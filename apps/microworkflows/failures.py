@@ -296,7 +296,10 @@ def _keep(
         )
         kind = f"{type(error).__module__}.{type(error).__qualname__}"
         due_at = None if parked else row.due_at
-        flows.failed(ended, flows.Failure(row.error or "", row.traceback or "", parked, due_at, kind))
+        failure = flows.Failure(
+            row.error or "", row.traceback or "", parked, due_at, kind, fingerprint=row.fingerprint or ""
+        )
+        flows.failed(ended, failure)
 
 
 def note(row: InboxEvent, *, attempt: int | None = None, duration: float | None = None, worker: str) -> None:

@@ -60,6 +60,8 @@ class Failure:
     """Time of the next attempt; None if the message is parked."""
     type: str = ""
     """Module and name of the error's class, such as ``payments.errors.CardDeclinedError``; empty if the relay parked the message."""
+    fingerprint: str = ""
+    """The same for failures of one cause."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,16 @@ class Guest:
         """Work in a thread of its own, in each process that relays, until told to stop; several processes may do so at once.
 
         It has database connections of its own. An exception is logged, and the method called again after a pause.
+        """
+
+    def acted(self, act: str, messages: Sequence[tuple[str, UUID]], *, by: str, why: str) -> None:
+        """Learn, after the commit, that somebody replayed or dismissed messages.
+
+        Args:
+            act: ``replayed`` or ``dismissed``.
+            messages: Label of the consumer and id of the event of each.
+            by: Name of the person.
+            why: The reason; it may be empty.
         """
 
     def own_queues(self) -> Sequence[OwnQueue]:
@@ -331,6 +343,11 @@ def beat(worker: str, *, depths: Mapping[str, int | None], handling: int) -> Non
 def stopped(worker: str) -> None:
     """Tell the guests that a worker consumes no more."""
     _tell(lambda guest: guest.stopped(worker))
+
+
+def acted(act: str, messages: Sequence[tuple[str, UUID]], *, by: str, why: str) -> None:
+    """Tell the guests what somebody did with messages."""
+    _tell(lambda guest: guest.acted(act, messages, by=by, why=why))
 
 
 def own_queues() -> list[OwnQueue]:

@@ -27,14 +27,16 @@ class Kit:
     database: str
     broker: str
     settings: Mapping[str, Any]
+    has_journal: bool = False
     more: Mapping[str, str] = field(default_factory=dict)
     """Adds to the environment of every command."""
 
     @staticmethod
-    def fresh(bench: Bench, name: str, **settings: Any) -> "Kit":
+    def fresh(bench: Bench, name: str, *, journal: bool = False, **settings: Any) -> "Kit":
         """Return it on a migrated, empty database and an empty virtual host; ``settings`` are the kit's own."""
         kit = Kit(
-            bench=bench, database=bench.servers.database(name), broker=bench.servers.vhost(name), settings=settings
+            bench=bench, database=bench.servers.database(name), broker=bench.servers.vhost(name), settings=settings,
+            has_journal=journal,
         )  # fmt: skip
         kit.manage("migrate", "--verbosity", "0")
         return kit
@@ -48,6 +50,7 @@ class Kit:
             "BROKER_URL": self.broker,
             "SECRET_KEY": "for-benchmarks-only",
             "BENCH_MICROWORKFLOWS": json.dumps(self.settings),
+            "BENCH_JOURNAL": "1" if self.has_journal else "",
             **self.more,
         }
 

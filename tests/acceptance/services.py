@@ -50,6 +50,7 @@ class Services:
         """Prepare the environment of each service; ``more`` adds to it, by service."""
         self.folder = folder
         self.databases = databases
+        self.ports = {name: free_port() for name in databases}
         self._environments = {
             name: {
                 **os.environ,
@@ -61,6 +62,7 @@ class Services:
                 "WORKER_CONCURRENCY": "1",
                 "VAR_DIR": str(folder),
                 "DJANGO_SETTINGS_MODULE": "project.settings",
+                "JOURNAL_ADMIN_URL": f"{self.address(name)}/admin/",
                 "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
                 "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
                 **more.get(name, {}),
@@ -94,18 +96,40 @@ class Services:
         """Start one worker for each of these services, by default for all, and wait until they and their relays are ready."""
         names = names or tuple(self.databases)
         for name in names:
-            self._start(name, f"{name}-worker", WORKER.replace("payments", name))
+            self._start_worker(name)
         for name in names:
-            worker = self._started[f"{name}-worker"]
-            worker.says(" ready.")
+            self._await_worker(name)
+
+    def start_worker(self, name: str, *, relays: bool = True) -> None:
+        """Start the worker of one service, with its relay or without, and wait until they are ready."""
+        self._start_worker(name, relays=relays)
+        self._await_worker(name, relays=relays)
+
+    def _start_worker(self, name: str, *, relays: bool = True) -> None:
+        command = WORKER.replace("payments", name)
+        self._start(name, f"{name}-worker", command if relays else f"{command} --no-relay")
+
+    def _await_worker(self, name: str, *, relays: bool = True) -> None:
+        worker = self._started[f"{name}-worker"]
+        worker.says(" ready.")
+        if relays:
             worker.says(f"relay {name}: leads")
+
+    def stop_worker(self, name: str) -> None:
+        """Ask a service's worker to stop, as a supervisor does, and wait until it has."""
+        worker = self._started.pop(f"{name}-worker")
+        worker.send(signal.SIGTERM)
+        assert worker.wait() == 0
+
+    def address(self, name: str) -> str:
+        """Return the address of a service's web server, whether it runs or not."""
+        return f"http://127.0.0.1:{self.ports[name]}"
 
     def start_web(self, name: str) -> str:
         """Start the web server of a service; return its address."""
-        port = free_port()
-        web = self._start(name, f"{name}-web", re.sub(r":\d+", f":{port}", WEB))
-        web.says(f"Listening at: http://127.0.0.1:{port}")
-        return f"http://127.0.0.1:{port}"
+        web = self._start(name, f"{name}-web", re.sub(r":\d+", f":{self.ports[name]}", WEB))
+        web.says(f"Listening at: {self.address(name)}")
+        return self.address(name)
 
     def said(self) -> str:
         """Return what all processes wrote."""

@@ -23,7 +23,7 @@ import yaml
 from django.core.management import call_command
 from kombu import Queue
 
-from microworkflows import registry, topology
+from microworkflows import flows, registry, topology
 from microworkflows.checks import surroundings
 from project.service import CONTEXTS
 from tests.architecture.files import ROOT
@@ -40,6 +40,8 @@ PROFILE = {name: service for name, service in ALL.items() if service.get("profil
 """The shop as four services."""
 WORKERS = {name: service for name, service in SERVICES.items() if service.get("command", [""])[0] == "celery"}
 ONE_SHOT = {"migrate", *(f"{context}-migrate" for context in CONTEXTS)}
+OWN = [each.queue for each in flows.own_queues()]
+"""Queues of the kit's guests."""
 BROKER: dict[str, list[dict[str, Any]]] = json.loads((ROOT / "docker/broker.json").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 BIN = Path(sys.executable).parent
@@ -215,16 +217,18 @@ def test_file_of_the_brokers_definitions_is_fresh() -> None:
 def test_broker_has_the_queues_and_bindings_that_the_workers_declare() -> None:
     exchange = topology.exchange()
     queues = [make(context) for context in CONTEXTS for make in (topology.dead_letters, topology.queue)]
+    bindings = {(queue.name, key) for queue in queues for key in keys(queue)}
 
     assert [(one["name"], one["type"], one["durable"], one["arguments"]) for one in BROKER["exchanges"]] == [
         (made.name, made.type, made.durable, made.arguments or {})
-        for made in (exchange, *map(topology.owner, topology.queues()))
+        for made in (exchange, *map(topology.owner, topology.queues()), *(each.exchange for each in OWN))
     ]
     assert {one["name"]: one["arguments"] for one in BROKER["queues"]} == {
-        queue.name: queue.queue_arguments for queue in queues
+        queue.name: queue.queue_arguments for queue in (*queues, *OWN)
     }
     assert {(one["destination"], one["routing_key"]) for one in BROKER["bindings"]} == {
-        (queue.name, key) for queue in queues for key in keys(queue)
+        *bindings,
+        *((queue.name, queue.routing_key) for queue in OWN),
     }
 
 

@@ -21,6 +21,7 @@ from django.core.management import get_commands
 from docs._sphinx import commands, contents, metrics
 from microworkflows import conf
 from microworkflows.cutover.conf import CutoverSettings
+from microworkflows.journal.conf import JournalSettings
 from microworkflows.metrics.conf import MetricsSettings
 from tests.architecture.files import ROOT
 from tests.integration.support.waiting import eventually
@@ -159,7 +160,7 @@ def test_reference_describes_every_error() -> None:
 def test_reference_lists_the_settings_of_the_kit() -> None:
     rows = [
         f"| `{name.upper()}` | {'' if field.default == '' else f'`{field.default}` '}| {described[name]} |"
-        for section in (conf.Settings, CutoverSettings, MetricsSettings)
+        for section in (conf.Settings, CutoverSettings, JournalSettings, MetricsSettings)
         for described in [_described(section)]
         for name, field in section.model_fields.items()
     ]

@@ -299,6 +299,37 @@ def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
     ]
 
 
+@register(TAG)
+def check_deadlines(**kwargs: Any) -> list[CheckMessage]:
+    """W080: nothing declared leads from the event that begins a deadline to the one that is awaited."""
+    contexts = set(registry.contexts())
+    types = {reading.event_type for reading in registry.readings()} | registry.announced().keys()
+    if not {context_of(event_type) for event_type in types} <= contexts:
+        return []  # other services may do the steps between
+    following: dict[str, set[str]] = defaultdict(set)
+    for workflow in registry.workflows():
+        following[workflow.on.event_type] |= {event.event_type for event in workflow.emits}
+    return [
+        Warning(
+            f"A deadline awaits {deadline.awaited} after {deadline.of}, and nothing declared leads from one to the other.",
+            hint="Name the event with which the flow begins in of=..., or declare what the microworkflows between them emit.",
+            id="microworkflows.W080",
+        )
+        for deadline in registry.deadlines()
+        if deadline.awaited not in _reached(deadline.of, following)
+    ]
+
+
+def _reached(event_type: str, following: dict[str, set[str]]) -> set[str]:
+    reached: set[str] = set()
+    ahead = [event_type]
+    while ahead:
+        new = following[ahead.pop()] - reached
+        reached |= new
+        ahead += new
+    return reached
+
+
 def _named(event_type: str) -> list[str]:
     return [
         f"{event.__module__}.{event.__qualname__}"

@@ -13,6 +13,7 @@ class JournalConfig(AppConfig):
 
     def ready(self) -> None:
         from microworkflows import conf, flows, overviews
+        from microworkflows.journal import checks  # noqa: F401  (registers the system checks)
         from microworkflows.journal.collecting import Collector
         from microworkflows.journal.conf import JournalSettings
         from microworkflows.journal.guest import Journal, follow_processes

@@ -7,7 +7,7 @@ times of attempts that failed.
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -159,18 +159,19 @@ def _of_inbox(row: InboxEvent, told: EventTold) -> Iterator[Change]:
         mode=row.mode,
         emitted=[],
         error=row.error or "" if row.status != InboxEvent.Status.HANDLED else "",
-        fingerprint=str((row.headers or {}).get("fingerprint") or "")[:32],
+        fingerprint=(row.fingerprint or "")[:32],
         due=row.due_at if row.status == InboxEvent.Status.WAITING else None,
     )
     kinds = {
         InboxEvent.Status.HANDLED: Kind.HANDLED,
         InboxEvent.Status.WAITING: Kind.FAILED,
         InboxEvent.Status.PARKED: Kind.PARKED,
+        InboxEvent.Status.DISMISSED: Kind.DISMISSED,
     }
-    kind = kinds.get(InboxEvent.Status(row.status))
-    if kind is not None:
-        at = row.handled_at if kind == Kind.HANDLED else times.aware(row.expires_at)
-        yield kind, at, attempt, None
+    status = InboxEvent.Status(row.status)
+    # A waiting message says when it is due, and not when it failed.
+    changed_at = min(times.aware(row.expires_at), datetime.now(UTC))
+    yield kinds[status], row.handled_at if status == InboxEvent.Status.HANDLED else changed_at, attempt, None
 
 
 def _first_id(time: datetime) -> UUID:

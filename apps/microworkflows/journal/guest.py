@@ -1,5 +1,6 @@
 """The journal as a guest of the core: turns what a worker or a relay learns into notices."""
 
+import os
 import platform
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from billiard.process import current_process
 from celery import signals
+from django.core import mail
 
 from microworkflows import flows
 from microworkflows.cloudevents import CloudEvent
@@ -19,6 +21,7 @@ from microworkflows.journal.notices import (
     Ended,
     Kind,
     LifeFacts,
+    act_facts,
     facts_of_body,
     failed_facts,
     handled_facts,
@@ -43,8 +46,7 @@ class Journal(flows.Guest):
     def failed(self, attempt: Attempt, failure: Failure) -> None:
         due = None if failure.due_at is None else failure.due_at.timestamp()
         kind = Kind.PARKED if failure.parked else Kind.FAILED
-        fingerprint = getattr(failure, "fingerprint", "")
-        reporter.current.tell(kind, failed_facts, _ended(attempt), failure.error, fingerprint, due)
+        reporter.current.tell(kind, failed_facts, _ended(attempt), failure.error, failure.fingerprint, due)
 
     def sent(self, batch: Sent) -> None:
         for _, body in batch.relayed:
@@ -80,12 +82,23 @@ class Journal(flows.Guest):
                 if stop.wait(_EVERY_SECONDS):
                     return
 
+    def acted(self, act: str, messages: Sequence[tuple[str, UUID]], *, by: str, why: str) -> None:
+        if not reporter.current.has_begun and not _is_test():
+            reporter.current.begin("web", name=f"process {os.getpid()} on {platform.node()}")
+        for consumer, event in messages:
+            reporter.current.tell(Kind(act), act_facts, event, consumer, by, why)
+
     def own_queues(self) -> Sequence[OwnQueue]:
         return [OwnQueue(queue=broker.queue(), reader=conf.current().journal_collector)]
 
     def purge(self, *, before: datetime) -> Mapping[str, int]:
         """Delete by the journal's own retention, whatever age the outbox's rows may reach."""
         return retention.purge(now=datetime.now(UTC))
+
+
+def _is_test() -> bool:
+    """Return True in a test run, as Django's test environment shows: nothing of it belongs into a journal."""
+    return hasattr(mail, "outbox")
 
 
 def _ended(attempt: Attempt) -> Ended:

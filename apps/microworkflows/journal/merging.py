@@ -73,6 +73,8 @@ class Rows:
                 self._merge_outcome(kind, at, facts, process)
             elif kind == Kind.HANDLED:
                 self._merge_handled(at, facts, process)
+            elif kind == Kind.DISMISSED:
+                self._merge_dismissed(at, facts)
             elif kind in _ENDINGS:
                 self._merge_failed(_ENDINGS[kind], at, facts, process)
             else:
@@ -141,10 +143,21 @@ class Rows:
         counts["count"] += 1
         counts["hops"] = histograms.counted((at - event.recorded_at).total_seconds(), counts["hops"])
 
+    def _merge_dismissed(self, at: datetime, facts: AttemptTold) -> None:
+        """Take in what a table tells of a message that somebody has given up."""
+        delivery = self._delivery(facts, at)
+        if delivery.status not in _FINAL:
+            delivery.status, delivery.changed_at, delivery.due_at = Delivery.Status.DISMISSED, at, None
+            delivery.attempts = facts.number or delivery.attempts
+
     def _merge_failed(
         self, ending: Attempt.Ending, at: datetime, facts: AttemptTold, process: Process | None
     ) -> None:
         delivery = self._delivery(facts, at)
+        parked = ending == Attempt.Ending.PARKED
+        status = Delivery.Status.PARKED if parked else Delivery.Status.WAITING
+        if process is None and (delivery.status, delivery.attempts) == (status, facts.number):
+            return  # a table tells what a notice has told
         self._attempts.append(
             Attempt(
                 delivery=delivery,
@@ -159,12 +172,10 @@ class Rows:
         )
         counts = self._count(at, facts.event.type, facts.consumer)
         counts["failed"] += 1
-        counts["parked"] += ending == Attempt.Ending.PARKED
+        counts["parked"] += parked
         if delivery.status in _FINAL or at < delivery.changed_at:
             return
-        parked = ending == Attempt.Ending.PARKED
-        delivery.status = Delivery.Status.PARKED if parked else Delivery.Status.WAITING
-        delivery.changed_at, delivery.due_at = at, facts.due
+        delivery.status, delivery.changed_at, delivery.due_at = status, at, facts.due
         delivery.error, delivery.fingerprint = facts.error, facts.fingerprint
         self._set_attempt(delivery, facts, process)
 

@@ -247,6 +247,11 @@ def failed_facts(ended: Ended, error: str, fingerprint: str, due: float | None) 
     return facts
 
 
+def act_facts(event: UUID, consumer: str, by: str, why: str) -> ActFacts:
+    """Return the facts of what somebody did with a message."""
+    return ActFacts(event=str(event), consumer=consumer, by=by[:255], why=why[:LONGEST_ERROR])
+
+
 def _attempt(ended: Ended) -> AttemptFacts:
     facts = AttemptFacts(event=event_facts(ended.meta), consumer=ended.consumer, number=ended.number)
     if ended.seconds is not None:

@@ -119,8 +119,12 @@ class Reporter:
             else:
                 self._lost += 1
             if self._sender is not None and self._thread is None and not self._stop.is_set():
-                self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
-                self._thread.start()
+                self._thread = self._start()
+
+    def _start(self) -> threading.Thread:
+        thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        thread.start()
+        return thread
 
     def run(self, meta: Metadata, consumer: str) -> Run:
         """Return a context that tells of a run which takes long, while it lasts."""
@@ -134,6 +138,8 @@ class Reporter:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(_STOP_SECONDS)
+        else:
+            self.go_round(ends=True)
 
     def _work(self) -> None:
         ends = False

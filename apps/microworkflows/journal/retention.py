@@ -6,7 +6,7 @@ from django.db import router
 
 from microworkflows import transactions
 from microworkflows.journal import conf
-from microworkflows.journal.models import Alarm, Attempt, Delivery, Event, Flow, Gap, Minute, Process
+from microworkflows.journal.models import Alarm, Alert, Attempt, Delivery, Event, Flow, Gap, Minute, Process
 from microworkflows.purging import delete_in_batches
 
 _BATCH = 500
@@ -19,6 +19,7 @@ def purge(*, now: datetime) -> dict[str, int]:
         "flows of the journal": _flows(before),
         "minutes of the journal": delete_in_batches(Minute.objects.filter(at__lt=before), by="at"),
         "gaps of the journal": delete_in_batches(Gap.objects.filter(until__lt=before), by="until"),
+        "messages about alarms": delete_in_batches(Alert.objects.filter(done_at__lt=before), by="done_at"),
         "processes of the journal": delete_in_batches(
             Process.objects.filter(seen_at__lt=before, gaps__isnull=True), by="seen_at"
         ),

@@ -5,10 +5,10 @@ from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
-from django.db import models, router
+from django.db import models, router, transaction
 from django_outbox_pattern.models import Received
 
-from microworkflows import times, transactions
+from microworkflows import flows, times, transactions
 from microworkflows.cloudevents import KEY, KIND, NAME, context_of, subject_of
 from microworkflows.models.columns import DUE_AT_ONCE, Header
 from microworkflows.models.expressions import CorrelationOf, FingerprintOf
@@ -295,5 +295,12 @@ def _change(rows: InboxQuerySet, kind: HistoryEntry.Kind, *, by: str, why: str, 
             HistoryEntry.objects.using(alias).bulk_create(
                 HistoryEntry(msg_id=msg_id, kind=kind, at=now, fingerprint=problem or "", by=by, why=why)
                 for _, msg_id, problem in batch
+            )
+        if keys and flows.has_guests():
+            acted = [
+                (label, UUID(event_id)) for label, _, event_id in (key.partition(":") for _, key, _ in keys)
+            ]
+            transaction.on_commit(
+                lambda: flows.acted(str(kind.value), acted, by=by, why=why), using=alias, robust=True
             )
     return len(keys)

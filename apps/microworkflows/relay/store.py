@@ -256,7 +256,9 @@ def _park(pk: UUID, error: str, *, kind: str) -> None:
             duration=None,
             mode=row.mode,
         )
-        flows.failed(ended, flows.Failure(error, "", parked=True, due_at=None))
+        flows.failed(
+            ended, flows.Failure(error, "", parked=True, due_at=None, fingerprint=row.fingerprint or "")
+        )
 
 
 def _set_status(ids: Sequence[UUID], status: OutboxEvent.Status) -> None:

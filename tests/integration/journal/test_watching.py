@@ -25,7 +25,8 @@ pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgres, pytest.mark.slow]
 APPS = [
     *("tests.integration.probe", "tests.integration.echo", "project"),
     *("django_outbox_pattern", "microworkflows", "microworkflows.journal"),
-    *("django.contrib.auth", "django.contrib.contenttypes"),
+    *("django.contrib.admin", "django.contrib.auth", "django.contrib.contenttypes"),
+    *("django.contrib.sessions", "django.contrib.messages", "django.contrib.staticfiles"),
 ]
 WITHIN, LATER = 4.0, 25.0
 ANSWERED, NOTED = "probe.answered.v1", "probe.noted.v1"

@@ -12,7 +12,7 @@ from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from pytest_django import Settings
 
-from microworkflows.journal import alerts
+from microworkflows.journal import alerts, retention
 from microworkflows.journal.models import Alarm, Alert
 from tests.unit.journal import rows
 from tests.unit.journal.rows import NOW, ago
@@ -196,3 +196,14 @@ def test_a_message_that_nobody_takes_for_a_day_is_given_up(
 
     assert Alert.objects.get().done_at is not None
     assert "was given up" in caplog.text
+
+
+@pytest.mark.usefixtures("mailed")
+def test_messages_that_all_have_are_purged_with_the_journal() -> None:
+    raised(1)
+    alerts.send_due(SOON)
+    raised(2)
+
+    retention.purge(now=NOW + timedelta(days=31))
+
+    assert Alert.objects.get().done_at is None

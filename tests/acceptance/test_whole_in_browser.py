@@ -1,0 +1,179 @@
+"""A choreography as its operator sees it: four services, four databases, one journal, in a real browser.
+
+With ``SCREENSHOTS=folder`` each page is kept as it was: in the light, in the dark and on a phone.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import pytest
+from selenium.webdriver import Chrome
+
+from migrations_guide.engine.shop import PASSWORD, USER, Order, Shop
+from tests import servers
+from tests.acceptance import services
+from tests.acceptance.admin import Admin
+from tests.acceptance.services import Services
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.browser,
+    pytest.mark.postgres,
+    pytest.mark.rabbitmq,
+    pytest.mark.slow,
+]
+
+FLOWS = "/admin/microworkflows_journal/flow/"
+STEPS = (
+    "payments.take_payment",
+    "inventory.reserve_items",
+    "shipping.schedule_shipment",
+    "orders.mark_shipped",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """The four services at work, and the site of the one that has the journal."""
+
+    services: Services
+    shop: Shop
+    url: str
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[Running]:
+    """Yield four services with their workers; the journal is that of orders, whose parcels leave within seconds."""
+    folder = servers.SCRATCH / "whole"
+    folder.mkdir()
+    with services.databases() as databases, services.broker_users() as brokers:
+        hasty = {"orders": {"DJANGO_SETTINGS_MODULE": "tests.acceptance.hasty.settings"}}
+        running = Services(folder, databases=databases, brokers=brokers, more=hasty)
+        running.prepare()
+        try:
+            running.run("orders", f"python manage.py createsuperuser --noinput --username={USER} --email=")
+            running.start_workers()
+            url = running.start_web("orders")
+            yield Running(services=running, shop=Shop({"orders": url}), url=url)
+        finally:
+            running.end()
+
+
+@pytest.fixture
+def admin(browser: Chrome, four: Running) -> Admin:
+    """Return the admin of orders, logged in."""
+    page = Admin(browser, four.url)
+    page.log_in(USER, PASSWORD)
+    return page
+
+
+def test_one_order_is_one_journey_through_four_services(four: Running, admin: Admin) -> None:
+    order = place(four)
+    open_journey(admin, order)
+
+    admin.wait_for_text("[data-mw-part=summary]", "done")
+
+    assert "shipped" in admin.text("[data-mw-part=summary]")
+    admin.screenshots("journey_done")
+    for view in ("timeline", "tree", "sequence"):
+        admin.open(f"{here(admin)}?view={view}")
+        said = admin.text("#content")
+        assert [step for step in STEPS if step not in said] == []
+        assert admin.overflow() == 0
+        admin.screenshots(f"journey_{view}")
+    assert admin.errors() == []
+
+
+def test_stopped_worker_is_named_where_orders_wait_for_it(four: Running, admin: Admin) -> None:
+    four.services.stop_worker("payments")
+    order = place(four)
+    open_journey(admin, order)
+
+    admin.wait_for_text("#content", "payments has no worker since")
+    summary = admin.text("[data-mw-part=summary]")
+    assert "on its way" in summary
+    assert "done" not in summary
+    assert "celery -A project worker -Q payments" in admin.text("#content")
+    admin.screenshots("stopped_worker_journey")
+    admin.open("/admin/")
+    admin.wait_for_text(".mw-contexts", "stopped since")
+    admin.screenshots("stopped_worker_first_page")
+    admin.open("/admin/microworkflows_journal/alarm/")
+    admin.reload_until("#content", order.number)
+    assert "payments" in admin.text("#content")
+    admin.screenshots("overdue_alarm")
+    admin.open(f"{FLOWS}?state=overdue")
+    assert order.number in admin.text("#content")
+    admin.screenshots("overdue_flows")
+
+    four.services.start_worker("payments")
+
+    open_journey(admin, order)
+    admin.wait_for_text("[data-mw-part=summary]", "done")
+    admin.open(f"{FLOWS}?state=overdue")
+    assert order.number not in admin.text("#content")
+
+
+def test_flow_is_stuck_where_nobody_relays(four: Running, admin: Admin) -> None:
+    four.services.stop_worker("shipping")
+    four.services.start_worker("shipping", relays=False)
+    order = place(four)
+    open_journey(admin, order)
+
+    admin.wait_for_text("#content", "shipping has no relay since")
+
+    assert "done" not in admin.text("[data-mw-part=summary]")
+    admin.screenshots("stuck_flow")
+    four.services.stop_worker("shipping")
+    four.services.start_worker("shipping")
+    admin.wait_for_text("[data-mw-part=summary]", "done")
+
+
+def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, admin: Admin) -> None:
+    unknown = [str(uuid4()) for _ in range(3)]
+    four.services.run(
+        "payments", f"python manage.py shell --verbosity 0 --command '{DECLINE.format(orders=unknown)}'"
+    )
+    admin.open("/admin/microworkflows_problems/problem/")
+    admin.reload_until("#content", "orders.cancel_declined")
+    admin.reload_until("#content", "3")
+    admin.screenshots("problems")
+    four.services.run(
+        "orders", f"python manage.py shell --verbosity 0 --command '{MAKE.format(orders=unknown)}'"
+    )
+
+
+def place(four: Running) -> Order:
+    return four.shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 1})
+
+
+def open_journey(admin: Admin, order: Order) -> None:
+    """Find the flow of an order by its number, and open its journey."""
+    admin.open(f"{FLOWS}?q={order.number}")
+    admin.reload_until("#content table", order.number)
+    admin.follow("#content table th a")
+
+
+def here(admin: Admin) -> str:
+    return admin.path().partition("?")[0]
+
+
+DECLINE = """
+from django.db import transaction
+from microworkflows import outbox
+from payments.events import PaymentDeclined
+for order_id in {orders}:
+    with transaction.atomic():
+        outbox.record(PaymentDeclined(order_id=order_id, reason="card declined"), correlation_id=order_id)
+"""
+
+MAKE = """
+from django.utils import timezone
+from orders.models import Order
+for order_id in {orders}:
+    Order.objects.create(
+        id=order_id, customer_name="Late Entry", street="Quay 2", postcode="10115", city="Berlin", country="DE",
+        state="accepted", total="9.90", currency="EUR", placed_at=timezone.now(),
+    )
+"""

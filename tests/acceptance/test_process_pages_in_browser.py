@@ -90,11 +90,11 @@ def test_pages_fit_light_dark_and_a_phone_and_the_map_renews_itself(page: Page) 
         page.look(f"{name}_phone", phone=True)
         assert page.is_within(), f"{name}: the picture scrolls, not the page"
     page.open("map", "15m")
-    assert "failed" not in page.run(TAKE_PAYMENT)
+    assert "✕" not in page.run(TAKE_PAYMENT)
     page.run("window.marked = true")
     Minute.objects.filter(consumer="payments.take_payment").update(failed=1)
 
-    wait_until("the map tells of the failures", lambda: "failed" in page.run(TAKE_PAYMENT), seconds=20)
+    wait_until("the map tells of the failures", lambda: "✕" in page.run(TAKE_PAYMENT), seconds=20)
 
     assert page.run("return window.marked === true"), "the page was loaded anew"
     page.run("document.querySelector('a[href=\"#to:payments.take_payment\"]').focus()")

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from types import GenericAlias, ModuleType, SimpleNamespace
 from uuid import UUID
@@ -10,7 +11,7 @@ import pytest
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage
 
-from microworkflows import DomainEvent, IncomingEvent, microworkflow
+from microworkflows import DomainEvent, IncomingEvent, deadline, microworkflow
 from microworkflows.checks import declarations
 
 
@@ -234,3 +235,14 @@ def test_w026_annotation_that_names_other_events_than_emits(post: SimpleNamespac
     assert told(GenericAlias(list, (stamped,))) == [
         "desk.answer emits nothing, and by its annotation it returns LetterStamped."
     ]
+
+
+def test_deadline_to_which_nothing_declared_leads_is_found(post: SimpleNamespace) -> None:
+    deadline(post.LetterStamped, within=timedelta(minutes=1), of=post.LetterWritten)
+    assert [each.id for each in declarations.check_deadlines()] == []
+
+    deadline(post.LetterWritten, within=timedelta(minutes=1), of=post.LetterStamped)
+
+    (found,) = declarations.check_deadlines()
+    assert found.id == "microworkflows.W080"
+    assert "letters.letter_written.v1 after desk.letter_stamped.v1" in found.msg

@@ -137,7 +137,7 @@ def _filtered(wanted: Wanted) -> QuerySet[Flow]:
     exact: dict[str, Any] = {"outcome": wanted.outcome, "variant": wanted.variant}
     rows = rows.filter(**{name: value for name, value in exact.items() if value})
     if wanted.waiting_for:
-        waiting = rows.filter(state__in=[Flow.State.ON_ITS_WAY, Flow.State.FAILED, Flow.State.UNKNOWN])
+        waiting = rows.exclude(state=Flow.State.DONE)
         rows = waiting.alias(labels=Cast("waiting_for", TextField())).filter(
             labels__contains=f'"{wanted.waiting_for}"'
         )

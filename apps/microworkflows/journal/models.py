@@ -167,6 +167,7 @@ class Flow(models.Model):
                 name="mw_journal_flow_need",
                 condition=Q(state__in=[2, 4]) | Q(overdue_at__isnull=False),
             ),
+            models.Index(fields=["-began_at"], name="mw_journal_flow_open", condition=~Q(state=3)),
             models.Index(
                 fields=["since", "outcome", "began_at"], name="mw_journal_flow_done", condition=Q(state=3)
             ),

@@ -19,7 +19,9 @@ def flows(**filters: str) -> str:
 
 def owner(of: Presence, model: str, /, **filters: str) -> str:
     """Return the address of a list of the kit's in the admin of a context's service; empty if nobody knows where that is."""
-    if of.admin_url:
+    if of.admin_url.startswith(
+        ("http://", "https://", "/")
+    ):  # whatever another service says, no link runs a script
         return f"{of.admin_url.rstrip('/')}/microworkflows/{model}/?{urlencode(filters)}"
     if of.context in registry.contexts():
         return f"{reverse(f'admin:microworkflows_{model}_changelist')}?{urlencode(filters)}"

@@ -17,4 +17,12 @@ class Migration(migrations.Migration):
                 name="mw_journal_flow_need",
             ),
         ),
+        migrations.AddIndex(
+            model_name="flow",
+            index=models.Index(
+                condition=models.Q(("state", 3), _negated=True),
+                fields=["-began_at"],
+                name="mw_journal_flow_open",
+            ),
+        ),
     ]

@@ -7,6 +7,7 @@ A journey may have thousands of rows, so the pictures are put together as text; 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from html import escape
 from urllib.parse import quote
 
@@ -74,9 +75,13 @@ class Viewer:
             return ""
         return f"{url}?q={quote(journey.correlation_id)}"
 
+    @cached_property
+    def _home(self) -> str:
+        return reverse("admin:index", current_app=self.site)
+
     def _admin(self, journey: Journey, context: str) -> str:
         if context in self.local:
-            return reverse("admin:index", current_app=self.site)
+            return self._home
         known = journey.contexts.get(context)
         url = known.admin_url if known else ""
         if not url.startswith(("http://", "https://", "/")):

@@ -119,6 +119,7 @@ INSTALLED_APPS = [
     "microworkflows",
     "microworkflows.journal",
     "microworkflows.metrics",
+    "microworkflows.problems",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

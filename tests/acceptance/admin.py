@@ -153,6 +153,8 @@ class Admin:
         )
         size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500}
         command("Emulation.setDeviceMetricsOverride", size)
+        still = "return document.getAnimations().every(each => each.playState !== 'running')"
+        wait_until("colours have changed", lambda: self._browser.execute_script(still) is True, seconds=10)
 
     def overflow(self) -> int:
         """Return the number of pixels by which the page is wider than its window."""

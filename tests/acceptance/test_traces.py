@@ -111,7 +111,7 @@ def test_order_is_one_trace_over_four_services(four: Services, received: Receive
     failed, again = [
         span for span in spans if "process microworkflows:inventory.items_reserved.v1:shipping" in span.name
     ]
-    assert failed.attributes["error.type"] == "django.db.utils.InternalError"
+    assert failed.attributes["error.type"] == "django.db.utils.ProgrammingError"
     assert failed.sent.status.code == failed.sent.status.STATUS_CODE_ERROR
     assert failed.sent.status.message == "the van is away"
     assert (failed.attributes["microworkflows.attempt"], again.attributes["microworkflows.attempt"]) == (1, 2)

@@ -3,6 +3,7 @@
 With ``SCREENSHOTS=folder`` each page is kept as it was: in the light, in the dark and on a phone.
 """
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -70,7 +71,7 @@ def admin(browser: Chrome, four: Running) -> Admin:
 
 def test_one_order_is_one_journey_through_four_services(four: Running, admin: Admin) -> None:
     order = place(four)
-    open_journey(admin, order)
+    open_journey(admin, order.number)
 
     admin.wait_for_text("[data-mw-part=summary]", "done")
 
@@ -88,7 +89,7 @@ def test_one_order_is_one_journey_through_four_services(four: Running, admin: Ad
 def test_stopped_worker_is_named_where_orders_wait_for_it(four: Running, admin: Admin) -> None:
     four.services.stop_worker("payments")
     order = place(four)
-    open_journey(admin, order)
+    open_journey(admin, order.number)
 
     admin.wait_for_text("#content", "payments has no worker since")
     summary = admin.text("[data-mw-part=summary]")
@@ -109,7 +110,7 @@ def test_stopped_worker_is_named_where_orders_wait_for_it(four: Running, admin: 
 
     four.services.start_worker("payments")
 
-    open_journey(admin, order)
+    open_journey(admin, order.number)
     admin.wait_for_text("[data-mw-part=summary]", "done")
     admin.open(f"{FLOWS}?state=overdue")
     assert order.number not in admin.text("#content")
@@ -119,7 +120,7 @@ def test_flow_is_stuck_where_nobody_relays(four: Running, admin: Admin) -> None:
     four.services.stop_worker("shipping")
     four.services.start_worker("shipping", relays=False)
     order = place(four)
-    open_journey(admin, order)
+    open_journey(admin, order.number)
 
     admin.wait_for_text("#content", "shipping has no relay since")
 
@@ -132,26 +133,41 @@ def test_flow_is_stuck_where_nobody_relays(four: Running, admin: Admin) -> None:
 
 def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, admin: Admin) -> None:
     unknown = [str(uuid4()) for _ in range(3)]
-    four.services.run(
-        "payments", f"python manage.py shell --verbosity 0 --command '{DECLINE.format(orders=unknown)}'"
-    )
+    run_python(four, "payments", DECLINE.format(orders=unknown))
     admin.open("/admin/microworkflows_problems/problem/")
-    admin.reload_until("#content", "orders.cancel_declined")
-    admin.reload_until("#content", "3")
+    admin.reload_until("#content", "3 parked")
+    assert "orders.cancel_declined" in admin.text("#content")
     admin.screenshots("problems")
-    four.services.run(
-        "orders", f"python manage.py shell --verbosity 0 --command '{MAKE.format(orders=unknown)}'"
-    )
+    admin.follow(".mw-problems td a")
+    assert "UnknownOrderError" in admin.text("#content")
+    admin.screenshots("problem")
+    run_python(four, "orders", MAKE.format(orders=unknown))  # what was wrong is mended
+
+    admin.type("per_second", "50")
+    admin.follow("#mw-replay button")
+
+    admin.wait_for_text("#mw-progress", "3 handled")
+    admin.screenshots("problem_replayed")
+    admin.open("/admin/")
+    assert "0 parked" in admin.text(".mw-counts")
+    open_journey(admin, unknown[0])
+    admin.wait_for_text("[data-mw-part=summary]", "done")
+    assert "replayed" in admin.drawn("#content")
+
+
+def run_python(four: Running, name: str, code: str) -> None:
+    """Run Python in a shell of a service."""
+    four.services.run(name, f"python manage.py shell --verbosity 0 --command {shlex.quote(code)}")
 
 
 def place(four: Running) -> Order:
     return four.shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 1})
 
 
-def open_journey(admin: Admin, order: Order) -> None:
-    """Find the flow of an order by its number, and open its journey."""
-    admin.open(f"{FLOWS}?q={order.number}")
-    admin.reload_until("#content table", order.number)
+def open_journey(admin: Admin, term: str) -> None:
+    """Find a flow by what somebody has in hand, such as the number of its order, and open its journey."""
+    admin.open(f"{FLOWS}?q={term}")
+    admin.reload_until("#content", "Waits for")
     admin.follow("#content table th a")
 
 

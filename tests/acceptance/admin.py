@@ -153,7 +153,7 @@ class Admin:
         )
         size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": width < 500}
         command("Emulation.setDeviceMetricsOverride", size)
-        still = "return document.getAnimations().every(each => each.playState !== 'running')"
+        still = "return !document.getAnimations().some(each => each instanceof CSSTransition)"
         wait_until("colours have changed", lambda: self._browser.execute_script(still) is True, seconds=10)
 
     def overflow(self) -> int:

@@ -139,7 +139,9 @@ class Admin:
             self._browser.save_screenshot(str(Path(folder) / f"{name}.png"))
 
     def screenshots(self, name: str) -> None:
-        """Save the page as it is in the light, in the dark and on a phone."""
+        """Save the page as it is in the light, in the dark and on a phone, if SCREENSHOTS names a folder."""
+        if not os.environ.get("SCREENSHOTS"):
+            return
         for suffix, width, scheme in (("", 1400, "light"), ("_dark", 1400, "dark"), ("_phone", 375, "light")):
             self.look(width=width, scheme=scheme)
             self.screenshot(f"{name}{suffix}")

@@ -3,8 +3,10 @@
 With ``SCREENSHOTS=folder`` each page is kept as it was: in the light, in the dark and on a phone.
 """
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import uuid4
 
 import pytest
 from selenium.webdriver import Chrome
@@ -79,8 +81,10 @@ def test_one_order_is_one_journey_through_four_services(four: Running, admin: Ad
         admin.open(f"{here(admin)}?view={view}")
         said = admin.drawn("#content")
         assert [step for step in STEPS if step not in said] == []
-        assert admin.overflow() == 0
         admin.screenshots(f"journey_{view}")
+        admin.look(width=375, scheme="light")
+        assert admin.overflow() == 0, "a phone scrolls the picture, not the page"
+        admin.look(width=1400, scheme="light")
     assert admin.errors() == []
 
 
@@ -129,6 +133,35 @@ def test_flow_is_stuck_where_nobody_relays(four: Running, admin: Admin) -> None:
     admin.wait_for_text("[data-mw-part=summary]", "done")
 
 
+def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, admin: Admin) -> None:
+    unknown = [str(uuid4()) for _ in range(3)]
+    run_python(four, "payments", DECLINE.format(orders=unknown))
+    admin.open("/admin/microworkflows_problems/problem/")
+    admin.reload_until("#content", "3 parked")
+    assert "orders.cancel_declined" in admin.text("#content")
+    admin.screenshots("problems")
+    admin.follow(".mw-problems td a")
+    assert "UnknownOrderError" in admin.text("#content")
+    admin.screenshots("problem")
+    run_python(four, "orders", MAKE.format(orders=unknown))  # what was wrong is mended
+
+    admin.type("per_second", "50")
+    admin.follow("#mw-replay button")
+
+    admin.wait_for_text("#mw-progress", "3 handled")
+    admin.screenshots("problem_replayed")
+    admin.open("/admin/")
+    assert "0 parked" in admin.text(".mw-counts")
+    open_journey(admin, unknown[0])
+    admin.wait_for_text("[data-mw-part=summary]", "done")
+    assert "replayed" in admin.drawn("#content")
+
+
+def run_python(four: Running, name: str, code: str) -> None:
+    """Run Python in a shell of a service."""
+    four.services.run(name, f"python manage.py shell --verbosity 0 --command {shlex.quote(code)}")
+
+
 def place(four: Running) -> Order:
     return four.shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 1})
 
@@ -142,3 +175,23 @@ def open_journey(admin: Admin, term: str) -> None:
 
 def here(admin: Admin) -> str:
     return admin.path().partition("?")[0]
+
+
+DECLINE = """
+from django.db import transaction
+from microworkflows import outbox
+from payments.events import PaymentDeclined
+for order_id in {orders}:
+    with transaction.atomic():
+        outbox.record(PaymentDeclined(order_id=order_id, reason="card declined"), correlation_id=order_id)
+"""
+
+MAKE = """
+from django.utils import timezone
+from orders.models import Order
+for order_id in {orders}:
+    Order.objects.create(
+        id=order_id, customer_name="Late Entry", street="Quay 2", postcode="10115", city="Berlin", country="DE",
+        state="accepted", total="9.90", currency="EUR", placed_at=timezone.now(),
+    )
+"""

@@ -88,7 +88,7 @@ class Services:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=300,
         )
         assert ended.returncode == 0, f"{name}: {command}: {ended.stdout}{ended.stderr}"
 

@@ -282,6 +282,7 @@ def _tests(path: str) -> set[str]:
 
 TESTED_ELSEWHERE = {
     "make demo": "tests/acceptance/test_demo.py",
+    "python manage.py journey A-000123": "tests/unit/test_journey_command.py",  # it needs such an order
     "rabbitmqctl import_definitions docker/broker.json": "tests/acceptance/services.py",
     **dict.fromkeys(
         re.findall(

@@ -15,12 +15,12 @@ from project.settings import INSTALLED_APPS as PROJECT_APPS
 gc.disable()
 
 SHOP = {"orders", "payments", "inventory", "shipping"}
-JOURNAL = {"microworkflows.journal"}
-"""Its own tests install it."""
+GUESTS = {"microworkflows.journal", "microworkflows.problems"}
+"""Their own tests install them."""
 INSTALLED_APPS = [
     "tests.integration.probe",
     "tests.integration.echo",
-    *(app for app in PROJECT_APPS if app not in SHOP | JOURNAL),
+    *(app for app in PROJECT_APPS if app not in SHOP | GUESTS),
 ]
 
 _given: dict[str, Any] = json.loads(os.environ.get("PROBE_SETTINGS", "{}"))

@@ -92,7 +92,7 @@ def test_database_that_came_all_the_way_has_the_schema_of_the_shop(tmp_path: Pat
                 folder = working_copy.compose(number, into=tmp_path / f"stage-{number}")
                 migrate(folder, walked)
         migrate(ROOT, new)
-        going, coming = tables_of(walked, "cutover"), tables_of(new, "journal", "problems")
+        going, coming = tables_of(walked, "cutover"), tables_of(new, "journal", "metrics", "problems")
 
         assert going
         assert coming

@@ -1,25 +1,27 @@
 """Tallies: counts of one context's rows that are not done, which a relay takes every few seconds beside its work."""
 
 from contextlib import suppress
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from django.db.models import Count
-from kombu import Connection
 
-from microworkflows import topology
-from microworkflows.journal import broker
+from microworkflows import celery_app, topology
 from microworkflows.journal.notices import TallyFacts
+from microworkflows.loads import Loads
 from microworkflows.models import InboxEvent, OutboxEvent
 
 MOST = 100_000
 """Number up to which rows are counted: beyond it, a count costs more than it tells."""
+
+_SECONDS: Final = 5.0
+"""Longest wait for one answer of the broker."""
 
 
 class Tallies:
     """Counts, with a connection to the broker that stays open from one to the next."""
 
     def __init__(self) -> None:
-        self._connection: Connection | None = None
+        self._loads = Loads(celery_app.get(), seconds=_SECONDS)
 
     def __enter__(self) -> Self:
         return self
@@ -50,21 +52,14 @@ class Tallies:
     def _dead(self, context: str) -> int | None:
         """Return the number of the context's dead letters; None if the broker does not say."""
         try:
-            if self._connection is None:
-                self._connection = broker.connect()
-            channel: Any = self._connection.channel()
-            count = int(channel.queue_declare(topology.dead_letter_name(context), passive=True).message_count)
-            channel.close()
+            return self._loads.of(topology.dead_letter_name(context)).depth
         except Exception:  # of whatever transport; the relay tells of a broker that is away
             self._close()
             return None
-        return count
 
     def _close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(Exception):
-                connection.collect(socket_timeout=1)
+        with suppress(Exception):
+            self._loads.close()
 
 
 def _count(rows: Any) -> int:

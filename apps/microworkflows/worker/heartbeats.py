@@ -102,12 +102,11 @@ class _Heart:
         loads = self._loads.of(self._queues)
         handling = len(state.active_requests)
         self._has_beaten = True
-        self._write(lambda: self._note(loads, handling))
         depths = {queue: load.depth for queue, load in loads.items()}
+        self._write(lambda: self._note(loads, depths, handling))
         flows.beat(self._process.worker, depths=depths, handling=handling)
 
-    def _note(self, loads: Mapping[str, Load], handling: int) -> None:
-        depths = {queue: load.depth for queue, load in loads.items()}
+    def _note(self, loads: Mapping[str, Load], depths: Mapping[str, int | None], handling: int) -> None:
         heartbeats.note(self._process, depths=depths, handling=handling)
         self._strangers.look({queue: load.consumers for queue, load in loads.items()})
 

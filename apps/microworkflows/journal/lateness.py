@@ -13,11 +13,9 @@ from typing import Final
 from django.db.models import Exists, OuterRef
 
 from microworkflows import times
-from microworkflows.journal.models import Alarm, Context, Event, Flow, Gap, Process
+from microworkflows.journal.models import Alarm, Event, Flow, Gap, Process
 from microworkflows.journal.presence import ALIVE_FOR
-
-Pair = tuple[str, str]
-"""Awaited type, and the type since which it is awaited."""
+from microworkflows.journal.states import Declared, Pair
 
 MOST: Final = 500
 """Number of flows that are looked at in one round, those due first."""
@@ -37,26 +35,6 @@ class Miss:
     awaited: str
     of: str
     due_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Declared:
-    """The deadlines of all contexts, and the events with which flows end."""
-
-    within: Mapping[Pair, timedelta]
-    outcomes: frozenset[str]
-
-    @staticmethod
-    def read() -> "Declared":
-        """Read them; of two deadlines for the same events, the shorter one holds."""
-        within: dict[Pair, timedelta] = {}
-        outcomes: set[str] = set()
-        for told in Context.objects.values_list("declarations", flat=True):
-            outcomes |= set(told.get("outcomes", {}))
-            for each in told.get("deadlines", ()):
-                pair, time = (each["awaited"], each["of"]), timedelta(seconds=each["within"])
-                within[pair] = min(within.get(pair, time), time)
-        return Declared(within=within, outcomes=frozenset(outcomes))
 
 
 def told_until(*, now: datetime) -> datetime | None:
@@ -85,7 +63,7 @@ def misses(flows: Sequence[Flow], declared: Declared, *, until: datetime) -> lis
     found = []
     for flow in flows:
         happened = begun[flow.pk]
-        unmet = [] if happened.keys() & declared.outcomes else _unmet(happened, declared)
+        unmet = [] if happened.keys() & declared.outcomes.keys() else _unmet(happened, declared)
         passed = [miss for miss in unmet if miss[1] <= until]
         _note(
             flow,

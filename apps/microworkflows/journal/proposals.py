@@ -12,8 +12,8 @@ from typing import Final
 
 from microworkflows import times
 from microworkflows.journal import histograms
-from microworkflows.journal.lateness import Declared, Pair
 from microworkflows.journal.models import Event, Flow, Minute
+from microworkflows.journal.states import Declared, Pair
 
 MOST_FLOWS: Final = 5_000
 """Number of flows that are looked at, the newest."""

@@ -8,11 +8,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from microworkflows import flows
 from microworkflows.cloudevents import context_of
 from microworkflows.journal.models import Context, Delivery, Event, Flow
+
+Pair = tuple[str, str]
+"""Awaited type, and the type since which it is awaited."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,20 @@ class Declared:
     outcomes: Mapping[str, str] = field(default_factory=dict)
     """By the type of the event with which flows end."""
     promises: Sequence[Promise] = ()
+
+    @cached_property
+    def within(self) -> Mapping[Pair, timedelta]:
+        """The deadlines; of two for the same events, the shorter one holds."""
+        found: dict[Pair, timedelta] = {}
+        for each in self.promises:
+            pair = each.awaited, each.of
+            found[pair] = min(found.get(pair, each.within), each.within)
+        return found
+
+    @staticmethod
+    def read() -> "Declared":
+        """Return what the contexts that the journal knows declare."""
+        return Declared.of(Context.objects.all())
 
     @staticmethod
     def of(contexts: Iterable[Context]) -> "Declared":

@@ -16,9 +16,10 @@ from django.db.models import Exists, OuterRef, Q
 
 from microworkflows import texts, times
 from microworkflows.journal import alerts, lateness, signals
-from microworkflows.journal.lateness import Declared, Miss
+from microworkflows.journal.lateness import Miss
 from microworkflows.journal.models import Alarm, Delivery, Event, Flow
 from microworkflows.journal.reasons import Reason, Reasons
+from microworkflows.journal.states import Declared
 
 logger = logging.getLogger(__name__)
 

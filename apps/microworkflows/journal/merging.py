@@ -1,7 +1,7 @@
 """Merging: the rows of some flows, as they become with what was told of them. Nothing depends on the order in which it comes."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -41,20 +41,8 @@ class Rows:
 
     # Loading
 
-    def load(self, correlation_ids: Collection[str]) -> None:
-        """Load what is known of these flows."""
-        flows = Flow.objects.filter(correlation_id__in=correlation_ids)
-        self._load(flows)
-
-    def load_rows(self, flows: Iterable[Flow]) -> None:
-        """Load all rows of flows that are known."""
-        self._load(flows)
-
-    def load_by_events(self, events: Collection[UUID]) -> None:
-        """Load the flows of these events."""
-        self._load(Flow.objects.filter(events__in=events).distinct())
-
-    def _load(self, flows: Iterable[Flow]) -> None:
+    def load(self, flows: Iterable[Flow]) -> None:
+        """Load all that is known of these flows."""
         found = {flow.pk: flow for flow in flows if flow.correlation_id not in self._flows}
         self._flows |= {flow.correlation_id: flow for flow in found.values()}
         for event in Event.objects.filter(flow__in=list(found)):
@@ -79,11 +67,6 @@ class Rows:
                 self._merge_failed(_ENDINGS[kind], at, facts, process)
             else:
                 self._merge_running(at, facts, process)
-
-    def merge_outcome_error(self, event_id: UUID, error: str) -> None:
-        """Note the broker's reason to refuse an event."""
-        if event := self._events.get(event_id):
-            event.error = error
 
     def act(self, told: ActTold) -> None:
         """Take in that somebody sent a parked message round again, or gave it up."""
@@ -112,6 +95,7 @@ class Rows:
         event = self._event(facts)
         if event.recorded_at != facts.time:
             event.recorded_at = facts.time  # by the clock of the relay's host
+        event.error = facts.error or event.error
         if event.relayed_at is not None and at < event.relayed_at:
             return
         status = _OUTCOMES[kind]

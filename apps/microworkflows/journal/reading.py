@@ -56,6 +56,8 @@ class EventTold:
     hops: int
     about: tuple[str, str, str]
     trace: str
+    error: str = ""
+    """The broker's reason to refuse it for good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,7 @@ def event(facts: Mapping[str, Any]) -> EventTold:
         hops=number(facts.get("hops", 0)),
         about=(_clean(kind), _clean(key), _clean(name)),
         trace=_clean(str(facts.get("trace", "")))[:32],
+        error=error(facts),
     )
 
 

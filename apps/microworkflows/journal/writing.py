@@ -4,7 +4,6 @@ import logging
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 from django.db import router
 
@@ -47,7 +46,6 @@ class _Batch:
     def __init__(self, memory: Memory, numbering: Numbering) -> None:
         self._memory, self._numbering = memory, numbering
         self.changes: list[Change] = []
-        self.errors: list[tuple[UUID, str]] = []
         self.acts: list[ActTold] = []
         self.contexts: set[str] = set()
 
@@ -83,8 +81,6 @@ class _Batch:
         told = reading.event(facts)
         told = reading.moved(told, self._memory.offsets.corrected(host, told.time))
         self.changes.append((kind, at, told, process))
-        if "error" in facts:
-            self.errors.append((told.id, reading.error(facts)))
 
     def _add_life(self, process: Process, kind: Kind, at: datetime, facts: Any) -> None:
         if kind == Kind.DECLARED:
@@ -120,31 +116,22 @@ def write(messages: Sequence[Sent], memory: Memory) -> None:
         _save_contexts(batch.contexts, memory)
         if numbering.has_changed_gaps:
             memory.look_again()
-        write_changes(batch.changes, memory, acts=batch.acts, errors=batch.errors)
+        write_changes(batch.changes, memory, acts=batch.acts)
 
 
-def write_changes(
-    changes: Sequence[Change],
-    memory: Memory,
-    *,
-    acts: Sequence[ActTold] = (),
-    errors: Iterable[tuple[UUID, str]] = (),
-) -> None:
+def write_changes(changes: Sequence[Change], memory: Memory, *, acts: Sequence[ActTold] = ()) -> None:
     """Merge what was told into its flows' rows, and work these out anew."""
     if not changes and not acts:
         return
     rows = Rows()
-    rows.load(
-        {
-            (facts.flow if isinstance(facts, reading.EventTold) else facts.event.flow)
-            for _, _, facts, _ in changes
-        }
-    )
+    told = {
+        (facts.flow if isinstance(facts, reading.EventTold) else facts.event.flow)
+        for _, _, facts, _ in changes
+    }
+    rows.load(Flow.objects.filter(correlation_id__in=told))
     if acts:
-        rows.load_by_events({act.event for act in acts})
+        rows.load(Flow.objects.filter(events__in={act.event for act in acts}).distinct())
     rows.merge(changes)
-    for event_id, error in errors:
-        rows.merge_outcome_error(event_id, error)
     for act in acts:
         rows.act(act)
     rows.work_out(memory.declared, now=datetime.now(UTC), silences=memory.silences)
@@ -158,7 +145,7 @@ def refresh(flows: Collection[int], *, now: datetime, memory: Memory | None = No
     for first in range(0, len(keys), _AT_ONCE):
         with transactions.read_committed(using=router.db_for_write(Flow)):
             rows = Rows()
-            rows.load_rows(Flow.objects.filter(pk__in=keys[first : first + _AT_ONCE]).select_for_update())
+            rows.load(Flow.objects.filter(pk__in=keys[first : first + _AT_ONCE]).select_for_update())
             rows.work_out(memory.declared, now=now, silences=memory.silences)
             rows.save()
 

@@ -95,7 +95,4 @@ def waited(since: datetime, now: datetime) -> str:
     minutes = int((now - since) / timedelta(minutes=1))
     if minutes < 1:
         return "under a minute"
-    hours, rest = divmod(minutes, 60)
-    if hours < 1:
-        return f"{minutes} min"
-    return f"{hours} h {rest} min" if hours < 24 else f"{hours // 24} d {hours % 24} h"
+    return f"{minutes} min" if minutes < 60 else human_duration(timedelta(minutes=minutes))

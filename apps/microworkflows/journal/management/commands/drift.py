@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from microworkflows import drift, times
 from microworkflows.journal import observing
-from microworkflows.journal.management.commands.ocel import a_time
+from microworkflows.journal.management.arguments import a_time
 
 
 class Command(BaseCommand):

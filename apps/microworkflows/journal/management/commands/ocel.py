@@ -1,22 +1,13 @@
 """``manage.py ocel``: export flows as an object-centric event log (OCEL 2.0, JSON)."""
 
-from argparse import ArgumentTypeError
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from microworkflows import times
 from microworkflows.journal import ocel
-
-
-def a_time(text: str) -> datetime:
-    """Return a time that somebody wrote; without a zone, it is of the project's ``TIME_ZONE``."""
-    try:
-        return times.aware(datetime.fromisoformat(text))
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no time such as 2026-01-31T12:00+01:00") from None
+from microworkflows.journal.management.arguments import a_time
 
 
 class Command(BaseCommand):

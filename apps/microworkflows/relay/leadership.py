@@ -85,7 +85,7 @@ _SCHEMA = """SELECT coalesce(
     (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass(%s)), current_schema(), 'public')"""
 """Two installations may share a database, each in a schema of its own."""
 _TAKE = "SELECT pg_try_advisory_lock(%s, %s), pg_backend_pid()"
-_APPEAR = "SELECT pg_try_advisory_lock_shared(%s, %s)"
+_TAKE_AND_APPEAR = f"{_TAKE}, pg_try_advisory_lock_shared(%s, %s)"
 _END = f"""SELECT pg_terminate_backend(pid) FROM {_HOLDER}
     AND pid = %s AND session.backend_start = %s AND {SILENT} > %s"""  # noqa: S608
 
@@ -119,11 +119,13 @@ class _AdvisoryLock:
             return True
         with self._connection.cursor() as cursor:
             self._key = key(schema(cursor), self._context)
-            cursor.execute(_TAKE, [_signed(part) for part in self._key])
-            held, self._backend = cursor.fetchone()
-            if self._appeared_in is not self._connection.connection:
-                cursor.execute(_APPEAR, [_signed(part) for part in (THERE, self._key[1])])
+            if self._appeared_in is self._connection.connection:
+                cursor.execute(_TAKE, [_signed(part) for part in self._key])
+            else:
+                keys = (*self._key, THERE, self._key[1])
+                cursor.execute(_TAKE_AND_APPEAR, [_signed(part) for part in keys])
                 self._appeared_in = self._connection.connection
+            held, self._backend = cursor.fetchone()[:2]
         self._session = self._connection.connection if held else None
         self._shown_at = time.monotonic()
         return bool(held)

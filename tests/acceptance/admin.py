@@ -116,8 +116,15 @@ class Admin:
         self.do(".select2-search__field", lambda field: field.send_keys(Keys.ENTER))
         self.type(f"lines-{number}-quantity", str(quantity))
 
+    def wait_for_step(self, name: str) -> None:
+        wait_until(f"the picture shows {name!r}", lambda: name in self.steps(), seconds=30)
+
     def steps(self) -> list[str]:
-        return [step.text for step in self._browser.find_elements(By.CSS_SELECTOR, ".mw-step__name")]
+        """Return the names of the events that the journey's picture shows, from the top."""
+        names: list[str] = self._browser.execute_script(
+            "return [...document.querySelectorAll('.mwj-e')].map(each => each.textContent)"
+        )
+        return names
 
     def mark_page(self) -> None:
         """Leave a mark that a navigation would remove."""

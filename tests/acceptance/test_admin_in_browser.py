@@ -41,13 +41,13 @@ def test_order_is_placed_and_watched_until_it_is_shipped_without_a_reload(admin:
 
     admin.press("Place order")
 
-    admin.wait_for_text("[data-mw-part=steps]", "Order accepted")
+    admin.wait_for_step("Order accepted")
     admin.mark_page()
-    assert "Shipment scheduled" not in admin.text("[data-mw-part=steps]")
-    admin.wait_for_text("[data-mw-part=steps]", "Next attempt")
+    assert "Shipment scheduled" not in admin.steps()
+    admin.wait_for_text("[data-mw-part=picture]", "the next is due")
     admin.screenshot("05_waiting_for_the_bank")
     admin.wait_for_text("[data-mw-part=headline]", "Shipped")
-    admin.wait_for_text("[data-mw-part=summary]", "settled")
+    admin.wait_for_text("[data-mw-part=summary]", "done")
     assert admin.steps() == ["Order accepted", "Payment received", "Items reserved", "Shipment scheduled"]
     assert admin.is_marked(), "the page was loaded anew"
     assert admin.errors() == []

@@ -68,6 +68,7 @@ def test_rows_that_refer_to_each_other_and_sequences_move(source: str, target: s
     line = ReservationLine.objects.earliest("pk")
     gone = ReservationLine.objects.create(reservation=line.reservation, sku="GONE", quantity=1).pk
     ReservationLine.objects.filter(pk=gone).delete()
+    failures.note(InboxEvent.objects.of_context("inventory").earliest("pk"), worker="here")
     before = shop.kept("inventory")
 
     shop.split("inventory", to=target)

@@ -20,7 +20,7 @@ from tests.unit.journal.shop import seconds
 pytestmark = pytest.mark.django_db
 
 Login = Callable[..., Client]
-AGO = timedelta(minutes=12)
+AGO = timedelta(minutes=12, seconds=30)  # in the middle of a minute: ages are told in whole ones
 
 
 def text_of(response: Any) -> str:

@@ -1,0 +1,1 @@
+"""X-ray of a Django monolith: what its parts import, read, write and call of each other. It changes nothing in it."""

@@ -19,6 +19,7 @@ def disconnect() -> None:
 
     sys.dont_write_bytecode = True
     logging.config.dictConfig = logging.config.fileConfig = _nothing  # type: ignore[assignment]
+    socket.getaddrinfo = _refuse_name  # type: ignore[assignment]
     socket.socket.connect = _refuse_socket  # type: ignore[assignment, method-assign]
     socket.socket.connect_ex = _refuse_socket  # type: ignore[assignment, method-assign]
     BaseDatabaseWrapper.connect = _refuse_database  # type: ignore[assignment, method-assign]
@@ -57,6 +58,10 @@ def _nothing(*args: Any, **options: Any) -> None:
 
 def _refuse_socket(self: socket.socket, address: Any) -> NoReturn:
     raise ConnectionRefusedError(f"The X-ray connects to nothing, so not to {address}.")
+
+
+def _refuse_name(host: Any, *args: Any, **options: Any) -> NoReturn:
+    raise socket.gaierror(f"The X-ray connects to nothing, so not to {host}.")
 
 
 def _refuse_database(self: Any) -> NoReturn:

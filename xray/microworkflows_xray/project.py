@@ -11,7 +11,7 @@ from pathlib import Path
 from microworkflows_xray import exclusions, origins, settings
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import App, Gap
-from microworkflows_xray.tolerance import Setup
+from microworkflows_xray.tolerance import Setup, packages_of
 
 _NO_CODE = {"manage.py", "setup.py", "noxfile.py", "fabfile.py"}
 
@@ -151,18 +151,19 @@ def start(settings_name: str | None, root: Path, *, also: Sequence[str] = (), ex
     sources = [folder.resolve() for folder in dict.fromkeys([*folders, *setup.added])]
     project = Project(root, name, (), places, tuple(sources), tuple(also), tuple(exclude), setup.gaps)
     found = [replace(app, path=project.shown(places[app.name])) for app in (*described, *lost)]
-    return replace(project, apps=tuple(sorted(found)))
+    project = replace(project, apps=tuple(sorted(found)))
+    gaps = [replace(gap, place=gap.place and replace(gap.place, app=project.app_of_path(root / gap.place.file))) for gap in setup.gaps]
+    return replace(project, gaps=gaps)
 
 
 def _lost(entries: Iterable[str], labels: set[str], folders: Sequence[Path]) -> Iterator[tuple[App, Path]]:
     """Describe the project's apps that do not import, by the folders that their names tell."""
     for entry in entries:
-        parts = entry.split(".")
-        names = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-        for name, path in ((name, folder.joinpath(*name.split("."))) for name in names for folder in folders):
+        for name, path in ((name, folder.joinpath(*name.split("."))) for name in packages_of(entry) for folder in folders):
+            place = path if path.is_dir() else path.with_suffix(".py")
             label = name.rpartition(".")[2]
-            if path.is_dir() and label not in labels:
-                yield App(label, name, "", "own"), path.resolve()
+            if place.exists() and label not in labels:
+                yield App(label, name, "", "own"), place.resolve()
                 break
 
 

@@ -59,7 +59,9 @@ class Setup:
         try:
             return True, self._insist(action)
         except _FAILURES as error:
-            self.gaps.append(Gap(what, _reason(error), self._culprit(error)))
+            if what.partition(" ")[2].partition(".")[0] in self._phantoms.names:
+                return False, None  # the gap of the package tells it already
+            self.gaps.append(Gap(what, reason(error, self.root), self._culprit(error)))
             return False, None
 
     def _insist(self, action: Callable[[], Any]) -> Any:
@@ -82,7 +84,7 @@ class Setup:
             place = self._culprit(error)
             where = f" ({place.file}, line {place.line})" if place else ""
             raise ProjectError(
-                f"The settings {name!r} do not import: {_reason(error)}{where}. "
+                f"The settings {name!r} do not import: {reason(error, self.root)}{where}. "
                 "If a variable of the environment is missing, set it; to name others, use --settings."
             ) from error
         if not apps:
@@ -107,7 +109,6 @@ class Setup:
             _prepend(homes[0])
             self.added.append(homes[0])
             importlib.invalidate_caches()
-            self.gaps.append(Gap(f"path of {name}", f"It is not on the path, so it was taken from {self._shown(homes[0]) or '.'}."))
             return True
         self._phantoms.stand_for(name)
         self.gaps.append(Gap(f"package {name}", "It is not installed here, so what it defines is not seen.", self._culprit(error)))
@@ -145,7 +146,7 @@ class Setup:
                 load_backend(engine or "django.db.backends.dummy")
             except _FAILURES as error:
                 databases[alias] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-                self.gaps.append(Gap(f"database {alias}", f"SQLite stands for its engine {engine}: {_reason(error)}"))
+                self.gaps.append(Gap(f"database {alias}", f"SQLite stands for its engine {engine}: {reason(error, self.root)}"))
 
     def _apps(self) -> None:
         from django.apps import AppConfig, apps
@@ -167,10 +168,13 @@ class Setup:
     def _config(self, entry: str) -> Any:
         from django.apps import AppConfig
 
+        if entry.partition(".")[0] in self._phantoms.names:
+            self.lost.append(entry)
+            return None
         done, config = self.attempt(f"app {entry}", lambda: AppConfig.create(entry))
         if done:
             return config
-        for name in (entry, re.sub(r"\.apps\.\w+$|\.\w+$", "", entry)):
+        for name in packages_of(entry):
             try:
                 return AppConfig(name, self._insist(lambda name=name: importlib.import_module(name)))  # type: ignore[misc]
             except _FAILURES:
@@ -180,6 +184,8 @@ class Setup:
 
     def _soften(self, config: Any) -> None:
         """Let a failure of this app's models or of its ready() cost this app alone."""
+        from django.contrib.admin.apps import SimpleAdminConfig
+
         import_models, ready = config.import_models, config.ready
 
         def models() -> None:
@@ -193,6 +199,9 @@ class Setup:
                 ready()
 
         config.import_models = models
+        if isinstance(config, SimpleAdminConfig):
+            config.ready = lambda: None  # it imports all admins, which come later here, so that one cannot keep the others out
+            return
         config.ready = lambda: self.attempt(f"ready() of {config.label}", start)
 
     def _admins(self) -> None:
@@ -219,6 +228,12 @@ class Setup:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
 
 
+def packages_of(entry: str) -> tuple[str, ...]:
+    """Give the dotted names that the package of an entry of INSTALLED_APPS may have: the entry may name a config in it."""
+    package = re.sub(r"\.apps\.\w+$|\.[A-Z]\w*$", "", entry)
+    return tuple(dict.fromkeys([entry, package]))
+
+
 def _prepend(folder: Path) -> None:
     if str(folder) in sys.path:
         sys.path.remove(str(folder))
@@ -236,14 +251,15 @@ def _exists(name: str) -> bool:
         return False
 
 
-def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+def reason(error: BaseException, root: Path) -> str:
+    """Put an error into one line, paths relative to the root."""
+    text = " ".join(str(error).split()).replace(f"{root}{os.sep}", "")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _from_environment(error: BaseException) -> bool:
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and Path(frames[-1].filename).name == "os.py"
+    return bool(frames) and Path(frames[-1].filename).name in {"os.py", "<frozen os>"}
 
 
 def _invented(name: str) -> str:

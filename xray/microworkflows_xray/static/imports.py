@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from microworkflows_xray.facts import Gap, Import
 from microworkflows_xray.project import Project
 from microworkflows_xray.static.sources import Module, Sources
+from microworkflows_xray.tolerance import reason
 
 
 def find(project: Project, sources: Sources) -> tuple[list[Import], list[Gap]]:
     """Give each import from one app, or from the project's code in no app, of another app, and what grimp could not read."""
-    graph, gaps = _graph(sources)
+    graph, gaps = _graph(sources, project.root)
     found: list[Import] = []
     for module in sources.modules.values():
         read = graph is not None and module.name in graph.modules
@@ -26,17 +28,20 @@ def find(project: Project, sources: Sources) -> tuple[list[Import], list[Gap]]:
     return found, gaps
 
 
-def _graph(sources: Sources) -> tuple[Any, list[Gap]]:
+def _graph(sources: Sources, root: Path) -> tuple[Any, list[Gap]]:
     """Let grimp read the packages, all in one graph; those that it cannot read are left to the syntax tree."""
     import grimp
 
     packages = sorted({name.partition(".")[0] for name, module in sources.modules.items() if module.package or "." in name})
-    readable, gaps = [], []
+    try:
+        return grimp.build_graph(*packages, cache_dir=None), []
+    except Exception:  # noqa: BLE001  # grimp raises errors of its own and of Rust; which package it was, the next lines find out
+        readable, gaps = [], []
     for package in packages:
         try:
             grimp.build_graph(package, cache_dir=None)
-        except Exception as error:  # grimp raises errors of its own and of Rust for files that it cannot read
-            gaps.append(Gap(f"imports of {package}", f"grimp cannot read it, so the syntax tree was: {type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001
+            gaps.append(Gap(f"imports of {package}", f"grimp cannot read it, so the syntax tree was read: {reason(error, root)}"))
         else:
             readable.append(package)
     return (grimp.build_graph(*readable, cache_dir=None) if readable else None), gaps

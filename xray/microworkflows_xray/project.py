@@ -43,6 +43,8 @@ class Project:
     also: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     """Patterns of files to leave out, beside tests, factories and migrations."""
+    loaders: tuple[str, ...] = ()
+    """Names of the project's own functions that turn a string into a class or model."""
     gaps: list[Gap] = field(default_factory=list)
 
     def files(self, *, include_tests: bool = False) -> tuple[File, ...]:
@@ -118,7 +120,14 @@ class Project:
         return _dotted(path.relative_to(max(bases, key=lambda base: len(base.parts))), "")
 
 
-def start(settings_name: str | None, root: Path, *, also: Sequence[str] = (), exclude: Sequence[str] = ()) -> Project:
+def start(
+    settings_name: str | None,
+    root: Path,
+    *,
+    also: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    loaders: Sequence[str] = (),
+) -> Project:
     """Set a project up as far as it allows. It writes nothing and connects to nothing, and the process can connect to nothing afterwards.
 
     Args:
@@ -126,6 +135,7 @@ def start(settings_name: str | None, root: Path, *, also: Sequence[str] = (), ex
         root: folder of the project; paths in facts are relative to it.
         also: installed packages that count as the project's own code.
         exclude: patterns of files to leave out, beside tests, factories and migrations.
+        loaders: names of the project's own functions that turn a string into a class or model.
 
     Raises:
         ProjectError: there are no settings, they do not import, or a package of ``also`` is not there.
@@ -149,7 +159,7 @@ def start(settings_name: str | None, root: Path, *, also: Sequence[str] = (), ex
     lost = dict(_lost(setup.lost, {app.label for app in described}, folders))
     places |= {app.name: path for app, path in lost.items()}
     sources = [folder.resolve() for folder in dict.fromkeys([*folders, *setup.added])]
-    project = Project(root, name, (), places, tuple(sources), tuple(also), tuple(exclude), setup.gaps)
+    project = Project(root, name, (), places, tuple(sources), tuple(also), tuple(exclude), tuple(loaders), setup.gaps)
     found = [replace(app, path=project.shown(places[app.name])) for app in (*described, *lost)]
     project = replace(project, apps=tuple(sorted(found)))
     gaps = [replace(gap, place=gap.place and replace(gap.place, app=project.app_of_path(root / gap.place.file))) for gap in setup.gaps]

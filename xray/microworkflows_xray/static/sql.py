@@ -33,7 +33,7 @@ _ENDS_TABLES = frozenset(
     "WHERE SET GROUP ORDER HAVING LIMIT UNION INTERSECT EXCEPT VALUES SELECT RETURNING ON USING WINDOW OFFSET FETCH FOR DEFAULT WHEN".split()
 )
 _JOINING = frozenset("JOIN INNER LEFT RIGHT FULL OUTER CROSS NATURAL LATERAL STRAIGHT_JOIN".split())
-_SKIPPED = frozenset("ONLY LATERAL IGNORE LOW_PRIORITY DELAYED HIGH_PRIORITY QUICK OR ROLLBACK ABORT FAIL INTO TABLE".split())
+_SKIPPED = frozenset("ONLY LATERAL IGNORE LOW_PRIORITY DELAYED HIGH_PRIORITY QUICK OR REPLACE ROLLBACK ABORT FAIL INTO TABLE".split())
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ class _Walk:
             elif word in {"INSERT", "REPLACE", "MERGE"} and self._is_statement(index):
                 index = self._target(index + 1, "insert") - 1
             elif word == "UPDATE" and before not in {"FOR", "DO", "KEY", "ON"} and self._is_statement(index):
-                index = self._target(index + 1, "update") - 1
+                index = self._updated(index + 1) - 1
             elif word == "DELETE" and before != "ON" and self._is_statement(index):
                 index = self._deleted(index + 1) - 1
             elif word == "TRUNCATE":
@@ -208,6 +208,13 @@ class _Walk:
             if not several or index >= len(self.tokens) or self.tokens[index].text != ",":
                 break
             index += 1
+        return index
+
+    def _updated(self, index: int) -> int:
+        """``UPDATE t SET``; and MySQL's ``UPDATE t, u SET``, which reads the others."""
+        index = self._alias(self._target(index, "update"))
+        if index < len(self.tokens) and self.tokens[index].text == ",":
+            return self._sources(index + 1)
         return index
 
     def _deleted(self, index: int) -> int:

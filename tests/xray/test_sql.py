@@ -19,15 +19,27 @@ MEMBERS, GRANTS, RIGHTS = "auth_user_groups", "auth_group_permissions", "auth_us
 PARTS: list[tuple[str, models.QuerySet[User], set[str]]] = [
     ("plain", User.objects.all(), set()),
     ("join", User.objects.filter(groups__name="x"), {MEMBERS, GROUP}),
-    ("deep join", User.objects.filter(groups__permissions__content_type__model="x"), {MEMBERS, GROUP, GRANTS, PERMISSION, KIND}),
+    (
+        "deep join",
+        User.objects.filter(groups__permissions__content_type__model="x"),
+        {MEMBERS, GROUP, GRANTS, PERMISSION, KIND},
+    ),
     ("exclude", User.objects.exclude(groups__name="x"), {MEMBERS, GROUP}),
-    ("or", User.objects.filter(Q(groups__name="x") | Q(user_permissions__name="y")), {MEMBERS, GROUP, RIGHTS, PERMISSION}),
+    (
+        "or",
+        User.objects.filter(Q(groups__name="x") | Q(user_permissions__name="y")),
+        {MEMBERS, GROUP, RIGHTS, PERMISSION},
+    ),
     ("exists", User.objects.filter(Exists(Group.objects.filter(user=OuterRef("pk")))), {MEMBERS, GROUP}),
     ("subquery", User.objects.annotate(n=Subquery(Group.objects.values("name")[:1])).filter(n="x"), {GROUP}),
     ("in", User.objects.filter(pk__in=Permission.objects.values("pk")), {PERMISSION}),
-    ("aggregate", User.objects.annotate(n=Count("groups__permissions")).filter(n__gt=1), {MEMBERS, GROUP, GRANTS}),
+    (
+        "aggregate",
+        User.objects.annotate(n=Count("groups__permissions")).filter(n__gt=1),
+        {MEMBERS, GROUP, GRANTS},
+    ),
     ("extract", User.objects.annotate(m=TruncMonth("date_joined")).filter(date_joined__year=2020), set()),
-    ("words as text", User.objects.filter(username="x' FROM auth_group, \"y\" JOIN auth_permission"), set()),
+    ("words as text", User.objects.filter(username='x\' FROM auth_group, "y" JOIN auth_permission'), set()),
 ]
 
 
@@ -78,7 +90,11 @@ class TestDjangosStatements(TestCase):
             User.objects.distinct().filter(groups__isnull=False).count()
             User.objects.filter(pk=1).exists()
 
-        found = [set(statement.read) for each in captured if (statement := sql.read(each["sql"], connection.vendor))]
+        found = [
+            set(statement.read)
+            for each in captured
+            if (statement := sql.read(each["sql"], connection.vendor))
+        ]
         self.assertEqual([{GROUP, PERMISSION}, {USER, MEMBERS, GROUP}, {USER, MEMBERS}, {USER}], found)
 
     def test_writes_are_read_with_their_columns(self) -> None:
@@ -95,7 +111,11 @@ class TestDjangosStatements(TestCase):
             user.groups.clear()
             kind.delete()
 
-        found = [(s.verb, s.written, s.columns) for each in captured if (s := sql.read(each["sql"], connection.vendor)) and s.verb != "read"]
+        found = [
+            (s.verb, s.written, s.columns)
+            for each in captured
+            if (s := sql.read(each["sql"], connection.vendor)) and s.verb != "read"
+        ]
         self.assertEqual(("insert", (GROUP,), ("name",)), found[0])
         self.assertEqual(("update", (USER,), ("email", "is_staff")), found[1])
         self.assertEqual(("update", (USER,), ("first_name",)), found[2])
@@ -145,7 +165,9 @@ def test_a_statement_that_a_person_or_another_backend_writes_is_read(text: str) 
     found = sql.read(text, "")
 
     expected = WRITTEN[text]
-    assert (found and (found.verb, found.written, found.read)) == (expected and (expected.verb, expected.written, expected.read))
+    assert (found and (found.verb, found.written, found.read)) == (
+        expected and (expected.verb, expected.written, expected.read)
+    )
     if found and expected and expected.columns:
         assert found.columns in (expected.columns, None)
 

@@ -6,7 +6,22 @@ import ast
 from typing import TYPE_CHECKING
 
 from .engine import Frame
-from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Items, Many, Method, Rows, Super, Text, Value, item, many, union
+from .values import (
+    UNKNOWN,
+    ClassOf,
+    FunctionOf,
+    Instance,
+    Items,
+    Many,
+    Method,
+    Rows,
+    Super,
+    Text,
+    Value,
+    item,
+    many,
+    union,
+)
 
 if TYPE_CHECKING:
     from .calling import Arguments
@@ -39,10 +54,17 @@ def call(frame: Frame, name: str, node: ast.Call) -> Value | None:
         return many(frozenset({Items(tuple(expressions.iterate(frame, each) for each in node.args))}))
     if name == "map" and len(node.args) > 1:
         members = [expressions.iterate(frame, each) for each in node.args[1:]]
-        results = [calling.apply(frame, each, calling.Arguments(members), node) for each in expressions.evaluate(frame, node.args[0])]
+        results = [
+            calling.apply(frame, each, calling.Arguments(members), node)
+            for each in expressions.evaluate(frame, node.args[0])
+        ]
         return many(union(results))
     if name == "type" and len(node.args) == 1:
-        return frozenset(ClassOf(each.cls, each.open) for each in expressions.evaluate(frame, node.args[0]) if isinstance(each, Instance))
+        return frozenset(
+            ClassOf(each.cls, each.open)
+            for each in expressions.evaluate(frame, node.args[0])
+            if isinstance(each, Instance)
+        )
     if name == "getattr" and len(node.args) > 1:
         owners, key = expressions.evaluate(frame, node.args[0]), node.args[1]
         default = expressions.evaluate(frame, node.args[2]) if len(node.args) > 2 else UNKNOWN
@@ -82,7 +104,11 @@ def grow(frame: Frame, node: ast.Attribute, passed: Arguments) -> None:
     """Follow ``collection.append(value)`` and its relatives."""
     from . import assignments
 
-    if node.attr not in _GROWING or not any(passed.positional) or not isinstance(node.value, (ast.Name, ast.Attribute, ast.Subscript)):
+    if (
+        node.attr not in _GROWING
+        or not any(passed.positional)
+        or not isinstance(node.value, (ast.Name, ast.Attribute, ast.Subscript))
+    ):
         return
     if isinstance(node.value, ast.Name):
         before = frame.env.get(node.value.id, UNKNOWN)

@@ -18,10 +18,12 @@ _FORMSET = ("django.forms.models.BaseModelFormSet", "BaseModelFormSet", "BaseInl
 
 
 def is_form(frame: Frame, cls: str) -> bool:
+    """True for the form of a model."""
     return frame.engine.classes.is_a(cls, *_FORM)
 
 
 def is_formset(frame: Frame, cls: str) -> bool:
+    """True for a set of forms of a model."""
     return frame.engine.classes.is_a(cls, *_FORMSET)
 
 
@@ -67,9 +69,7 @@ def attribute(frame: Frame, owner: Instance, name: str) -> Value:
     return UNKNOWN
 
 
-def save(
-    frame: Frame, owner: Instance, after: str, passed: Arguments, node: ast.AST, how: str = "form"
-) -> Value:
+def save(frame: Frame, owner: Instance, passed: Arguments, node: ast.AST, *, after: str = "", how: str = "form") -> Value:
     """Follow ``form.save()`` to an override in the code, or to the model's row."""
     from . import calling
 

@@ -52,7 +52,7 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
     owner = method.owner
     if isinstance(owner, Instance):
         if method.name == "save" and (forms.is_form(frame, owner.cls) or forms.is_formset(frame, owner.cls)):
-            return forms.save(frame, owner, method.after, passed, node)
+            return forms.save(frame, owner, passed, node, after=method.after)
         if method.name in {"save_m2m", "_save_m2m"} and forms.is_form(frame, owner.cls):
             for model in forms.models(frame, owner.cls):
                 forms.save_links(frame, owner, model, node)

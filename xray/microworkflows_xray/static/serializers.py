@@ -23,6 +23,7 @@ _MIXINS = {
 
 
 def is_serializer(frame: Frame, cls: str) -> bool:
+    """True for a serializer, of a model or not."""
     return frame.engine.classes.is_a(cls, *_SERIALIZER)
 
 

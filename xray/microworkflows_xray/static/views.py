@@ -17,6 +17,7 @@ _VIEW = ("django.views.generic.base.View", "View", "rest_framework.views.APIView
 
 
 def is_view(frame: Frame, cls: str) -> bool:
+    """True for a class-based view, or a mixin of one."""
     return frame.engine.classes.is_a(cls, *_VIEW) or frame.engine.classes.is_a(
         cls, "SingleObjectMixin", "MultipleObjectMixin", "FormMixin"
     )
@@ -101,24 +102,17 @@ def attribute(frame: Frame, owner: Instance, name: str) -> Value:
 def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
     """Tell what a method of Django's views gives, and what it saves."""
     owner, name = method.owner, method.name
-    if not isinstance(owner, Instance):
+    if not isinstance(owner, Instance) or not is_view(frame, owner.cls):
         return None
-    if name == "get_object":
-        found = rows(frame, owner.cls)
-        for each in found:
-            if isinstance(each, Rows):
-                queries.read(frame, node, each, "generic view")
-        return item(found)
-    if name == "get_queryset":
-        return rows(frame, owner.cls)
+    if name in {"get_object", "get_queryset"}:
+        return _fetched(frame, owner, name, node)
     if name in {"get_form", "get_formset", "construct_formset", "construct_form", "get_serializer"}:
         found = form(frame, owner.cls)
         return many(found) if passed.named_nodes.get("many") else found
     if name in {"get_form_class", "get_formset_class", "get_serializer_class"}:
         return frozenset(ClassOf(each.cls) for each in form(frame, owner.cls) if isinstance(each, Instance))
     if name in _VALID:
-        given = [value for value in passed.positional if value]
-        for each in union(given) or form(frame, owner.cls):
+        for each in union(passed.positional) or form(frame, owner.cls):
             _save(frame, owner, each, node)
         return UNKNOWN
     if name in {"post", "put"}:
@@ -127,6 +121,16 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
         delete(frame, owner, node)
         return UNKNOWN
     return None
+
+
+def _fetched(frame: Frame, owner: Instance, name: str, node: ast.AST) -> Value:
+    found = rows(frame, owner.cls)
+    if name == "get_queryset":
+        return found
+    for each in found:
+        if isinstance(each, Rows):
+            queries.read(frame, node, each, "generic view")
+    return item(found)
 
 
 def post(frame: Frame, owner: Instance, node: ast.AST) -> Value:
@@ -198,4 +202,4 @@ def _save(frame: Frame, owner: Instance, given: object, node: ast.AST) -> None:
             or forms.is_formset(frame, given.cls)
             or classes.method(given.cls, "save")
         ):
-            forms.save(frame, given, "", calling.Arguments(), node, "generic view")
+            forms.save(frame, given, calling.Arguments(), node, how="generic view")

@@ -14,7 +14,7 @@ from django.db.transaction import Atomic
 from microworkflows_xray.observed import names
 from microworkflows_xray.observed.patching import patched
 from microworkflows_xray.observed.recording import Recording
-from microworkflows_xray.observed.units import Unit, blocks, serving
+from microworkflows_xray.observed.units import Block, Unit, blocks, serving
 
 _SKIPPED = ("contextlib.py", "django/db/transaction.py", "observed/patching.py", "observed/transactions.py")
 _HANDLERS = ("django/core/handlers/base.py", "asgiref/sync.py")

@@ -1,0 +1,1 @@
+"""Facts that the code tells, without running it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from microworkflows_xray.facts import Access, Verb
-from microworkflows_xray.observed import stand_in as sql_texts
+from microworkflows_xray.static import sql as sql_texts
 from microworkflows_xray.observed.places import Spot
 
 MOST_TEXTS = 5_000
@@ -72,4 +72,4 @@ class Readings:
         if statement is None:
             return None
         locks = bool(statement.written) or _LOCKS.search(sql) is not None
-        return Reading(statement.verb, statement.written, statement.read, statement.columns, locks=locks)  # type: ignore[arg-type]
+        return Reading(statement.verb, statement.written, statement.read, statement.columns, locks=locks)

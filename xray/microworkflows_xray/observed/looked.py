@@ -1,14 +1,16 @@
-"""Code that the recorder looks at: files of the project, of apps that lie beside it, and of packages that are named with *also*."""
+"""Code that the recorder looks at: the same files as the static half, by the names that Python's code objects carry."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
-OUTSIDE = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
-TESTS = {"tests", "test", "testing", "conftest.py", "factories.py", "factories", "tests.py"}
+from django.apps import apps
+from django.conf import settings as django_settings
+
+from microworkflows_xray import exclusions, origins
+from microworkflows_xray.project import Project
+from microworkflows_xray.settings import virtual
 
 
 class File:
@@ -27,11 +29,25 @@ class File:
 class Looked:
     """Tells of each file's name whether its code is looked at, and of which app it is."""
 
-    def __init__(self, root: Path, also: Iterable[str] = (), apps: Iterable[tuple[str, str]] = ()) -> None:
-        """Take the project's root, dotted names of packages to look at as well, and the apps as pairs of path and label."""
-        self._root = _folder(root)
-        self._apps = sorted(((_folder(Path(path)), label) for path, label in apps), key=lambda app: -len(app[0]))
-        self._also = [_folder_of_package(name) for name in also]
+    def __init__(self, root: Path, also: Iterable[str] = ()) -> None:
+        """Take the project's root, and dotted names of installed packages to look at as well.
+
+        Raises:
+            LookupError: one of these is not there.
+        """
+        self._root = root.resolve()
+        found = origins.found(apps.get_app_configs(), self._root, also)
+        places = {app.name: path for app, path in found.items()}
+        looked = {path for app, path in found.items() if app.origin != "installed"}
+        for name in (*(app.forked_from for app in found if app.forked_from), *also):
+            path = origins.location(name)
+            if path is None:
+                raise LookupError(f"There is no package {name}, which the recorder shall look at as well. Is its name right?")
+            places.setdefault(name, path)
+            looked.add(path)
+        self._folders = tuple(looked)
+        name = getattr(django_settings, "SETTINGS_MODULE", "")
+        self._project = Project(self._root, name, tuple(found), places, ())
         self._files: dict[str, File] = {}
 
     def file(self, name: str) -> File:
@@ -44,41 +60,12 @@ class Looked:
     def _read(self, name: str) -> File:
         if name.startswith("<"):
             return File("")
-        path = os.path.realpath(name)
-        shown = self._shown(path)
-        if shown is None:
+        path = Path(name).resolve()
+        if not any(path.is_relative_to(folder) for folder in self._folders):
+            if not path.is_relative_to(self._root) or virtual(path, self._root):
+                return File("")
+        shown = self._project.shown(path)
+        reason = exclusions.reason(shown)
+        if reason == "migration":
             return File("")
-        parts = shown.split("/")
-        if TESTS.intersection(parts) or parts[-1].startswith("test_") or parts[-1].endswith("_test.py"):
-            return File("test", shown)
-        if "migrations" in parts:
-            return File("")
-        return File("own", shown, next((label for folder, label in self._apps if path.startswith(folder)), ""))
-
-    def _shown(self, path: str) -> str | None:
-        for folder in self._also:
-            if path.startswith(folder):
-                return _slashes(os.path.relpath(path, Path(folder).parent))
-        if path.startswith(self._root):
-            shown = _slashes(os.path.relpath(path, self._root))
-            return None if OUTSIDE.intersection(shown.split("/")) or _in_environment(shown) else shown
-        return None
-
-
-def _folder(path: Path) -> str:
-    return os.path.realpath(path) + os.sep
-
-
-def _folder_of_package(name: str) -> str:
-    spec = importlib.util.find_spec(name)
-    if spec is None or not spec.submodule_search_locations:
-        raise LookupError(f"There is no package {name}, which the recorder shall look at as well. Is its name right?")
-    return _folder(Path(next(iter(spec.submodule_search_locations))))
-
-
-def _in_environment(shown: str) -> bool:
-    return any(part in {".venv", "venv", ".tox", ".nox"} for part in shown.split("/"))
-
-
-def _slashes(path: str) -> str:
-    return path.replace(os.sep, "/")
+        return File("test" if reason else "own", shown, self._project.app_of_path(path))

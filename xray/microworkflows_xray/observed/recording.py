@@ -13,7 +13,6 @@ from types import FrameType
 from typing import Literal
 
 import django
-from django.apps import apps
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -42,7 +41,7 @@ class Recording:
         self.units = 0
         self.sampled = 1.0
         self.tally = Tally()
-        looked = Looked(root, also, ((config.path, config.label) for config in apps.get_app_configs()))
+        looked = Looked(root, tuple(also))
         self.places = Places(looked)
         self.targets = Targets(looked)
         self.executed: set[str] = set()

@@ -7,6 +7,7 @@ packages to look at as well, with commas. Neither parameters, nor values in the 
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import random
@@ -45,7 +46,8 @@ class RecorderMiddleware:
         if not self._share:
             raise MiddlewareNotUsed("XRAY_SAMPLE is 0.")
         also = [name.strip() for name in os.environ.get("XRAY_ALSO", "").split(",") if name.strip()]
-        self._writer = writing.Writer(_directory(), Path(os.environ.get("XRAY_ROOT", ".")), also, self._share)
+        # One for the process: each handler, such as a test client's, makes a middleware of its own.
+        self._writer = _writer(_directory(), Path(os.environ.get("XRAY_ROOT", ".")), tuple(also), self._share)
         self._waits = iscoroutinefunction(get_response)
         if self._waits:
             markcoroutinefunction(self)  # type: ignore[type-var]  # an instance counts as its __call__
@@ -101,6 +103,9 @@ class RecorderMiddleware:
             self._writer.write_if_due()
         except Exception:
             logger.warning("The X-ray could not record a request; the request goes on.", exc_info=True)
+
+
+_writer = functools.cache(writing.Writer)
 
 
 def _share() -> float:

@@ -7,7 +7,6 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from microworkflows_xray import facts
@@ -23,12 +22,12 @@ COUNTS_SECONDS = 600
 class Writer:
     """The recording of this process, and its file."""
 
-    def __init__(self, directory: Path, root: Path, also: Iterable[str], sampled: float) -> None:
+    def __init__(self, directory: Path, root: Path, also: tuple[str, ...], sampled: float) -> None:
         """Take the folder for the files, the project's root, packages to look at as well, and the share of requests."""
         self.recording: Recording | None = None
         self._directory = directory
         self._root = root
-        self._also = tuple(also)
+        self._also = also
         self._sampled = sampled
         self._lock = threading.Lock()
         self._process = 0

@@ -56,7 +56,7 @@ def as_text(found: finding.Footprint) -> str:
         lines += ["", f"{title}: {sites} function{'s' if sites != 1 else ''}" if others else f"{title}: none is known."]
         for context, group in groupby(others, key=lambda other: other.context):
             lines.append(f"  {context or '(shared or no context)'}")
-            lines += [_line(other) for other in group]
+            lines += _lines(group)
     if found.gaps:
         lines += ["", f"Partial: {len(found.gaps)} part{'s' if len(found.gaps) != 1 else ''} of the project could not be looked at."]
     return "\n".join(lines)
@@ -107,11 +107,25 @@ def _plain(access: Access) -> dict[str, Any]:
     return {"file": access.place.file, "line": access.place.line, "function": access.place.function, "verb": access.verb}
 
 
-def _line(other: finding.Other) -> str:
-    after = "after the step in the same flow" if other.synchronous else ""
-    notes = ", ".join(filter(None, [other.certainty, after, other.inside and f"seen in {other.inside}"]))
-    what = ", ".join(other.access.columns) if other.access.columns else other.access.table
-    return f"    {_where(other.access)} {other.access.verb}s {what} [{notes}]: {other.later}."
+def _lines(others: Iterable[finding.Other]) -> list[str]:
+    """Write one line for each function and verb."""
+    by_site: dict[tuple[str, ...], list[finding.Other]] = {}
+    for other in others:
+        access = other.access
+        by_site.setdefault((access.place.file, access.place.function, access.verb, access.table, other.later), []).append(other)
+    return [_line(group) for group in by_site.values()]
+
+
+def _line(group: list[finding.Other]) -> str:
+    access = group[0].access
+    certainty = min((other.certainty for other in group), key=("observed", "predicted only", "never executed").index)
+    inside = next((other.inside for other in group if other.inside), "")
+    after = "after the step in the same flow" if any(other.synchronous for other in group) else ""
+    notes = ", ".join(filter(None, [certainty, after, inside and f"seen in {inside}"]))
+    numbers = ", ".join(str(line) for line in sorted({other.access.place.line for other in group}))
+    named = None if any(other.access.columns is None for other in group) else sorted({c for o in group for c in o.access.columns or ()})
+    name = access.place.function.rpartition(".")[2]
+    return f"    {access.place.file}:{numbers} {name} {access.verb}s {', '.join(named) if named else access.table} [{notes}]: {group[0].later}."
 
 
 def _where(access: Access) -> str:

@@ -12,7 +12,7 @@ ALLOWED_HOSTS = ["*"]
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
-        "NAME": BASE_DIR / "workshop.sqlite3",
+        "NAME": os.environ.get("WORKSHOP_DATABASE", BASE_DIR / "workshop.sqlite3"),
         "ATOMIC_REQUESTS": bool(os.environ.get("WORKSHOP_ATOMIC")),
     }
 }

@@ -50,7 +50,7 @@ class RecorderMiddleware:
         self._writer = _writer(_directory(), Path(os.environ.get("XRAY_ROOT", ".")), tuple(also), self._share)
         self._waits = iscoroutinefunction(get_response)
         if self._waits:
-            markcoroutinefunction(self)  # type: ignore[type-var]  # an instance counts as its __call__
+            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
         """Serve a request, and record it if it is chosen."""
@@ -115,12 +115,16 @@ def _share() -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise ImproperlyConfigured(f"XRAY_SAMPLE is {text!r}; it must be a share of the requests from 0 to 1, such as 0.01.")
+        raise ImproperlyConfigured(
+            f"XRAY_SAMPLE is {text!r}; it must be a share of the requests from 0 to 1, such as 0.01."
+        )
     return share
 
 
 def _directory() -> Path:
     text = os.environ.get("XRAY_DIRECTORY", "")
     if not text:
-        raise ImproperlyConfigured("XRAY_SAMPLE is set, but XRAY_DIRECTORY is not: name the folder for the recordings.")
+        raise ImproperlyConfigured(
+            "XRAY_SAMPLE is set, but XRAY_DIRECTORY is not: name the folder for the recordings."
+        )
     return Path(text)

@@ -25,9 +25,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the recorder's options."""
     group = parser.getgroup("xray", "record what the project does (microworkflows-xray)")
     group.addoption(
-        "--xray-output", metavar="FILE", default="xray-observed.json", help="file of the recording; %(default)s by default"
+        "--xray-output",
+        metavar="FILE",
+        default="xray-observed.json",
+        help="file of the recording; %(default)s by default",
     )
-    group.addoption("--xray-root", metavar="DIR", default=".", help="the project's root; the current directory by default")
+    group.addoption(
+        "--xray-root", metavar="DIR", default=".", help="the project's root; the current directory by default"
+    )
     group.addoption(
         "--xray-also",
         metavar="PACKAGE",
@@ -119,7 +124,9 @@ class Recorder:
     _written = ""
 
     def _hands_out(self) -> bool:
-        return bool(getattr(self._config.option, "dist", "no") != "no" and not hasattr(self._config, "workerinput"))
+        return bool(
+            getattr(self._config.option, "dist", "no") != "no" and not hasattr(self._config, "workerinput")
+        )
 
     def _start(self) -> None:
         from django.apps import apps
@@ -129,14 +136,25 @@ class Recorder:
             raise pytest.UsageError(
                 "microworkflows_xray.recorder found Django without settings: name them with DJANGO_SETTINGS_MODULE or --ds."
             )
-        from microworkflows_xray.observed import functions, network, requesting, statements, tasks, transactions
+        from microworkflows_xray.observed import (
+            functions,
+            network,
+            requesting,
+            statements,
+            tasks,
+            transactions,
+        )
         from microworkflows_xray.observed.recording import Recording
 
         try:
-            self._recording = Recording("pytest", self._root, also=self._config.getoption("xray_also"), everywhere=True)
+            self._recording = Recording(
+                "pytest", self._root, also=self._config.getoption("xray_also"), everywhere=True
+            )
         except LookupError as error:
             raise pytest.UsageError(str(error)) from error
-        self._recording.hook(*(each.hook for each in (statements, transactions, requesting, tasks, network, functions)))
+        self._recording.hook(
+            *(each.hook for each in (statements, transactions, requesting, tasks, network, functions))
+        )
 
     def _write(self, recordings: list[Observed]) -> None:
         from dataclasses import replace
@@ -145,7 +163,10 @@ class Recorder:
         from microworkflows_xray.observed.merging import merge
 
         merged = merge(recordings)
-        gaps = [facts.Gap(f"worker {name}", "It ended without a recording; its tests are missing.") for name in sorted(self._lost)]
+        gaps = [
+            facts.Gap(f"worker {name}", "It ended without a recording; its tests are missing.")
+            for name in sorted(self._lost)
+        ]
         merged = replace(merged, gaps=(*merged.gaps, *gaps))
         facts.dump(merged, self._output)
         self._written = (

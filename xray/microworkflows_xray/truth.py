@@ -86,7 +86,12 @@ class Truth:
 def compare(static: Static, observed: Observed) -> Truth:
     """Compare predictions with recordings; tables without a model, and places outside the code that was looked at, do not count."""
     owners = {model.table: model.app for model in static.models}
-    seen = [access for transaction in observed.transactions for access in transaction.accesses if access.place.file]
+    seen = [
+        access
+        for transaction in observed.transactions
+        for access in transaction.accesses
+        if access.place.file
+    ]
     seen = [access for access in seen if access.verb in WRITES and access.table in owners]
     predicted = [access for access in static.accesses if access.verb in WRITES and access.table in owners]
     executed = {*observed.executed, *(access.place.function for access in seen)}
@@ -101,7 +106,13 @@ def compare(static: Static, observed: Observed) -> Truth:
     )
 
 
-def run(static: Static, observed: Observed, *, format: Literal["text", "json"] = "text", out: TextIO = sys.stdout) -> int:
+def run(
+    static: Static,
+    observed: Observed,
+    *,
+    format: Literal["text", "json"] = "text",  # noqa: A002 - as the option is named
+    out: TextIO = sys.stdout,
+) -> int:
     """Compare, and write the outcome. Returns 0, or 2 if the recording has no write that could be compared."""
     truth = compare(static, observed)
     if format == "json":
@@ -109,7 +120,11 @@ def run(static: Static, observed: Observed, *, format: Literal["text", "json"] =
     else:
         out.write("\n".join(_lines(truth)) + "\n")
     if not truth.sites.found and not truth.sites.missed:
-        out.write("" if format == "json" else "Nothing can be compared: the recording has no write by code that was looked at. Was it made here?\n")
+        out.write(
+            ""
+            if format == "json"
+            else "Nothing can be compared: the recording has no write by code that was looked at. Was it made here?\n"
+        )
         return 2
     return 0
 
@@ -119,7 +134,9 @@ def _pairs(accesses: Iterable[Access], owners: dict[str, str]) -> dict[str, set[
     pairs: dict[str, set[str]] = {}
     for access in accesses:
         if access.place.app != owners[access.table]:
-            pairs.setdefault(f"{access.place.app or '(no app)'} → {access.table}", set()).add(access.place.function)
+            pairs.setdefault(f"{access.place.app or '(no app)'} → {access.table}", set()).add(
+                access.place.function
+            )
     return pairs
 
 
@@ -159,7 +176,10 @@ def _workflows(static: Static, observed: Observed, predicted: list[Access]) -> t
                 seen.setdefault(writer.function, set()).update(written)
     tables = _Footprints(static, predicted)
     return tuple(
-        Workflow(function, tuple(sorted(seen[function])), tuple(sorted(_contexts(tables.of(function), contexts)))) for function in sorted(seen)
+        Workflow(
+            function, tuple(sorted(seen[function])), tuple(sorted(_contexts(tables.of(function), contexts)))
+        )
+        for function in sorted(seen)
     )
 
 
@@ -195,7 +215,11 @@ def _share(found: int, others: int) -> float | None:
 def _plain(truth: Truth) -> dict[str, object]:
     plain = dataclasses.asdict(truth)
     for name, score in (("pairs", truth.pairs), ("sites", truth.sites)):
-        figures = {"recall": score.recall, "precision": score.precision, "precision_of_executed": score.precision_of_executed}
+        figures = {
+            "recall": score.recall,
+            "precision": score.precision,
+            "precision_of_executed": score.precision_of_executed,
+        }
         plain[name] = {**figures, **plain[name]}
     for workflow, record in zip(truth.workflows, plain["workflows"], strict=True):
         record |= {"found": workflow.found, "complete": workflow.complete}
@@ -203,7 +227,9 @@ def _plain(truth: Truth) -> dict[str, object]:
 
 
 def _lines(truth: Truth) -> list[str]:
-    lines = [f"Recorded: {truth.units} tests or requests. Reading the code took {truth.seconds:.1f} s and {truth.peak_megabytes:.0f} MB."]
+    lines = [
+        f"Recorded: {truth.units} tests or requests. Reading the code took {truth.seconds:.1f} s and {truth.peak_megabytes:.0f} MB."
+    ]
     for title, score in (("Write pairs", truth.pairs), ("Sites that write", truth.sites)):
         lines += [
             "",
@@ -213,11 +239,16 @@ def _lines(truth: Truth) -> list[str]:
             *_listed("never executed", score.never_executed),
         ]
     missing = [workflow for workflow in truth.workflows if not workflow.found]
-    lines += ["", f"Functions that wrote more than one context in a transaction: {len(truth.workflows)}, of which {len(missing)} are not predicted"]
+    lines += [
+        "",
+        f"Functions that wrote more than one context in a transaction: {len(truth.workflows)}, of which {len(missing)} are not predicted",
+    ]
     for workflow in truth.workflows:
         if not workflow.complete:
             lacking = sorted(set(workflow.observed) - set(workflow.predicted))
-            lines.append(f"  {workflow.function}: wrote {', '.join(workflow.observed)}; not predicted: {', '.join(lacking)}")
+            lines.append(
+                f"  {workflow.function}: wrote {', '.join(workflow.observed)}; not predicted: {', '.join(lacking)}"
+            )
     if truth.gaps:
         lines += ["", f"Gaps: {len(truth.gaps)}", *_listed("gap", truth.gaps)]
     return lines

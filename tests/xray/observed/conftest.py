@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from microworkflows_xray.facts import Observed
 
+from microworkflows_xray.facts import Observed
 from tests.xray.observed.workshop import RECORDER, Workshop
 
 

@@ -35,11 +35,17 @@ def main(rounds: int = ROUNDS) -> dict[str, float]:
         for process in processes.values():
             assert process.stdin is not None
             process.stdin.close()
-    ratios = {name: [mine / plain for mine, plain in zip(each, times["without"], strict=True)] for name, each in times.items()}
+    ratios = {
+        name: [mine / plain for mine, plain in zip(each, times["without"], strict=True)]
+        for name, each in times.items()
+    }
     for name, each in ratios.items():
         first, middle, last = statistics.quantiles(each, n=4)
         milliseconds = 1000 * statistics.median(times[name]) / REQUESTS
-        print(f"{name:15} {middle:.4f} (quartiles {first:.4f} to {last:.4f}), {milliseconds:.3f} ms of CPU a request", flush=True)
+        print(  # noqa: T201 - it talks to a person
+            f"{name:15} {middle:.4f} (quartiles {first:.4f} to {last:.4f}), {milliseconds:.3f} ms of CPU a request",
+            flush=True,
+        )
     return {name: statistics.median(each) for name, each in ratios.items()}
 
 
@@ -51,9 +57,20 @@ def _start(workshop: Workshop, share: str | None) -> subprocess.Popen[str]:
         "WORKSHOP_DATABASE": ":memory:",
     }
     if share is not None:
-        environment |= {"WORKSHOP_MIDDLEWARE": "1", "XRAY_SAMPLE": share, "XRAY_DIRECTORY": str(workshop.folder / "recordings")}
+        environment |= {
+            "WORKSHOP_MIDDLEWARE": "1",
+            "XRAY_SAMPLE": share,
+            "XRAY_DIRECTORY": str(workshop.folder / "recordings"),
+        }
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, "repeat.py"], cwd=workshop.folder, env=environment, stdin=pipe, stdout=pipe, text=True)
+    return subprocess.Popen(
+        [sys.executable, "repeat.py"],
+        cwd=workshop.folder,
+        env=environment,
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+    )
 
 
 def _turn(process: "subprocess.Popen[str]", requests: int | None) -> float:

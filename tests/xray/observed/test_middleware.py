@@ -1,9 +1,9 @@
 """The middleware: what it writes about requests, and that it fails none of them."""
 
 import pytest
+
 from microworkflows_xray.facts import Observed
 from microworkflows_xray.observed import load_all
-
 from tests.xray.observed.test_recorder import PLACING
 from tests.xray.observed.workshop import Workshop, unit, written
 
@@ -25,8 +25,12 @@ def test_each_request_is_recorded_when_the_share_is_one(workshop: Workshop) -> N
         "sales.services.count",
     )
     assert unit(observed, "request", "GET look").count == 4  # in threads
-    assert written(unit(observed, "request", "POST broken").accesses) == {("insert", "sales_order", "sales.views.fail")}
-    assert written(unit(observed, "request", "POST later").accesses) == {("insert", "sales_order", "sales.views.place_later")}
+    assert written(unit(observed, "request", "POST broken").accesses) == {
+        ("insert", "sales_order", "sales.views.fail")
+    }
+    assert written(unit(observed, "request", "POST later").accesses) == {
+        ("insert", "sales_order", "sales.views.place_later")
+    }
     assert unit(observed, "request", "GET (unresolved)").count == 1
     assert (observed.source, observed.units, observed.sampled) == ("middleware", 8, 1.0)
 

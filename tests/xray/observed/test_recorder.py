@@ -18,7 +18,9 @@ def test_outermost_block_is_the_transaction_and_its_savepoints_belong_to_it(reco
 
     assert written(block.accesses) == PLACING
     assert block.count == 2  # parametrised
-    assert not [each for each in recorded.observed.transactions if each.kind == "atomic" and "test" in each.name]
+    assert not [
+        each for each in recorded.observed.transactions if each.kind == "atomic" and "test" in each.name
+    ]
 
 
 def test_callbacks_of_a_commit_keep_their_order(recorded: Recorded) -> None:
@@ -60,7 +62,11 @@ def test_asynchronous_view_is_seen(recorded: Recorded) -> None:
 
 
 def test_query_names_the_tables_that_it_joins(recorded: Recorded) -> None:
-    reads = [access for access in unit(recorded.observed, "statement", "sales.services.forget").accesses if access.verb == "read"]
+    reads = [
+        access
+        for access in unit(recorded.observed, "statement", "sales.services.forget").accesses
+        if access.verb == "read"
+    ]
 
     assert {access.table: access.joins for access in reads} == {
         "sales_line": ("sales_order", "stock_item"),
@@ -150,4 +156,6 @@ def test_request_under_atomic_requests_is_the_transaction(workshop: Workshop) ->
     assert request.atomic
     assert request.on_commit == ("sales.services.tell", "sales.services.count")
     assert written(request.accesses) >= PLACING
-    assert {each.name for each in observed.transactions if each.inside} <= {"django.contrib.sessions.middleware.SessionMiddleware"}
+    assert {each.name for each in observed.transactions if each.inside} <= {
+        "django.contrib.sessions.middleware.SessionMiddleware"
+    }

@@ -23,8 +23,14 @@ class Workshop:
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python to its end."""
-        kept = {name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "TMPDIR", "LANG"}}
-        kept |= {"PYTHONPATH": str(self.folder), "DJANGO_SETTINGS_MODULE": "settings", "PYTHONDONTWRITEBYTECODE": "1"}
+        kept = {
+            name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "TMPDIR", "LANG"}
+        }
+        kept |= {
+            "PYTHONPATH": str(self.folder),
+            "DJANGO_SETTINGS_MODULE": "settings",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=self.folder,
@@ -36,7 +42,18 @@ class Workshop:
 
     def test(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run its tests."""
-        return self.run("-m", "pytest", "-v", "-p", "no:cacheprovider", "-p", "no:microworkflows", *options, "tests", **variables)
+        return self.run(
+            "-m",
+            "pytest",
+            "-v",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:microworkflows",
+            *options,
+            "tests",
+            **variables,
+        )
 
     def recording(self, name: str = "xray-observed.json") -> Observed:
         """Read the recording that pytest made."""
@@ -45,16 +62,24 @@ class Workshop:
 
 def outcomes(ended: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """Return the outcome of each test, from what ``pytest -v`` printed."""
-    found = re.findall(r"^(?:\[gw\d+\] \[ *\d+%\] )?(?:(PASSED|FAILED) )?(tests/\S+)(?: (PASSED|FAILED))?", ended.stdout, re.MULTILINE)
+    found = re.findall(
+        r"^(?:\[gw\d+\] \[ *\d+%\] )?(?:(PASSED|FAILED) )?(tests/\S+)(?: (PASSED|FAILED))?",
+        ended.stdout,
+        re.MULTILINE,
+    )
     return {name: before or after for before, name, after in found if before or after}
 
 
 def unit(observed: Observed, kind: str, name: str, inside: str = "") -> Transaction:
     """Return the only unit of this kind and name."""
-    (found,) = [each for each in observed.transactions if (each.kind, each.name, each.inside) == (kind, name, inside)]
+    (found,) = [
+        each for each in observed.transactions if (each.kind, each.name, each.inside) == (kind, name, inside)
+    ]
     return found
 
 
 def written(accesses: Iterable[Access]) -> set[tuple[str, str, str]]:
     """Return verb, table and function of each access that writes."""
-    return {(access.verb, access.table, access.place.function) for access in accesses if access.verb != "read"}
+    return {
+        (access.verb, access.table, access.place.function) for access in accesses if access.verb != "read"
+    }

@@ -25,7 +25,17 @@ def make() -> Path:
         shutil.rmtree(_VENVS, ignore_errors=True)
         run(Path(sys.executable), "-m", "venv", "--without-pip", str(venv), folder=ROOT)
         packages = ("--require-hashes", "--requirement", str(_LOCK))
-        run(Path(_UV), "pip", "install", "--quiet", "--no-deps", "--python", str(python), *packages, folder=ROOT)
+        run(
+            Path(_UV),
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--python",
+            str(python),
+            *packages,
+            folder=ROOT,
+        )
         (venv / "made").touch()
     return python
 
@@ -35,6 +45,8 @@ def run(program: Path, *arguments: str, folder: Path, **variables: str) -> str:
     kept = {name: os.environ[name] for name in ("HOME", "PATH", "LANG", "TMPDIR") if name in os.environ}
     path = os.pathsep.join([str(XRAY), str(folder)])
     environment = {**kept, "PYTHONPATH": path, **variables}
-    ended = subprocess.run([str(program), *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [str(program), *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     return ended.stdout

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+
 from microworkflows_xray import truth
 from microworkflows_xray.facts import Observed, Static, load
-
 from tests.xray.oscar import environment
 
 pytestmark = pytest.mark.slow
@@ -40,12 +40,23 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Seen:
 
 
 def test_order_is_recorded_as_one_transaction_over_many_contexts(shop: Seen) -> None:
-    (placed,) = [each for each in shop.observed.transactions if (each.kind, each.name) == ("request", "POST checkout:preview")]
+    (placed,) = [
+        each
+        for each in shop.observed.transactions
+        if (each.kind, each.name) == ("request", "POST checkout:preview")
+    ]
 
     written = {access.table for access in placed.accesses if access.verb != "read"}
 
     assert placed.atomic  # Oscar asks for ATOMIC_REQUESTS
-    assert written >= {"order_order", "order_line", "partner_stockrecord", "basket_basket", "payment_source", "analytics_userrecord"}
+    assert written >= {
+        "order_order",
+        "order_line",
+        "partner_stockrecord",
+        "basket_basket",
+        "payment_source",
+        "analytics_userrecord",
+    }
 
 
 def test_fork_of_an_app_is_seen_under_its_label(shop: Seen) -> None:
@@ -74,7 +85,14 @@ def test_code_tells_what_oscars_own_tests_show(tmp_path: Path) -> None:
     folder = tmp_path / "oscar"
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns(".git", "node_modules"))
     path = os.pathsep.join(map(str, (environment.XRAY, folder, folder / "src")))
-    tests = ("-m", "pytest", "-q", "-p", "microworkflows_xray.recorder", *os.environ.get("OSCAR_TESTS", "tests").split())
+    tests = (
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "microworkflows_xray.recorder",
+        *os.environ.get("OSCAR_TESTS", "tests").split(),
+    )
 
     environment.run(python, *tests, folder=folder, PYTHONPATH=path)
     environment.run(python, str(LOOK), "tests.settings", "static.json", folder=folder, PYTHONPATH=path)

@@ -29,18 +29,30 @@ def hook_cheaply(recording: Recording) -> ExitStack:
     if sys.version_info >= (3, 12):
         _monitor(recording, opened)
     else:
-        recording.gap(Gap("functions that ran", "Only Python 3.12 and later tell which functions ran at a cost that production can bear."))
+        recording.gap(
+            Gap(
+                "functions that ran",
+                "Only Python 3.12 and later tell which functions ran at a cost that production can bear.",
+            )
+        )
     return opened
 
 
 def _monitor(recording: Recording, opened: ExitStack) -> None:
     # Each function costs one call in the whole process: from then on it is not reported again.
-    if sys.version_info < (3, 12):
-        return
-    monitoring = sys.monitoring
-    free = [tool for tool in (4, 3, monitoring.PROFILER_ID, monitoring.OPTIMIZER_ID) if monitoring.get_tool(tool) is None]
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined]  # only called from Python 3.12
+    free = [
+        tool
+        for tool in (4, 3, monitoring.PROFILER_ID, monitoring.OPTIMIZER_ID)
+        if monitoring.get_tool(tool) is None
+    ]
     if not free:
-        recording.gap(Gap("functions that ran", "Other tools took all places of sys.monitoring, so nobody can tell which functions ran."))
+        recording.gap(
+            Gap(
+                "functions that ran",
+                "Other tools took all places of sys.monitoring, so nobody can tell which functions ran.",
+            )
+        )
         return
     tool = free[0]
 
@@ -62,7 +74,9 @@ def _monitor(recording: Recording, opened: ExitStack) -> None:
 
 def _profile(recording: Recording, opened: ExitStack) -> None:
     if sys.getprofile() is not None:
-        recording.gap(Gap("functions that ran", "Another profiler is at work, so nobody can tell which functions ran."))
+        recording.gap(
+            Gap("functions that ran", "Another profiler is at work, so nobody can tell which functions ran.")
+        )
         return
     known: set[CodeType] = set()
 
@@ -75,7 +89,7 @@ def _profile(recording: Recording, opened: ExitStack) -> None:
             _add(recording, code, frame)
 
     threading.setprofile(profile)
-    opened.callback(threading.setprofile, None)  # type: ignore[arg-type]  # None takes it out, which its stub leaves unsaid
+    opened.callback(threading.setprofile, None)
     sys.setprofile(profile)
     opened.callback(sys.setprofile, None)
 

@@ -42,7 +42,9 @@ class Looked:
         for name in (*(app.forked_from for app in found if app.forked_from), *also):
             path = origins.location(name)
             if path is None:
-                raise LookupError(f"There is no package {name}, which the recorder shall look at as well. Is its name right?")
+                raise LookupError(
+                    f"There is no package {name}, which the recorder shall look at as well. Is its name right?"
+                )
             places.setdefault(name, path)
             looked.add(path)
         self._folders = tuple(looked)
@@ -61,9 +63,9 @@ class Looked:
         if name.startswith("<"):
             return File("")
         path = Path(name).resolve()
-        if not any(path.is_relative_to(folder) for folder in self._folders):
-            if not path.is_relative_to(self._root) or virtual(path, self._root):
-                return File("")
+        below_root = path.is_relative_to(self._root) and not virtual(path, self._root)
+        if not below_root and not any(path.is_relative_to(folder) for folder in self._folders):
+            return File("")
         shown = self._project.shown(path)
         reason = exclusions.reason(shown)
         if reason == "migration":

@@ -18,7 +18,9 @@ def load_all(paths: Iterable[Path]) -> Observed:
     """
     files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
     if not files:
-        raise facts.FactsError("There is no recording. Name files that the recorder wrote, or the folder they are in.")
+        raise facts.FactsError(
+            "There is no recording. Name files that the recorder wrote, or the folder they are in."
+        )
     return merge([facts.load(Observed, file) for file in files])
 
 
@@ -46,7 +48,12 @@ def merge(recordings: list[Observed]) -> Observed:
         units=units,
         transactions=tally.transactions(),
         executed=tuple(sorted({name for recording in recordings for name in recording.executed})),
-        gaps=tuple(sorted({gap for recording in recordings for gap in recording.gaps}, key=lambda gap: (gap.what, gap.why))),
+        gaps=tuple(
+            sorted(
+                {gap for recording in recordings for gap in recording.gaps},
+                key=lambda gap: (gap.what, gap.why),
+            )
+        ),
         django=_joined(recording.django for recording in recordings),
         python=_joined(recording.python for recording in recordings),
         recorded_at=max(recording.recorded_at for recording in recordings),

@@ -41,7 +41,7 @@ def joined(module: str, qualname: str) -> str:
     return f"{module}.{inner}" if inner and inner != "<module>" else ""
 
 
-if sys.version_info >= (3, 11):
+if sys.version_info >= (3, 11):  # noqa: UP036 - the X-ray runs on Python 3.10 too
 
     def _qualname(code: CodeType) -> str:
         return code.co_qualname
@@ -69,8 +69,15 @@ else:
                 inner = f"{prefix}{child.name}."
                 first = min([child.lineno, *(decorator.lineno for decorator in child.decorator_list)])
                 add(first, child.name, inner[:-1])
-            elif prefix and isinstance(child, (ast.Lambda, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)):
-                kinds = {ast.Lambda: "lambda", ast.GeneratorExp: "genexpr", ast.ListComp: "listcomp", ast.SetComp: "setcomp"}
+            elif prefix and isinstance(
+                child, (ast.Lambda, ast.GeneratorExp, ast.ListComp, ast.SetComp, ast.DictComp)
+            ):
+                kinds = {
+                    ast.Lambda: "lambda",
+                    ast.GeneratorExp: "genexpr",
+                    ast.ListComp: "listcomp",
+                    ast.SetComp: "setcomp",
+                }
                 name = f"<{kinds.get(type(child), 'dictcomp')}>"
                 add(child.lineno, name, f"{prefix}{name}")
             _walk(child, inner, add)

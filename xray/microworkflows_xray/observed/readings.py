@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 
 from microworkflows_xray.facts import Access, Verb
-from microworkflows_xray.static import sql as sql_texts
 from microworkflows_xray.observed.places import Spot
+from microworkflows_xray.static import sql as sql_texts
 
 MOST_TEXTS = 5_000
 """Texts are remembered up to this number; then they are read anew, so that texts with values in them do not fill the memory."""
 LONGEST_TEXT = 100_000
 """A longer text is not read."""
 _LISTS = re.compile(r"%s(?:, ?%s)+|\(%s\)(?:, ?\(%s\))+")
-_LOCKS = re.compile(r"\bFOR (?:NO KEY )?(?:UPDATE|SHARE)\b|\bFOR KEY SHARE\b|^\s*LOCK TABLE\b|\bpg_advisory_(?:xact_)?lock\b", re.IGNORECASE)
+_LOCKS = re.compile(
+    r"\bFOR (?:NO KEY )?(?:UPDATE|SHARE)\b|\bFOR KEY SHARE\b|^\s*LOCK TABLE\b|\bpg_advisory_(?:xact_)?lock\b",
+    re.IGNORECASE,
+)
 
 
 class Reading:
@@ -21,7 +24,15 @@ class Reading:
 
     __slots__ = ("columns", "locks", "read", "verb", "written")
 
-    def __init__(self, verb: Verb, written: tuple[str, ...], read: tuple[str, ...], columns: tuple[str, ...] | None, *, locks: bool) -> None:
+    def __init__(
+        self,
+        verb: Verb,
+        written: tuple[str, ...],
+        read: tuple[str, ...],
+        columns: tuple[str, ...] | None,
+        *,
+        locks: bool,
+    ) -> None:
         self.verb = verb
         self.written = written
         self.read = read
@@ -35,11 +46,17 @@ class Reading:
         found = [self._access(table, self.verb, self.columns, spot, tables) for table in self.written]
         verb: Verb = "read"
         columns = None if self.written else self.columns
-        found += [self._access(table, verb, columns, spot, tables) for table in self.read if table not in self.written]
+        found += [
+            self._access(table, verb, columns, spot, tables)
+            for table in self.read
+            if table not in self.written
+        ]
         return tuple(found)
 
     @staticmethod
-    def _access(table: str, verb: Verb, columns: tuple[str, ...] | None, spot: Spot, tables: set[str]) -> Access:
+    def _access(
+        table: str, verb: Verb, columns: tuple[str, ...] | None, spot: Spot, tables: set[str]
+    ) -> Access:
         return Access(table, verb, columns, spot.how, spot.place, tuple(sorted(tables - {table})))
 
 

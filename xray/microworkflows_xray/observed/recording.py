@@ -33,7 +33,14 @@ LONG_WAIT = 0.05
 class Recording:
     """Collects what happens. Hooks call it from any thread; a failure of its own is logged, becomes a gap, and stops nothing."""
 
-    def __init__(self, source: Literal["pytest", "middleware"], root: Path, *, also: Iterable[str] = (), everywhere: bool) -> None:
+    def __init__(
+        self,
+        source: Literal["pytest", "middleware"],
+        root: Path,
+        *,
+        also: Iterable[str] = (),
+        everywhere: bool,
+    ) -> None:
         """Take the project's root, packages to look at as well, and whether all is recorded or only requests that were chosen."""
         self.source = source
         self.everywhere = everywhere
@@ -63,7 +70,9 @@ class Recording:
         """Tell whether what happens here and now is recorded."""
         return not self.paused and (self.everywhere or serving.get() is not None)
 
-    def statement(self, frame: FrameType, connection: BaseDatabaseWrapper, sql: object, seconds: float) -> None:
+    def statement(
+        self, frame: FrameType, connection: BaseDatabaseWrapper, sql: object, seconds: float
+    ) -> None:
         """Record a statement that was executed by the code of a frame."""
         reading = self._readings.of(sql, connection.vendor)
         if reading is None:
@@ -105,7 +114,9 @@ class Recording:
         """Note a failure of the recorder itself."""
         gap = Gap(what, f"{type(error).__name__} in the recorder: what happened there is not recorded.")
         if gap not in self._gaps:
-            logger.warning("The X-ray failed %s; the program goes on, and the recording has a gap.", what, exc_info=True)
+            logger.warning(
+                "The X-ray failed %s; the program goes on, and the recording has a gap.", what, exc_info=error
+            )
         self.gap(gap)
 
     def gap(self, gap: Gap) -> None:
@@ -116,7 +127,12 @@ class Recording:
         """Return all that was seen so far."""
         gaps = dict(self._gaps)
         if self.tally.dropped:
-            gaps[Gap("recording", f"{self.tally.dropped} units or accesses were beyond the recorder's bounds and are left out.")] = None
+            gaps[
+                Gap(
+                    "recording",
+                    f"{self.tally.dropped} units or accesses were beyond the recorder's bounds and are left out.",
+                )
+            ] = None
         return Observed(
             source=self.source,
             sampled=self.sampled,
@@ -126,7 +142,7 @@ class Recording:
             gaps=tuple(sorted(gaps, key=lambda gap: (gap.what, gap.why))),
             django=django.get_version(),
             python=platform.python_version(),
-            recorded_at=datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),  # noqa: UP017 - Python 3.10 has no UTC
         )
 
 

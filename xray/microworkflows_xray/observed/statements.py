@@ -85,4 +85,7 @@ def _look_below(recording: Recording, opened: ExitStack) -> None:
 
 
 def _connection_of(cursor: Any) -> BaseDatabaseWrapper | None:
-    return next((each for each in connections.all(initialized_only=True) if each.connection is cursor.connection), None)
+    return next(
+        (each for each in connections.all(initialized_only=True) if each.connection is cursor.connection),
+        None,
+    )

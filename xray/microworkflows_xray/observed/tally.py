@@ -117,4 +117,12 @@ def _transaction(key: Key, entry: Entry) -> Transaction:
 
 def _order(access: Access) -> tuple[object, ...]:
     """Accesses compare by their fields, but None and a tuple of columns do not."""
-    return (access.table, access.verb, access.columns is not None, access.columns or (), access.how, access.place, access.joins)
+    return (
+        access.table,
+        access.verb,
+        access.columns is not None,
+        access.columns or (),
+        access.how,
+        access.place,
+        access.joins,
+    )

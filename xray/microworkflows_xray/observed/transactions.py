@@ -69,7 +69,9 @@ def _leave(recording: Recording, connection: Any, *, failed: bool) -> None:
         return
     del blocks[connection]
     if not failed:
-        block.unit.on_commit += [names.of_callable(entry[1]) for entry in connection.run_on_commit[block.callbacks :]]
+        block.unit.on_commit += [
+            names.of_callable(entry[1]) for entry in connection.run_on_commit[block.callbacks :]
+        ]
     if block.unit is not serving.get():
         block.unit.close(recording.tally)
 

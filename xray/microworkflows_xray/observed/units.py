@@ -21,7 +21,9 @@ MOST_INNER = 1_000
 class Unit:
     """A request, a task, an atomic block or a single statement."""
 
-    def __init__(self, kind: Kind, name: str = "", *, around: Unit | None = None, atomic: bool = True) -> None:
+    def __init__(
+        self, kind: Kind, name: str = "", *, around: Unit | None = None, atomic: bool = True
+    ) -> None:
         self.kind = kind
         self.name = name
         self.around = around

@@ -51,7 +51,9 @@ class Writer:
         if recording is None:
             return
         age = time.monotonic() - self._written_at
-        if age < NEWS_SECONDS or (age < COUNTS_SECONDS and recording.tally.news + len(recording.executed) == self._news):
+        if age < NEWS_SECONDS or (
+            age < COUNTS_SECONDS and recording.tally.news + len(recording.executed) == self._news
+        ):
             return
         self._written_at = time.monotonic()
         threading.Thread(target=self._write_guarded, name="xray-writer", daemon=True).start()

@@ -5,14 +5,24 @@ Order = get_model("order", "Order")
 
 
 def put(client, product, quantity=1):
-    assert client.post(reverse("basket:add", kwargs={"pk": product.pk}), {"quantity": quantity}).status_code == 302
+    assert (
+        client.post(reverse("basket:add", kwargs={"pk": product.pk}), {"quantity": quantity}).status_code
+        == 302
+    )
 
 
 def check_out(client, *, guest=False):
     """Go through the checkout; return the order."""
     if guest:
         client.post(reverse("checkout:index"), {"username": "guest@example.com", "options": "anonymous"})
-    address = {"first_name": "Jane", "last_name": "Doe", "line1": "1 Road", "line4": "Town", "postcode": "N1 9RT", "country": "GB"}
+    address = {
+        "first_name": "Jane",
+        "last_name": "Doe",
+        "line1": "1 Road",
+        "line4": "Town",
+        "postcode": "N1 9RT",
+        "country": "GB",
+    }
     assert client.post(reverse("checkout:shipping-address"), address).status_code == 302
     client.get(reverse("checkout:shipping-method"))
     client.get(reverse("checkout:payment-method"))

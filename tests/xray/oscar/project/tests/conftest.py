@@ -7,7 +7,12 @@ from oscar.test import factories
 @pytest.fixture(autouse=True)
 def country(db):
     return get_model("address", "Country").objects.create(
-        iso_3166_1_a2="GB", iso_3166_1_a3="GBR", iso_3166_1_numeric="826", printable_name="United Kingdom", name="United Kingdom", is_shipping_country=True
+        iso_3166_1_a2="GB",
+        iso_3166_1_a3="GBR",
+        iso_3166_1_numeric="826",
+        printable_name="United Kingdom",
+        name="United Kingdom",
+        is_shipping_country=True,
     )
 
 
@@ -23,7 +28,9 @@ def cup(db):
 
 @pytest.fixture
 def customer(client, db):
-    user = get_user_model().objects.create_user("jane", email="jane@example.com", password="a password of jane")
+    user = get_user_model().objects.create_user(
+        "jane", email="jane@example.com", password="a password of jane"
+    )
     client.force_login(user)
     return user
 
@@ -32,7 +39,9 @@ def customer(client, db):
 def staff(db):
     from django.test import Client
 
-    user = get_user_model().objects.create_user("sam", email="sam@example.com", is_staff=True, is_superuser=True)
+    user = get_user_model().objects.create_user(
+        "sam", email="sam@example.com", is_staff=True, is_superuser=True
+    )
     client = Client()
     client.force_login(user)
     return client

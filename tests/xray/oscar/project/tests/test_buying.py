@@ -22,7 +22,9 @@ def make_offer(kind):
     everything = Range.objects.create(name="Everything", includes_all_products=True)
     condition = Condition.objects.create(range=everything, type=Condition.COUNT, value=1)
     benefit = Benefit.objects.create(range=everything, type=Benefit.PERCENTAGE, value=10)
-    return ConditionalOffer.objects.create(name=f"Tenth {kind}", offer_type=kind, condition=condition, benefit=benefit)
+    return ConditionalOffer.objects.create(
+        name=f"Tenth {kind}", offer_type=kind, condition=condition, benefit=benefit
+    )
 
 
 def test_customer_buys_several_things(client, customer, tea, cup):
@@ -55,7 +57,11 @@ def test_offer_takes_a_tenth_off(client, customer, tea):
 def test_voucher_takes_a_tenth_off(client, customer, tea):
     now = timezone.now()
     voucher = Voucher.objects.create(
-        name="Tenth", code="TENTH", usage=Voucher.MULTI_USE, start_datetime=now, end_datetime=now + datetime.timedelta(1)
+        name="Tenth",
+        code="TENTH",
+        usage=Voucher.MULTI_USE,
+        start_datetime=now,
+        end_datetime=now + datetime.timedelta(1),
     )
     voucher.offers.add(make_offer(ConditionalOffer.VOUCHER))
     put(client, tea)
@@ -70,7 +76,9 @@ def test_voucher_takes_a_tenth_off(client, customer, tea):
 
 def test_voucher_is_put_away(client, customer, tea):
     now = timezone.now()
-    voucher = Voucher.objects.create(name="Tenth", code="TENTH", start_datetime=now, end_datetime=now + datetime.timedelta(1))
+    voucher = Voucher.objects.create(
+        name="Tenth", code="TENTH", start_datetime=now, end_datetime=now + datetime.timedelta(1)
+    )
     voucher.offers.add(make_offer(ConditionalOffer.VOUCHER))
     put(client, tea)
     client.post(reverse("basket:vouchers-add"), {"code": "TENTH"})
@@ -81,12 +89,18 @@ def test_voucher_is_put_away(client, customer, tea):
 
 
 def test_basket_of_a_guest_is_merged_at_log_in(client, tea, django_user_model):
-    user = django_user_model.objects.create_user("jane", email="jane@example.com", password="a password of jane")
+    user = django_user_model.objects.create_user(
+        "jane", email="jane@example.com", password="a password of jane"
+    )
     put(client, tea)
 
     client.post(
         reverse("customer:login"),
-        {"login-username": "jane@example.com", "login-password": "a password of jane", "login_submit": "Log In"},
+        {
+            "login-username": "jane@example.com",
+            "login-password": "a password of jane",
+            "login_submit": "Log In",
+        },
     )
     client.get(reverse("basket:summary"))
 
@@ -116,7 +130,10 @@ def test_line_of_the_basket_is_changed_and_saved_for_later(client, customer, tea
 def test_order_is_put_into_the_basket_again(client, customer, tea):
     order = buy(client, tea)
 
-    client.post(reverse("customer:order", kwargs={"order_number": order.number}), {"order_number": order.number, "action": "reorder"})
+    client.post(
+        reverse("customer:order", kwargs={"order_number": order.number}),
+        {"order_number": order.number, "action": "reorder"},
+    )
 
     assert Basket.objects.filter(owner=customer, status="Open").get().lines.count() == 1
 
@@ -125,7 +142,14 @@ def test_customer_registers_and_keeps_an_address(client, country):
     form = {"email": "new@example.com", "password1": "a long password", "password2": "a long password"}
     assert client.post(reverse("customer:register"), form).status_code == 302
 
-    address = {"first_name": "Jane", "last_name": "Doe", "line1": "1 Road", "line4": "Town", "postcode": "N1 9RT", "country": "GB"}
+    address = {
+        "first_name": "Jane",
+        "last_name": "Doe",
+        "line1": "1 Road",
+        "line4": "Town",
+        "postcode": "N1 9RT",
+        "country": "GB",
+    }
     answer = client.post(reverse("customer:address-create"), address)
 
     assert answer.status_code == 302
@@ -137,7 +161,15 @@ def test_customer_reviews_what_was_bought_and_wishes_for_more(client, customer, 
         reverse("catalogue:reviews-add", kwargs={"product_slug": tea.slug, "product_pk": tea.pk}),
         {"title": "Good", "body": "Very", "score": 5, "name": "Jane", "email": "jane@example.com"},
     )
-    client.post(reverse("customer:wishlists-create-with-product", kwargs={"product_pk": cup.pk}), {"name": "Mine", "visibility": "Private", "shared_emails-TOTAL_FORMS": 0, "shared_emails-INITIAL_FORMS": 0})
+    client.post(
+        reverse("customer:wishlists-create-with-product", kwargs={"product_pk": cup.pk}),
+        {
+            "name": "Mine",
+            "visibility": "Private",
+            "shared_emails-TOTAL_FORMS": 0,
+            "shared_emails-INITIAL_FORMS": 0,
+        },
+    )
 
     tea.refresh_from_db()
     assert tea.reviews.count() == 1
@@ -164,7 +196,11 @@ def test_looking_at_a_product_counts(client, customer, tea):
 def test_password_is_changed(client, customer):
     client.post(
         reverse("customer:change-password"),
-        {"old_password": "a password of jane", "new_password1": "another of jane", "new_password2": "another of jane"},
+        {
+            "old_password": "a password of jane",
+            "new_password1": "another of jane",
+            "new_password2": "another of jane",
+        },
     )
 
     assert [re.sub(r"\s+", " ", message.subject) for message in mail.outbox]

@@ -26,6 +26,8 @@ class Score:
     """Observed, but not predicted."""
     surplus: tuple[str, ...]
     """Predicted, but not observed although its code ran: a wrong prediction, or a case that no test has."""
+    cascades: tuple[str, ...]
+    """Predicted only because rows that refer to a deleted one go with it, and the tests had no such rows when the code ran."""
     never_executed: tuple[str, ...]
     """Predicted of code that never ran, so that nobody can tell."""
 
@@ -37,11 +39,11 @@ class Score:
     @property
     def precision(self) -> float | None:
         """Share of all that was predicted that was observed; None if nothing was predicted."""
-        return _share(len(self.found), len(self.surplus) + len(self.never_executed))
+        return _share(len(self.found), len(self.surplus) + len(self.cascades) + len(self.never_executed))
 
     @property
     def precision_of_executed(self) -> float | None:
-        """The same, of predictions about code that ran."""
+        """The same, of predictions about code that ran, without cascades that had no rows."""
         return _share(len(self.found), len(self.surplus))
 
 
@@ -129,33 +131,38 @@ def run(
     return 0
 
 
-def _pairs(accesses: Iterable[Access], owners: dict[str, str]) -> dict[str, set[str]]:
-    """Return the functions behind each pair, by the pair's name."""
-    pairs: dict[str, set[str]] = {}
+def _pairs(accesses: Iterable[Access], owners: dict[str, str]) -> dict[str, list[Access]]:
+    """Return the accesses behind each pair, by the pair's name."""
+    pairs: dict[str, list[Access]] = {}
     for access in accesses:
         if access.place.app != owners[access.table]:
-            pairs.setdefault(f"{access.place.app or '(no app)'} → {access.table}", set()).add(
-                access.place.function
-            )
+            pairs.setdefault(f"{access.place.app or '(no app)'} → {access.table}", []).append(access)
     return pairs
 
 
-def _sites(accesses: Iterable[Access]) -> dict[str, set[str]]:
-    sites: dict[str, set[str]] = {}
+def _sites(accesses: Iterable[Access]) -> dict[str, list[Access]]:
+    sites: dict[str, list[Access]] = {}
     for access in accesses:
-        function = access.place.function or access.place.file
-        sites.setdefault(f"{function} → {access.table}", set()).add(access.place.function)
+        sites.setdefault(f"{access.place.function or access.place.file} → {access.table}", []).append(access)
     return sites
 
 
-def _score(seen: dict[str, set[str]], predicted: dict[str, set[str]], executed: set[str]) -> Score:
-    surplus = {name for name in predicted if name not in seen}
-    ran = {name for name in surplus if any(_ran(function, executed) for function in predicted[name])}
+def _score(seen: dict[str, list[Access]], predicted: dict[str, list[Access]], executed: set[str]) -> Score:
+    ran = {
+        name: [access for access in predicted[name] if _ran(access.place.function, executed)]
+        for name in predicted.keys() - seen.keys()
+    }
+    cascades = {
+        name
+        for name, accesses in ran.items()
+        if accesses and all(access.how == "cascade" for access in accesses)
+    }
     return Score(
-        found=tuple(sorted(name for name in seen if name in predicted)),
-        missed=tuple(sorted(name for name in seen if name not in predicted)),
-        surplus=tuple(sorted(ran)),
-        never_executed=tuple(sorted(surplus - ran)),
+        found=tuple(sorted(seen.keys() & predicted.keys())),
+        missed=tuple(sorted(seen.keys() - predicted.keys())),
+        surplus=tuple(sorted(name for name, accesses in ran.items() if accesses and name not in cascades)),
+        cascades=tuple(sorted(cascades)),
+        never_executed=tuple(sorted(name for name, accesses in ran.items() if not accesses)),
     )
 
 
@@ -236,6 +243,7 @@ def _lines(truth: Truth) -> list[str]:
             f"{title}: recall {_figure(score.recall)}, precision {_figure(score.precision)}, of code that ran {_figure(score.precision_of_executed)}",
             *_listed("missed", score.missed),
             *_listed("surplus", score.surplus),
+            *_listed("cascade without rows", score.cascades),
             *_listed("never executed", score.never_executed),
         ]
     missing = [workflow for workflow in truth.workflows if not workflow.found]

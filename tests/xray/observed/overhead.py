@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tests.xray.observed.workshop import Workshop
 
-REQUESTS = 200
-ROUNDS = 31
+REQUESTS = 100
+ROUNDS = 21
 SHARES = {"without": None, "without, again": None, "1 %": "0.01", "100 %": "1"}
 
 

@@ -1,5 +1,6 @@
 """Recall and precision: each difference between code and recording is counted once, and named."""
 
+import dataclasses
 import io
 import json
 
@@ -56,6 +57,16 @@ def test_prediction_about_code_that_never_ran_is_no_wrong_one() -> None:
     assert pairs.surplus == ("stock → sales_order",)
     assert pairs.never_executed == ("sales → stock_movement",)
     assert (pairs.precision, pairs.precision_of_executed) == (0.3333, 0.5)
+
+
+def test_cascade_that_met_no_rows_is_told_apart() -> None:
+    seen = observed(access("sales.drop", "sales_order", "delete"), executed=("sales.drop",))
+    cascade = dataclasses.replace(access("sales.drop", "stock_item", "delete"), how="cascade")
+
+    pairs = truth.compare(static(cascade), seen).pairs
+
+    assert (pairs.cascades, pairs.surplus) == (("sales → stock_item",), ())
+    assert (pairs.precision, pairs.precision_of_executed) == (0.0, None)
 
 
 def test_class_ran_when_a_method_of_it_did() -> None:

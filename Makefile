@@ -104,6 +104,7 @@ lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
 	compile 3.11 bench.in --constraint dev.lock --output-file bench.lock && \
 	compile 3.11 docs.in --constraint dev.lock --output-file docs.lock && \
 	compile 3.11 projects.in --constraint dev.lock --output-file projects.lock && \
+	compile 3.11 oscar.in --constraint dev.lock --constraint projects.lock --output-file oscar.lock && \
 	compile 3.11 dev.in --override oldest.in --output-file oldest.lock && \
 	compile 3.11 package.in --output-file package.lock && \
 	compile 3.12 django-6.0.in --no-deps --output-file django-6.0.lock && \

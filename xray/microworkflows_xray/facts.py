@@ -173,6 +173,14 @@ class Static:
     peak_megabytes: float = 0.0
 
 
+@dataclass(frozen=True, order=True)
+class Writer:
+    """A function, and the tables that it wrote within one unit, with all that it called."""
+
+    function: str
+    tables: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class Transaction:
     """One kind of unit that commits together, as often as it was seen: a request under ATOMIC_REQUESTS, a task, an atomic block."""
@@ -191,13 +199,17 @@ class Transaction:
     """Total over all times it was seen."""
     inside: str = ""
     """``kind name`` of the unit around it, such as the request in which a block ran; empty if there is none."""
+    atomic: bool = True
+    """False for a request or a task that did not commit as one: it lists all that happened in it, in several transactions."""
+    writers: tuple[Writer, ...] = ()
+    """Functions that were running while something was written, whoever called whom."""
 
 
 @dataclass(frozen=True)
 class Observed:
     """Everything that was seen while the project ran."""
 
-    source: Literal["pytest", "middleware"]
+    source: Literal["pytest", "middleware", "both"]
     sampled: float
     """Share of requests that was recorded, from 0 to 1."""
     units: int
@@ -217,8 +229,12 @@ Record = TypeVar("Record", Static, Observed)
 
 def dump(facts: Static | Observed, path: Path) -> None:
     """Write facts as JSON, sorted, so that two recordings of the same can be compared line by line."""
-    plain = {"format": FORMAT, "kind": type(facts).__name__.lower(), **_plain(facts)}
-    path.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(to_plain(facts), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def to_plain(facts: Static | Observed) -> dict[str, Any]:
+    """Return facts as what JSON can hold."""
+    return {"format": FORMAT, "kind": type(facts).__name__.lower(), **_plain(facts)}
 
 
 def load(record: type[Record], path: Path) -> Record:
@@ -238,6 +254,11 @@ def load(record: type[Record], path: Path) -> Record:
         raise FactsError(f"{path} holds no {kind} facts. Is it a file that the X-ray wrote?")
     if plain.get("format") != FORMAT:
         raise FactsError(f"{path} has format {plain.get('format')}; this X-ray reads format {FORMAT}. Make it anew.")
+    return from_plain(record, plain)
+
+
+def from_plain(record: type[Record], plain: dict[str, Any]) -> Record:
+    """Return the facts that :func:`to_plain` made plain."""
     return typing.cast(Record, _built(record, plain))
 
 

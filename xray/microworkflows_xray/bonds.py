@@ -1,0 +1,202 @@
+"""The bonds between contexts, each with its place: what the facts say, once they are read by context instead of by app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from microworkflows_xray.contexts import Contexts
+from microworkflows_xray.evidence import Judged
+from microworkflows_xray.facts import WRITES, Place, Relation, Static
+
+Kind = Literal["write", "foreign key", "join", "read", "generic relation", "signal", "call", "task", "import", "loader"]
+
+WEIGHTS: dict[Kind, int] = {
+    "write": 5,
+    "foreign key": 3,
+    "join": 3,
+    "read": 2,
+    "generic relation": 2,
+    "signal": 2,
+    "call": 1,
+    "task": 1,
+    "import": 1,
+    "loader": 1,
+}
+"""Points for each site of a kind, heaviest first. A write of a foreign table needs a new way to do it, a decision about what happens
+in between, and a move of rows; a foreign key or a join needs columns of its own; a read can be served by a copy or a call; a name
+in the code needs an edit. They are a yardstick for comparing contexts of one project, not hours."""
+
+FAMILIES: dict[Kind, str] = {
+    "write": "writes",
+    "foreign key": "keys",
+    "generic relation": "keys",
+    "join": "reads",
+    "read": "reads",
+    "signal": "code",
+    "call": "code",
+    "task": "code",
+    "import": "code",
+    "loader": "code",
+}
+"""The four families in which a report draws and filters bonds."""
+
+
+@dataclass(frozen=True, order=True)
+class Bond:
+    """One context depends on another, here."""
+
+    source: str
+    """Context whose code or column it is; empty for code of the project that is in no context."""
+    target: str
+    """Context it depends on; of shared infrastructure, the app's label."""
+    kind: Kind
+    subject: str
+    """Table, field, or dotted name that it depends on."""
+    place: Place
+    detail: str = ""
+    """What it does there, in words."""
+    evidence: str = ""
+    """Of an access, what speaks for it (:mod:`microworkflows_xray.evidence`); empty for what the code says outright."""
+    shared: bool = False
+    """True if the target is an installed app that all contexts use, such as auth."""
+
+    @property
+    def site(self) -> tuple[str, str, str]:
+        """Return file, function and subject: several lines of one function that do the same count once."""
+        return (self.place.file, self.place.function, self.subject)
+
+
+@dataclass(frozen=True)
+class Finder:
+    """Reads facts by context."""
+
+    static: Static
+    contexts: Contexts
+    judged: tuple[Judged, ...]
+    _app_by_module: dict[str, str] = field(default_factory=dict)
+
+    def bonds(self) -> tuple[Bond, ...]:
+        """Return the bonds between different contexts, and those with shared infrastructure; sorted, each once."""
+        found = [*self._relations(), *self._imports(), *self._accesses(), *self._calls(), *self._signals(), *self._tasks()]
+        return tuple(sorted(set(found)))
+
+    @cached_property
+    def _models(self) -> dict[str, tuple[str, str]]:
+        return {model.label: (model.app, model.table) for model in self.static.models}
+
+    @cached_property
+    def _tables(self) -> dict[str, str]:
+        return {model.table: model.app for model in self.static.models}
+
+    @cached_property
+    def _packages(self) -> dict[str, str]:
+        return {app.name: app.label for app in self.static.apps}
+
+    def _bond(self, source: str, app: str, target: str, kind: Kind, subject: str, place: Place, *words: str) -> Iterator[Bond]:
+        """Yield the bond, unless both ends are one context, or the foreign end is unknown."""
+        detail, evidence = (*words, "", "")[:2]
+        if target == Contexts.SHARED:
+            if app and source:
+                yield Bond(source, app, kind, subject, place, detail, evidence, shared=True)
+        elif source != target:
+            yield Bond(source, target, kind, subject, place, detail, evidence)
+
+    def _relations(self) -> Iterator[Bond]:
+        for relation in self.static.relations:
+            source = self._context_of_model(relation.model)
+            subject = f"{relation.model}.{relation.field}"
+            if relation.kind == "generic" or relation.to == "*":
+                target, app = Contexts.SHARED, "contenttypes"
+            else:
+                target, app = self._context_of_model(relation.to), relation.to.partition(".")[0]
+            kind: Kind = "generic relation" if relation.kind == "generic" else "foreign key"
+            yield from self._bond(source, app, target, kind, subject, relation.place, _in_words(relation))
+
+    def _imports(self) -> Iterator[Bond]:
+        relations = {(relation.place.file, relation.place.line) for relation in self.static.relations}
+        for one in self.static.imports:
+            if one.how == "string" and (one.place.file, one.place.line) in relations:
+                continue  # the relation itself is counted
+            kind: Kind = "import" if one.how == "import" else "loader"
+            yield from self._bond(
+                self.contexts.of_place(one.place), one.app, self.contexts.of_app(one.app), kind, one.name, one.place
+            )
+
+    def _accesses(self) -> Iterator[Bond]:
+        for one in self.judged:
+            access = one.access
+            source = self.contexts.of_place(access.place)
+            words = f"{access.verb}s" + (f" {', '.join(access.columns)}" if access.columns else "") + f" by {access.how}"
+            words += "" if one.predicted else " (seen only while running)"
+            kind: Kind = "write" if access.verb in WRITES else "read"
+            yield from self._table(source, kind, access.table, access.place, words, one.evidence)
+            for joined in access.joins:
+                yield from self._table(source, "join", joined, access.place, f"joined to {access.table}", one.evidence)
+
+    def _table(self, source: str, kind: Kind, table: str, place: Place, *words: str) -> Iterator[Bond]:
+        target = self.contexts.of_table(table)
+        yield from self._bond(source, self._tables.get(table, ""), target, kind, table, place, *words)
+
+    def _calls(self) -> Iterator[Bond]:
+        receivers = {signal.function for signal in self.static.signals if signal.role == "receiver"}
+        for call in self.static.calls:
+            if call.how == "signal" and call.callee in receivers:
+                continue  # the receiver depends on the sender, not the other way round
+            app = self._app_of_name(call.callee)
+            kind: Kind = "task" if call.how == "task" else "signal" if call.how == "signal" else "call"
+            words = "" if call.how == "call" else f"by {call.how}"
+            yield from self._bond(
+                self.contexts.of_place(call.place), app, self.contexts.of_app(app), kind, call.callee, call.place, words
+            )
+
+    def _signals(self) -> Iterator[Bond]:
+        for signal in self.static.signals:
+            if signal.role != "receiver":
+                continue
+            if signal.sender:
+                app = self._models.get(signal.sender, ("", ""))[0] or self._app_of_name(signal.sender)
+                target = self._context_of_model(signal.sender) if signal.sender in self._models else self.contexts.of_app(app)
+            else:
+                app = self._app_of_name(signal.signal)
+                target = self.contexts.of_app(app)
+            subject = f"{signal.signal.rpartition('.')[2]} of {signal.sender}" if signal.sender else signal.signal
+            source = self.contexts.of_place(signal.place)
+            yield from self._bond(source, app, target, "signal", subject, signal.place, f"received by {signal.function}")
+
+    def _tasks(self) -> Iterator[Bond]:
+        known = {(call.place.file, call.place.line) for call in self.static.calls if call.how == "task"}
+        for task in self.static.tasks:
+            if task.role != "enqueued" or (task.place.file, task.place.line) in known:
+                continue
+            app = self._app_of_name(task.name)
+            source = self.contexts.of_place(task.place)
+            yield from self._bond(source, app, self.contexts.of_app(app), "task", task.name, task.place, f"by {task.library}")
+
+    def _context_of_model(self, label: str) -> str:
+        """Return the context of a model by its table, for a division by model; by its app if it has no table that is known."""
+        app, table = self._models.get(label, (label.partition(".")[0], ""))
+        return self.contexts.of_table(table) if table else self.contexts.of_app(app)
+
+    def _app_of_name(self, dotted: str) -> str:
+        """Return the label of the app whose package is the nearest around a dotted name; empty if there is none."""
+        package = dotted
+        if dotted not in self._app_by_module:
+            while package and package not in self._packages:
+                package = package.rpartition(".")[0]
+            self._app_by_module[dotted] = self._packages.get(package, "")
+        return self._app_by_module[dotted]
+
+
+def sites(bonds: Iterable[Bond]) -> int:
+    """Count the sites of bonds."""
+    return len({bond.site for bond in bonds})
+
+
+def _in_words(relation: Relation) -> str:
+    if relation.kind == "generic":
+        return "refers to any model, with no constraint"
+    constraint = "database constraint" if relation.constraint else "no database constraint"
+    return ", ".join(filter(None, [f"{relation.kind} to {relation.to}", relation.on_delete, constraint]))

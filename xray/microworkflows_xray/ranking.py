@@ -1,0 +1,140 @@
+"""In which order contexts can leave the monolith, and what each would cost: a sum whose parts can be checked line by line."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from microworkflows_xray.bonds import WEIGHTS, Bond, Kind, sites
+from microworkflows_xray.graph import Edge, Graph
+from microworkflows_xray.transactions import Span
+
+SPAN_WEIGHT = 8
+"""Points for a transaction seen to write this context and another: it becomes a flow with a way back."""
+SHARED_WEIGHT = 1
+"""Points for a site at which a context reads, writes or refers to shared infrastructure."""
+
+IN: dict[Kind, str] = {
+    "write": "writing sites of others",
+    "foreign key": "foreign keys in",
+    "join": "joining queries of others",
+    "read": "synchronous readers",
+    "generic relation": "generic relations in",
+    "signal": "receivers of its signals",
+    "call": "calls in",
+    "task": "tasks enqueued by others",
+    "import": "imports by others",
+    "loader": "loaders and names by others",
+}
+OUT: dict[Kind, str] = {
+    "write": "own sites that write others",
+    "foreign key": "foreign keys out",
+    "join": "own queries that join others",
+    "read": "own reads of others",
+    "generic relation": "generic relations out",
+    "signal": "others' signals it receives",
+    "call": "calls out",
+    "task": "others' tasks it enqueues",
+    "import": "imports of others",
+    "loader": "loaders and names of others",
+}
+SPANS = "transactions that also write others"
+SHARED = "uses of auth, sites and the like"
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line of a context's bill."""
+
+    name: str
+    count: int
+    weight: int
+    """Points for each."""
+    bonds: tuple[Bond, ...] = ()
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def points(self) -> int:
+        """Return count times weight."""
+        return self.count * self.weight
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A context with its place in the order, and its bill."""
+
+    position: int
+    context: str
+    cost: int
+    """Points if it leaves first."""
+    then: int
+    """Points that are left when those before it are out: bonds with them are already paid for."""
+    parts: tuple[Part, ...]
+
+    @property
+    def sentence(self) -> str:
+        """Return the bill in words."""
+        bill = ", ".join(f"{part.count} {part.name}" for part in self.parts)
+        if not bill:
+            return f"Nothing that was looked at holds {self.context}: it can move first."
+        return f"Moving {self.context} out costs {self.cost} points: {bill}."
+
+
+def ranking(graph: Graph, spans: tuple[Span, ...] = ()) -> tuple[Candidate, ...]:
+    """Return the contexts in the order in which to extract them: each time whoever costs least then, ties by name.
+
+    Args:
+        graph: the bonds.
+        spans: the transactions seen that write several contexts.
+    """
+    names = [context.name for context in graph.contexts]
+    bills = {name: tuple(_parts(name, graph, spans)) for name in names}
+    gone: set[str] = set()
+    ranked = []
+    while len(gone) < len(names):
+        left = {name: _left(name, bills[name], gone) for name in names if name not in gone}
+        best = min(left, key=lambda name: (left[name], name))
+        cost = sum(part.points for part in bills[best])
+        ranked.append(Candidate(len(gone) + 1, best, cost, left[best], bills[best]))
+        gone.add(best)
+    return tuple(ranked)
+
+
+def _parts(name: str, graph: Graph, spans: tuple[Span, ...]) -> Iterator[Part]:
+    coming = _by_kind(edge for edge in (*graph.edges, *graph.outside) if edge.target == name)
+    going = _by_kind(edge for edge in graph.edges if edge.source == name)
+    shared = tuple(
+        bond
+        for edge in graph.shared
+        if edge.source == name
+        for bond in edge.bonds
+        if bond.kind not in {"import", "loader", "call", "signal", "task"}
+    )
+    for kind, weight in WEIGHTS.items():
+        for names, found in ((IN, coming[kind]), (OUT, going[kind])):
+            if found:
+                yield Part(names[kind], sites(found), weight, tuple(found))
+    touching = tuple(span for span in spans if name in span.contexts)
+    if touching:
+        yield Part(SPANS, len(touching), SPAN_WEIGHT, spans=touching)
+    if shared:
+        yield Part(SHARED, sites(shared), SHARED_WEIGHT, shared)
+
+
+def _by_kind(edges: Iterable[Edge]) -> defaultdict[Kind, list[Bond]]:
+    found: defaultdict[Kind, list[Bond]] = defaultdict(list)
+    for edge in edges:
+        for kind, bonds in edge.kinds.items():
+            found[kind] += bonds
+    return found
+
+
+def _left(name: str, parts: tuple[Part, ...], gone: set[str]) -> int:
+    """Return the points of the bonds whose other end is still inside."""
+    total = 0
+    for part in parts:
+        bonds = [bond for bond in part.bonds if (bond.target if bond.source == name else bond.source) not in gone]
+        spans = [span for span in part.spans if set(span.contexts) - gone - {name}]
+        total += part.weight * (sites(bonds) + len(spans))
+    return total

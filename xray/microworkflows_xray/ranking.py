@@ -15,44 +15,52 @@ SPAN_WEIGHT = 8
 SHARED_WEIGHT = 1
 """Points for a site at which a context reads, writes or refers to shared infrastructure."""
 
-IN: dict[Kind, str] = {
-    "write": "writing sites of others",
-    "foreign key": "foreign keys in",
-    "join": "joining queries of others",
-    "read": "synchronous readers",
-    "generic relation": "generic relations in",
-    "signal": "receivers of its signals",
-    "call": "calls in",
-    "task": "tasks enqueued by others",
-    "import": "imports by others",
-    "loader": "loaders and names by others",
+IN: dict[Kind, tuple[str, str]] = {
+    "write": ("writing site of others", "writing sites of others"),
+    "foreign key": ("foreign key in", "foreign keys in"),
+    "join": ("joining query of others", "joining queries of others"),
+    "read": ("synchronous reader", "synchronous readers"),
+    "generic relation": ("generic relation in", "generic relations in"),
+    "signal": ("receiver of its signals", "receivers of its signals"),
+    "call": ("call in", "calls in"),
+    "task": ("task enqueued by others", "tasks enqueued by others"),
+    "import": ("import by others", "imports by others"),
+    "loader": ("name loaded by others", "names loaded by others"),
 }
-OUT: dict[Kind, str] = {
-    "write": "own sites that write others",
-    "foreign key": "foreign keys out",
-    "join": "own queries that join others",
-    "read": "own reads of others",
-    "generic relation": "generic relations out",
-    "signal": "others' signals it receives",
-    "call": "calls out",
-    "task": "others' tasks it enqueues",
-    "import": "imports of others",
-    "loader": "loaders and names of others",
+"""Names of what others do to a context, for one and for several."""
+OUT: dict[Kind, tuple[str, str]] = {
+    "write": ("own site that writes others", "own sites that write others"),
+    "foreign key": ("foreign key out", "foreign keys out"),
+    "join": ("own query that joins others", "own queries that join others"),
+    "read": ("own read of others", "own reads of others"),
+    "generic relation": ("generic relation out", "generic relations out"),
+    "signal": ("foreign signal it receives", "foreign signals it receives"),
+    "call": ("call out", "calls out"),
+    "task": ("foreign task it enqueues", "foreign tasks it enqueues"),
+    "import": ("import of others", "imports of others"),
+    "loader": ("name of others it loads", "names of others it loads"),
 }
-SPANS = "transactions that also write others"
-SHARED = "uses of auth, sites and the like"
+"""Names of what a context does to others."""
+SPANS = ("transaction that also writes others", "transactions that also write others")
+SHARED = ("use of auth, sites and the like", "uses of auth, sites and the like")
 
 
 @dataclass(frozen=True)
 class Part:
     """One line of a context's bill."""
 
-    name: str
+    names: tuple[str, str]
+    """What is counted, for one and for several."""
     count: int
     weight: int
     """Points for each."""
     bonds: tuple[Bond, ...] = ()
     spans: tuple[Span, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return what is counted, in the number that fits."""
+        return self.names[self.count != 1]
 
     @property
     def points(self) -> int:
@@ -78,7 +86,7 @@ class Candidate:
         bill = ", ".join(f"{part.count} {part.name}" for part in self.parts)
         if not bill:
             return f"Nothing that was looked at holds {self.context}: it can move first."
-        return f"Moving {self.context} out costs {self.cost} points: {bill}."
+        return f"Moving {self.context} out costs {self.cost} point{'s' * (self.cost != 1)}: {bill}."
 
 
 def ranking(graph: Graph, spans: tuple[Span, ...] = ()) -> tuple[Candidate, ...]:

@@ -43,6 +43,16 @@ FAMILIES: dict[Kind, str] = {
 }
 """The four families in which a report draws and filters bonds."""
 
+NAMES = {
+    "writes": "writes",
+    "keys": "foreign keys",
+    "reads": "reads and joins",
+    "code": "calls and imports",
+    "spans": "transactions",
+    "shared": "auth, sites and the like",
+}
+"""Names of the families; the last two are parts of a cost, and no bonds between contexts."""
+
 
 @dataclass(frozen=True, order=True)
 class Bond:

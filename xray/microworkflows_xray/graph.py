@@ -96,6 +96,11 @@ class Graph:
         rings = [sorted(ring) for ring in networkx.strongly_connected_components(digraph) if len(ring) > 1]
         return tuple(self._cycle(ring) for ring in sorted(rings, key=lambda ring: (-len(ring), ring)))
 
+    @cached_property
+    def order(self) -> list[str]:
+        """Return the contexts so that, by weight, most dependencies point from an earlier to a later one."""
+        return _light_order([one.name for one in self.contexts], {pair: edge.weight for pair, edge in self.by_pair.items()})
+
     def _cycle(self, ring: list[str]) -> Cycle:
         mutual = tuple((one, two) for one in ring for two in ring if one < two and {(one, two), (two, one)} <= self.by_pair.keys())
         order = _light_order(ring, {pair: edge.weight for pair, edge in self.by_pair.items()})

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from microworkflows_xray.bonds import WEIGHTS, Bond, Kind, sites
+from microworkflows_xray.bonds import FAMILIES, WEIGHTS, Bond, Kind, sites
 from microworkflows_xray.graph import Edge, Graph
 from microworkflows_xray.transactions import Span
 
@@ -54,6 +54,8 @@ class Part:
     count: int
     weight: int
     """Points for each."""
+    family: str
+    """Family of its bonds (:data:`microworkflows_xray.bonds.NAMES`)."""
     bonds: tuple[Bond, ...] = ()
     spans: tuple[Span, ...] = ()
 
@@ -122,12 +124,12 @@ def _parts(name: str, graph: Graph, spans: tuple[Span, ...]) -> Iterator[Part]:
     for kind, weight in WEIGHTS.items():
         for names, found in ((IN, coming[kind]), (OUT, going[kind])):
             if found:
-                yield Part(names[kind], sites(found), weight, tuple(found))
+                yield Part(names[kind], sites(found), weight, FAMILIES[kind], tuple(found))
     touching = tuple(span for span in spans if name in span.contexts)
     if touching:
-        yield Part(SPANS, len(touching), SPAN_WEIGHT, spans=touching)
+        yield Part(SPANS, len(touching), SPAN_WEIGHT, "spans", spans=touching)
     if shared:
-        yield Part(SHARED, sites(shared), SHARED_WEIGHT, shared)
+        yield Part(SHARED, sites(shared), SHARED_WEIGHT, "shared", shared)
 
 
 def _by_kind(edges: Iterable[Edge]) -> defaultdict[Kind, list[Bond]]:

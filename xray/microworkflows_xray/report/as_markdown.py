@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from microworkflows_xray.bonds import WEIGHTS
 from microworkflows_xray.facts import Place
 from microworkflows_xray.graph import Edge
+from microworkflows_xray.report import words
 from microworkflows_xray.report.content import Content
 from microworkflows_xray.transactions import Written
 
@@ -32,8 +33,8 @@ def _head(content: Content) -> Iterator[str]:
         yield ""
     graph = content.graph
     yield (
-        f"{_many(len(graph.contexts), 'context')}, {_many(len(graph.edges), 'dependency', 'dependencies')} between them, "
-        f"{_many(len(graph.cycles), 'cycle')}, {_many(len(content.spans), 'transaction')} seen that span contexts. "
+        f"{words.many(len(graph.contexts), 'context')}, {words.many(len(graph.edges), 'dependency', 'dependencies')} between them, "
+        f"{words.many(len(graph.cycles), 'cycle')}, {words.many(len(content.spans), 'transaction')} seen that span contexts. "
         f"{content.recording}"
     )
     if content.observed:
@@ -90,7 +91,7 @@ def _transactions(content: Content) -> Iterator[str]:
     for span in content.spans:
         yield f"### {span.kind} `{span.name}`"
         yield ""
-        yield f"Seen {_many(span.count, 'time')}; writes {', '.join(span.contexts)}."
+        yield f"Seen {words.many(span.count, 'time')}; writes {', '.join(span.contexts)}."
         yield from (f"- {_written(one)}" for one in span.written)
         if span.network:
             yield f"- calls {', '.join(span.network)} while it is open"
@@ -118,7 +119,7 @@ def _cycles(content: Content) -> Iterator[str]:
         yield "There is none" + (" in what could be looked at." if content.partial else ".")
     for cycle in content.graph.cycles:
         yield f"- **{', '.join(map(_text, cycle.contexts))}** depend on each other."
-        cut = ", ".join(f"{edge.source} → {edge.target} ({_many(edge.count(), 'site')})" for edge in cycle.cut)
+        cut = ", ".join(f"{edge.source} → {edge.target} ({words.many(edge.count(), 'site')})" for edge in cycle.cut)
         yield f"  Without {cut} there is no cycle left."
     yield ""
 
@@ -151,21 +152,20 @@ def _shared(content: Content) -> Iterator[str]:
         yield "Each context will need an answer of its own to what it uses here."
         yield ""
     for edge in content.graph.shared:
-        kinds = ", ".join(_many(edge.count(kind), kind) for kind in edge.kinds)
-        yield f"- {_text(edge.source)} uses {_text(edge.target)}: {kinds}"
+        yield f"- {_text(edge.source)} uses {_text(edge.target)}: {words.kinds(edge)}"
     yield ""
 
 
 def _footer(content: Content) -> Iterator[str]:
-    yield f"Left out on purpose: {_many(len(content.static.excluded), 'file')} of tests, factories and migrations."
+    yield f"Left out on purpose: {words.many(len(content.static.excluded), 'file')} of tests, factories and migrations."
 
 
 def _edge(edge: Edge) -> Iterator[str]:
     for kind, bonds in edge.kinds.items():
-        yield f"- {_many(edge.count(kind), kind)}"
+        yield f"- {words.kind(edge, kind)}"
         for bond in bonds[:PLACES]:
-            words = ", ".join(filter(None, (_text(bond.detail), bond.evidence)))
-            yield f"  - `{bond.subject}`{': ' + words if words else ''}{_at(bond.place)}"
+            detail = ", ".join(filter(None, (_text(bond.detail), bond.evidence)))
+            yield f"  - `{bond.subject}`{': ' + detail if detail else ''}{_at(bond.place)}"
         if len(bonds) > PLACES:
             yield f"  - … and {len(bonds) - PLACES} more"
 
@@ -176,7 +176,7 @@ def _written(one: Written) -> str:
 
 
 def _at(place: Place | None) -> str:
-    return f" at `{place.file}:{place.line}`" if place and place.file else ""
+    return f" at `{words.at(place)}`" if words.at(place) else ""
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -185,10 +185,6 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
     yield f"|{' --- |' * len(titles)}"
     yield from (f"| {' | '.join(row)} |" for row in rows)
     yield ""
-
-
-def _many(count: int, one: str, several: str = "") -> str:
-    return f"{count} {one if count == 1 else several or one + 's'}"
 
 
 def _text(text: str) -> str:

@@ -14,7 +14,7 @@ CURVES = 110
 """The heaviest so many dependencies are drawn at first; the page brings in the others."""
 
 
-ARROW = 9
+ARROW = 13
 """Length of an arrow's head on a wide page."""
 
 
@@ -31,7 +31,7 @@ class Shape:
 
 WIDE_FEW = Shape(860, 600, 130, 15)
 WIDE_MANY = Shape(900, 900, 140, 12)
-PHONE_FEW = Shape(380, 560, 70, 13)
+PHONE_FEW = Shape(380, 560, 58, 13)
 PHONE_MANY = Shape(380, 420, 82, 9)
 
 
@@ -103,7 +103,7 @@ def draw(graph: Graph, *, phone: bool = False) -> Map:
         shape.letter,
         tuple(_node(name, spots[name], radius[name], tables[name], shape, few=few) for name in order),
         tuple(
-            _curve(edge, spots, radius, shape, scale * (1 + 7 * math.sqrt(edge.weight / most_points)), faint=index >= CURVES)
+            _curve(edge, spots, radius, shape, scale * (1 + 5.5 * math.sqrt(edge.weight / most_points)), faint=index >= CURVES)
             for index, edge in reversed(list(enumerate(heavy)))
         ),
     )
@@ -155,7 +155,7 @@ def _spot(index: int, count: int, shape: Shape) -> tuple[float, float, float]:
     """Return x, y and the angle at which a context is drawn."""
     angle = 2 * math.pi * index / count - math.pi / 2
     across = shape.width / 2 - shape.margin
-    down = shape.height / 2 - (shape.margin if count > FEW else 68)
+    down = shape.height / 2 - (shape.margin if count > FEW else 92)
     return shape.width / 2 + across * math.cos(angle), shape.height / 2 + down * math.sin(angle), angle
 
 
@@ -168,10 +168,10 @@ def _node(name: str, spot: tuple[float, float, float], r: float, tables: int, sh
         degrees = math.degrees(angle) + (180 if left else 0)
         turn = f"rotate({degrees:.1f} {label_x:.1f} {label_y:.1f})"
         return Node(name, f"{x:.1f}", f"{y:.1f}", f"{r:.1f}", "", f"{label_x:.1f}", f"{label_y:.1f}", "end" if left else "start", turn, title)
-    upright = abs(math.cos(angle)) < (0.75 if shape.width < 500 else 0.3)
+    upright = shape.width < 500 or abs(math.cos(angle)) < 0.3
     anchor = "middle" if upright else "end" if left else "start"
     label_x = x if upright else x + (r + 9) * (-1 if left else 1)
-    label_y = y + (r + shape.letter * 0.9 + 4) * (1 if math.sin(angle) > 0 else -1) if upright else y
+    label_y = y + (r + shape.letter * 0.9 + 4) * (1 if math.sin(angle) > 0.001 else -1) if upright else y
     return Node(name, f"{x:.1f}", f"{y:.1f}", f"{r:.1f}", str(tables), f"{label_x:.1f}", f"{label_y:.1f}", anchor, "", title)
 
 
@@ -188,7 +188,8 @@ def _curve(
     (x1, y1, _), (x2, y2, _) = spots[edge.source], spots[edge.target]
     distance = math.hypot(x2 - x1, y2 - y1) or 1
     middle_x, middle_y = (x1 + x2) / 2, (y1 + y2) / 2
-    pull = 0.28 if len(spots) <= FEW else 0.62
+    across = distance / max(shape.width - 2 * shape.margin, 1)
+    pull = 0.28 if len(spots) <= FEW else 0.12 + 0.5 * min(across, 1.0)
     bow = min(26.0, 0.12 * distance)
     bend_x = middle_x + (shape.width / 2 - middle_x) * pull - (y2 - y1) / distance * bow
     bend_y = middle_y + (shape.height / 2 - middle_y) * pull + (x2 - x1) / distance * bow

@@ -1,0 +1,5 @@
+from mill.sluice.models import Gate
+
+
+def sell():
+    return Gate.objects.count()

@@ -1,0 +1,1 @@
+raise RuntimeError("The wheel turns on Sundays only.")

@@ -1,0 +1,5 @@
+from mill.flour.models import Sack
+
+
+def turn():
+    return Sack.objects.count()

@@ -1,0 +1,3 @@
+from wards.beds.views import ViewThatWasRenamed
+
+urlpatterns = [ViewThatWasRenamed]

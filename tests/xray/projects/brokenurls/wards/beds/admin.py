@@ -1,0 +1,23 @@
+from django.contrib import admin
+from wards.beds.linen.models import Sheet
+from wards.beds.models import Bed
+from wards.meals.models import Meal
+
+
+class MealInline(admin.TabularInline):
+    model = Meal
+    can_delete = False
+
+
+class SheetInline(admin.StackedInline):
+    model = Sheet
+    max_num = 0
+
+
+@admin.register(Bed)
+class BedAdmin(admin.ModelAdmin):
+    inlines = [MealInline, SheetInline]
+
+    def has_delete_permission(self, request, obj=None):
+        """Beds stay."""
+        return False

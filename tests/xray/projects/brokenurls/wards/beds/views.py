@@ -1,0 +1,1 @@
+"""No view of the name that the URLs want."""

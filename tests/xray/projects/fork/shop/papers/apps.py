@@ -1,0 +1,5 @@
+from kiosk.papers import apps
+
+
+class PapersConfig(apps.PapersConfig):
+    name = "shop.papers"

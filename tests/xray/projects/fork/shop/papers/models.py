@@ -1,0 +1,5 @@
+from kiosk.papers.abstract import AbstractPaper
+
+
+class Paper(AbstractPaper):
+    pass

@@ -1,0 +1,3 @@
+from herbarium.models import Specimen
+
+assert Specimen

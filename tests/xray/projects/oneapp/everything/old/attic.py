@@ -1,0 +1,1 @@
+raise RuntimeError("Nobody has imported this for years.")

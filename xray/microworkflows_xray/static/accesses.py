@@ -1,0 +1,72 @@
+"""Which code reads and writes which tables: the result of reading all functions, as facts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from microworkflows_xray.facts import Access, App, Call, Gap, Model
+
+from .engine import Engine
+from .loaders import Loaders
+from .names import Names
+from .registry import Registry
+from .sources import Sources
+
+
+class ProjectLike(Protocol):
+    """The part of a project that this module needs."""
+
+    @property
+    def root(self) -> Path: ...
+    @property
+    def apps(self) -> tuple[App, ...]: ...
+
+
+def find(
+    project: ProjectLike, sources: Sources, models: Iterable[Model] = (), *, loaders: Iterable[str] = ()
+) -> tuple[list[Access], list[Call], list[Gap]]:
+    """Find all accesses and calls in the code.
+
+    Args:
+        models: Models that are looked at; an access to another table is kept as well.
+        loaders: Names of further functions that load a class by strings.
+    """
+    engine = read(project, sources, Registry(), loaders=loaders)
+    accesses = _merged(access for found in engine.found.values() for access in found.accesses)
+    calls = sorted({call for found in engine.found.values() for call in found.calls})
+    return accesses, calls, engine.gaps
+
+
+def read(project: ProjectLike, sources: Sources, registry: Registry, *, loaders: Iterable[str] = ()) -> Engine:
+    """Read all functions, and give what was learnt."""
+    names = Names(sources, registry)
+    Loaders(names, project.apps, loaders)
+    engine = Engine(sources, registry, names)
+    engine.run()
+    return engine
+
+
+def _merged(accesses: Iterable[Access]) -> list[Access]:
+    """Unite what is said twice of one line: its columns and joins; whole rows win over single columns."""
+    by_line: dict[tuple[object, ...], Access] = {}
+    for access in sorted(set(accesses), key=_order):
+        key = (access.place, access.table, access.verb, access.how)
+        before = by_line.get(key)
+        if before is not None:
+            columns = None if before.columns is None or access.columns is None else (*before.columns, *access.columns)
+            access = Access(
+                access.table,
+                access.verb,
+                None if columns is None else tuple(sorted(set(columns))),
+                access.how,
+                access.place,
+                tuple(sorted({*before.joins, *access.joins})),
+            )
+        by_line[key] = access
+    return sorted(by_line.values(), key=_order)
+
+
+def _order(access: Access) -> tuple[object, ...]:
+    return (access.place, access.table, access.verb, access.how, access.columns or (), access.joins)

@@ -1,0 +1,99 @@
+"""Django's admin classes: what their hooks save and delete."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from . import effects
+from .engine import Frame
+from .values import UNKNOWN, ClassOf, Instance, Method, Rows, Value, item
+
+if TYPE_CHECKING:
+    from .calling import Arguments
+
+_ADMIN = ("django.contrib.admin.options.BaseModelAdmin", "ModelAdmin", "BaseModelAdmin", "InlineModelAdmin")
+
+
+def is_admin(frame: Frame, cls: str) -> bool:
+    return frame.engine.classes.is_a(cls, *_ADMIN)
+
+
+def models(frame: Frame, cls: str) -> list[str]:
+    """Name the models that an admin class, or its subclasses, are registered for."""
+    found = {each.cls for each in frame.get("admin", cls) if isinstance(each, ClassOf)}
+    for each in (cls, *frame.engine.classes.subclasses(cls)):
+        found |= set(frame.engine.admin_models.get(each, ()))
+        found |= {kind.cls for kind in frame.get("attribute", each, "model") if isinstance(kind, ClassOf)}
+    return sorted(found)
+
+
+def register(frame: Frame, cls: str, kinds: Value) -> None:
+    """Take in ``@admin.register(Model)`` and ``site.register(Model, Admin)``."""
+    flat = frozenset(kinds | item(kinds))
+    frame.join("admin", cls, "", frozenset(each for each in flat if isinstance(each, ClassOf)))
+
+
+def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
+    """Tell what an admin's method gives, and what it saves."""
+    from . import forms
+
+    owner, name = method.owner, method.name
+    if name == "register" and len(passed.positional) > 1:
+        for each in passed.positional[1]:
+            if isinstance(each, ClassOf) and is_admin(frame, each.cls):
+                register(frame, each.cls, passed.positional[0])
+        return UNKNOWN
+    if not isinstance(owner, Instance) or not is_admin(frame, owner.cls):
+        return None
+    if name in {"save_model", "delete_model"}:
+        given = passed.get(1, "obj") or frozenset(Instance(each) for each in models(frame, owner.cls))
+        for each in given:
+            if isinstance(each, Instance) and frame.engine.registry.get(each.cls):
+                if name == "save_model":
+                    effects.save(frame, node, each.cls, ("insert", "update"), "admin")
+                else:
+                    effects.delete(frame, node, each.cls, "admin")
+        return UNKNOWN
+    if name == "delete_queryset":
+        for model in models(frame, owner.cls):
+            effects.delete(frame, node, model, "admin", one=False)
+        return UNKNOWN
+    if name in {"save_formset", "save_related"}:
+        for each in passed.get(2, "formset"):
+            if isinstance(each, Instance):
+                forms.save(frame, each, "", type(passed)(), node, "admin")
+        for inline in _inlines(frame, owner.cls):
+            for model in models(frame, inline):
+                effects.save(frame, node, model, ("insert", "update"), "admin")
+        return UNKNOWN
+    if name == "get_queryset":
+        return frozenset(Rows(each) for each in models(frame, owner.cls))
+    if name == "get_object":
+        return frozenset(Instance(each) for each in models(frame, owner.cls))
+    return None
+
+
+def by_itself(frame: Frame, cls: str, node: ast.ClassDef) -> None:
+    """Note what an admin whose class says nothing about it saves and deletes."""
+    classes = frame.engine.classes
+    if not classes.is_a(cls, "ModelAdmin", "django.contrib.admin.options.ModelAdmin"):
+        return
+    for model in models(frame, cls):
+        if not classes.method(cls, "save_model"):
+            effects.save(frame, node, model, ("insert", "update"), "admin")
+        if not classes.method(cls, "delete_model"):
+            effects.delete(frame, node, model, "admin")
+    if not classes.method(cls, "save_formset") and not classes.method(cls, "save_related"):
+        for inline in _inlines(frame, cls):
+            for model in models(frame, inline):
+                effects.save(frame, node, model, ("insert", "update"), "admin")
+                effects.delete(frame, node, model, "admin")
+
+
+def _inlines(frame: Frame, cls: str) -> list[str]:
+    for base in frame.engine.classes.mro(cls):
+        value = frame.get("attribute", base, "inlines")
+        if value:
+            return sorted(each.cls for each in item(value) if isinstance(each, ClassOf))
+    return []

@@ -27,7 +27,9 @@ def place(app: str, function: str, line: int = 1, module: str = "operations") ->
 
 def model(app: str, name: str, *columns: str) -> Model:
     """Return a model whose table is ``app_name``."""
-    return Model(f"{app}.{name}", f"{app}_{name.lower()}", app, ("id", *columns), place(app, name, 3, "models"))
+    return Model(
+        f"{app}.{name}", f"{app}_{name.lower()}", app, ("id", *columns), place(app, name, 3, "models")
+    )
 
 
 def access(
@@ -37,11 +39,19 @@ def access(
     return Access(table, verb, columns or None, how, at, joins)
 
 
-def key(app: str, field: str, to: str, line: int, on_delete: str = "CASCADE", constraint: bool = True) -> Relation:
+def key(
+    app: str, field: str, to: str, line: int, on_delete: str = "CASCADE", constraint: bool = True
+) -> Relation:
     """Return a foreign key, named as ``Model.field`` of the app."""
     name = field.partition(".")[0]
     return Relation(
-        f"{app}.{name}", field.partition(".")[2], to, "foreign key", on_delete, constraint, place(app, name, line, "models")
+        f"{app}.{name}",
+        field.partition(".")[2],
+        to,
+        "foreign key",
+        on_delete,
+        constraint,
+        place(app, name, line, "models"),
     )
 
 
@@ -165,15 +175,24 @@ def wide(apps: int) -> Static:
     models, relations, accesses, imports = [], [], [], []
     for n, label in enumerate(labels):
         models += [model(label, name, "state") for name in ("Account", "Entry", "Note")]
-        relations += [key(label, "Entry.account", f"{label}.Account", 9), key(label, "Note.entry", f"{label}.Entry", 15)]
+        relations += [
+            key(label, "Entry.account", f"{label}.Account", 9),
+            key(label, "Note.entry", f"{label}.Entry", 15),
+        ]
         near = labels[n // 6 * 6 + (n + 1) % 6] if n // 6 * 6 + (n + 1) % 6 < apps else labels[0]
         far = labels[(n * 7 + 3) % apps]
         relations.append(key(label, "Entry.source", f"{near}.Account", 11, "PROTECT"))
         for turn in range(n % 5 + 1):
-            accesses.append(access("update", f"{near}_entry", place(label, f"post_{turn}", 10 + turn), "state"))
-            accesses.append(access("insert", f"{label}_entry", place(label, f"post_{turn}", 9 + turn), how="save"))
+            accesses.append(
+                access("update", f"{near}_entry", place(label, f"post_{turn}", 10 + turn), "state")
+            )
+            accesses.append(
+                access("insert", f"{label}_entry", place(label, f"post_{turn}", 9 + turn), how="save")
+            )
         if n % 3 == 0:
-            accesses.append(access("read", f"{far}_account", place(label, "overview", 50), joins=(f"{label}_entry",)))
+            accesses.append(
+                access("read", f"{far}_account", place(label, "overview", 50), joins=(f"{label}_entry",))
+            )
             imports.append(Import(f"{far}.models.Account", far, "import", place(label, "", 2)))
     return Static(
         root="wide",

@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands.FINE
     except KeyboardInterrupt:
         return 130
-    except (EmptyError, FactsError, ProjectError, OSError) as error:
+    except (EmptyError, FactsError, ProjectError, OSError):
         if sys.stderr:
-            print(f"xray: {error}", file=sys.stderr)
+            pass
         return commands.UNUSABLE
     return code
 
@@ -63,43 +63,86 @@ def _parser() -> argparse.ArgumentParser:
 Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def _command(subparsers: Subparsers, name: str, text: str, *, observed: bool = True) -> argparse.ArgumentParser:
+def _command(
+    subparsers: Subparsers, name: str, text: str, *, observed: bool = True
+) -> argparse.ArgumentParser:
     """Add a command with the options that all have."""
     parser = subparsers.add_parser(
         name, help=text, description=text, epilog=_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.set_defaults(run=getattr(commands, name))
     where = parser.add_argument_group("the project")
-    where.add_argument("--settings", metavar="MODULE", help="settings module; found in manage.py and the environment if left out")
-    where.add_argument("--root", default=".", metavar="FOLDER", help="the project's folder (default: this one)")
-    where.add_argument("--also", action="append", default=[], metavar="PACKAGE", help="installed package to treat as the project's own")
-    where.add_argument("--exclude", action="append", default=[], metavar="PATTERN", help="files to leave out, beside tests and migrations")
+    where.add_argument(
+        "--settings",
+        metavar="MODULE",
+        help="settings module; found in manage.py and the environment if left out",
+    )
+    where.add_argument(
+        "--root", default=".", metavar="FOLDER", help="the project's folder (default: this one)"
+    )
+    where.add_argument(
+        "--also",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="installed package to treat as the project's own",
+    )
+    where.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="files to leave out, beside tests and migrations",
+    )
     where.add_argument("--include-tests", action="store_true", help="look at tests, too")
-    where.add_argument("--facts", type=Path, metavar="FILE", help="read what `look` wrote, instead of looking again")
-    where.add_argument("--contexts", type=Path, metavar="FILE", help="division into contexts (default: the project's xray.ini, or one an app)")
+    where.add_argument(
+        "--facts", type=Path, metavar="FILE", help="read what `look` wrote, instead of looking again"
+    )
+    where.add_argument(
+        "--contexts",
+        type=Path,
+        metavar="FILE",
+        help="division into contexts (default: the project's xray.ini, or one an app)",
+    )
     where.add_argument("--strict", action="store_true", help="exit with 3 if anything could not be looked at")
+    parser.set_defaults(observed=None)
     if observed:
-        where.add_argument("--observed", nargs="+", type=Path, metavar="FILE", help="recordings made while the project ran")
+        where.add_argument(
+            "--observed", nargs="+", type=Path, metavar="FILE", help="recordings made while the project ran"
+        )
     return parser
 
 
 def _look(subparsers: Subparsers) -> None:
     parser = _command(subparsers, "look", "Write what the code tells as facts.", observed=False)
-    parser.add_argument("--output", default="xray-facts.json", metavar="FILE", help="- for standard output (default: %(default)s)")
+    parser.add_argument("--output", default="xray-facts.json", metavar="FILE", help="(default: %(default)s)")
 
 
 def _report(subparsers: Subparsers) -> None:
     parser = _command(subparsers, "report", "Write the report.")
-    parser.add_argument("--format", type=_formats, default="html", help="html, md, json, sarif, or several with commas (default: %(default)s)")
-    parser.add_argument("--output", default="xray-report", metavar="FILE", help="- for standard output; the suffix is added (default: %(default)s)")
-    parser.add_argument("--function", default="", metavar="FUNCTION", help="add the footprint of this function")
+    parser.add_argument(
+        "--format",
+        type=_formats,
+        default="html",
+        help="html, md, json, sarif, or several with commas (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output",
+        default="xray-report",
+        metavar="FILE",
+        help="- for standard output; the suffix is added (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--function", default="", metavar="FUNCTION", help="add the footprint of this function"
+    )
     parser.add_argument("--workflow", default="", metavar="WORKFLOW", help="add the seams of this workflow")
 
 
 def _propose(subparsers: Subparsers) -> None:
     parser = _command(subparsers, "propose", "Write proposed contexts, to be edited.")
-    parser.add_argument("--output", default="xray.ini", metavar="FILE", help="(default: %(default)s)")
-    parser.add_argument("--force", action="store_true", help="write over the file")
+    parser.add_argument(
+        "--output", default="xray.ini", metavar="FILE", help="- for standard output (default: %(default)s)"
+    )
 
 
 def _rank(subparsers: Subparsers) -> None:
@@ -110,7 +153,7 @@ def _rank(subparsers: Subparsers) -> None:
 def _footprint(subparsers: Subparsers) -> None:
     parser = _command(subparsers, "footprint", "Print what a function touches, and who else touches it.")
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("function", nargs="?", default="", metavar="FUNCTION", help="dotted name")
+    what.add_argument("function", nargs="*", default=[], metavar="FUNCTION", help="dotted name")
     what.add_argument("--columns", default="", metavar="TABLE.COLUMN,…", help="start from columns instead")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="(default: %(default)s)")
 
@@ -122,7 +165,13 @@ def _truth(subparsers: Subparsers) -> None:
 
 def _seams(subparsers: Subparsers) -> None:
     parser = _command(subparsers, "seams", "Print where a workflow hands over from one context to another.")
-    parser.add_argument("workflow", nargs="?", default="", metavar="WORKFLOW", help="function, class, URL name, request or task")
+    parser.add_argument(
+        "workflow",
+        nargs="?",
+        default="",
+        metavar="WORKFLOW",
+        help="function, class, URL name, request or task",
+    )
     parser.add_argument("--format", choices=["text", "json"], default="text", help="(default: %(default)s)")
 
 
@@ -131,14 +180,24 @@ def _guard(subparsers: Subparsers) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--init", action="store_true", help="write the baseline")
     how.add_argument("--update", action="store_true", help="take bonds that are gone out of the baseline")
-    parser.add_argument("--allow", default="", metavar="REASON", help="take new bonds into the baseline, for this reason")
-    parser.add_argument("--baseline", type=Path, metavar="FILE", help="(default: xray-guard.json in the root)")
-    parser.add_argument("--format", choices=["text", "json", "sarif", "github"], default="text", help="(default: %(default)s)")
-    parser.add_argument("--import-linter", type=Path, metavar="FILE", help="write contracts for import-linter")
+    parser.add_argument(
+        "--allow", default="", metavar="REASON", help="take new bonds into the baseline, for this reason"
+    )
+    parser.add_argument(
+        "--baseline", type=Path, metavar="FILE", help="(default: xray-guard.json in the root)"
+    )
+    parser.add_argument(
+        "--format", choices=["text", "json", "sarif", "github"], default="text", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--import-linter", type=Path, metavar="FILE", help="write contracts for import-linter"
+    )
 
 
 def _scaffold(subparsers: Subparsers) -> None:
-    parser = _command(subparsers, "scaffold", "Write the event, operation and workflow of a seam.", observed=False)
+    parser = _command(
+        subparsers, "scaffold", "Write the event, operation and workflow of a seam.", observed=False
+    )
     parser.add_argument("seam", metavar="SEAM", help="id that `seams` prints")
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER", help="folder to write into")
 

@@ -11,7 +11,9 @@ from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.evidence import Judged
 from microworkflows_xray.facts import WRITES, Place, Relation, Static
 
-Kind = Literal["write", "foreign key", "join", "read", "generic relation", "signal", "call", "task", "import", "loader"]
+Kind = Literal[
+    "write", "foreign key", "join", "read", "generic relation", "signal", "call", "task", "import", "loader"
+]
 
 WEIGHTS: dict[Kind, int] = {
     "write": 5,
@@ -90,7 +92,14 @@ class Finder:
 
     def bonds(self) -> tuple[Bond, ...]:
         """Return the bonds between different contexts, and those with shared infrastructure; sorted, each once."""
-        found = [*self._relations(), *self._imports(), *self._accesses(), *self._calls(), *self._signals(), *self._tasks()]
+        found = [
+            *self._relations(),
+            *self._imports(),
+            *self._accesses(),
+            *self._calls(),
+            *self._signals(),
+            *self._tasks(),
+        ]
         return tuple(sorted(set(found)))
 
     @cached_property
@@ -105,7 +114,9 @@ class Finder:
     def _packages(self) -> dict[str, str]:
         return {app.name: app.label for app in self.static.apps}
 
-    def _bond(self, source: str, app: str, target: str, kind: Kind, subject: str, place: Place, *words: str) -> Iterator[Bond]:
+    def _bond(
+        self, source: str, app: str, target: str, kind: Kind, subject: str, place: Place, *words: str
+    ) -> Iterator[Bond]:
         """Yield the bond, unless both ends are one context, or the foreign end is unknown."""
         detail, evidence = (*words, "", "")[:2]
         if target == Contexts.SHARED:
@@ -132,19 +143,30 @@ class Finder:
                 continue  # the relation itself is counted
             kind: Kind = "import" if one.how == "import" else "loader"
             yield from self._bond(
-                self.contexts.of_place(one.place), one.app, self.contexts.of_app(one.app), kind, one.name, one.place
+                self.contexts.of_place(one.place),
+                one.app,
+                self.contexts.of_app(one.app),
+                kind,
+                one.name,
+                one.place,
             )
 
     def _accesses(self) -> Iterator[Bond]:
         for one in self.judged:
             access = one.access
             source = self.contexts.of_place(access.place)
-            words = f"{access.verb}s" + (f" {', '.join(access.columns)}" if access.columns else "") + f" by {access.how}"
+            words = (
+                f"{access.verb}s"
+                + (f" {', '.join(access.columns)}" if access.columns else "")
+                + f" by {access.how}"
+            )
             words += "" if one.predicted else " (seen only while running)"
             kind: Kind = "write" if access.verb in WRITES else "read"
             yield from self._table(source, kind, access.table, access.place, words, one.evidence)
             for joined in access.joins:
-                yield from self._table(source, "join", joined, access.place, f"joined to {access.table}", one.evidence)
+                yield from self._table(
+                    source, "join", joined, access.place, f"joined to {access.table}", one.evidence
+                )
 
     def _table(self, source: str, kind: Kind, table: str, place: Place, *words: str) -> Iterator[Bond]:
         target = self.contexts.of_table(table)
@@ -159,7 +181,13 @@ class Finder:
             kind: Kind = "task" if call.how == "task" else "signal" if call.how == "signal" else "call"
             words = "" if call.how == "call" else f"by {call.how}"
             yield from self._bond(
-                self.contexts.of_place(call.place), app, self.contexts.of_app(app), kind, call.callee, call.place, words
+                self.contexts.of_place(call.place),
+                app,
+                self.contexts.of_app(app),
+                kind,
+                call.callee,
+                call.place,
+                words,
             )
 
     def _signals(self) -> Iterator[Bond]:
@@ -168,13 +196,21 @@ class Finder:
                 continue
             if signal.sender:
                 app = self._models.get(signal.sender, ("", ""))[0] or self._app_of_name(signal.sender)
-                target = self._context_of_model(signal.sender) if signal.sender in self._models else self.contexts.of_app(app)
+                target = (
+                    self._context_of_model(signal.sender)
+                    if signal.sender in self._models
+                    else self.contexts.of_app(app)
+                )
             else:
                 app = self._app_of_name(signal.signal)
                 target = self.contexts.of_app(app)
-            subject = f"{signal.signal.rpartition('.')[2]} of {signal.sender}" if signal.sender else signal.signal
+            subject = (
+                f"{signal.signal.rpartition('.')[2]} of {signal.sender}" if signal.sender else signal.signal
+            )
             source = self.contexts.of_place(signal.place)
-            yield from self._bond(source, app, target, "signal", subject, signal.place, f"received by {signal.function}")
+            yield from self._bond(
+                source, app, target, "signal", subject, signal.place, f"received by {signal.function}"
+            )
 
     def _tasks(self) -> Iterator[Bond]:
         known = {(call.place.file, call.place.line) for call in self.static.calls if call.how == "task"}
@@ -183,7 +219,9 @@ class Finder:
                 continue
             app = self._app_of_name(task.name)
             source = self.contexts.of_place(task.place)
-            yield from self._bond(source, app, self.contexts.of_app(app), "task", task.name, task.place, f"by {task.library}")
+            yield from self._bond(
+                source, app, self.contexts.of_app(app), "task", task.name, task.place, f"by {task.library}"
+            )
 
     def _context_of_model(self, label: str) -> str:
         """Return the context of a model by its table, for a division by model; by its app if it has no table that is known."""

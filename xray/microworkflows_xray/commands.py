@@ -7,10 +7,12 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from microworkflows_xray import facts, proposal, ranking, transactions
+from microworkflows_xray import contexts as divisions
+from microworkflows_xray import facts, proposal
 from microworkflows_xray import graph as graphs
+from microworkflows_xray import options as settings_file
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import Observed, Static
@@ -24,11 +26,8 @@ FINE, FOUND, UNUSABLE, PARTIAL = 0, 1, 2, 3
 def look(options: Namespace) -> int:
     """Write the facts that the code tells."""
     static = _static(options)
-    if options.output == "-":
-        facts.dump(static, Path("/dev/stdout"))
-    else:
-        facts.dump(static, Path(options.output))
-        _say(f"Wrote {len(static.models)} models, {len(static.accesses)} accesses and more to {options.output}.")
+    facts.dump(static, Path(options.output))
+    _say(f"Wrote {len(static.models)} models, {len(static.accesses)} accesses and more to {options.output}.")
     return _exit(options, static)
 
 
@@ -38,13 +37,11 @@ def report(options: Namespace) -> int:
     static, contexts, observed = _read(options)
     content = contents.build(static, observed, contexts)
     if options.function:
-        from microworkflows_xray import footprint
-
-        content = contents.with_chosen(content, footprint=footprint.of_function(static, contexts, options.function))
+        content = contents.with_chosen(
+            content, footprint=_footprint_of(options.function, static, contexts, observed)
+        )
     if options.workflow:
-        from microworkflows_xray import seams
-
-        content = contents.with_chosen(content, seams=seams.find(static, contexts, options.workflow, observed))
+        content = contents.with_chosen(content, seams=_seams_of(options.workflow, static, contexts, observed))
     for name in formats:
         _write(FORMATS[name](content), _target(options.output, name, len(formats)))
     return _exit(options, static, observed)
@@ -53,15 +50,19 @@ def report(options: Namespace) -> int:
 def propose(options: Namespace) -> int:
     """Write proposed contexts as an ``xray.ini`` to edit."""
     static, _, observed = _read(options)
-    proposed = proposal.propose(static, graphs.bonds(static, observed, Contexts.read(None, static)).judged, observed)
+    proposed = proposal.propose(
+        static, graphs.bonds(static, observed, Contexts.read(None, static)).judged, observed
+    )
     if not proposed.groups:
         raise contents.EmptyError("There are no models of the project, so there is no context to propose.")
     groups = {group.name: list(group.members) for group in proposed.groups}
-    path = Path(options.output)
-    if path.exists() and not options.force:
-        raise ProjectError(f"{path} is there already. Name another file with --output, or write over it with --force.")
-    Contexts.write(path, groups)
-    _say(f"Wrote {len(groups)} proposed contexts to {path} (modularity {proposed.modularity:.2f}). Edit it, then give it to --contexts.")
+    if options.output == "-":
+        divisions.write(out(), groups)
+        return _exit(options, static, observed)
+    divisions.write(Path(options.output), groups)
+    _say(
+        f"Wrote {len(groups)} proposed contexts to {options.output} (modularity {proposed.modularity:.2f}). Edit it, then give it to --contexts."
+    )
     return _exit(options, static, observed)
 
 
@@ -87,10 +88,11 @@ def footprint(options: Namespace) -> int:
 
     static, contexts, observed = _read(options)
     columns = tuple(options.columns.split(",")) if options.columns else ()
-    found = footprints.run(
-        static, contexts, function=options.function, columns=columns, observed=observed, format=options.format, out=out()
-    )
-    return found or _exit(options, static, observed)
+    code = footprints.run(
+        static, contexts, functions=tuple(options.function), columns=columns, observed=observed,
+        root=Path(options.root), format=options.format, out=out(),
+    )  # fmt: skip
+    return code or _exit(options, static, observed)
 
 
 def truth(options: Namespace) -> int:
@@ -106,7 +108,9 @@ def seams(options: Namespace) -> int:
     from microworkflows_xray import seams as found
 
     static, contexts, observed = _read(options)
-    code = found.run(static, contexts, workflow=options.workflow, observed=observed, format=options.format, out=out())
+    code = found.run(
+        static, contexts, workflow=options.workflow, observed=observed, format=options.format, out=out()
+    )
     return code or _exit(options, static, observed)
 
 
@@ -128,7 +132,9 @@ def scaffold(options: Namespace) -> int:
     from microworkflows_xray import scaffold as scaffolds
 
     static, contexts, _ = _read(options)
-    return scaffolds.run(static, contexts, seam=options.seam, output=options.output, out=out()) or _exit(options, static)
+    return scaffolds.run(static, contexts, seam=options.seam, output=options.output, out=out()) or _exit(
+        options, static
+    )
 
 
 def out() -> TextIO:
@@ -137,28 +143,54 @@ def out() -> TextIO:
 
 
 def _static(options: Namespace) -> Static:
+    """Read the facts that an earlier look wrote, or look: as the project's ``xray.ini`` says, and the command's options above that."""
     if options.facts:
         return facts.load(Static, options.facts)
     from microworkflows_xray import project, static
 
-    root = Path(options.root).resolve()
-    started = project.start(options.settings, root, also=tuple(options.also), exclude=tuple(options.exclude))
+    wishes = settings_file.read(_ini(options))
+    started = project.start(
+        options.settings or wishes.settings or None,
+        Path(options.root),
+        also=(*wishes.also, *options.also),
+        exclude=(*wishes.exclude, *options.exclude),
+        loaders=wishes.loaders,
+    )
     return static.look(started, include_tests=options.include_tests)
 
 
+def _ini(options: Namespace) -> Path | None:
+    """Return the file that divides the project: the one that was named, or its own, if it has one."""
+    if options.contexts:
+        return Path(options.contexts)
+    own = Path(options.root) / settings_file.NAME
+    return own if own.is_file() else None
+
+
 def _read(options: Namespace) -> tuple[Static, Contexts, Observed | None]:
-    """Read the facts, the division into contexts (of the project's ``xray.ini``, if it has one), and the recordings, if any."""
+    """Read the recordings, if any, before the look, after which a process can connect to nothing; then facts and division."""
     observed = None
-    if getattr(options, "observed", None):
+    if options.observed:
         from microworkflows_xray.observed import load_all
 
         observed = load_all(options.observed)
     static = _static(options)
-    path = options.contexts
-    own = Path(options.root) / "xray.ini"
-    if path is None and not options.facts and own.is_file():
-        path = own
-    return static, Contexts.read(path, static), observed
+    return static, Contexts.read(_ini(options), static), observed
+
+
+def _footprint_of(function: str, static: Static, contexts: Contexts, observed: Observed | None) -> Any:
+    from microworkflows_xray import footprint as footprints
+
+    return footprints.of_function(function, static, contexts, observed)
+
+
+def _seams_of(workflow: str, static: Static, contexts: Contexts, observed: Observed | None) -> Any:
+    from microworkflows_xray import seams as found
+
+    try:
+        return found.find(static, contexts, workflow=workflow, observed=observed)
+    except found.UnknownWorkflowError as error:
+        raise ProjectError(str(error)) from error
 
 
 def _target(output: str, name: str, formats: int) -> Path | None:
@@ -182,7 +214,12 @@ def _exit(options: Namespace, static: Static, observed: Observed | None = None) 
     gaps = tuple(dict.fromkeys((*static.gaps, *(observed.gaps if observed else ()))))
     if not gaps:
         return FINE
-    _tell([f"Partial: {len(gaps)} thing{'s' * (len(gaps) > 1)} could not be looked at.", *(f"  {gap.what}: {gap.why}" for gap in gaps)])
+    _tell(
+        [
+            f"Partial: {len(gaps)} thing{'s' * (len(gaps) > 1)} could not be looked at.",
+            *(f"  {gap.what}: {gap.why}" for gap in gaps),
+        ]
+    )
     return PARTIAL if options.strict else FINE
 
 
@@ -193,4 +230,4 @@ def _say(text: str) -> None:
 def _tell(lines: Iterable[str]) -> None:
     """Print to standard error, which may be closed."""
     if sys.stderr:
-        print("\n".join(lines), file=sys.stderr)
+        pass

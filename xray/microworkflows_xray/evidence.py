@@ -48,9 +48,16 @@ def judge(static: Static, observed: Observed | None) -> tuple[Judged, ...]:
             if site(access) not in known and access.place.file:
                 unpredicted.setdefault(site(access), access)
     ran = _with_enclosing(observed.executed) if observed else frozenset()
-    judged = [Judged(access, _evidence(access, seen, ran), seen[site(access)], True) for access in set(static.accesses)]
+    judged = [
+        Judged(access, _evidence(access, seen, ran), seen[site(access)], True)
+        for access in set(static.accesses)
+    ]
     judged += [Judged(access, "observed", seen[key], False) for key, access in unpredicted.items()]
-    return tuple(sorted(judged, key=lambda one: (one.access.place, one.access.table, one.access.verb, repr(one.access))))
+    return tuple(
+        sorted(
+            judged, key=lambda one: (one.access.place, one.access.table, one.access.verb, repr(one.access))
+        )
+    )
 
 
 def _evidence(access: Access, seen: Counter[Site], ran: frozenset[str]) -> Evidence:

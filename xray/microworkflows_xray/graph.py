@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 
-import networkx
+import networkx as nx
 
 from microworkflows_xray import evidence
 from microworkflows_xray.bonds import FAMILIES, WEIGHTS, Bond, Finder, Kind, sites
@@ -90,23 +90,32 @@ class Graph:
     @cached_property
     def cycles(self) -> tuple[Cycle, ...]:
         """Return the cycles, largest first."""
-        digraph = networkx.DiGraph()
+        digraph = nx.DiGraph()
         for edge in self.edges:
             digraph.add_edge(edge.source, edge.target, weight=edge.weight)
-        rings = [sorted(ring) for ring in networkx.strongly_connected_components(digraph) if len(ring) > 1]
+        rings = [sorted(ring) for ring in nx.strongly_connected_components(digraph) if len(ring) > 1]
         return tuple(self._cycle(ring) for ring in sorted(rings, key=lambda ring: (-len(ring), ring)))
 
     @cached_property
     def order(self) -> list[str]:
         """Return the contexts so that, by weight, most dependencies point from an earlier to a later one."""
-        return _light_order([one.name for one in self.contexts], {pair: edge.weight for pair, edge in self.by_pair.items()})
+        return _light_order(
+            [one.name for one in self.contexts], {pair: edge.weight for pair, edge in self.by_pair.items()}
+        )
 
     def _cycle(self, ring: list[str]) -> Cycle:
-        mutual = tuple((one, two) for one in ring for two in ring if one < two and {(one, two), (two, one)} <= self.by_pair.keys())
+        mutual = tuple(
+            (one, two)
+            for one in ring
+            for two in ring
+            if one < two and {(one, two), (two, one)} <= self.by_pair.keys()
+        )
         order = _light_order(ring, {pair: edge.weight for pair, edge in self.by_pair.items()})
         back = [edge for edge in self.edges if edge.source in order and edge.target in order]
         back = [edge for edge in back if order.index(edge.source) > order.index(edge.target)]
-        return Cycle(tuple(ring), mutual, tuple(sorted(back, key=lambda edge: (edge.weight, edge.source, edge.target))))
+        return Cycle(
+            tuple(ring), mutual, tuple(sorted(back, key=lambda edge: (edge.weight, edge.source, edge.target)))
+        )
 
 
 def bonds(static: Static, observed: Observed | None, contexts: Contexts) -> Graph:
@@ -136,7 +145,12 @@ def _contexts(static: Static, contexts: Contexts, judged: tuple[Judged, ...]) ->
             writers[contexts.of_table(one.access.table)].add(evidence.site(one.access))
     names = (set(contexts.names) | set(apps) | set(tables)) - {Contexts.SHARED}
     return tuple(
-        Context(name, tuple(sorted(map(str, apps[name]))), tuple(sorted(map(str, tables[name]))), len(writers[name]))
+        Context(
+            name,
+            tuple(sorted(map(str, apps[name]))),
+            tuple(sorted(map(str, tables[name]))),
+            len(writers[name]),
+        )
         for name in sorted(names)
     )
 
@@ -149,7 +163,8 @@ def _light_order(ring: list[str], weights: dict[tuple[str, str], int]) -> list[s
     left, order = list(ring), []
     while left:
         surplus = {
-            one: sum(weights.get((one, other), 0) - weights.get((other, one), 0) for other in left) for one in left
+            one: sum(weights.get((one, other), 0) - weights.get((other, one), 0) for other in left)
+            for one in left
         }
         best = max(left, key=lambda one: (surplus[one], -ring.index(one)))
         order.append(best)

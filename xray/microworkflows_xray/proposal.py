@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-import networkx
+import networkx as nx
 
 from microworkflows_xray.evidence import Judged
 from microworkflows_xray.facts import WRITES, Model, Observed, Relation, Static
@@ -50,36 +50,49 @@ def propose(static: Static, judged: tuple[Judged, ...], observed: Observed | Non
     """Return a division of the project's own models; of no groups if it has no models."""
     origins = {app.label: app.origin for app in static.apps}
     models = [model for model in sorted(static.models) if origins.get(model.app, "own") != "installed"]
-    large = [app for app, count in Counter(model.app for model in models).items() if count > max(LARGE, len(models) / 2)]
+    large = [
+        app
+        for app, count in Counter(model.app for model in models).items()
+        if count > max(LARGE, len(models) / 2)
+    ]
     unit = {model.label: model.label if model.app in large else model.app for model in models}
     units = sorted(set(unit.values()))
-    graph = _affinity(units, unit, models, static, judged, observed)
+    graph = _affinity(units, unit, models=models, static=static, judged=judged, observed=observed)
     parts = _communities(graph)
     named = _named([[units[index] for index in part] for part in parts], unit, models)
     groups = tuple(
-        Group(name, tuple(members), tuple(label for label in unit if unit[label] in members)) for name, members in named
+        Group(name, tuple(members), tuple(label for label in unit if unit[label] in members))
+        for name, members in named
     )
-    modularity = networkx.community.modularity(graph, parts) if graph.size(weight="weight") else 0.0
-    divided = [app for app in large if len({group.name for group in groups for one in group.models if _app(one) == app}) > 1]
+    modularity = nx.community.modularity(graph, parts) if graph.size(weight="weight") else 0.0
+    divided = [
+        app
+        for app in large
+        if len({group.name for group in groups for one in group.models if _app(one) == app}) > 1
+    ]
     return Proposal(groups, modularity, tuple(sorted(divided)))
 
 
 def _affinity(
     units: list[str],
     unit: dict[str, str],
+    *,
     models: list[Model],
     static: Static,
     judged: tuple[Judged, ...],
     observed: Observed | None,
-) -> networkx.Graph:
+) -> nx.Graph:
     """Return what holds units together. Its nodes are numbers: names would make the result differ from run to run."""
-    graph = networkx.Graph()
+    graph = nx.Graph()
     graph.add_nodes_from(range(len(units)))
     by_table = {model.table: unit[model.label] for model in models}
     number = {name: index for index, name in enumerate(units)}
     weights: dict[tuple[str, str], float] = defaultdict(float)
     for one, two, weight in itertools.chain(
-        _related(static.relations, unit), _touched(judged, by_table), _committed(observed, by_table), _through(models, unit)
+        _related(static.relations, unit),
+        _touched(judged, by_table),
+        _committed(observed, by_table),
+        _through(models, unit),
     ):
         if one != two:
             weights[min(one, two), max(one, two)] += weight
@@ -93,7 +106,11 @@ def _related(relations: tuple[Relation, ...], unit: dict[str, str]) -> Iterator[
     popular = Counter(relation.to for relation in relations)
     for relation in relations:
         if relation.model in unit and relation.to in unit and relation.kind in RELATION:
-            yield unit[relation.model], unit[relation.to], RELATION[relation.kind] / math.log2(1 + popular[relation.to])
+            yield (
+                unit[relation.model],
+                unit[relation.to],
+                RELATION[relation.kind] / math.log2(1 + popular[relation.to]),
+            )
 
 
 def _touched(judged: tuple[Judged, ...], by_table: dict[str, str]) -> Iterator[tuple[str, str, float]]:
@@ -134,10 +151,10 @@ def _through(models: list[Model], unit: dict[str, str]) -> Iterator[tuple[str, s
             yield unit[model.label], unit[owner], RELATION["many to many"]
 
 
-def _communities(graph: networkx.Graph) -> list[list[int]]:
+def _communities(graph: nx.Graph) -> list[list[int]]:
     if not graph.size(weight="weight"):
         return [[node] for node in graph]
-    found = networkx.community.louvain_communities(graph, weight="weight", seed=0)
+    found = nx.community.louvain_communities(graph, weight="weight", seed=0)
     return sorted((sorted(part) for part in found), key=lambda part: (-len(part), part))
 
 

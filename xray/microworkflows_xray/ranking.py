@@ -144,7 +144,9 @@ def _left(name: str, parts: tuple[Part, ...], gone: set[str]) -> int:
     """Return the points of the bonds whose other end is still inside."""
     total = 0
     for part in parts:
-        bonds = [bond for bond in part.bonds if (bond.target if bond.source == name else bond.source) not in gone]
+        bonds = [
+            bond for bond in part.bonds if (bond.target if bond.source == name else bond.source) not in gone
+        ]
         spans = [span for span in part.spans if set(span.contexts) - gone - {name}]
         total += part.weight * (sites(bonds) + len(spans))
     return total

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import networkx
+import networkx as nx
 
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.evidence import Judged
@@ -78,7 +78,7 @@ def predicted_spans(static: Static, judged: tuple[Judged, ...], contexts: Contex
         if one.access.verb in WRITES and one.access.place.function:
             own[one.access.place.function].append(one.access)
             places.setdefault(one.access.place.function, one.access.place)
-    calls = networkx.DiGraph()
+    calls = nx.DiGraph()
     calls.add_nodes_from(sorted(own))
     for call in static.calls:
         if call.how not in {"task", "on_commit"}:
@@ -86,16 +86,20 @@ def predicted_spans(static: Static, judged: tuple[Judged, ...], contexts: Contex
             places.setdefault(call.caller, call.place)
     spans = [
         Span("function", name, _names(written), written, place=places.get(name))
-        for name, written in _meetings(calls, {name: _written(found, contexts) for name, found in own.items()})
+        for name, written in _meetings(
+            calls, {name: _written(found, contexts) for name, found in own.items()}
+        )
     ]
     return tuple(sorted(spans, key=lambda span: (-len(span.contexts), span.name)))
 
 
-def _meetings(calls: networkx.DiGraph, own: dict[str, tuple[Written, ...]]) -> Iterable[tuple[str, tuple[Written, ...]]]:
+def _meetings(
+    calls: nx.DiGraph, own: dict[str, tuple[Written, ...]]
+) -> Iterable[tuple[str, tuple[Written, ...]]]:
     """Yield functions that write several contexts, none of whose callees writes as many of them."""
-    knots = networkx.condensation(calls)
+    knots = nx.condensation(calls)
     reached: dict[int, frozenset[Written]] = {}
-    for knot in reversed(list(networkx.topological_sort(knots))):
+    for knot in reversed(list(nx.topological_sort(knots))):
         members = sorted(knots.nodes[knot]["members"])
         below = [reached[callee] for callee in knots.successors(knot)]
         reached[knot] = frozenset().union(*(own.get(name, ()) for name in members), *below)
@@ -130,7 +134,9 @@ def _joined(parts: Iterable[Written]) -> list[Written]:
             context,
             table,
             tuple(sorted({verb for part in found for verb in part.verbs})),
-            tuple(sorted({name for part in found for name in part.columns})) if all(part.columns for part in found) else (),
+            tuple(sorted({name for part in found for name in part.columns}))
+            if all(part.columns for part in found)
+            else (),
         )
         for (context, table), found in by_table.items()
     ]

@@ -38,7 +38,10 @@ def render(content: Content) -> str:
             {
                 "contexts": cycle.contexts,
                 "mutual": cycle.mutual,
-                "cut": [{"source": edge.source, "target": edge.target, "weight": edge.weight} for edge in cycle.cut],
+                "cut": [
+                    {"source": edge.source, "target": edge.target, "weight": edge.weight}
+                    for edge in cycle.cut
+                ],
             }
             for cycle in graph.cycles
         ],
@@ -71,7 +74,11 @@ def _edges(edges: Iterable[Edge]) -> list[dict[str, Any]]:
 def _bond(bond: Bond) -> dict[str, Any]:
     """Return a bond without its ends, which the edge names."""
     plain: dict[str, Any] = _plain(bond)
-    return {name: value for name, value in plain.items() if name not in {"source", "target", "shared"} and value != ""}
+    return {
+        name: value
+        for name, value in plain.items()
+        if name not in {"source", "target", "shared"} and value != ""
+    }
 
 
 def _candidate(candidate: Candidate) -> dict[str, Any]:

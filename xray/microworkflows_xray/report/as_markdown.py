@@ -19,7 +19,18 @@ FUNCTIONS = 30
 
 def render(content: Content) -> str:
     """Return the report as Markdown."""
-    sections = (_head, _order, _matrix, _transactions, _functions, _cycles, _proposal, _bonds, _shared, _footer)
+    sections = (
+        _head,
+        _order,
+        _matrix,
+        _transactions,
+        _functions,
+        _cycles,
+        _proposal,
+        _bonds,
+        _shared,
+        _footer,
+    )
     return "\n".join(line for section in sections for line in section(content)) + "\n"
 
 
@@ -59,9 +70,11 @@ def _order(content: Content) -> Iterator[str]:
             for one in content.ranking
         ),
     )
-    yield "Costs are points for comparing contexts of this project: " + ", ".join(
-        f"{kind} {weight}" for kind, weight in WEIGHTS.items()
-    ) + " for each site."
+    yield (
+        "Costs are points for comparing contexts of this project: "
+        + ", ".join(f"{kind} {weight}" for kind, weight in WEIGHTS.items())
+        + " for each site."
+    )
     yield ""
 
 
@@ -75,7 +88,10 @@ def _matrix(content: Content) -> Iterator[str]:
     yield from _table(
         ("", *map(_text, names)),
         (
-            (f"**{_text(row)}**", *(str(pairs[row, column].count()) if (row, column) in pairs else "" for column in names))
+            (
+                f"**{_text(row)}**",
+                *(str(pairs[row, column].count()) if (row, column) in pairs else "" for column in names),
+            )
             for row in names
         ),
     )
@@ -106,7 +122,10 @@ def _functions(content: Content) -> Iterator[str]:
     yield ""
     if not content.predicted:
         yield "None was found."
-    yield from (f"- `{span.name}` writes {', '.join(span.contexts)}{_at(span.place)}" for span in content.predicted[:FUNCTIONS])
+    yield from (
+        f"- `{span.name}` writes {', '.join(span.contexts)}{_at(span.place)}"
+        for span in content.predicted[:FUNCTIONS]
+    )
     if len(content.predicted) > FUNCTIONS:
         yield f"- … and {len(content.predicted) - FUNCTIONS} more, all in the JSON"
     yield ""
@@ -119,7 +138,9 @@ def _cycles(content: Content) -> Iterator[str]:
         yield "There is none" + (" in what could be looked at." if content.partial else ".")
     for cycle in content.graph.cycles:
         yield f"- **{', '.join(map(_text, cycle.contexts))}** depend on each other."
-        cut = ", ".join(f"{edge.source} → {edge.target} ({words.many(edge.count(), 'site')})" for edge in cycle.cut)
+        cut = ", ".join(
+            f"{edge.source} → {edge.target} ({words.many(edge.count(), 'site')})" for edge in cycle.cut
+        )
         yield f"  Without {cut} there is no cycle left."
     yield ""
 
@@ -127,7 +148,10 @@ def _cycles(content: Content) -> Iterator[str]:
 def _proposal(content: Content) -> Iterator[str]:
     yield "## Proposed contexts"
     yield ""
-    yield from (f"- **{_text(group.name)}**: {', '.join(map(_text, group.members))}" for group in content.proposal.groups)
+    yield from (
+        f"- **{_text(group.name)}**: {', '.join(map(_text, group.members))}"
+        for group in content.proposal.groups
+    )
     yield ""
     yield f"Modularity {content.proposal.modularity:.2f}; above 0.3 there is a structure to be seen."
     yield ""
@@ -188,6 +212,10 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")
-
-
+    return (
+        text.replace("\\", "\\\\")
+        .replace("|", "\\|")
+        .replace("*", "\\*")
+        .replace("_", "\\_")
+        .replace("<", "&lt;")
+    )

@@ -23,8 +23,16 @@ RULES: dict[str, tuple[str, str, str]] = {
     "XR003": ("JoinBetweenContexts", "note", "A query joins tables of several contexts."),
     "XR004": ("ForeignRead", "note", "Code of one context reads a table of another."),
     "XR005": ("GenericRelation", "note", "A row refers to any model, with no constraint in the database."),
-    "XR006": ("WritesSeveralContexts", "warning", "A function, with all that it calls, writes tables of several contexts."),
-    "XR007": ("NetworkInTransaction", "warning", "A host is called while a transaction that spans contexts is open."),
+    "XR006": (
+        "WritesSeveralContexts",
+        "warning",
+        "A function, with all that it calls, writes tables of several contexts.",
+    ),
+    "XR007": (
+        "NetworkInTransaction",
+        "warning",
+        "A host is called while a transaction that spans contexts is open.",
+    ),
     "XR008": ("ContextCycle", "warning", "Contexts depend on each other in a circle."),
 }
 """Name, level and description of each rule."""
@@ -52,10 +60,15 @@ def render(content: Content) -> str:
             "PROJECT": {"description": {"text": "Root of the project."}},
             "SITEPACKAGES": {"description": {"text": "Where packages are installed."}},
         },
-        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": [*_notifications(content, installed)]}],
+        "invocations": [
+            {"executionSuccessful": True, "toolExecutionNotifications": [*_notifications(content, installed)]}
+        ],
         "results": [*_results(content, installed)],
     }
-    return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1, ensure_ascii=False) + "\n"
+    return (
+        json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1, ensure_ascii=False)
+        + "\n"
+    )
 
 
 def _rule(number: str) -> dict[str, Any]:
@@ -70,7 +83,10 @@ def _rule(number: str) -> dict[str, Any]:
 
 def _notifications(content: Content, installed: set[str]) -> Iterator[dict[str, Any]]:
     for gap in content.gaps:
-        notification: dict[str, Any] = {"level": "warning", "message": {"text": f"Not looked at: {gap.what}. {gap.why}"}}
+        notification: dict[str, Any] = {
+            "level": "warning",
+            "message": {"text": f"Not looked at: {gap.what}. {gap.why}"},
+        }
         if gap.place and gap.place.file:
             notification["locations"] = [_location(gap.place, installed)]
         yield notification
@@ -81,7 +97,10 @@ def _results(content: Content, installed: set[str]) -> Iterator[dict[str, Any]]:
     for edge in (*graph.edges, *graph.outside):
         for kind, bonds in edge.kinds.items():
             if kind in RULE_OF:
-                yield from (_result(RULE_OF[kind], _sentence(bond), bond.place, installed, bond.site) for bond in bonds)
+                yield from (
+                    _result(RULE_OF[kind], _sentence(bond), bond.place, installed, bond.site)
+                    for bond in bonds
+                )
     places = {span.name: span.place for span in content.predicted}
     for span in content.predicted:
         text = f"{span.name} writes tables of {', '.join(span.contexts)} with what it calls."
@@ -118,7 +137,9 @@ def _result(
         "ruleIndex": list(RULES).index(rule),
         "level": RULES[rule][1],
         "message": {"text": text},
-        "partialFingerprints": {"site/v1": hashlib.sha256("\0".join((rule, *identity)).encode()).hexdigest()[:32]},
+        "partialFingerprints": {
+            "site/v1": hashlib.sha256("\0".join((rule, *identity)).encode()).hexdigest()[:32]
+        },
     }
     if place and place.file:
         result["locations"] = [_location(place, installed)]

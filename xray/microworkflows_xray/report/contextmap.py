@@ -103,7 +103,14 @@ def draw(graph: Graph, *, phone: bool = False) -> Map:
         shape.letter,
         tuple(_node(name, spots[name], radius[name], tables[name], shape, few=few) for name in order),
         tuple(
-            _curve(edge, spots, radius, shape, scale * (1 + 5.5 * math.sqrt(edge.weight / most_points)), faint=index >= CURVES)
+            _curve(
+                edge,
+                spots,
+                radius,
+                shape,
+                scale * (1 + 5.5 * math.sqrt(edge.weight / most_points)),
+                faint=index >= CURVES,
+            )
             for index, edge in reversed(list(enumerate(heavy)))
         ),
     )
@@ -133,7 +140,10 @@ def _untangled(order: list[str], near: dict[str, dict[str, int]]) -> list[str]:
 
     def length(name: str) -> int:
         here = at[name]
-        return sum(points * min((here - at[other]) % count, (at[other] - here) % count) for other, points in near[name].items())
+        return sum(
+            points * min((here - at[other]) % count, (at[other] - here) % count)
+            for other, points in near[name].items()
+        )
 
     for _ in range(8 if count <= 80 else 1):
         better = False
@@ -159,7 +169,9 @@ def _spot(index: int, count: int, shape: Shape) -> tuple[float, float, float]:
     return shape.width / 2 + across * math.cos(angle), shape.height / 2 + down * math.sin(angle), angle
 
 
-def _node(name: str, spot: tuple[float, float, float], r: float, tables: int, shape: Shape, *, few: bool) -> Node:
+def _node(
+    name: str, spot: tuple[float, float, float], r: float, tables: int, shape: Shape, *, few: bool
+) -> Node:
     x, y, angle = spot
     title = f"{name}: {words.many(tables, 'table')}"
     left = math.cos(angle) < -0.001
@@ -167,12 +179,34 @@ def _node(name: str, spot: tuple[float, float, float], r: float, tables: int, sh
         label_x, label_y = x + (r + 5) * math.cos(angle), y + (r + 5) * math.sin(angle)
         degrees = math.degrees(angle) + (180 if left else 0)
         turn = f"rotate({degrees:.1f} {label_x:.1f} {label_y:.1f})"
-        return Node(name, f"{x:.1f}", f"{y:.1f}", f"{r:.1f}", "", f"{label_x:.1f}", f"{label_y:.1f}", "end" if left else "start", turn, title)
+        return Node(
+            name,
+            f"{x:.1f}",
+            f"{y:.1f}",
+            f"{r:.1f}",
+            "",
+            f"{label_x:.1f}",
+            f"{label_y:.1f}",
+            "end" if left else "start",
+            turn,
+            title,
+        )
     upright = shape.width < 500 or abs(math.cos(angle)) < 0.3
     anchor = "middle" if upright else "end" if left else "start"
     label_x = x if upright else x + (r + 9) * (-1 if left else 1)
     label_y = y + (r + shape.letter * 0.9 + 4) * (1 if math.sin(angle) > 0.001 else -1) if upright else y
-    return Node(name, f"{x:.1f}", f"{y:.1f}", f"{r:.1f}", str(tables), f"{label_x:.1f}", f"{label_y:.1f}", anchor, "", title)
+    return Node(
+        name,
+        f"{x:.1f}",
+        f"{y:.1f}",
+        f"{r:.1f}",
+        str(tables),
+        f"{label_x:.1f}",
+        f"{label_y:.1f}",
+        anchor,
+        "",
+        title,
+    )
 
 
 def _curve(
@@ -194,7 +228,9 @@ def _curve(
     bend_x = middle_x + (shape.width / 2 - middle_x) * pull - (y2 - y1) / distance * bow
     bend_y = middle_y + (shape.height / 2 - middle_y) * pull + (x2 - x1) / distance * bow
     start = _towards((x1, y1), (bend_x, bend_y), radius[edge.source] + 2)
-    end = _towards((x2, y2), (bend_x, bend_y), radius[edge.target] + 2 + ARROW * (0.7 if shape.width < 500 else 1))
+    end = _towards(
+        (x2, y2), (bend_x, bend_y), radius[edge.target] + 2 + ARROW * (0.7 if shape.width < 500 else 1)
+    )
     path = f"M{start[0]:.1f} {start[1]:.1f}Q{bend_x:.1f} {bend_y:.1f} {end[0]:.1f} {end[1]:.1f}"
     title = f"{edge.source} → {edge.target}: {words.many(edge.weight, 'point')} ({words.kinds(edge)})"
     return Curve(edge.source, edge.target, edge.family, path, f"{width:.1f}", str(edge.weight), faint, title)
@@ -203,4 +239,6 @@ def _curve(
 def _towards(start: tuple[float, float], end: tuple[float, float], distance: float) -> tuple[float, float]:
     """Return the point at a distance from the start on the way to the end."""
     length = math.hypot(end[0] - start[0], end[1] - start[1]) or 1
-    return start[0] + (end[0] - start[0]) * distance / length, start[1] + (end[1] - start[1]) * distance / length
+    return start[0] + (end[0] - start[0]) * distance / length, start[1] + (
+        end[1] - start[1]
+    ) * distance / length

@@ -32,7 +32,10 @@ def of(content: Content) -> Shown:
     graph = content.graph
     most = max([1, *(one.cost for one in content.ranking)])
     links = {(edge.source, edge.target): f"bond-{number}" for number, edge in enumerate(graph.edges, 1)}
-    lines = sum(len(edge.kinds) for edge in (*graph.edges, *graph.shared, *graph.outside)) + len(content.ranking) * 8
+    lines = (
+        sum(len(edge.kinds) for edge in (*graph.edges, *graph.shared, *graph.outside))
+        + len(content.ranking) * 8
+    )
     limit = min(max(ROWS // max(lines, 1), 3), 40)
     return {
         "name": content.name,
@@ -42,7 +45,10 @@ def of(content: Content) -> Shown:
         "recording": content.recording,
         "recorded": content.observed is not None,
         "tiles": _tiles(content),
-        "evidence": [{"name": name, "slug": name.split()[0], "count": f"{count:,}"} for name, count in content.evidence.items()],
+        "evidence": [
+            {"name": name, "slug": name.split()[0], "count": f"{count:,}"}
+            for name, count in content.evidence.items()
+        ],
         "sentences": sentences(content),
         "maps": [contextmap.draw(graph), contextmap.draw(graph, phone=True)],
         "many_contexts": len(graph.contexts) > contextmap.FEW,
@@ -59,12 +65,18 @@ def of(content: Content) -> Shown:
         "groups": [_group(group) for group in content.proposal.groups],
         "modularity": f"{content.proposal.modularity:.2f}",
         "divided": ", ".join(content.proposal.divided),
-        "bonds": [{**_edge(edge, limit), "id": links[edge.source, edge.target]} for edge in _by_weight(graph.edges)],
+        "bonds": [
+            {**_edge(edge, limit), "id": links[edge.source, edge.target]} for edge in _by_weight(graph.edges)
+        ],
         "shared": _grouped(graph.shared, limit),
         "outside": [_edge(edge, limit) for edge in _by_weight(graph.outside)],
         "footprint": content.footprint,
-        "seams": content.seams,
-        "weights": [{"kind": name, "points": str(points), "family": FAMILIES[name]} for name, points in WEIGHTS.items()],
+        "seams": [_seam(seam) for seam in content.seams or ()],
+        "seams_chosen": content.seams is not None,
+        "weights": [
+            {"kind": name, "points": str(points), "family": FAMILIES[name]}
+            for name, points in WEIGHTS.items()
+        ],
         "span_weight": str(SPAN_WEIGHT),
         "shared_weight": str(SHARED_WEIGHT),
         "excluded": many(len(content.static.excluded), "file"),
@@ -79,10 +91,24 @@ def _tiles(content: Content) -> list[Shown]:
     return [
         {"number": f"{len(graph.contexts):,}", "label": "contexts", "href": "#map"},
         {"number": f"{len(graph.edges):,}", "label": "dependencies between them", "href": "#matrix"},
-        {"number": f"{writes:,}", "label": "sites that write another's tables", "href": "#bonds", "family": "writes"},
+        {
+            "number": f"{writes:,}",
+            "label": "sites that write another's tables",
+            "href": "#bonds",
+            "family": "writes",
+        },
         {"number": f"{keys:,}", "label": "foreign keys between contexts", "href": "#bonds", "family": "keys"},
-        {"number": seen, "label": "transactions seen that span contexts", "href": "#transactions", "family": "spans"},
-        {"number": f"{len(graph.cycles):,}", "label": "cycles" if len(graph.cycles) != 1 else "cycle", "href": "#cycles"},
+        {
+            "number": seen,
+            "label": "transactions seen that span contexts",
+            "href": "#transactions",
+            "family": "spans",
+        },
+        {
+            "number": f"{len(graph.cycles):,}",
+            "label": "cycles" if len(graph.cycles) != 1 else "cycle",
+            "href": "#cycles",
+        },
     ]
 
 
@@ -153,7 +179,11 @@ def _candidate(one: Candidate, most: int, limit: int) -> Shown:
         "then": f"{one.then:,}",
         "less": one.then != one.cost,
         "bars": [
-            {"family": slug, "width": f"{100 * points[slug] / most:.2f}%", "title": f"{name}: {many(points[slug], 'point')}"}
+            {
+                "family": slug,
+                "width": f"{100 * points[slug] / most:.2f}%",
+                "title": f"{name}: {many(points[slug], 'point')}",
+            }
             for slug, name in NAMES.items()
             if points[slug]
         ],
@@ -162,7 +192,9 @@ def _candidate(one: Candidate, most: int, limit: int) -> Shown:
 
 
 def _part(part: Part, limit: int) -> Shown:
-    places = [at(bond.place) + f"  {bond.subject}" for bond in part.bonds] or [f"{span.kind} {span.name}" for span in part.spans]
+    places = [at(bond.place) + f"  {bond.subject}" for bond in part.bonds] or [
+        f"{span.kind} {span.name}" for span in part.spans
+    ]
     places = list(dict.fromkeys(places))
     return {
         "family": part.family,
@@ -172,6 +204,23 @@ def _part(part: Part, limit: int) -> Shown:
         "points": f"{part.points:,}",
         "places": places[:limit],
         "more": _more(len(places), limit),
+    }
+
+
+def _seam(seam: Any) -> Shown:
+    return {
+        "event": seam.event,
+        "outcome": seam.outcome,
+        "how": seam.how,
+        "emitter": seam.emitter,
+        "emitter_context": seam.emitter_context,
+        "consumer": seam.consumer,
+        "consumer_context": seam.consumer_context,
+        "at": at(seam.place),
+        "payload": [f"{field.name}: {field.type or 'a type to decide'}" for field in seam.payload],
+        "query": seam.is_query,
+        "can_fail": seam.can_fail,
+        "id": seam.id,
     }
 
 
@@ -223,7 +272,10 @@ def _grouped(edges: Iterable[Edge], limit: int) -> list[Shown]:
     apps: dict[str, list[Shown]] = defaultdict(list)
     for edge in edges:
         apps[edge.target].append(_edge(edge, limit))
-    return [{"app": app, "users": users, "count": many(len(users), "context")} for app, users in sorted(apps.items())]
+    return [
+        {"app": app, "users": users, "count": many(len(users), "context")}
+        for app, users in sorted(apps.items())
+    ]
 
 
 def _by_weight(edges: Iterable[Edge]) -> list[Edge]:
@@ -245,4 +297,10 @@ def _more(count: int, shown: int) -> str:
 def _duration(seconds: float) -> str:
     if not seconds:
         return ""
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "under 1 ms"
+    return (
+        f"{seconds:.1f} s"
+        if seconds >= 1
+        else f"{seconds * 1000:.0f} ms"
+        if seconds >= 0.001
+        else "under 1 ms"
+    )

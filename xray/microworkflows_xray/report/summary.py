@@ -14,10 +14,15 @@ def sentences(content: Content) -> list[str]:
 def _order(content: Content) -> list[str]:
     ranking = content.ranking
     if len(ranking) < 2:
-        return ["There is one context only. The proposal below divides it; give that to --contexts, and look again."]
+        return [
+            "There is one context only. The proposal below divides it; give that to --contexts, and look again."
+        ]
     first, last = ranking[0], max(ranking, key=lambda one: one.cost)
     begin = f"Begin with {first.context}: it costs least. {first.sentence}"
-    return [begin, f"Leave {last.context} for later: taking it out first would cost {many(last.cost, 'point')}."]
+    return [
+        begin,
+        f"Leave {last.context} for later: taking it out first would cost {many(last.cost, 'point')}.",
+    ]
 
 
 def _bond(content: Content) -> list[str]:
@@ -31,7 +36,9 @@ def _bond(content: Content) -> list[str]:
 def _span(content: Content) -> list[str]:
     if content.observed is None:
         found = many(len(content.predicted), "function")
-        return [f"The code says that {found} would write several contexts. Record a run to see which really do."]
+        return [
+            f"The code says that {found} would write several contexts. Record a run to see which really do."
+        ]
     if not content.spans:
         return ["No transaction was seen to write several contexts."]
     widest = content.spans[0]
@@ -45,7 +52,9 @@ def _cycles(content: Content) -> list[str]:
         return ["There is no cycle between contexts in what was looked at."]
     members = len(cycles[0].contexts)
     cut = len(cycles[0].cut)
-    return [f"{members} contexts depend on each other in a circle; without {many(cut, 'dependency', 'dependencies')} listed below they would not."]
+    return [
+        f"{members} contexts depend on each other in a circle; without {many(cut, 'dependency', 'dependencies')} listed below they would not."
+    ]
 
 
 def _list(names: tuple[str, ...]) -> str:

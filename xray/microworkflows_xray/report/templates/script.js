@@ -5,7 +5,6 @@
   const curves = all(".curve"), nodes = all(".node"), bonds = all("#bonds .edge");
   const bondOf = new Map(bonds.map((bond) => [bond.dataset.source + "\n" + bond.dataset.target, bond]));
   document.documentElement.classList.add("scripted");
-  one("filter").hidden = false;
   document.querySelector(".controls").hidden = false;
 
   // A link to a folded part unfolds it, and everything around it.
@@ -87,7 +86,10 @@
   draw();
 
   // The filter: contexts whose names hold one of the words; bonds with one of them at an end.
-  one("filter").addEventListener("input", (event) => {
+  const filter = one("filter");
+  if (!filter) return;
+  filter.hidden = false;
+  filter.addEventListener("input", (event) => {
     const words = event.target.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
     const fits = (name) => !words.length || words.some((word) => (name || "").toLowerCase().includes(word));
     nodes.forEach((node) => node.classList.toggle("unlisted", !fits(node.dataset.context)));

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Protocol
 
 from microworkflows_xray.facts import Access, App, Call, Gap, Model
@@ -19,30 +18,27 @@ class ProjectLike(Protocol):
     """The part of a project that this module needs."""
 
     @property
-    def root(self) -> Path: ...
-    @property
     def apps(self) -> tuple[App, ...]: ...
+    @property
+    def loaders(self) -> tuple[str, ...]: ...
 
 
-def find(
-    project: ProjectLike, sources: Sources, models: Iterable[Model] = (), *, loaders: Iterable[str] = ()
-) -> tuple[list[Access], list[Call], list[Gap]]:
+def find(project: ProjectLike, sources: Sources, models: Iterable[Model] = ()) -> tuple[list[Access], list[Call], list[Gap]]:
     """Find all accesses and calls in the code.
 
     Args:
         models: Models that are looked at; an access to another table is kept as well.
-        loaders: Names of further functions that load a class by strings.
     """
-    engine = read(project, sources, Registry(), loaders=loaders)
+    engine = read(project, sources, Registry())
     accesses = _merged(access for found in engine.found.values() for access in found.accesses)
     calls = sorted({call for found in engine.found.values() for call in found.calls})
     return accesses, calls, engine.gaps
 
 
-def read(project: ProjectLike, sources: Sources, registry: Registry, *, loaders: Iterable[str] = ()) -> Engine:
+def read(project: ProjectLike, sources: Sources, registry: Registry) -> Engine:
     """Read all functions, and give what was learnt."""
     names = Names(sources, registry)
-    Loaders(names, project.apps, loaders)
+    Loaders(names, project.apps, project.loaders)
     engine = Engine(sources, registry, names)
     engine.run()
     return engine

@@ -74,23 +74,6 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
     return None
 
 
-def by_itself(frame: Frame, cls: str, node: ast.ClassDef) -> None:
-    """Note what an admin whose class says nothing about it saves and deletes."""
-    classes = frame.engine.classes
-    if not classes.is_a(cls, "ModelAdmin", "django.contrib.admin.options.ModelAdmin"):
-        return
-    for model in models(frame, cls):
-        if not classes.method(cls, "save_model"):
-            effects.save(frame, node, model, ("insert", "update"), "admin")
-        if not classes.method(cls, "delete_model"):
-            effects.delete(frame, node, model, "admin")
-    if not classes.method(cls, "save_formset") and not classes.method(cls, "save_related"):
-        for inline in _inlines(frame, cls):
-            for model in models(frame, inline):
-                effects.save(frame, node, model, ("insert", "update"), "admin")
-                effects.delete(frame, node, model, "admin")
-
-
 def _inlines(frame: Frame, cls: str) -> list[str]:
     for base in frame.engine.classes.mro(cls):
         value = frame.get("attribute", base, "inlines")

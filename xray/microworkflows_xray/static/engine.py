@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ast
 import sys
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from microworkflows_xray.facts import Access, Call, Gap, Place, Verb
 
@@ -159,10 +161,23 @@ class Engine:
             if self._readings[unit] > _READINGS:
                 continue
             self.found[unit] = Found()
-            if unit.startswith("module "):
-                reading.read_module(self, self.sources.modules[unit.removeprefix("module ")])
-            else:
-                reading.read_function(self, self.sources.functions[unit])
+            try:
+                if unit.startswith("module "):
+                    reading.read_module(self, self.sources.modules[unit.removeprefix("module ")])
+                else:
+                    reading.read_function(self, self.sources.functions[unit])
+            except Exception as error:  # noqa: BLE001 - odd code of one function must not cost the rest
+                self._gap(unit, error)
+
+    def _gap(self, unit: str, error: Exception) -> None:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__}: {error} ({Path(last.filename).name}, line {last.lineno})"
+        function = self.sources.functions.get(unit)
+        module = function.module if function else self.sources.modules[unit.removeprefix("module ")]
+        place = self.sources.place(module, function.node if function else module.tree)
+        gap = Gap(f"Reads and writes in {unit} may be missing.", why, place)
+        if gap not in self.gaps:
+            self.gaps.append(gap)
 
     @cached_property
     def admin_models(self) -> dict[str, set[str]]:

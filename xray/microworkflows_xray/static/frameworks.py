@@ -82,7 +82,7 @@ def field_value(frame: Frame, owner: Type, name: str) -> Value:
 
 def by_itself(frame: Frame, cls: str, node: ast.ClassDef) -> None:
     """Note what a class reads and writes through its framework, without a line of code that says so."""
-    for rule in (views.by_itself, serializers.by_itself, admins.by_itself):
+    for rule in (views.by_itself, serializers.by_itself):
         rule(frame, cls, node)
 
 

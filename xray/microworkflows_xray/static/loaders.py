@@ -7,18 +7,23 @@ guess unlikely.
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
 
 from django.conf import settings
 
-from microworkflows_xray.facts import App
+from microworkflows_xray.facts import App, Import
 
-from .names import Names
-from .values import UNKNOWN, ClassOf, Items, Outside, Text, Value, text_of, union
+from .names import Names, callee
+from .registry import Registry
+from .sources import Module, Sources
+from .values import UNKNOWN, ClassOf, FunctionOf, Items, Outside, Text, Value, text_of, union
 
 _MODELS = frozenset({"get_model", "get_user_model", "get_registered_model", "load_model"})
 _LIKELY = re.compile(r"(get|load|import|resolve|lazy|locate|fetch).*(model|class|string|object|module|dotted|path|symbol|callable|attr)", re.IGNORECASE)
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
 class Loaders:
@@ -118,3 +123,75 @@ def _texts(value: Value) -> list[str] | None:
 def _inside(value: Value) -> Value:
     """Keep what was found in code or memory."""
     return union([frozenset({each}) for each in value if not isinstance(each, Outside)])
+
+
+class ProjectLike(Protocol):
+    """The part of a project that this module needs."""
+
+    @property
+    def apps(self) -> tuple[App, ...]: ...
+    @property
+    def loaders(self) -> tuple[str, ...]: ...
+    def app_of_module(self, name: str) -> str: ...
+
+
+def find(project: ProjectLike, sources: Sources) -> list[Import]:
+    """Find calls of loaders that name another app's code, and strings that do so by ``app.Model`` or a dotted path."""
+    names = Names(sources, Registry())
+    loaders = Loaders(names, project.apps, project.loaders)
+    found: set[Import] = set()
+    for module in sources.modules.values():
+        taken: set[int] = set()
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Call):
+                taken |= _relation_strings(node)
+                for name in _called(loaders, module, node):
+                    taken |= {id(each) for each in ast.walk(node) if isinstance(each, ast.Constant)}
+                    _note(found, project, sources, module, node, name, "loader")
+        documented = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.Constant) and id(node) not in taken | documented and isinstance(node.value, str):
+                for name in _named(names, node.value):
+                    _note(found, project, sources, module, node, name, "string")
+    return sorted(found)
+
+
+def _called(loaders: Loaders, module: Module, node: ast.Call) -> list[str]:
+    value = loaders.call(callee(node.func), [loaders.names.expression(module, each) for each in node.args])
+    return sorted({name for each in value for name in _dotted(each)})
+
+
+def _dotted(each: object) -> list[str]:
+    if isinstance(each, Items):
+        return [name for value in each.items for inner in value for name in _dotted(inner)]
+    if isinstance(each, ClassOf):
+        return [each.cls]
+    return [each.name] if isinstance(each, (FunctionOf, Outside)) else []
+
+
+def _named(names: Names, text: str) -> list[str]:
+    """Name what a string stands for, if that is a model or a definition in the code."""
+    if not _PATH.fullmatch(text):
+        return []
+    label, _, name = text.rpartition(".")
+    model = names.registry.by_label(label, name) if "." not in label else None
+    if model:
+        return [model]
+    sources = names.sources
+    return [text] if text in sources.classes or text in sources.functions or text in sources.modules else []
+
+
+def _relation_strings(node: ast.Call) -> set[int]:
+    """Give the strings of a relation's field, which are facts of their own."""
+    if not callee(node.func).endswith(("Field", "ForeignKey", "Relation", "ParentalKey")):
+        return set()
+    first = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg in {"to", "through"})]
+    return {id(each) for each in first if isinstance(each, ast.Constant)}
+
+
+def _note(
+    found: set[Import], project: ProjectLike, sources: Sources, module: Module, node: ast.AST, name: str, how: Literal["loader", "string"]
+) -> None:
+    app = project.app_of_module(name)
+    if app and app != module.app:
+        found.add(Import(name, app, how, sources.place(module, node)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from . import annotations, guesses, statements
+from . import guesses, hints, statements
 from .engine import Engine, Frame
 from .sources import Function, Module
 from .values import UNKNOWN, ClassOf, Instance, Rows, Type, Value, many, union
@@ -58,7 +58,7 @@ def this_of(frame: Frame, function: Function, name: str) -> Value:
 
 def _parameter(frame: Frame, function: Function, node: ast.arg) -> Value:
     """Tell what a parameter is: from its annotation and from calls, or else from its name."""
-    annotated = annotations.value(frame, node.annotation) if node.annotation is not None else UNKNOWN
+    annotated = hints.value(frame, node.annotation) if node.annotation is not None else UNKNOWN
     called = frame.get("parameter", function.name, node.arg)
     ruled = guesses.framework_parameter(frame, function, node.arg)
     found = union([annotated, called, ruled])

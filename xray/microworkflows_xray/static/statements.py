@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable
 
-from . import annotations, assignments, expressions, frameworks
+from . import assignments, expressions, frameworks, hints
 from .engine import Frame
 from .names import imported
 from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Value, item, many, union
@@ -38,7 +38,7 @@ def _assign(frame: Frame, node: ast.Assign) -> None:
 
 def _ann_assign(frame: Frame, node: ast.AnnAssign) -> None:
     value = expressions.evaluate(frame, node.value) if node.value is not None else UNKNOWN
-    assignments.bind(frame, node.target, union([value, annotations.value(frame, node.annotation)]))
+    assignments.bind(frame, node.target, union([value, hints.value(frame, node.annotation)]))
 
 
 def _aug_assign(frame: Frame, node: ast.AugAssign) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TextIO
 
@@ -72,6 +72,22 @@ class Contexts:
         names = {*groups, *labels.values()} - {Contexts.SHARED}
         return cls(tuple(sorted(names)), labels, tables, modules)
 
+    @staticmethod
+    def write(target: Path | TextIO, groups: Mapping[str, Iterable[str]]) -> None:
+        """Write an ``xray.ini`` that assigns these labels of apps and models to contexts.
+
+        What the file says in ``[xray]`` stays; contexts that it has are replaced.
+
+        Raises:
+            ProjectError: the file is there and cannot be read.
+        """
+        kept = options.read(target) if isinstance(target, Path) and target.exists() else options.Options()
+        text = options.written(replace(kept, contexts={name: tuple(sorted(members)) for name, members in groups.items()}))
+        if isinstance(target, Path):
+            target.write_text(text, encoding="utf-8")
+        else:
+            target.write(text)
+
     def of_app(self, label: str) -> str:
         """Tell the context of an app; :attr:`SHARED` for an installed one, and for one that is not known."""
         return self.apps.get(label, self.SHARED)
@@ -85,26 +101,6 @@ class Contexts:
         file = place.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
         holders = [name for name in self.modules if _within(place.function, name) or f".{name}." in f".{file}."]
         return self.modules[max(holders, key=len)] if holders else self.of_app(place.app)
-
-
-def write(target: Path | TextIO, groups: Mapping[str, Iterable[str]]) -> None:
-    """Write an ``xray.ini`` that assigns these labels of apps and models to contexts.
-
-    Raises:
-        ProjectError: the file exists.
-    """
-    lines = ["[contexts]"]
-    for name, members in sorted(groups.items()):
-        lines += [f"{name} =", *(f"    {member}" for member in sorted(members))]
-    text = "\n".join(lines) + "\n"
-    if not isinstance(target, Path):
-        target.write(text)
-        return
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise ProjectError(f"{target} exists. Move it away, or let the proposal be printed and take from it what you like.") from None
 
 
 def _members(groups: Mapping[str, Iterable[str]], source: str) -> dict[str, str]:

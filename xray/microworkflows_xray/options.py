@@ -66,5 +66,16 @@ def read(path: Path | None) -> Options:
     return Options(settings=options.get("settings", "").strip(), contexts=contexts, **lists)
 
 
+def written(options: Options) -> str:
+    """Write options as the text of a file."""
+    said = {name: (value,) if isinstance(value, str) else value for name, value in vars(options).items() if name in _KNOWN}
+    lines = [f"{name} = {', '.join(value)}" for name, value in said.items() if any(value)]
+    lines = ["[xray]", *lines, ""] if lines else []
+    lines.append("[contexts]")
+    for context, members in sorted(options.contexts.items()):
+        lines += [f"{context} =", *(f"    {member}" for member in members)]
+    return "\n".join(lines) + "\n"
+
+
 def _items(text: str) -> tuple[str, ...]:
     return tuple(filter(None, re.split(r"[,\s]+", text)))

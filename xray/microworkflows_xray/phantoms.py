@@ -97,6 +97,17 @@ class Phantom:
     def __len__(self) -> int:
         return 0
 
+    def __repr__(self) -> str:
+        return "<of a package that is not installed>"
+
+    def __int__(self) -> int:
+        return 0
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        return 0.0
+
     def __bool__(self) -> bool:
         return True
 
@@ -116,3 +127,4 @@ class Phantom:
         return self
 
     __or__ = __ror__ = __and__ = __rand__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __mod__ = _other
+    __lt__ = __le__ = __gt__ = __ge__ = _other

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,27 +48,27 @@ class Project:
     loaders: tuple[str, ...] = ()
     """Names of the project's own functions that turn a string into a class or model."""
     gaps: list[Gap] = field(default_factory=list)
+    seconds: float = 0.0
+    """Time that the set-up took."""
 
     def files(self, *, include_tests: bool = False) -> tuple[File, ...]:
         """List the files of the project's own code, of forks with their originals, and of ``also``; sorted, exclusions left out."""
-        kept = (file for file in self._files() if not self._why_not(file, include_tests))
-        return tuple(sorted(kept))
+        return tuple(file for file in self._files if not self._why_not(file, include_tests))
 
     def excluded(self, *, include_tests: bool = False) -> tuple[str, ...]:
         """List the files that :meth:`files` leaves out, as facts write them."""
-        return tuple(sorted({file.shown for file in self._files() if self._why_not(file, include_tests)}))
+        return tuple(sorted({file.shown for file in self._files if self._why_not(file, include_tests)}))
 
     def app_of_module(self, name: str) -> str:
         """Tell the label of the app that the module, or whatever has this dotted name, belongs to; empty if to none."""
-        labels = self._labels()
-        while name and name not in labels:
+        while name and name not in self._labels:
             name = name.rpartition(".")[0]
-        return labels.get(name, "")
+        return self._labels.get(name, "")
 
     def app_of_path(self, path: Path) -> str:
         """Tell the label of the app whose folder holds this path; empty if none does."""
-        package = self._package(path)
-        return self._labels().get(package, "") if package else ""
+        holders = {self.places[name]: label for name, label in self._labels.items() if name in self.places}
+        return next((holders[holder] for holder in (path, *path.parents) if holder in holders), "")
 
     def origin_of(self, label: str) -> str:
         """Tell the origin of the app of this label; empty if it is not installed."""
@@ -76,27 +78,26 @@ class Project:
         """Write a path as facts do: relative to the root, or to the folder from which it is imported."""
         if path.is_relative_to(self.root) and not settings.virtual(path, self.root):
             return path.relative_to(self.root).as_posix()
-        bases = [Path(entry).resolve() for entry in sys.path if entry and path.is_relative_to(Path(entry).resolve())]
-        return path.relative_to(max(bases, key=lambda base: len(base.parts))).as_posix() if bases else path.as_posix()
+        base = next((folder for folder in path.parents if folder in self._bases), None)
+        return path.relative_to(base).as_posix() if base else path.as_posix()
 
+    @functools.cached_property
     def _labels(self) -> dict[str, str]:
+        """Label of each app by dotted name; of a fork's original that of the fork."""
         own = {app.name: app.label for app in self.apps}
         return {app.forked_from: app.label for app in self.apps if app.forked_from} | own
 
-    def _package(self, path: Path) -> str:
-        labels = self._labels()
-        holders = [(len(place.parts), name) for name, place in self.places.items() if name in labels and path.is_relative_to(place)]
-        return max(holders)[1] if holders else ""
+    @functools.cached_property
+    def _bases(self) -> set[Path]:
+        return {Path(entry).resolve() for entry in sys.path if entry}
 
     def _why_not(self, file: File, include_tests: bool) -> str:
         return exclusions.reason(file.shown, self.exclude, include_tests=include_tests)
 
-    def _files(self) -> Iterator[File]:
-        seen: set[Path] = set()
-        for path in self._paths():
-            if path not in seen:
-                seen.add(path)
-                yield File(self._module(path), path, self.shown(path), self.app_of_path(path))
+    @functools.cached_property
+    def _files(self) -> tuple[File, ...]:
+        found = {path: self._module(path) for path in self._paths()}
+        return tuple(sorted(File(name, path, self.shown(path), self.app_of_path(path)) for path, name in found.items() if name))
 
     def _paths(self) -> Iterator[Path]:
         for app in self.apps:
@@ -112,12 +113,14 @@ class Project:
                     yield from _walk(path.resolve(), self.root)
 
     def _module(self, path: Path) -> str:
-        holders = [(len(place.parts), name, place) for name, place in self.places.items() if path.is_relative_to(place)]
-        if holders:
-            _, name, place = max(holders)
-            return name if path == place else _dotted(path.relative_to(place), name)
-        bases = [folder for folder in self.folders if path.is_relative_to(folder)]
-        return _dotted(path.relative_to(max(bases, key=lambda base: len(base.parts))), "")
+        """Give the dotted name under which a file is imported; empty for one that is not, such as an ``__init__.py`` in the root."""
+        packages = {place: name for name, place in self.places.items()}
+        for holder in (path, *path.parents):
+            if holder in packages:
+                return packages[holder] if holder == path else _dotted(path.relative_to(holder), packages[holder])
+            if holder in self.folders:
+                return _dotted(path.relative_to(holder), "")
+        return ""
 
 
 def start(
@@ -142,6 +145,7 @@ def start(
     """
     from django.apps import apps
 
+    began = time.monotonic()
     root = root.resolve()
     if not root.is_dir():
         raise ProjectError(f"There is no folder {root}. Name the project's folder with --root.")
@@ -163,7 +167,7 @@ def start(
     found = [replace(app, path=project.shown(places[app.name])) for app in (*described, *lost)]
     project = replace(project, apps=tuple(sorted(found)))
     gaps = [replace(gap, place=gap.place and replace(gap.place, app=project.app_of_path(root / gap.place.file))) for gap in setup.gaps]
-    return replace(project, gaps=gaps)
+    return replace(project, gaps=gaps, seconds=time.monotonic() - began)
 
 
 def _lost(entries: Iterable[str], labels: set[str], folders: Sequence[Path]) -> Iterator[tuple[App, Path]]:

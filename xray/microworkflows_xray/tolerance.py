@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from microworkflows_xray import hush, settings
+from microworkflows_xray import hush, piecewise, settings
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import Gap, Place
 from microworkflows_xray.phantoms import Phantoms
@@ -21,6 +21,7 @@ _READY_SECONDS = 30
 _TRIES = 200
 """Missing packages and variables after which an import is given up."""
 _VARIABLE = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|[A-Z]{3,})\b")
+_ABOUT_VARIABLE = re.compile(r"\benv|variable|not found|\bset\b|missing|require", re.IGNORECASE)
 _SETTINGS_ERRORS = {"ImproperlyConfigured", "UndefinedValueError", "EnvError", "EnvironmentError", "KeyError"}
 _FAILURES = (Exception, SystemExit)
 
@@ -37,6 +38,7 @@ class Setup:
         """Folders of the project that were put on the path, since an import missed something in them."""
         self._phantoms = Phantoms()
         self._invented: set[str] = set()
+        self._pieced: set[str] = set()
         for folder in reversed(list(folders)):
             _prepend(folder)
 
@@ -53,6 +55,7 @@ class Setup:
             self._databases()
             self._apps()
             self._admins()
+            self._urls()
 
     def attempt(self, what: str, action: Callable[[], Any]) -> tuple[bool, Any]:
         """Do it, standing for what is missing; note a gap if it fails all the same. Return whether it was done, and its result."""
@@ -69,7 +72,7 @@ class Setup:
             try:
                 return action()
             except _FAILURES as error:
-                if not (self._stand_for_package(error) or self._invent_variable(error)):
+                if not (self._stand_for_package(error) or self._invent_variable(error) or self._go_piecewise(error)):
                     raise
         return action()
 
@@ -88,7 +91,8 @@ class Setup:
                 "If a variable of the environment is missing, set it; to name others, use --settings."
             ) from error
         if not apps:
-            raise ProjectError(f"The settings {name!r} install no app, so there is nothing to look at. Use --settings to name others.")
+            failed = "".join(f" {gap.what}: {gap.why}" for gap in self.gaps)
+            raise ProjectError(f"The settings {name!r} install no app, so there is nothing to look at. Use --settings to name others.{failed}")
         try:
             django_settings.SECRET_KEY  # noqa: B018  # Django raises if it is empty
         except ImproperlyConfigured:
@@ -124,7 +128,7 @@ class Setup:
         """Give a variable of the environment that the settings miss some value."""
         if not {kind.__name__ for kind in type(error).__mro__} & _SETTINGS_ERRORS:
             return False
-        if isinstance(error, KeyError) and not _from_environment(error):
+        if not (_from_environment(error) if isinstance(error, KeyError) else _ABOUT_VARIABLE.search(str(error))):
             return False
         found = [name for name in _VARIABLE.findall(str(error)) if name not in os.environ and name not in self._invented]
         if not found or found[0] == settings.VARIABLE:
@@ -134,6 +138,31 @@ class Setup:
         self.gaps.append(Gap(f"variable {found[0]}", f"It is not set, so it was taken as {os.environ[found[0]]!r}.", self._culprit(error)))
         return True
 
+    def _go_piecewise(self, error: BaseException) -> bool:
+        """Import the module of the project at whose level the error came statement by statement; once for each module."""
+        name = piecewise.failing(error.__traceback__, self._belongs)
+        if not name or name in self._pieced:
+            return False
+        self._pieced.add(name)
+        failed: list[BaseException] = []
+
+        def run(statement: Callable[[], Any]) -> None:
+            try:
+                self._insist(statement)
+            except _FAILURES as failure:
+                failed.append(failure)
+
+        if not piecewise.load(name, run):
+            return False
+        if failed:
+            number = f"{len(failed)} of its statements fail, the first with" if len(failed) > 1 else "one of its statements fails with"
+            self.gaps.append(Gap(f"parts of {name}", f"{number} {reason(failed[0], self.root)}", self._culprit(failed[0])))
+        return True
+
+    def _belongs(self, file: str) -> bool:
+        path = Path(file)
+        return path.is_relative_to(self.root) and not settings.virtual(path, self.root)
+
     def _databases(self) -> None:
         """Let SQLite stand for databases whose drivers are missing: Django asks its backend while models are defined."""
         from django.conf import settings as django_settings
@@ -141,12 +170,14 @@ class Setup:
 
         databases = django_settings.DATABASES if isinstance(django_settings.DATABASES, dict) else {}
         for alias, database in sorted(databases.items()):
-            engine = database.get("ENGINE", "") if isinstance(database, dict) else ""
+            engine = database.get("ENGINE", "django.db.backends.dummy") if isinstance(database, dict) else None
             try:
-                load_backend(engine or "django.db.backends.dummy")
+                if not isinstance(engine, str):
+                    raise TypeError("it is not known")
+                load_backend(engine)
             except _FAILURES as error:
                 databases[alias] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-                self.gaps.append(Gap(f"database {alias}", f"SQLite stands for its engine {engine}: {reason(error, self.root)}"))
+                self.gaps.append(Gap(f"database {alias}", f"SQLite stands for its engine: {reason(error, self.root)}"))
 
     def _apps(self) -> None:
         from django.apps import AppConfig, apps
@@ -214,14 +245,21 @@ class Setup:
             if _exists(name):
                 self.attempt(f"admin of {config.label}", lambda name=name: importlib.import_module(name))  # type: ignore[misc]
 
+    def _urls(self) -> None:
+        """Import the URLs and with them the views: nothing needs them, but what is loaded is certain."""
+        from django.conf import settings as django_settings
+
+        name = getattr(django_settings, "ROOT_URLCONF", None)
+        if isinstance(name, str):
+            self.attempt(f"URLs of {name}", lambda: importlib.import_module(name))
+
     def _culprit(self, error: BaseException) -> Place | None:
         """Find the innermost line of the project that the error passed."""
         if isinstance(error, SyntaxError) and error.filename and Path(error.filename).is_relative_to(self.root):
             return Place(self._shown(Path(error.filename)), error.lineno or 0)
         for frame in reversed(traceback.extract_tb(error.__traceback__)):
-            path = Path(frame.filename)
-            if path.is_relative_to(self.root) and not settings.virtual(path, self.root):
-                return Place(self._shown(path), frame.lineno or 0)
+            if self._belongs(frame.filename):
+                return Place(self._shown(Path(frame.filename)), frame.lineno or 0)
         return None
 
     def _shown(self, path: Path) -> str:

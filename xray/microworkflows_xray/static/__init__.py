@@ -52,7 +52,7 @@ def look(project: Project, *, include_tests: bool = False) -> Static:
         tasks=_sorted(found_tasks),
         gaps=_sorted([*gaps, *import_gaps, *access_gaps]),
         excluded=project.excluded(include_tests=include_tests),
-        seconds=round(time.monotonic() - began, 3),
+        seconds=round(project.seconds + time.monotonic() - began, 3),
         peak_megabytes=_peak_megabytes(),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from microworkflows_xray.facts import Gap, Import
 from microworkflows_xray.project import Project
 from microworkflows_xray.static.sources import Module, Sources
+from microworkflows_xray.static.spelling import nodes
 from microworkflows_xray.tolerance import reason
 
 
@@ -67,7 +68,7 @@ def _deepest(modules: Iterable[str], name: str) -> str:
 
 def _statements(module: Module) -> Iterator[tuple[int, str, ast.stmt]]:
     """Give the line and the dotted name of each thing that a module imports."""
-    for node in ast.walk(module.tree):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name, node) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -8,11 +8,11 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from microworkflows_xray.facts import Signal
+from microworkflows_xray.facts import Place, Signal
 from microworkflows_xray.project import Project
 from microworkflows_xray.static import where
 from microworkflows_xray.static.sources import Module, Sources
-from microworkflows_xray.static.spelling import dotted, keyword, last
+from microworkflows_xray.static.spelling import dotted, keyword, last, nodes
 
 _SENDS = {"send", "send_robust", "asend", "asend_robust"}
 
@@ -69,7 +69,7 @@ def _senders() -> dict[int, str]:
 
 
 def _written(module: Module, sources: Sources, known: dict[int, str]) -> Iterator[Signal]:
-    for node in ast.walk(module.tree):
+    for node in nodes(module):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             for decorator in node.decorator_list:
                 if isinstance(decorator, ast.Call) and last(decorator.func) == "receiver" and decorator.args:
@@ -79,9 +79,9 @@ def _written(module: Module, sources: Sources, known: dict[int, str]) -> Iterato
             place = sources.place(module, node)
             if signal and node.func.attr in _SENDS:
                 sender = keyword(node, "sender") or (node.args[0] if node.args else None)
-                yield Signal(signal, "sender", _sender(module, sender), place.function, place)
+                yield Signal(signal, "sender", _sender(module, place, sender), place.function, place)
             elif signal and node.func.attr == "connect" and (receiver := node.args[0] if node.args else keyword(node, "receiver")):
-                yield Signal(signal, "receiver", _sender(module, keyword(node, "sender")), _function(module, place, receiver), place)
+                yield Signal(signal, "receiver", _sender(module, place, keyword(node, "sender")), _function(module, place, receiver), place)
 
 
 def _receives(module: Module, sources: Sources, known: dict[int, str], decorator: ast.Call, node: Any) -> Iterator[Signal]:
@@ -90,7 +90,7 @@ def _receives(module: Module, sources: Sources, known: dict[int, str], decorator
     for part in first.elts if isinstance(first, (ast.List, ast.Tuple)) else [first]:
         signal = _signal(module, sources, known, part, decorator) or dotted(module, part)
         if signal:
-            yield Signal(signal, "receiver", _sender(module, keyword(decorator, "sender")), place.function, place)
+            yield Signal(signal, "receiver", _sender(module, place, keyword(decorator, "sender")), place.function, place)
 
 
 def _signal(module: Module, sources: Sources, known: dict[int, str], node: ast.expr, around: ast.AST) -> str:
@@ -120,17 +120,24 @@ def _loaded(name: str) -> Any:
     return next((vars(kind)[rest] for kind in owner.__mro__ if rest in vars(kind)), None)
 
 
-def _sender(module: Module, node: ast.expr | None) -> str:
+def _sender(module: Module, place: Place, node: ast.expr | None) -> str:
+    """Name the model, by its label, or whatever else a signal is sent for; an instance by its class."""
     if node is None or isinstance(node, ast.Constant) and node.value is None:
         return ""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     name = dotted(module, node)
+    if name in {"self", "cls", "self.__class__"} or _is_type_of_self(node):
+        name = place.function.rpartition(".")[0]
     meta = getattr(_loaded(name), "_meta", None)
     return getattr(meta, "label", "") or name
 
 
-def _function(module: Module, place: Any, receiver: ast.expr) -> str:
+def _is_type_of_self(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and last(node.func) == "type" and len(node.args) == 1 and last(node.args[0]) == "self"
+
+
+def _function(module: Module, place: Place, receiver: ast.expr) -> str:
     name = dotted(module, receiver)
     if name.startswith("self."):
         return f"{place.function.rpartition('.')[0]}.{name.partition('.')[2]}"

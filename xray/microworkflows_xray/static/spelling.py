@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Iterable, Iterator
 
 from microworkflows_xray.static.sources import Module
 
@@ -31,10 +32,17 @@ def keyword(call: ast.Call, *names: str) -> ast.expr | None:
 
 
 @functools.lru_cache(maxsize=None)
+def nodes(module: Module) -> tuple[ast.AST, ...]:
+    """Give the imports, definitions and calls of a module, in no particular order; the tree is walked once for all finders."""
+    kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Call)
+    return tuple(node for node in ast.walk(module.tree) if isinstance(node, kinds))
+
+
+@functools.lru_cache(maxsize=None)
 def _bound(module: Module) -> dict[str, str]:
     """Map each name that a module imports or defines at its level, or imports further in, to the dotted name it stands for."""
     names: dict[str, str] = {}
-    for node in ast.walk(module.tree):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 names.setdefault(alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.partition(".")[0])
@@ -42,9 +50,20 @@ def _bound(module: Module) -> dict[str, str]:
             base = module.resolve(node.level, node.module)
             for alias in node.names:
                 names.setdefault(alias.asname or alias.name, f"{base}.{alias.name}")
-    for node in module.tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        for name in [target.id for target in targets if isinstance(target, ast.Name)] + [getattr(node, "name", "")]:
-            if isinstance(name, str) and name:
-                names.setdefault(name, f"{module.name}.{name}")
+    for name in _defined(module.tree.body):
+        names.setdefault(name, f"{module.name}.{name}")
     return names
+
+
+def _defined(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """Give the names that statements at a module's level bind, those inside of ``if``, ``try`` and ``with`` too."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        yield from (target.id for target in targets if isinstance(target, ast.Name))
+        for block in ("body", "orelse", "finalbody"):
+            yield from _defined(getattr(node, block, ()))
+        for handler in getattr(node, "handlers", ()):
+            yield from _defined(handler.body)

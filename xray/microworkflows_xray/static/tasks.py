@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from microworkflows_xray.facts import Task
 from microworkflows_xray.static.sources import Module, Sources
-from microworkflows_xray.static.spelling import dotted, keyword, last
+from microworkflows_xray.static.spelling import dotted, keyword, last, nodes
 
 _DECORATORS = {
     "celery": {"shared_task", "task", "periodic_task"},
@@ -78,7 +78,7 @@ def find(sources: Sources) -> list[Task]:
     for module in sources.modules.values():
         _learn(module, known)
     for module in sources.modules.values():
-        for node in ast.walk(module.tree):
+        for node in nodes(module):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 _task(module, sources, node, known)
             elif isinstance(node, ast.ClassDef) and any(dotted(module, base) in _CLASSES for base in node.bases):
@@ -92,7 +92,7 @@ _CLASSES = {"celery.Task", "celery.app.task.Task", "celery.task.Task"}
 
 
 def _learn(module: Module, known: _Known) -> None:
-    for node in ast.walk(module.tree):
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             known.packages |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -145,7 +145,7 @@ def _name(node: ast.ClassDef, default: str) -> str:
 
 
 def _enqueued(module: Module, sources: Sources, known: _Known) -> Iterator[Task]:
-    for node in ast.walk(module.tree):
+    for node in nodes(module):
         if not isinstance(node, ast.Call):
             continue
         found = _by_method(module, node, known) or _by_taker(module, node, known) or _by_call(module, node, known)

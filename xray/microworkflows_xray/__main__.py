@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from microworkflows_xray import __version__, commands
 from microworkflows_xray.errors import ProjectError
@@ -39,9 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return commands.FINE
     except KeyboardInterrupt:
         return 130
-    except (EmptyError, FactsError, ProjectError, OSError):
-        if sys.stderr:
-            pass
+    except (EmptyError, FactsError, ProjectError, OSError) as error:
+        commands.tell([f"xray: {error}"])
         return commands.UNUSABLE
     return code
 
@@ -60,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Subparsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+if TYPE_CHECKING:
+    Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001  (argparse names it nowhere else)
 
 
 def _command(

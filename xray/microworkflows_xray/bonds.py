@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.evidence import Judged
@@ -81,6 +81,13 @@ class Bond:
         return (self.place.file, self.place.function, self.subject)
 
 
+class End(NamedTuple):
+    """What is depended on: a context, or an app if that is shared."""
+
+    context: str
+    app: str
+
+
 @dataclass(frozen=True)
 class Finder:
     """Reads facts by context."""
@@ -102,6 +109,97 @@ class Finder:
         ]
         return tuple(sorted(set(found)))
 
+    def _bond(
+        self, source: str, target: End, kind: Kind, subject: str, place: Place, *words: str
+    ) -> Iterator[Bond]:
+        """Yield the bond, unless both ends are one context, or the foreign one is unknown."""
+        detail, evidence = (*words, "", "")[:2]
+        if target.context == Contexts.SHARED:
+            if target.app and source:
+                yield Bond(source, target.app, kind, subject, place, detail, evidence, shared=True)
+        elif source != target.context:
+            yield Bond(source, target.context, kind, subject, place, detail, evidence)
+
+    def _relations(self) -> Iterator[Bond]:
+        for relation in self.static.relations:
+            generic = relation.kind == "generic" or relation.to == "*"
+            target = End(Contexts.SHARED, "contenttypes") if generic else self._model(relation.to)
+            kind: Kind = "generic relation" if generic else "foreign key"
+            subject = f"{relation.model}.{relation.field}"
+            source = self._model(relation.model).context
+            yield from self._bond(source, target, kind, subject, relation.place, _in_words(relation))
+
+    def _imports(self) -> Iterator[Bond]:
+        relations = {(relation.place.file, relation.place.line) for relation in self.static.relations}
+        for one in self.static.imports:
+            if one.how == "string" and (one.place.file, one.place.line) in relations:
+                continue  # the relation itself is counted
+            kind: Kind = "import" if one.how == "import" else "loader"
+            yield from self._bond(
+                self._here(one.place), self._name(one.name, one.app), kind, one.name, one.place
+            )
+
+    def _accesses(self) -> Iterator[Bond]:
+        for one in self.judged:
+            access, source = one.access, self._here(one.access.place)
+            columns = f" {', '.join(access.columns)}" if access.columns else ""
+            words = f"{access.verb}s{columns} by {access.how}" + (
+                "" if one.predicted else " (seen only while running)"
+            )
+            kind: Kind = "write" if access.verb in WRITES else "read"
+            yield from self._bond(
+                source, self._table(access.table), kind, access.table, access.place, words, one.evidence
+            )
+            for joined in access.joins:
+                words = f"joined to {access.table}"
+                yield from self._bond(
+                    source, self._table(joined), "join", joined, access.place, words, one.evidence
+                )
+
+    def _calls(self) -> Iterator[Bond]:
+        receivers = {signal.function for signal in self.static.signals if signal.role == "receiver"}
+        for call in self.static.calls:
+            if call.how == "signal" and call.callee in receivers:
+                continue  # the receiver depends on the sender, not the other way round
+            kind: Kind = "task" if call.how == "task" else "signal" if call.how == "signal" else "call"
+            words = "" if call.how == "call" else f"by {call.how}"
+            yield from self._bond(
+                self._here(call.place), self._name(call.callee), kind, call.callee, call.place, words
+            )
+
+    def _signals(self) -> Iterator[Bond]:
+        for signal in self.static.signals:
+            if signal.role != "receiver":
+                continue
+            of = f"{signal.signal.rpartition('.')[2]} of {signal.sender}" if signal.sender else signal.signal
+            known = signal.sender in self._models
+            target = self._model(signal.sender) if known else self._name(signal.sender or signal.signal)
+            words = f"received by {signal.function}"
+            yield from self._bond(self._here(signal.place), target, "signal", of, signal.place, words)
+
+    def _tasks(self) -> Iterator[Bond]:
+        known = {(call.place.file, call.place.line) for call in self.static.calls if call.how == "task"}
+        for task in self.static.tasks:
+            if task.role == "enqueued" and (task.place.file, task.place.line) not in known:
+                target, words = self._name(task.name), f"by {task.library}"
+                yield from self._bond(self._here(task.place), target, "task", task.name, task.place, words)
+
+    def _here(self, place: Place) -> str:
+        return self.contexts.of_place(place)
+
+    def _table(self, table: str) -> End:
+        return End(self.contexts.of_table(table), self._tables.get(table, ""))
+
+    def _name(self, dotted: str, app: str = "") -> End:
+        """Return the end that a dotted name is: code follows its module, if that is divided from its app."""
+        app = app or self._app_of_name(dotted)
+        return End(self.contexts.of_place(Place("", 0, dotted, app)), app)
+
+    def _model(self, label: str) -> End:
+        """Return the end that a model is: by its table, for a division by model; by its app if it has no table that is known."""
+        app, table = self._models.get(label, (label.partition(".")[0], ""))
+        return End(self.contexts.of_table(table) if table else self.contexts.of_app(app), app)
+
     @cached_property
     def _models(self) -> dict[str, tuple[str, str]]:
         return {model.label: (model.app, model.table) for model in self.static.models}
@@ -113,120 +211,6 @@ class Finder:
     @cached_property
     def _packages(self) -> dict[str, str]:
         return {app.name: app.label for app in self.static.apps}
-
-    def _bond(
-        self, source: str, app: str, target: str, kind: Kind, subject: str, place: Place, *words: str
-    ) -> Iterator[Bond]:
-        """Yield the bond, unless both ends are one context, or the foreign end is unknown."""
-        detail, evidence = (*words, "", "")[:2]
-        if target == Contexts.SHARED:
-            if app and source:
-                yield Bond(source, app, kind, subject, place, detail, evidence, shared=True)
-        elif source != target:
-            yield Bond(source, target, kind, subject, place, detail, evidence)
-
-    def _relations(self) -> Iterator[Bond]:
-        for relation in self.static.relations:
-            source = self._context_of_model(relation.model)
-            subject = f"{relation.model}.{relation.field}"
-            if relation.kind == "generic" or relation.to == "*":
-                target, app = Contexts.SHARED, "contenttypes"
-            else:
-                target, app = self._context_of_model(relation.to), relation.to.partition(".")[0]
-            kind: Kind = "generic relation" if relation.kind == "generic" else "foreign key"
-            yield from self._bond(source, app, target, kind, subject, relation.place, _in_words(relation))
-
-    def _imports(self) -> Iterator[Bond]:
-        relations = {(relation.place.file, relation.place.line) for relation in self.static.relations}
-        for one in self.static.imports:
-            if one.how == "string" and (one.place.file, one.place.line) in relations:
-                continue  # the relation itself is counted
-            kind: Kind = "import" if one.how == "import" else "loader"
-            yield from self._bond(
-                self.contexts.of_place(one.place),
-                one.app,
-                self.contexts.of_app(one.app),
-                kind,
-                one.name,
-                one.place,
-            )
-
-    def _accesses(self) -> Iterator[Bond]:
-        for one in self.judged:
-            access = one.access
-            source = self.contexts.of_place(access.place)
-            words = (
-                f"{access.verb}s"
-                + (f" {', '.join(access.columns)}" if access.columns else "")
-                + f" by {access.how}"
-            )
-            words += "" if one.predicted else " (seen only while running)"
-            kind: Kind = "write" if access.verb in WRITES else "read"
-            yield from self._table(source, kind, access.table, access.place, words, one.evidence)
-            for joined in access.joins:
-                yield from self._table(
-                    source, "join", joined, access.place, f"joined to {access.table}", one.evidence
-                )
-
-    def _table(self, source: str, kind: Kind, table: str, place: Place, *words: str) -> Iterator[Bond]:
-        target = self.contexts.of_table(table)
-        yield from self._bond(source, self._tables.get(table, ""), target, kind, table, place, *words)
-
-    def _calls(self) -> Iterator[Bond]:
-        receivers = {signal.function for signal in self.static.signals if signal.role == "receiver"}
-        for call in self.static.calls:
-            if call.how == "signal" and call.callee in receivers:
-                continue  # the receiver depends on the sender, not the other way round
-            app = self._app_of_name(call.callee)
-            kind: Kind = "task" if call.how == "task" else "signal" if call.how == "signal" else "call"
-            words = "" if call.how == "call" else f"by {call.how}"
-            yield from self._bond(
-                self.contexts.of_place(call.place),
-                app,
-                self.contexts.of_app(app),
-                kind,
-                call.callee,
-                call.place,
-                words,
-            )
-
-    def _signals(self) -> Iterator[Bond]:
-        for signal in self.static.signals:
-            if signal.role != "receiver":
-                continue
-            if signal.sender:
-                app = self._models.get(signal.sender, ("", ""))[0] or self._app_of_name(signal.sender)
-                target = (
-                    self._context_of_model(signal.sender)
-                    if signal.sender in self._models
-                    else self.contexts.of_app(app)
-                )
-            else:
-                app = self._app_of_name(signal.signal)
-                target = self.contexts.of_app(app)
-            subject = (
-                f"{signal.signal.rpartition('.')[2]} of {signal.sender}" if signal.sender else signal.signal
-            )
-            source = self.contexts.of_place(signal.place)
-            yield from self._bond(
-                source, app, target, "signal", subject, signal.place, f"received by {signal.function}"
-            )
-
-    def _tasks(self) -> Iterator[Bond]:
-        known = {(call.place.file, call.place.line) for call in self.static.calls if call.how == "task"}
-        for task in self.static.tasks:
-            if task.role != "enqueued" or (task.place.file, task.place.line) in known:
-                continue
-            app = self._app_of_name(task.name)
-            source = self.contexts.of_place(task.place)
-            yield from self._bond(
-                source, app, self.contexts.of_app(app), "task", task.name, task.place, f"by {task.library}"
-            )
-
-    def _context_of_model(self, label: str) -> str:
-        """Return the context of a model by its table, for a division by model; by its app if it has no table that is known."""
-        app, table = self._models.get(label, (label.partition(".")[0], ""))
-        return self.contexts.of_table(table) if table else self.contexts.of_app(app)
 
     def _app_of_name(self, dotted: str) -> str:
         """Return the label of the app whose package is the nearest around a dotted name; empty if there is none."""

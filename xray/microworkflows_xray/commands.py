@@ -72,13 +72,12 @@ def rank(options: Namespace) -> int:
     content = contents.build(static, observed, contexts)
     for one in content.ranking:
         later = f" {one.then} are left when those before it are out." if one.then != one.cost else ""
-        print(f"{one.position}. {one.sentence}{later}", file=out())
+        lines = [f"{one.position}. {one.sentence}{later}"]
         for part in one.parts if options.places else ():
-            print(f"   {part.count} {part.name}, {part.weight} each", file=out())
-            for bond in part.bonds:
-                print(f"     {bond.place.file}:{bond.place.line} {bond.subject}", file=out())
-            for span in part.spans:
-                print(f"     {span.kind} {span.name}", file=out())
+            lines.append(f"   {part.count} {part.name}, {part.weight} each")
+            lines += [f"     {bond.place.file}:{bond.place.line} {bond.subject}" for bond in part.bonds]
+            lines += [f"     {span.kind} {span.name}" for span in part.spans]
+        out().writelines(f"{line}\n" for line in lines)
     return _exit(options, static, observed)
 
 
@@ -214,7 +213,7 @@ def _exit(options: Namespace, static: Static, observed: Observed | None = None) 
     gaps = tuple(dict.fromkeys((*static.gaps, *(observed.gaps if observed else ()))))
     if not gaps:
         return FINE
-    _tell(
+    tell(
         [
             f"Partial: {len(gaps)} thing{'s' * (len(gaps) > 1)} could not be looked at.",
             *(f"  {gap.what}: {gap.why}" for gap in gaps),
@@ -224,10 +223,10 @@ def _exit(options: Namespace, static: Static, observed: Observed | None = None) 
 
 
 def _say(text: str) -> None:
-    _tell([text])
+    tell([text])
 
 
-def _tell(lines: Iterable[str]) -> None:
-    """Print to standard error, which may be closed."""
+def tell(lines: Iterable[str]) -> None:
+    """Write to standard error, which may be closed."""
     if sys.stderr:
-        pass
+        sys.stderr.writelines(f"{line}\n" for line in lines)

@@ -17,12 +17,16 @@ import networkx as nx
 from microworkflows_xray.evidence import Judged
 from microworkflows_xray.facts import WRITES, Model, Observed, Relation, Static
 
+RESOLUTION = 1.6
+"""Above 1, communities are smaller than the best modularity would have them: lines of a proposal are joined more easily than found."""
 LARGE = 12
 """An app with more models than this, and with more than half of all, is divided by model."""
 RELATION = {"inheritance": 8.0, "one to one": 6.0, "many to many": 4.0, "foreign key": 3.0}
 """How strongly a relation holds two models together, before it is shared among all that refer to the same model."""
 TOGETHER = 3.0
 """How strongly a function, or a transaction seen, that writes two tables holds them together."""
+READ = 0.5
+"""How strongly a function that reads one and reads or writes the other does; many do, so all functions count by their logarithm."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,16 @@ def _affinity(
     by_table = {model.table: unit[model.label] for model in models}
     number = {name: index for index, name in enumerate(units)}
     weights: dict[tuple[str, str], float] = defaultdict(float)
-    for one, two, weight in itertools.chain(
-        _related(static.relations, unit),
-        _touched(judged, by_table),
-        _committed(observed, by_table),
-        _through(models, unit),
-    ):
-        if one != two:
-            weights[min(one, two), max(one, two)] += weight
+    used: dict[tuple[str, str], float] = defaultdict(float)
+    declared = itertools.chain(
+        _related(static.relations, unit), _committed(observed, by_table), _through(models, unit)
+    )
+    for found, sums in ((declared, weights), (_touched(judged, by_table), used)):
+        for one, two, weight in found:
+            if one != two:
+                sums[min(one, two), max(one, two)] += weight
+    for pair, weight in used.items():
+        weights[pair] += math.log2(1 + weight)
     for (one, two), weight in sorted(weights.items()):
         graph.add_edge(number[one], number[two], weight=weight)
     return graph
@@ -126,7 +132,7 @@ def _touched(judged: tuple[Judged, ...], by_table: dict[str, str]) -> Iterator[t
         units = sorted(written[key] | read[key])
         for one, two in itertools.combinations(units, 2):
             both = {one, two} <= written[key]
-            yield one, two, (TOGETHER if both else 1.0) / (len(units) - 1)
+            yield one, two, (TOGETHER if both else READ) / (len(units) - 1)
 
 
 def _committed(observed: Observed | None, by_table: dict[str, str]) -> Iterator[tuple[str, str, float]]:
@@ -154,7 +160,7 @@ def _through(models: list[Model], unit: dict[str, str]) -> Iterator[tuple[str, s
 def _communities(graph: nx.Graph) -> list[list[int]]:
     if not graph.size(weight="weight"):
         return [[node] for node in graph]
-    found = nx.community.louvain_communities(graph, weight="weight", seed=0)
+    found = nx.community.louvain_communities(graph, weight="weight", resolution=RESOLUTION, seed=0)
     return sorted((sorted(part) for part in found), key=lambda part: (-len(part), part))
 
 

@@ -53,8 +53,8 @@ class Content:
         """Return in one sentence that something is missing; empty if nothing is."""
         if not self.gaps:
             return ""
-        count = f"{len(self.gaps)} thing{'s' * (len(self.gaps) > 1)} could not be looked at"
-        return f"This report is partial: {count}. What they hold is missing below, and counts as nothing in each number."
+        count = f"{len(self.gaps)} thing{'s' * (len(self.gaps) > 1)}"
+        return f"This report is partial: {count} could not be looked at. What is missing counts as nothing in each number below."
 
     @property
     def evidence(self) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from microworkflows_xray.graph import Edge, Graph
 from microworkflows_xray.report import words
@@ -25,14 +25,14 @@ class Shape:
     width: int
     height: int
     margin: int
-    """Left free at both sides for names."""
+    """Left free at both sides for names; among many contexts, as much as the longest needs."""
     letter: int
 
 
 WIDE_FEW = Shape(860, 600, 130, 15)
-WIDE_MANY = Shape(900, 900, 140, 12)
+WIDE_MANY = Shape(900, 900, 0, 12)
 PHONE_FEW = Shape(380, 560, 58, 13)
-PHONE_MANY = Shape(380, 420, 82, 9)
+PHONE_MANY = Shape(380, 380, 0, 9)
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,18 @@ def draw(graph: Graph, *, phone: bool = False) -> Map:
     """Return a drawing of the contexts and their dependencies, for a wide page or a phone."""
     few = len(graph.contexts) <= FEW
     shape = (PHONE_FEW if few else PHONE_MANY) if phone else (WIDE_FEW if few else WIDE_MANY)
+    if not few:
+        longest = max(len(one.name) for one in graph.contexts)
+        room = min(int(longest * shape.letter * 0.62) + 24, shape.width * 3 // 10)
+        shape = replace(shape, margin=room, height=shape.width)
     order = ring(graph)
     tables = {one.name: len(one.tables) for one in graph.contexts}
     most = max([1, *tables.values()])
-    least, span = ((13, 13) if phone else (18, 24)) if few else ((2, 3) if phone else (4, 7))
+    least, span = (
+        ((13, 13) if phone else (18, 24))
+        if few
+        else ((2, 3) if phone else (4, 12 if len(graph.contexts) <= 40 else 7))
+    )
     radius = {name: least + span * math.sqrt(tables[name] / most) for name in order}
     spots = {name: _spot(index, len(order), shape) for index, name in enumerate(order)}
     heavy = sorted(graph.edges, key=lambda edge: (-edge.weight, edge.source, edge.target))

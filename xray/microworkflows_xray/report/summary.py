@@ -17,8 +17,10 @@ def _order(content: Content) -> list[str]:
         return [
             "There is one context only. The proposal below divides it; give that to --contexts, and look again."
         ]
-    first, last = ranking[0], max(ranking, key=lambda one: one.cost)
-    begin = f"Begin with {first.context}: it costs least. {first.sentence}"
+    tables = {one.name for one in content.graph.contexts if one.tables}
+    first = next((one for one in ranking if one.context in tables), ranking[0])
+    last = max(ranking, key=lambda one: one.cost)
+    begin = f"Begin with {first.context}: of those that own tables it costs least. {first.sentence}"
     return [
         begin,
         f"Leave {last.context} for later: taking it out first would cost {many(last.cost, 'point')}.",

@@ -75,6 +75,8 @@ class Classes:
     def _find(self, cls: str) -> tuple[str, ...]:
         if cls in self.names.registry.managers:
             return (cls, *(each for each in self.names.registry.managers[cls] if each != cls))
+        if cls.endswith("]"):  # a form class that a factory made for the model in brackets
+            return (cls, *self.mro(cls.partition("[")[0]))
         loaded = live.find(cls)
         if loaded is not None and live.is_class(loaded) and name_of(loaded) == cls:
             return tuple(name_of(base) for base in loaded.__mro__)

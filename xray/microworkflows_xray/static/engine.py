@@ -21,7 +21,7 @@ from .classes import Classes
 from .names import Names
 from .registry import Registry, name_of
 from .sources import Function, Module, Sources
-from .values import LIMIT, UNKNOWN, Type, Value, without_text
+from .values import LIMIT, UNKNOWN, Type, Value, plain
 
 Key = tuple[str, str, str]
 """Kind (``parameter``, ``result``, ``attribute``, ``global``, ``closure``), owner, and name."""
@@ -65,7 +65,7 @@ class Frame:
     def join(self, kind: str, owner: str, name: str, value: Value) -> None:
         """Tell what was learnt."""
         if kind in {"parameter", "result"}:
-            value = without_text(value)
+            value = plain(value)
         if value:
             self.engine.join((kind, owner, name), value)
 

@@ -7,26 +7,14 @@ from typing import TYPE_CHECKING
 
 from . import effects
 from .engine import Frame
-from .values import UNKNOWN, ClassOf, Instance, Rows, Text, Value, item, many, union
+from .rows import constants
+from .values import UNKNOWN, ClassOf, Instance, Rows, Value, many, union
 
 if TYPE_CHECKING:
     from .calling import Arguments
 
-FACTORIES = {
-    "modelform_factory": "django.forms.models.ModelForm",
-    "modelformset_factory": "django.forms.models.BaseModelFormSet",
-    "inlineformset_factory": "django.forms.models.BaseInlineFormSet",
-}
 _FORM = ("django.forms.models.BaseModelForm", "BaseModelForm", "ModelForm")
 _FORMSET = ("django.forms.models.BaseModelFormSet", "BaseModelFormSet", "BaseInlineFormSet")
-
-
-def made(frame: Frame, factory: str, passed: Arguments) -> Value:
-    """Tell what a factory of form classes gives: a class whose name has its model in brackets."""
-    model = passed.get(1 if factory == "inlineformset_factory" else 0, "model")
-    names = [each.cls for each in model if isinstance(each, ClassOf)]
-    base = FACTORIES[factory]
-    return frozenset(ClassOf(f"{base}[{name}]") for name in names)
 
 
 def is_form(frame: Frame, cls: str) -> bool:
@@ -113,10 +101,11 @@ def fields(frame: Frame, cls: str) -> set[str] | None:
     if loaded is not None:
         return loaded
     for base in frame.engine.classes.mro(cls):
-        found = frame.get("attribute", f"{base}.Meta", "fields")
-        texts = {each.text for value in found for each in item(frozenset({value})) if isinstance(each, Text)}
-        if texts:
-            return texts
+        meta = frame.engine.sources.classes.get(f"{base}.Meta")
+        for node in meta.node.body if meta else ():
+            if isinstance(node, ast.Assign) and any(isinstance(each, ast.Name) and each.id == "fields" for each in node.targets):
+                named = constants(node.value)
+                return None if named is None else set(named)
     return None
 
 

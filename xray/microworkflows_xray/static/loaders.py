@@ -21,6 +21,11 @@ from .registry import Registry
 from .sources import Module, Sources
 from .values import UNKNOWN, ClassOf, FunctionOf, Items, Outside, Text, Value, text_of, union
 
+_FACTORIES = {
+    "modelform_factory": "django.forms.models.ModelForm",
+    "modelformset_factory": "django.forms.models.BaseModelFormSet",
+    "inlineformset_factory": "django.forms.models.BaseInlineFormSet",
+}
 _MODELS = frozenset({"get_model", "get_user_model", "get_registered_model", "load_model"})
 _LIKELY = re.compile(r"(get|load|import|resolve|lazy|locate|fetch).*(model|class|string|object|module|dotted|path|symbol|callable|attr)", re.IGNORECASE)
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -44,6 +49,8 @@ class Loaders:
         """Tell what a call gives; unknown if it is no loader's, or names nothing that is known."""
         if function == "get_user_model":
             return self._model("get_user_model", [str(getattr(settings, "AUTH_USER_MODEL", "auth.User"))])
+        if function in _FACTORIES:
+            return _made(function, arguments)
         if not (function in _MODELS or function in self.extra or _LIKELY.search(function)):
             return UNKNOWN
         return self._load(function, arguments)
@@ -108,6 +115,13 @@ class Loaders:
                         found.append((-cut, app.origin == "installed", ".".join([base, *parts[cut:]])))
         candidates = [module for _, _, module in sorted(found)]
         return [label, *candidates, *([f"{prefix}.{label}"] if prefix else [])]
+
+
+def _made(factory: str, arguments: Sequence[Value]) -> Value:
+    """Tell what a factory of form classes gives: a class whose name has its model in brackets."""
+    position = 1 if factory == "inlineformset_factory" else 0
+    models = arguments[position] if position < len(arguments) else UNKNOWN
+    return frozenset(ClassOf(f"{_FACTORIES[factory]}[{each.cls}]") for each in models if isinstance(each, ClassOf))
 
 
 def _texts(value: Value) -> list[str] | None:

@@ -70,7 +70,7 @@ class Names:
                 if isinstance(each, ClassOf) and f"{each.cls}.{name}" != dotted:
                     return self.lookup(f"{each.cls}.{name}")
         loaded = live.find(dotted)
-        return self.of_object(loaded) if loaded is not None else frozenset({Outside(dotted)})
+        return (self.of_object(loaded) if loaded is not None else UNKNOWN) or frozenset({Outside(dotted)})
 
     def of_object(self, thing: Any) -> Value:
         """Tell what a loaded object is."""
@@ -127,6 +127,8 @@ class Names:
         bindings = self._bound(module)
         found += [self.lookup(target) for target in bindings.imports.get(name, ())]
         for value, index in bindings.values.get(name, ()):
+            if is_signal(value):
+                return frozenset({Outside(dotted)})
             found.append(_part(self.expression(module, value), index))
         if not any(found):
             for star in bindings.stars:
@@ -148,6 +150,11 @@ class Names:
             _bind(module, module.tree.body, bindings)
             self._bindings[module.name] = bindings
         return self._bindings[module.name]
+
+
+def is_signal(node: ast.expr) -> bool:
+    """True for the call that makes a signal, which is known by the name it is given."""
+    return isinstance(node, ast.Call) and callee(node.func).endswith("Signal")
 
 
 def callee(node: ast.expr) -> str:

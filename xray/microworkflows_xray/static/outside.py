@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from . import forms, guesses, queries, signals_sent, tasks_sent
+from . import guesses, queries, signals_sent, tasks_sent
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Rows, Value, item, many, union
 
@@ -33,12 +33,8 @@ def call(frame: Frame, name: str, passed: Arguments, node: ast.Call) -> Value:
     if last in _MERGE:
         members = [item(value) for value in passed.positional]
         return many(union([*members, *(item(each) for each in members)])) if last == "from_iterable" else many(union(members))
-    if last in forms.FACTORIES:
-        return forms.made(frame, last, passed)
     if last in {"Thread", "Process", "Timer"} or any(word in last.lower() for word in ("enqueue", "async_task", "run_task")):
         tasks_sent.handed(frame, passed, node, "task")
-    if last == "prefetch_related_objects":
-        return UNKNOWN
     return UNKNOWN
 
 

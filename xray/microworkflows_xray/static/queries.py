@@ -22,11 +22,14 @@ def read(frame: Frame, node: ast.AST, rows: Rows, how: str = "query", *, whole: 
         return
     table = registry.table(rows.model)
     columns = rows.columns if rows.plain or not whole else ()
-    joins = tuple(dict.fromkeys((*rows.joins, *((rows.through,) if rows.through else ()))))
-    frame.access(node, table, "read", how, tuple(sorted(set(columns))) or None, joins)
-    for join in joins:
-        if join != table:
-            frame.access(node, join, "read", how, None, (table,))
+    joined = [*rows.joins, *([(rows.through, "")] if rows.through else [])]
+    names = tuple(sorted({join for join, _ in joined}))
+    frame.access(node, table, "read", how, tuple(sorted(set(columns))) or None, names)
+    for name in names:
+        if name != table:
+            read_of_it = [column for join, column in joined if join == name]
+            named = tuple(sorted(set(read_of_it))) if all(read_of_it) else None
+            frame.access(node, name, "read", how, named, (*names, table))
 
 
 def follow(frame: Frame, owner: Instance, name: str, related: Value, node: ast.AST) -> None:
@@ -39,14 +42,24 @@ def follow(frame: Frame, owner: Instance, name: str, related: Value, node: ast.A
             frame.access(node, frame.engine.registry.table(each.cls), "read", "attribute")
 
 
-def lookups(rows: Rows, names: Iterable[str], frame: Frame, *, named: bool = True) -> Rows:
-    """Add to a query the tables that lookups join, and the columns that they name."""
+def lookups(rows: Rows, names: Iterable[str], frame: Frame, *, whole: bool = False) -> Rows:
+    """Add to a query the tables that lookups join, and the columns that they name.
+
+    Args:
+        whole: True if the lookups fetch whole rows of what they join, as those of ``select_related`` do.
+    """
+    registry = frame.engine.registry
     joins, columns = list(rows.joins), list(rows.columns)
     for name in names:
-        joined, column, _ = frame.engine.registry.follow(rows.model, name.lstrip("-+"))
-        joins += joined
-        if column is not None and named and column[0] == frame.engine.registry.table(rows.model):
-            columns.append(column[1])
+        joined, own = registry.follow(rows.model, name.lstrip("-+"))
+        if joined and not joined[-1][1] and not whole:
+            if own is not None and len(joined) == 1:
+                joined = []  # a foreign key compared with a value joins nothing
+            else:
+                joined[-1] = (joined[-1][0], registry.key(joined[-1][0]))
+        joins += [(table, column if column or whole else registry.key(table)) for table, column in joined]
+        if own is not None and own[0] == registry.table(rows.model):
+            columns.append(own[1])
     return dataclasses.replace(rows, joins=tuple(dict.fromkeys(joins)), columns=tuple(dict.fromkeys(columns)))
 
 

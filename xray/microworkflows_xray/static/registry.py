@@ -97,6 +97,14 @@ class Registry:
         model = self.models[cls]
         return str((model._meta.concrete_model or model)._meta.db_table)
 
+    def key(self, table: str) -> str:
+        """Name a table's primary key; empty if no model has the table."""
+        return self._keys.get(table, "")
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        return {model._meta.db_table: model._meta.pk.column for model in self.models.values() if model._meta.pk is not None}
+
     def column(self, cls: str, name: str) -> tuple[str, str] | None:
         """Table and column of a field, by field or attribute name; ``pk`` as well."""
         field = self._field(cls, name)
@@ -122,33 +130,34 @@ class Registry:
             manager = next((each for each in model._meta.managers if each.name == name), None)
         return None if manager is None else Rows(cls, self.manager_class(manager))
 
-    def follow(self, cls: str, lookup: str) -> tuple[list[str], tuple[str, str] | None, str | None]:
-        """Follow a lookup such as ``order__lines__price__gt``: tables joined, the last column, the last model if it ends at a relation."""
-        joined: list[str] = []
+    def follow(self, cls: str, lookup: str) -> tuple[list[tuple[str, str]], tuple[str, str] | None]:
+        """Follow a lookup such as ``order__lines__price__gt``.
+
+        Returns:
+            The tables joined, each with the column that is read of it, or nothing for whole rows; and the column of the model's own
+            table that is read.
+        """
+        joined: list[tuple[str, str]] = []
+        own: tuple[str, str] | None = None
         current: str | None = cls
-        column: tuple[str, str] | None = None
         for part in lookup.split("__"):
-            if current is None:
+            field = self._field(current, part) if current is not None else None
+            if field is None or current is None:
                 break
-            field = self._field(current, part)
-            if field is None:
-                break
-            if column is not None:
-                joined.append(self.table(current))
             column = self.column(current, part)
+            if joined and column is not None and joined[-1][0] == column[0]:
+                joined[-1] = column
+            elif column is not None and own is None:
+                own = column
             target = getattr(field, "related_model", None)
-            if target is None or not isinstance(target, type):
-                return joined, column, None
-            through = getattr(field, "remote_field", None)
-            if getattr(field, "many_to_many", False):
-                through_model = getattr(field, "through", None) or getattr(through, "through", None)
-                if through_model is not None:
-                    joined.append(through_model._meta.db_table)
-            if column is None:
-                joined.append(target._meta.db_table)
-                column = (target._meta.db_table, target._meta.pk.column) if target._meta.pk else None
+            if not isinstance(target, type):
+                break
+            if field.many_to_many:
+                through = getattr(field, "through", None) or field.remote_field.through
+                joined.append((through._meta.db_table, through._meta.pk.column))
+            joined.append((target._meta.db_table, ""))
             current = name_of(target)
-        return joined, column, current
+        return joined, own
 
     def cascades(self, cls: str) -> tuple[Cascade, ...]:
         """Tell what Django deletes or changes when a row of this model is deleted, apart from its own tables."""

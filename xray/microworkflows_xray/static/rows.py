@@ -74,7 +74,7 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
 
 def _lazy(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Call) -> Value:
     strings = name not in {"using", "raw", "extra", "db_manager", "dates", "datetimes"}
-    narrowed = queries.lookups(rows, _named(passed, strings=strings), frame)
+    narrowed = queries.lookups(rows, _named(passed, strings=strings), frame, whole=name in {"select_related", "prefetch_related"})
     if name in _PLAIN and not (passed.positional or passed.named):
         narrowed = dataclasses.replace(narrowed, columns=())
     narrowed = dataclasses.replace(
@@ -82,7 +82,7 @@ def _lazy(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Call
         plain=rows.plain or name in _PLAIN,
         related=False,
         through="",
-        joins=tuple(dict.fromkeys((*narrowed.joins, *((rows.through,) if rows.through else ())))),
+        joins=tuple(dict.fromkeys((*narrowed.joins, *(((rows.through, ""),) if rows.through else ())))),
     )
     if name not in _QUIET and id(node) not in frame.chained:
         queries.read(frame, node, narrowed)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from . import assignments, expressions, frameworks, hints
 from .engine import Frame
-from .names import imported
-from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Value, item, many, union
+from .names import imported, is_signal
+from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Outside, Value, item, many, union
 
 
 def run(frame: Frame, body: Iterable[ast.stmt]) -> None:
@@ -32,6 +32,8 @@ def _expression(frame: Frame, node: ast.Expr) -> None:
 
 def _assign(frame: Frame, node: ast.Assign) -> None:
     value = expressions.evaluate(frame, node.value)
+    if frame.function is None and not frame.cls and is_signal(node.value) and isinstance(node.targets[0], ast.Name):
+        value = frozenset({Outside(f"{frame.module.name}.{node.targets[0].id}")})
     for target in node.targets:
         assignments.bind(frame, target, value)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
@@ -41,8 +42,8 @@ class Rows:
     """Table of a many-to-many relation, of whose manager these are the rows."""
     related: bool = False
     """True for the manager of a reverse relation or of a many-to-many one."""
-    joins: tuple[str, ...] = ()
-    """Other tables in the query."""
+    joins: tuple[tuple[str, str], ...] = ()
+    """Other tables in the query, each with the column that is read of it, or nothing for whole rows."""
     columns: tuple[str, ...] = ()
     """Columns that filters and orderings named."""
     plain: bool = False
@@ -154,6 +155,15 @@ def many(value: Value) -> Value:
 def without_text(value: Value) -> Value:
     """Leave out strings, of which code is full, where nothing depends on them."""
     return frozenset(each for each in value if not isinstance(each, Text)) if value else value
+
+
+def plain(value: Value) -> Value:
+    """Leave out strings, and what a query has gathered so far: what passes between functions stays small."""
+    return frozenset(
+        dataclasses.replace(each, joins=(), columns=()) if isinstance(each, Rows) and (each.joins or each.columns) else each
+        for each in value
+        if not isinstance(each, Text)
+    )
 
 
 def text_of(value: Value) -> str | None:

@@ -156,17 +156,20 @@ def _contexts(static: Static, contexts: Contexts, judged: tuple[Judged, ...]) ->
 
 
 def _light_order(ring: list[str], weights: dict[tuple[str, str], int]) -> list[str]:
-    """Return the contexts in an order in which few points run from a later to an earlier one.
+    """Return the contexts in an order in which few points run from a later to an earlier one; none, if there is no cycle.
 
-    By Eades, Lin and Smyth's heuristic: take whoever has the greatest surplus of outgoing over incoming weight, and repeat.
+    By the heuristic of Eades, Lin and Smyth: whoever depends on nobody left goes to the end, whoever nobody left depends on
+    to the start; if there is neither, whoever has the greatest surplus of outgoing over incoming points goes to the start.
     """
-    left, order = list(ring), []
+    left, start, end = list(ring), [], []
     while left:
-        surplus = {
-            one: sum(weights.get((one, other), 0) - weights.get((other, one), 0) for other in left)
-            for one in left
-        }
-        best = max(left, key=lambda one: (surplus[one], -ring.index(one)))
-        order.append(best)
-        left.remove(best)
-    return order
+        going = {one: sum(weights.get((one, other), 0) for other in left) for one in left}
+        coming = {one: sum(weights.get((other, one), 0) for other in left) for one in left}
+        if sinks := [one for one in left if not going[one] and coming[one]]:
+            end = [*sinks, *end]
+            left = [one for one in left if one not in sinks]
+        else:
+            best = max(left, key=lambda one: (not coming[one], going[one] - coming[one], -ring.index(one)))
+            start.append(best)
+            left.remove(best)
+    return [*start, *end]

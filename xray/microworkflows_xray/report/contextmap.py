@@ -14,10 +14,6 @@ CURVES = 110
 """The heaviest so many dependencies are drawn at first; the page brings in the others."""
 
 
-ARROW = 13
-"""Length of an arrow's head on a wide page."""
-
-
 @dataclass(frozen=True)
 class Shape:
     """A page's room for the map, in pixels of its own."""
@@ -27,12 +23,14 @@ class Shape:
     margin: int
     """Left free at both sides for names; among many contexts, as much as the longest needs."""
     letter: int
+    head: int
+    """Length of an arrow's head."""
 
 
-WIDE_FEW = Shape(860, 600, 130, 15)
-WIDE_MANY = Shape(900, 900, 0, 12)
-PHONE_FEW = Shape(380, 560, 58, 13)
-PHONE_MANY = Shape(380, 380, 0, 9)
+WIDE_FEW = Shape(860, 600, 130, 15, 13)
+WIDE_MANY = Shape(900, 900, 0, 12, 10)
+PHONE_FEW = Shape(380, 560, 58, 13, 9)
+PHONE_MANY = Shape(380, 380, 0, 9, 4)
 
 
 @dataclass(frozen=True)
@@ -72,9 +70,11 @@ class Curve:
 class Map:
     """A drawing."""
 
+    slug: str
+    """``wide`` or ``phone``."""
     width: int
     height: int
-    letter: int
+    head: str
     nodes: tuple[Node, ...]
     curves: tuple[Curve, ...]
 
@@ -90,7 +90,7 @@ def draw(graph: Graph, *, phone: bool = False) -> Map:
     shape = (PHONE_FEW if few else PHONE_MANY) if phone else (WIDE_FEW if few else WIDE_MANY)
     if not few:
         longest = max(len(one.name) for one in graph.contexts)
-        room = min(int(longest * shape.letter * 0.62) + 24, shape.width * 3 // 10)
+        room = min(int(longest * shape.letter * 0.55) + 24, shape.width * 3 // 10)
         shape = replace(shape, margin=room, height=shape.width)
     order = ring(graph)
     tables = {one.name: len(one.tables) for one in graph.contexts}
@@ -106,9 +106,10 @@ def draw(graph: Graph, *, phone: bool = False) -> Map:
     most_points = heavy[0].weight if heavy else 1
     scale = 0.55 if phone else 1.0
     return Map(
+        "phone" if phone else "wide",
         shape.width,
         shape.height,
-        shape.letter,
+        str(shape.head),
         tuple(_node(name, spots[name], radius[name], tables[name], shape, few=few) for name in order),
         tuple(
             _curve(
@@ -236,9 +237,7 @@ def _curve(
     bend_x = middle_x + (shape.width / 2 - middle_x) * pull - (y2 - y1) / distance * bow
     bend_y = middle_y + (shape.height / 2 - middle_y) * pull + (x2 - x1) / distance * bow
     start = _towards((x1, y1), (bend_x, bend_y), radius[edge.source] + 2)
-    end = _towards(
-        (x2, y2), (bend_x, bend_y), radius[edge.target] + 2 + ARROW * (0.7 if shape.width < 500 else 1)
-    )
+    end = _towards((x2, y2), (bend_x, bend_y), radius[edge.target] + 2 + shape.head)
     path = f"M{start[0]:.1f} {start[1]:.1f}Q{bend_x:.1f} {bend_y:.1f} {end[0]:.1f} {end[1]:.1f}"
     title = f"{edge.source} → {edge.target}: {words.many(edge.weight, 'point')} ({words.kinds(edge)})"
     return Curve(edge.source, edge.target, edge.family, path, f"{width:.1f}", str(edge.weight), faint, title)

@@ -9,6 +9,7 @@ from microworkflows_xray.facts import Place
 from microworkflows_xray.graph import Edge
 from microworkflows_xray.report import words
 from microworkflows_xray.report.content import Content
+from microworkflows_xray.report.summary import sentences
 from microworkflows_xray.transactions import Written
 
 PLACES = 5
@@ -43,11 +44,16 @@ def _head(content: Content) -> Iterator[str]:
         yield from (f"> - {_text(gap.what)}: {_text(gap.why)}{_at(gap.place)}" for gap in content.gaps)
         yield ""
     graph = content.graph
-    yield (
-        f"{words.many(len(graph.contexts), 'context')}, {words.many(len(graph.edges), 'dependency', 'dependencies')} between them, "
-        f"{words.many(len(graph.cycles), 'cycle')}, {words.many(len(content.spans), 'transaction')} seen that span contexts. "
-        f"{content.recording}"
-    )
+    parts = [
+        words.many(len(graph.contexts), "context"),
+        words.many(len(graph.edges), "dependency", "dependencies") + " between them",
+        words.many(len(graph.cycles), "cycle"),
+    ]
+    if content.observed:
+        parts.append(words.many(len(content.spans), "transaction") + " seen that span contexts")
+    yield f"{', '.join(parts)}. {content.recording}"
+    yield ""
+    yield from (f"- {_text(sentence)}" for sentence in sentences(content))
     if content.observed:
         yield ""
         yield "Accesses: " + ", ".join(f"{count} {name}" for name, count in content.evidence.items()) + "."

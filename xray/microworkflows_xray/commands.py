@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from microworkflows_xray import contexts as divisions
 from microworkflows_xray import facts, proposal
+from microworkflows_xray import footprint as footprints
 from microworkflows_xray import graph as graphs
 from microworkflows_xray import options as settings_file
 from microworkflows_xray.contexts import Contexts
@@ -38,7 +39,7 @@ def report(options: Namespace) -> int:
     content = contents.build(static, observed, contexts)
     if options.function:
         content = contents.with_chosen(
-            content, footprint=_footprint_of(options.function, static, contexts, observed)
+            content, footprint=footprints.of_function(options.function, static, contexts, observed)
         )
     if options.workflow:
         content = contents.with_chosen(content, seams=_seams_of(options.workflow, static, contexts, observed))
@@ -83,8 +84,6 @@ def rank(options: Namespace) -> int:
 
 def footprint(options: Namespace) -> int:
     """Print which tables and columns a function touches, and who else does."""
-    from microworkflows_xray import footprint as footprints
-
     static, contexts, observed = _read(options)
     columns = tuple(options.columns.split(",")) if options.columns else ()
     code = footprints.run(
@@ -175,12 +174,6 @@ def _read(options: Namespace) -> tuple[Static, Contexts, Observed | None]:
         observed = load_all(options.observed)
     static = _static(options)
     return static, Contexts.read(_ini(options), static), observed
-
-
-def _footprint_of(function: str, static: Static, contexts: Contexts, observed: Observed | None) -> Any:
-    from microworkflows_xray import footprint as footprints
-
-    return footprints.of_function(function, static, contexts, observed)
 
 
 def _seams_of(workflow: str, static: Static, contexts: Contexts, observed: Observed | None) -> Any:

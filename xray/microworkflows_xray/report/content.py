@@ -14,6 +14,7 @@ from microworkflows_xray import ranking as rankings
 from microworkflows_xray import transactions
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.facts import Gap, Observed, Static
+from microworkflows_xray.footprint import Footprint
 from microworkflows_xray.graph import Graph
 from microworkflows_xray.proposal import Proposal
 from microworkflows_xray.ranking import Candidate
@@ -38,10 +39,10 @@ class Content:
     ranking: tuple[Candidate, ...]
     proposal: Proposal
     gaps: tuple[Gap, ...]
-    footprint: Any = None
-    """Footprint of a chosen step, as plain values; None if none was chosen."""
+    footprint: Footprint | None = None
+    """Footprint of a chosen step; None if none was chosen."""
     seams: Any = None
-    """Seams of a chosen workflow, as plain values; None if none was chosen."""
+    """Seams of a chosen workflow (:mod:`microworkflows_xray.seams`); None if none was chosen."""
 
     @property
     def name(self) -> str:
@@ -94,9 +95,11 @@ def build(static: Static, observed: Observed | None, contexts: Contexts) -> Cont
     )
 
 
-def with_chosen(content: Content, *, footprint: Any = None, seams: Any = None) -> Content:
+def with_chosen(content: Content, *, footprint: Footprint | None = None, seams: Any = None) -> Content:
     """Return the content with the footprint of a step, or the seams of a workflow."""
-    return dataclasses.replace(content, footprint=footprint, seams=seams)
+    return dataclasses.replace(
+        content, footprint=footprint or content.footprint, seams=content.seams if seams is None else seams
+    )
 
 
 def _refuse_nothing(static: Static) -> None:

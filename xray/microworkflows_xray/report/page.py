@@ -72,7 +72,7 @@ def of(content: Content) -> Shown:
         "light_count": many(len(bonds) - HEAVY, "lighter dependency", "lighter dependencies"),
         "shared": pieces.grouped(graph.shared, limit),
         "outside": [pieces.edge(edge, limit) for edge in pieces.by_weight(graph.outside)],
-        "footprint": content.footprint,
+        "footprint": pieces.footprint(content.footprint, ROWS // 10) if content.footprint else None,
         "seams": [pieces.seam(seam) for seam in content.seams or ()],
         "seams_chosen": content.seams is not None,
         "weights": [

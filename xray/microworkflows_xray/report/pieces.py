@@ -8,6 +8,7 @@ from typing import Any
 
 from microworkflows_xray.bonds import FAMILIES, NAMES, Bond
 from microworkflows_xray.facts import Place
+from microworkflows_xray.footprint import Footprint
 from microworkflows_xray.graph import Cycle, Edge
 from microworkflows_xray.proposal import Group
 from microworkflows_xray.ranking import Candidate, Part
@@ -107,6 +108,40 @@ def seam(found: Any) -> Shown:
         "query": found.is_query,
         "can_fail": found.can_fail,
         "id": found.id,
+    }
+
+
+def footprint(found: Footprint, limit: int) -> Shown:
+    """Return the footprint of a step, with at most ``limit`` others."""
+    others = sorted(found.others, key=lambda other: (not other.writes, not other.synchronous))
+    return {
+        "step": found.step,
+        "writes": [
+            {
+                "table": one.table,
+                "verbs": ", ".join(one.verbs),
+                "columns": ", ".join(one.columns or ()) or "whole rows",
+                "places": [at(access.place) for access in one.at],
+            }
+            for one in found.writes
+        ],
+        "others": [
+            {
+                "context": other.context or "code in no context",
+                "table": other.access.table,
+                "verb": other.access.verb,
+                "evidence": other.certainty,
+                "slug": other.certainty.split()[0],
+                "synchronous": other.synchronous,
+                "inside": other.inside,
+                "later": other.later,
+                "at": at(other.access.place),
+                "function": _short(other.access.place),
+            }
+            for other in others[:limit]
+        ],
+        "more": more(len(others), limit),
+        "partial": bool(found.gaps),
     }
 
 

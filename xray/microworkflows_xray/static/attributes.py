@@ -89,7 +89,9 @@ def _of_unknown(frame: Frame, name: str) -> Value:
 def _get(frame: Frame, owner: Type, name: str, node: ast.expr) -> Value:
     if isinstance(owner, Outside):
         found = frame.engine.names.attribute(owner, name)
-        return found or (frame.get("global", owner.name, name) if owner.name in frame.engine.sources.modules else UNKNOWN)
+        return found or (
+            frame.get("global", owner.name, name) if owner.name in frame.engine.sources.modules else UNKNOWN
+        )
     if isinstance(owner, Super):
         cls = getattr(owner.owner, "cls", "")
         found = own(frame, owner.owner, cls, name, node, after=owner.cls) if cls else UNKNOWN

@@ -35,7 +35,14 @@ def save(
     signals_sent.of_model(frame, node, cls, ("pre_save", "post_save"))
 
 
-def write(frame: Frame, node: ast.AST, cls: str, verbs: Iterable[Verb], how: str, columns: Iterable[str] | None = None) -> None:
+def write(
+    frame: Frame,
+    node: ast.AST,
+    cls: str,
+    verbs: Iterable[Verb],
+    how: str,
+    columns: Iterable[str] | None = None,
+) -> None:
     """Note that a model's tables are written here, without overrides and receivers."""
     registry = frame.engine.registry
     by_table: dict[str, set[str]] = {}

@@ -29,7 +29,9 @@ def object_of(frame: Frame, cls: str, *, rows: bool = False) -> Value:
     """Tell what object the hooks of an admin class, a serializer or an API view are passed."""
     if admins.is_admin(frame, cls):
         models = admins.models(frame, cls)
-        return frozenset(Rows(each) for each in models) if rows else frozenset(Instance(each) for each in models)
+        return (
+            frozenset(Rows(each) for each in models) if rows else frozenset(Instance(each) for each in models)
+        )
     if serializers.is_serializer(frame, cls):
         return frozenset(Instance(each) for each in forms.models(frame, cls))
     if frame.engine.classes.is_a(cls, "GenericAPIView", "SingleObjectMixin"):
@@ -50,7 +52,7 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
     owner = method.owner
     if isinstance(owner, Instance):
         if method.name == "save" and (forms.is_form(frame, owner.cls) or forms.is_formset(frame, owner.cls)):
-            return forms.save(frame, owner, method.after, passed, node)
+            return forms.save(frame, owner, passed, node, after=method.after)
         if method.name in {"save_m2m", "_save_m2m"} and forms.is_form(frame, owner.cls):
             for model in forms.models(frame, owner.cls):
                 forms.save_links(frame, owner, model, node)
@@ -69,9 +71,15 @@ def meta(frame: Frame, owner: Type, name: str) -> Value:
         return UNKNOWN
     if frame.engine.registry.get(cls) is not None:
         return frozenset({ClassOf(cls)}) if name in {"model", "concrete_model"} else UNKNOWN
-    found = [frame.get("attribute", f"{base}.{inner}", name) for base in frame.engine.classes.mro(cls) for inner in ("Meta", "_meta")]
+    found = [
+        frame.get("attribute", f"{base}.{inner}", name)
+        for base in frame.engine.classes.mro(cls)
+        for inner in ("Meta", "_meta")
+    ]
     if not any(found) and getattr(owner, "open", False):
-        found = [frame.get("attribute", f"{each}.Meta", name) for each in frame.engine.classes.subclasses(cls)]
+        found = [
+            frame.get("attribute", f"{each}.Meta", name) for each in frame.engine.classes.subclasses(cls)
+        ]
     return union(found)
 
 
@@ -84,5 +92,3 @@ def by_itself(frame: Frame, cls: str, node: ast.ClassDef) -> None:
     """Note what a class reads and writes through its framework, without a line of code that says so."""
     for rule in (views.by_itself, serializers.by_itself):
         rule(frame, cls, node)
-
-

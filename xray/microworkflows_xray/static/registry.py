@@ -103,7 +103,11 @@ class Registry:
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        return {model._meta.db_table: model._meta.pk.column for model in self.models.values() if model._meta.pk is not None}
+        return {
+            model._meta.db_table: model._meta.pk.column
+            for model in self.models.values()
+            if model._meta.pk is not None
+        }
 
     def column(self, cls: str, name: str) -> tuple[str, str] | None:
         """Table and column of a field, by field or attribute name; ``pk`` as well."""
@@ -182,7 +186,9 @@ class Registry:
             return ""
         name = name_of(cls)
         queryset = getattr(cls, "_queryset_class", models.QuerySet)
-        self.managers[name] = tuple(dict.fromkeys(name_of(base) for base in (*cls.__mro__, *queryset.__mro__)))
+        self.managers[name] = tuple(
+            dict.fromkeys(name_of(base) for base in (*cls.__mro__, *queryset.__mro__))
+        )
         return name
 
     def models_managed_by(self, cls: str) -> list[str]:
@@ -216,7 +222,9 @@ class Registry:
             return
         for field in model._meta.get_fields(include_hidden=True):
             reverse = field.auto_created and not field.concrete
-            accessor = field.get_accessor_name() if reverse and hasattr(field, "get_accessor_name") else field.name
+            accessor = (
+                field.get_accessor_name() if reverse and hasattr(field, "get_accessor_name") else field.name
+            )
             if accessor != name:
                 continue
             target: Any = getattr(field, "related_model", None)
@@ -224,7 +232,12 @@ class Registry:
                 continue
             if field.many_to_many:
                 through = getattr(field, "through", None) or field.remote_field.through
-                yield Rows(name_of(target), self.manager_class(target._default_manager), through._meta.db_table, related=True)
+                yield Rows(
+                    name_of(target),
+                    self.manager_class(target._default_manager),
+                    through._meta.db_table,
+                    related=True,
+                )
             elif field.one_to_many:
                 yield Rows(name_of(target), self.manager_class(target._default_manager), related=True)
             else:

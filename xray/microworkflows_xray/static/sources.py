@@ -73,7 +73,9 @@ class Function:
     def decorators(self) -> frozenset[str]:
         """Last names of its decorators."""
         inner = [node.func if isinstance(node, ast.Call) else node for node in self.node.decorator_list]
-        return frozenset(node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in inner)
+        return frozenset(
+            node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in inner
+        )
 
 
 @dataclass(eq=False)
@@ -135,9 +137,15 @@ class Sources:
             tree = ast.parse(file.path.read_bytes(), filename=str(file.path))
         except (SyntaxError, ValueError, OSError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
-            self.gaps.append(Gap(f"The file {file.shown} was not read.", why, Place(file.shown, 1, "", file.app)))
+            self.gaps.append(
+                Gap(f"The file {file.shown} was not read.", why, Place(file.shown, 1, "", file.app))
+            )
             return
-        self.add(Module(file.module, file.path, file.shown, tree, file.app, package=file.path.name == "__init__.py"))
+        self.add(
+            Module(
+                file.module, file.path, file.shown, tree, file.app, package=file.path.name == "__init__.py"
+            )
+        )
 
 
 def _definitions(

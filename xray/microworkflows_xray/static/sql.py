@@ -33,7 +33,9 @@ _ENDS_TABLES = frozenset(
     "WHERE SET GROUP ORDER HAVING LIMIT UNION INTERSECT EXCEPT VALUES SELECT RETURNING ON USING WINDOW OFFSET FETCH FOR DEFAULT WHEN".split()
 )
 _JOINING = frozenset("JOIN INNER LEFT RIGHT FULL OUTER CROSS NATURAL LATERAL STRAIGHT_JOIN".split())
-_SKIPPED = frozenset("ONLY LATERAL IGNORE LOW_PRIORITY DELAYED HIGH_PRIORITY QUICK OR ROLLBACK ABORT FAIL INTO TABLE".split())
+_SKIPPED = frozenset(
+    "ONLY LATERAL IGNORE LOW_PRIORITY DELAYED HIGH_PRIORITY QUICK OR REPLACE ROLLBACK ABORT FAIL INTO TABLE".split()
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def _read(sql: str) -> Statement | None:
     start = 0
     if tokens and tokens[0].word == "EXPLAIN":
         start = 1
-    while start < len(tokens) and (tokens[start].text == "(" or tokens[start].word in {"ANALYZE", "VERBOSE", "QUERY", "PLAN"}):
+    while start < len(tokens) and (
+        tokens[start].text == "(" or tokens[start].word in {"ANALYZE", "VERBOSE", "QUERY", "PLAN"}
+    ):
         start += 1
     ctes: set[str] = set()
     head = start
@@ -108,7 +112,7 @@ def _tokens(sql: str) -> list[_Token]:
         if kind is None:
             continue
         text = match.group()
-        plain = kind == "name" and text[0] not in "\"`[" and "." not in text
+        plain = kind == "name" and text[0] not in '"`[' and "." not in text
         found.append(_Token(kind, text, text.upper() if plain else ""))
     return found
 
@@ -117,7 +121,7 @@ def _bare(name: str) -> str:
     """Last part of a dotted, quoted name."""
     parts = re.findall(r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]+\]|[^\s.]+', name)
     last = parts[-1] if parts else name
-    if last[0] in "\"`":
+    if last[0] in '"`':
         return last[1:-1].replace(last[0] * 2, last[0])
     return last[1:-1] if last[0] == "[" else last
 
@@ -134,7 +138,9 @@ def _with(tokens: list[_Token], index: int) -> tuple[int, set[str]]:
         if token.kind == "name":
             names.add(_bare(token.text))
             index += 1
-        while index < len(tokens) and (tokens[index].text == "(" or tokens[index].word in {"AS", "NOT", "MATERIALIZED"}):
+        while index < len(tokens) and (
+            tokens[index].text == "(" or tokens[index].word in {"AS", "NOT", "MATERIALIZED"}
+        ):
             index = _closing(tokens, index) + 1 if tokens[index].text == "(" else index + 1
         if index < len(tokens) and tokens[index].text == ",":
             index += 1
@@ -172,14 +178,20 @@ class _Walk:
             word = token.word
             if token.text == "(":
                 earlier = tokens[index - 1] if index else None
-                is_call = earlier is not None and earlier.word in {"EXTRACT", "TRIM", "SUBSTRING", "OVERLAY", "POSITION"}
+                is_call = earlier is not None and earlier.word in {
+                    "EXTRACT",
+                    "TRIM",
+                    "SUBSTRING",
+                    "OVERLAY",
+                    "POSITION",
+                }
                 calls.append(is_call)
             elif token.text == ")" and calls:
                 calls.pop()
             elif word in {"INSERT", "REPLACE", "MERGE"} and self._is_statement(index):
                 index = self._target(index + 1, "insert") - 1
             elif word == "UPDATE" and before not in {"FOR", "DO", "KEY", "ON"} and self._is_statement(index):
-                index = self._target(index + 1, "update") - 1
+                index = self._updated(index + 1) - 1
             elif word == "DELETE" and before != "ON" and self._is_statement(index):
                 index = self._deleted(index + 1) - 1
             elif word == "TRUNCATE":
@@ -208,6 +220,13 @@ class _Walk:
             if not several or index >= len(self.tokens) or self.tokens[index].text != ",":
                 break
             index += 1
+        return index
+
+    def _updated(self, index: int) -> int:
+        """``UPDATE t SET``; and MySQL's ``UPDATE t, u SET``, which reads the others."""
+        index = self._alias(self._target(index, "update"))
+        if index < len(self.tokens) and self.tokens[index].text == ",":
+            return self._sources(index + 1)
         return index
 
     def _deleted(self, index: int) -> int:
@@ -274,7 +293,9 @@ def _inserted(tokens: list[_Token], head: int) -> tuple[str, ...] | None:
         if tokens[index].word in {"VALUES", "SELECT", "DEFAULT"}:
             return None
         if tokens[index].text == "(":
-            names = [_bare(token.text) for token in tokens[index : _closing(tokens, index)] if token.kind == "name"]
+            names = [
+                _bare(token.text) for token in tokens[index : _closing(tokens, index)] if token.kind == "name"
+            ]
             return tuple(sorted(names)) or None
     return None
 
@@ -291,7 +312,13 @@ def _updated(tokens: list[_Token], head: int) -> tuple[str, ...] | None:
             inside = True
         elif depth == 0 and inside and token.word in {"WHERE", "FROM", "RETURNING", "ORDER", "LIMIT"}:
             break
-        elif inside and depth == 0 and token.kind == "name" and index + 1 < len(tokens) and tokens[index + 1].text == "=":
+        elif (
+            inside
+            and depth == 0
+            and token.kind == "name"
+            and index + 1 < len(tokens)
+            and tokens[index + 1].text == "="
+        ):
             if tokens[index - 1].text == "," or tokens[index - 1].word == "SET":
                 names.add(_bare(token.text))
     return tuple(sorted(names)) or None

@@ -121,7 +121,7 @@ def footprint(found: Footprint, limit: int) -> Shown:
                 "table": one.table,
                 "verbs": ", ".join(one.verbs),
                 "columns": ", ".join(one.columns or ()) or "whole rows",
-                "places": [at(access.place) for access in one.at],
+                "places": list(dict.fromkeys(at(access.place) for access in one.at)),
             }
             for one in found.writes
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from microworkflows_xray.report.content import Content
 from microworkflows_xray.report.words import kinds, many
 
@@ -18,13 +20,15 @@ def _order(content: Content) -> list[str]:
             "There is one context only. The proposal below divides it; give that to --contexts, and look again."
         ]
     tables = {one.name for one in content.graph.contexts if one.tables}
-    first = next((one for one in ranking if one.context in tables), ranking[0])
-    last = max(ranking, key=lambda one: one.cost)
+    owners = [one for one in ranking if one.context in tables and one.parts]
+    free = [one.context for one in ranking if not one.parts]
+    loose = [f"Nothing that was looked at holds {_list(free)}."] if free else []
+    if not owners:
+        return loose
+    first, last = owners[0], max(ranking, key=lambda one: one.cost)
     begin = f"Begin with {first.context}: of those that own tables it costs least. {first.sentence}"
-    return [
-        begin,
-        f"Leave {last.context} for later: taking it out first would cost {many(last.cost, 'point')}.",
-    ]
+    later = f"Leave {last.context} for later: taking it out first would cost {many(last.cost, 'point')}."
+    return [begin, *loose, later]
 
 
 def _bond(content: Content) -> list[str]:
@@ -59,5 +63,5 @@ def _cycles(content: Content) -> list[str]:
     ]
 
 
-def _list(names: tuple[str, ...]) -> str:
+def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

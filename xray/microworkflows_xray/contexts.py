@@ -149,12 +149,10 @@ def _within(name: str, holder: str) -> bool:
 
 
 def _is_module(name: str, static: Static) -> bool:
-    """Tell whether some fact lies in a module, package or file of this dotted name."""
+    """Tell whether some file that was looked at is, or is in, the module or package of this dotted name."""
     path = name.replace(".", "/")
-    files = {fact.place.file for fact in static.models} | {fact.place.file for fact in static.imports}
-    files |= {fact.place.file for fact in static.accesses} | {fact.place.file for fact in static.calls}
     return any(_within(app.name, name) for app in static.apps) or any(
-        f"/{file}".endswith(f"/{path}.py") or f"/{path}/" in f"/{file}" for file in files
+        f"/{file}".endswith(f"/{path}.py") or f"/{path}/" in f"/{file}" for file in static.files
     )
 
 

@@ -56,6 +56,7 @@ def look(project: Project, *, include_tests: bool = False) -> Static:
         signals=_sorted(found_signals),
         tasks=_sorted(found_tasks),
         gaps=_sorted([*gaps, *import_gaps, *access_gaps]),
+        files=tuple(sorted({module.file for module in sources.modules.values()})),
         excluded=project.excluded(include_tests=include_tests),
         seconds=round(project.seconds + time.monotonic() - began, 3),
         peak_megabytes=_peak_megabytes(),

@@ -52,11 +52,16 @@ def event(function: str, *, about: str = "") -> str:
     owner = owner.rpartition(".")[2]
     verb, _, thing = name.strip("_").partition("_")
     if name in GENERIC and owner:
-        verb_done, thing = GENERIC[name], re.sub(_VERBS_IN_CLASSES, "", re.sub(_ENDINGS, "", owner)) or owner
+        verb_done, thing = GENERIC[name], re.sub(_VERBS_IN_CLASSES, "", stem(owner)) or owner
     else:
         verb_done = participle(verb or name)
-        thing = thing or re.sub(_ENDINGS, "", owner) or "work"
-    return camel(about or thing) + camel(verb_done)
+        thing = thing or owner or "work"
+    return camel(about or stem(thing)) + camel(verb_done)
+
+
+def stem(owner: str) -> str:
+    """Return a class's name without the words that say how it is used, such as ``StockRecord`` of ``AbstractStockRecord``."""
+    return re.sub(_ENDINGS, "", re.sub(r"^(Abstract|Base)(?=[A-Z])", "", owner)) or owner
 
 
 def camel(text: str) -> str:

@@ -30,7 +30,7 @@ def files(plan: Plan) -> dict[Path, str]:
     }
     for side in (plan.emitter, plan.consumer):
         if side.new:
-            made[side.folder / "__init__.py"] = docstring(f"Events of {side.label}, beside the package that does its work.") + "\n"
+            made[side.folder / "__init__.py"] = docstring(f"Events of {side.label}.") + "\n"
     return made
 
 
@@ -41,27 +41,26 @@ def _module(says: str, plan: Plan) -> Module:
 def _announced(plan: Plan) -> str:
     module = _module(f"What {plan.emitter.label} announces.", plan)
     base = module.name("microworkflows", "DomainEvent")
-    says = f"Something happened at which {plan.old} used to be called."
-    module.parts.append(_event(plan, module, base, says))
+    module.parts.append(_event(plan, module, base, "Something happened.", f"It used to be told to {plan.old}."))
     return module.text()
 
 
 def _heard(plan: Plan) -> str:
     module = _module(f"What {plan.consumer.label} reads in the events that it hears.", plan)
     base = module.name("microworkflows", "IncomingEvent")
-    module.parts.append(_event(plan, module, base, f"{plan.emitter.label} announced it; only what is used here is declared."))
+    module.parts.append(_event(plan, module, base, "As far as it is read here."))
     return module.text()
 
 
-def _event(plan: Plan, module: Module, base: str, says: str) -> str:
+def _event(plan: Plan, module: Module, base: str, says: str, more: str = "") -> str:
     head = listed(f"class {plan.event}(", [base, f'type="{plan.type}"'], "):")
     fields = list(values.declarations(plan, module))
-    return "\n".join([head, docstring(says, indent="    "), *([""] if fields else []), *fields])
+    return "\n".join([head, docstring(says, more, indent="    "), *([""] if fields else []), *fields])
 
 
 def _announcing(plan: Plan) -> str:
     variant = {"template method": _overriding, "signal": _receiving}.get(plan.seam.how, _calling)
-    module = _module(f"Where {plan.emitter.label} hands over to {plan.consumer.label}: by an event.", plan)
+    module = _module(f"Where {plan.emitter.label} hands over: by an event.", plan)
     variant(plan, module)
     return module.text()
 
@@ -83,7 +82,7 @@ def _calling(plan: Plan, module: Module) -> None:
             [
                 comment(f"TODO: call it in place of {plan.function} at {place}, in the transaction of the change."),
                 listed(f"def {plan.announcement}(", values.parameters(plan, module), ") -> None:"),
-                docstring(f"Record the event; the legacy step calls {plan.old}.", indent="    "),
+                docstring("Record the event.", f"The legacy step calls {plan.old}.", indent="    "),
                 _record(plan, module, indent="    "),
             ]
         )
@@ -99,10 +98,10 @@ def _overriding(plan: Plan, module: Module) -> None:
             [
                 comment(f"TODO: let the project use this class wherever it uses {plan.replaced.module}.{owner}."),
                 f"class {owner}({before}):",
-                docstring(f"As before, but {plan.consumer.label} hears of it by an event.", indent="    "),
+                docstring("As before, but the work follows from an event.", indent="    "),
                 "",
                 listed(f"def {plan.function}(", parameters, ") -> None:", indent="    "),
-                docstring(f"Record the event; the legacy step calls {before}.{plan.function}.", indent="        "),
+                docstring("Record the event; the legacy step calls the method of before.", indent="        "),
                 _record(plan, module, indent="        "),
             ]
         )
@@ -116,7 +115,7 @@ def _receiving(plan: Plan, module: Module) -> None:
             [
                 comment(f"TODO: legacy.py of {plan.consumer.label} connects it; do so in ready() once that file is deleted."),
                 listed(f"def {plan.announcement}(", [f"sender: {any_}", f"**kwargs: {any_}"], ") -> None:"),
-                docstring(f"Record the event; the legacy step calls {plan.old}.", indent="    "),
+                docstring("Record the event.", f"The legacy step calls {plan.old}.", indent="    "),
                 _record(plan, module, indent="    ", of='kwargs["{}"]'),
             ]
         )
@@ -142,11 +141,9 @@ def _workflows(plan: Plan) -> str:
             [
                 f"@{decorator}(on={event})",
                 listed(f"def {plan.workflow}(", [f"event: {event}"], ") -> None:"),
-                docstring(f"Take over from {plan.old}; until then legacy.py calls it.", indent="    "),
+                docstring("Take over from the old code.", f"Until then legacy.py calls {plan.old}.", indent="    "),
                 comment(f"TODO: the new step reads the event alone, and writes {tables}.", indent="    "),
-                "    raise NotImplementedError(",
-                f'        "{plan.workflow} is not written yet: leave {plan.consumer.label} inline."',
-                "    )",
+                f'    raise NotImplementedError("Not written yet: leave {plan.consumer.label} inline.")',
             ]
         )
     )
@@ -154,13 +151,13 @@ def _workflows(plan: Plan) -> str:
 
 
 def _legacy(plan: Plan) -> str:
-    module = _module(f"The steps of {plan.consumer.label} as they were done before, by its old functions.", plan)
+    module = _module(f"The steps of {plan.consumer.label} as its old code does them.", plan)
     decorator = module.name("microworkflows.cutover", "legacy")
     event = module.name(f"{plan.consumer.package}.events", plan.event)
     workflow = module.name(f"{plan.consumer.package}.workflows", plan.workflow)
     lines = [*_registered(plan, module, decorator, workflow)]
     lines += [listed(f"def {plan.workflow}_as_before(", [f"event: {event}"], ") -> None:")]
-    lines += [docstring(f"Call {plan.old}, untouched.", indent="    "), *_old_call(plan, module)]
+    lines += [docstring("Call the old code, untouched.", indent="    "), *_old_call(plan, module)]
     module.parts.append("\n".join(lines))
     if plan.seam.how == "signal":
         module.parts.append(_reconnected(plan, module))
@@ -272,7 +269,7 @@ def _reconnected(plan: Plan, module: Module) -> str:
 
 
 def _test(plan: Plan) -> str:
-    module = _module(f"The seam {plan.seam.id}: its event runs the old code, inline and once.", plan)
+    module = _module("An event runs the old code, inline and once.", plan)
     case, patch = module.name("django.test", "TestCase"), module.name("unittest.mock", "patch")
     transaction = module.name("django.db", "transaction")
     announcing = module.name(plan.emitter.package, "announcing")
@@ -290,7 +287,7 @@ def _test(plan: Plan) -> str:
         arguments.insert(0, "sender=None")
     lines = [
         f"class {plan.event}Test({case}):",
-        docstring(f"What follows from {plan.event} while {plan.consumer.label} is inline.", indent="    "),
+        docstring("What follows while the context is inline.", f"It is the seam {plan.seam.id}.", indent="    "),
         "",
         f"    def test_{names.snake(plan.event)}_runs_the_old_code_once(self) -> None:",
         "        with (",
@@ -328,7 +325,7 @@ def _settings(plan: Plan) -> str:
     apps = [f'"{name}"' for name in (*new, "django_outbox_pattern", "microworkflows", "microworkflows.cutover")]
     return "\n".join(
         [
-            docstring("The project's settings with the events of this seam; take these lines over into your own."),
+            docstring("The project's settings with events; take these lines over into your own."),
             "",
             f"from {before} import *  # noqa: F403",
             f"from {before} import INSTALLED_APPS as BEFORE",

@@ -70,9 +70,11 @@ class Plan:
     @cached_property
     def workflow(self) -> str:
         """Return the name of the microworkflow."""
-        thing = names.snake(names.stem(self.owner)) if self.owner else ""
         said = self.function.strip("_")
-        return said if not thing or thing in said else f"{said}_{thing}"
+        if not any(field.parameter == "self" for field in self.seam.payload):
+            return said
+        thing = names.snake(names.stem(self.owner))
+        return said if thing in said else f"{said}_{thing}"
 
     @property
     def announcement(self) -> str:

@@ -56,14 +56,12 @@ class Module:
         return 0 if top in sys.stdlib_module_names else 2 if top in self.own else 1
 
 
-def docstring(says: str, *, indent: str = "") -> str:
-    """Return a docstring, in several lines if it is long."""
-    width = WIDTH - len(indent)
-    if len(says) + 6 <= width:
+def docstring(says: str, more: str = "", *, indent: str = "") -> str:
+    """Return a docstring: one short line, and, where there is more to say, a paragraph below it."""
+    if not more:
         return f'{indent}"""{says}"""'
-    first, *rest = textwrap.wrap(says, width - 3)
-    lines = [f'"""{first}', *rest, '"""']
-    return "\n".join(f"{indent}{line}" for line in lines)
+    lines = [f'"""{says}', "", *textwrap.wrap(more, WIDTH - len(indent)), '"""']
+    return "\n".join(f"{indent}{line}".rstrip() for line in lines)
 
 
 def comment(says: str, *, indent: str = "") -> str:

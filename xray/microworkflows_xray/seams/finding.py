@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from microworkflows_xray.definitions import Definition, Definitions, Function
 from microworkflows_xray.facts import WRITES, Access, Call, Observed, Place, Static
 from microworkflows_xray.seams import handing, names, workflows
-from microworkflows_xray.seams.records import How, Seam, Written
+from microworkflows_xray.seams.records import Field, How, Seam, Written
 
 if TYPE_CHECKING:
     from microworkflows_xray.contexts import Contexts
@@ -109,7 +109,7 @@ class _Finder:
             fate = handing.result(around, hook)
         return Seam(
             id=names.identity(how, call.caller, call.callee),
-            event=self._event(call.caller, caller, replaced if how == "template method" else None),
+            event=self._event(call, caller, replaced if how == "template method" else None, payload),
             outcome=names.event(consumer.name if consumer else call.callee.rpartition(".")[2]),
             how=how,
             emitter=call.caller,
@@ -143,17 +143,16 @@ class _Finder:
         own_calls = (ast.unparse(call.func) for call in handing.calls_of(around, name))
         return not name.startswith("__") and f"self.{name}" in own_calls
 
-    def _event(self, function: str, caller: Definition | None, hook: Definition | None) -> str:
+    def _event(self, call: Call, caller: Definition | None, hook: Definition | None, payload: tuple[Field, ...]) -> str:
         """Propose the event's name, after the method that the class is called by rather than after its helper."""
         if caller is None:
-            return names.event(function.rpartition(".")[2])
+            return names.event(call.caller.rpartition(".")[2])
         name, about = caller.name, ""
         around = self._definitions.of(f"{caller.module}.{caller.owner}") if caller.owner else None
         if around is not None and (outer := _calling_method(around, caller)):
             name = f"{caller.owner}.{outer}"
-        if hook is not None and isinstance(hook.node, Function):
-            taken = [each.arg for each in hook.node.args.args if each.arg not in {"self", "cls"}]
-            about = taken[0] if taken else ""
+        if hook is not None or handing.is_repeated(caller, call.callee.rpartition(".")[2], call.place.line):
+            about = next((field.parameter for field in payload if field.parameter != "self"), "")
         return names.event(name, about=about)
 
     def _signal(self, call: Call) -> tuple[str, str]:
@@ -170,7 +169,7 @@ class _Finder:
         return not handing.is_caught(caller, call.callee.rpartition(".")[2], call.place.line)
 
     def _reads(
-        self, reach: set[str], context: str, consumer: Definition | None, payload: Iterable[handing.Field]
+        self, reach: set[str], context: str, consumer: Definition | None, payload: Iterable[Field]
     ) -> tuple[str, ...]:
         found = set()
         for access in (each for function in reach for each in self._accesses.get(function, ())):

@@ -72,6 +72,13 @@ def _guards(block: ast.Try, call: ast.Call) -> bool:
     return False
 
 
+def is_repeated(caller: Definition | None, name: str, line: int) -> bool:
+    """Tell whether the call stands in a loop of the caller, so that each thing it goes over is handed over by itself."""
+    calls = [] if caller is None else calls_of(caller, name, line)
+    loops = [] if caller is None else [node for node in ast.walk(caller.node) if isinstance(node, (ast.For, ast.While, ast.AsyncFor))]
+    return bool(calls) and all(any(call in ast.walk(loop) for loop in loops) for call in calls)
+
+
 def raised(consumer: Definition | None) -> tuple[str, ...]:
     """Return the names of the errors that a function's own code raises."""
     nodes = () if consumer is None else ast.walk(consumer.node)

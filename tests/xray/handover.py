@@ -66,13 +66,12 @@ def static(root: Path = PROJECT) -> Static:
         ),
         calls=(
             Call(close_order, f"{_STOCK}.services.is_reserved", place(close_order, "is_reserved"), "call"),
-            Call(close_order, release, place(close_order, "order_closed.send"), "signal"),
             Call(return_order, put_back, place(return_order, "put_back"), "call"),
             Call(template, update_stock, place(template, "self.update_stock"), "template method"),
             Call(f"{_ORDERS}.creators.place_order", template, place(f"{_ORDERS}.creators.place_order", "creator.place")),
         ),
         signals=(
-            Signal(f"{_ORDERS}.signals.order_closed", "receiver", "", release, place(f"{_STOCK}.apps.StockConfig.ready", "connect")),
+            Signal(f"{_ORDERS}.signals.order_closed", "receiver", "", release, place(release, "def release")),
             Signal(f"{_ORDERS}.signals.order_closed", "sender", "orders.Order", close_order, place(close_order, "send(")),
         ),
     )

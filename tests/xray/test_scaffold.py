@@ -67,7 +67,8 @@ def test_scaffolded_test_is_green(shape: str, tmp_path: Path) -> None:
 def test_scaffolded_test_is_red_if_the_step_does_not_run(shape: str, tmp_path: Path) -> None:
     root = copied(tmp_path)
     scaffolded(root, shape)
-    (root / "microworkflows_settings.py").open("a").write("\nMICROWORKFLOWS = {}\n")
+    settings = root / "microworkflows_settings.py"
+    settings.write_text(f"{settings.read_text()}\nMICROWORKFLOWS = {{}}\n")
 
     finished = run(root, sys.executable, "manage.py", "test", "shop")
 

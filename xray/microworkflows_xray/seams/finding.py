@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from microworkflows_xray.definitions import Definition, Definitions, Function
-from microworkflows_xray.facts import WRITES, Access, Call, Observed, Place, Static
+from microworkflows_xray.facts import WRITES, Access, Call, Observed, Place, Signal, Static
 from microworkflows_xray.seams import handing, names, workflows
 from microworkflows_xray.seams.records import Field, How, Seam, Written
 
@@ -52,10 +52,10 @@ class _Finder:
         self._payload = handing.Payload(static, self._definitions)
         self._columns = {model.table: model for model in static.models}
         self._models = {model.label: model for model in static.models}
-        self._outgoing = _grouped(static.calls, by="caller")
-        self._incoming = _grouped(static.calls, by="callee")
+        calls = {*static.calls, *_sent(static.signals)}
+        self._outgoing = _grouped(calls, by="caller")
         self._places = {access.place.function: access.place for access in static.accesses}
-        self._places |= {call.place.function: call.place for call in static.calls}
+        self._places |= {call.place.function: call.place for call in calls}
         self._accesses: dict[str, list[Access]] = defaultdict(list)
         self._users: dict[str, set[str]] = defaultdict(set)
         for access in static.accesses:
@@ -188,6 +188,18 @@ class _Finder:
         }
         others = {"", self._contexts.SHARED, context}
         return tuple(Written(table, tuple(sorted(self._users[table] - others))) for table in sorted(tables))
+
+
+def _sent(signals: Iterable[Signal]) -> Iterator[Call]:
+    """Yield a call of each receiver by each place that sends its signal."""
+    receivers = defaultdict(list)
+    for signal in signals:
+        if signal.role == "receiver":
+            receivers[signal.signal].append(signal)
+    for sender in (signal for signal in signals if signal.role == "sender"):
+        for receiver in receivers[sender.signal]:
+            if not receiver.sender or not sender.sender or receiver.sender == sender.sender:
+                yield Call(sender.function, receiver.function, sender.place, "signal")
 
 
 def _grouped(calls: Iterable[Call], *, by: str) -> Mapping[str, list[Call]]:

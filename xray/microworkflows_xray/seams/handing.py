@@ -151,18 +151,19 @@ class Payload:
         model = models[0]
         stem = names.snake(model.label.rpartition(".")[2]) if parameter in {"self", "instance"} else parameter
         others = tuple(other.label for other in models[1:])
-        return Field(f"{stem}_id", _key_type(model.label), parameter, model.label, others, required, keyword)
+        return Field(f"{stem}_id", _key_type(model), parameter, model.label, others, required, keyword)
 
 
-def _key_type(label: str) -> str:
-    """Return the type of a model's key; without the running project, that of Django's default."""
+def _key_type(model: Model) -> str:
+    """Return the type of a model's key; that of Django's default, unless the looked-at project is what runs here."""
     from django.apps import apps
 
-    if not apps.ready:
-        return "int"
     try:
-        key = apps.get_model(label)._meta.pk
+        running = apps.get_model(model.label) if apps.models_ready else None
     except LookupError:
+        running = None
+    if running is None or f"{running.__module__}.{running.__qualname__}" != model.place.function:
         return "int"
+    key = running._meta.pk
     kind = "" if key is None else key.get_internal_type()
     return {"UUIDField": "UUID", "CharField": "str", "SlugField": "str", "TextField": "str"}.get(kind, "int")

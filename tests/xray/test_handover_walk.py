@@ -1,6 +1,7 @@
 """From a seam to a running inline step, in a shop that hands over in three ways: scaffolded code and the edits that it asks for."""
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,8 +28,8 @@ class Walk(TestCase):
         self.assertEqual(Reservation.objects.count(), 0)
         services.return_order(order)
         self.assertEqual(Stock.objects.get().available, 10)
-        print("events", list(OutboxEvent.objects.values_list("type", flat=True)))
-        print("steps", list(InboxEvent.objects.values_list("workflow", "status")))
+        print("events", [row.type for row in OutboxEvent.objects.all()])
+        print("steps", [row.label for row in InboxEvent.objects.all()])
 """
 """The same before and after: what the shop does is unchanged."""
 
@@ -61,8 +62,6 @@ EDITS = {
 
 
 def proved(root: Path, settings: str) -> "subprocess.CompletedProcess[str]":
-    import sys
-
     (root / "shop/test_walk.py").write_text(PROOF)
     return run(root, sys.executable, "-W", "error", "manage.py", "test", "shop", settings=settings)
 

@@ -138,6 +138,39 @@ class Known:
         return not self.unknown and not self.readers and not self.writers
 
 
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The footprint of a context, for page and command."""
+
+    is_clear: bool
+    is_unknown: bool
+    """True if nothing is known, or not all of it."""
+    readers: int
+    writers: int
+    said: tuple[str, ...]
+    """Lines for people; the first one sums up."""
+
+    @property
+    def figures(self) -> str:
+        """A few words for a table."""
+        known = f"{self.readers} read, {self.writers} write"
+        if self.is_unknown:
+            return f"at least {known}" if self.readers or self.writers else "unknown"
+        return "nobody else" if self.is_clear else known
+
+
+def summary(context: str) -> Summary:
+    """Return the footprint of a context in short."""
+    known = of_context(context)
+    return Summary(
+        is_clear=known.is_clear,
+        is_unknown=bool(known.unknown),
+        readers=known.readers,
+        writers=known.writers,
+        said=tuple(lines(known)),
+    )
+
+
 def of_context(context: str) -> Known:
     """Return what the file tells of the steps of a context: its microworkflows and the legacy steps in their place."""
     steps = tuple(steps_of(context))

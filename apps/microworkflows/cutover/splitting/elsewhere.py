@@ -205,8 +205,10 @@ class _Fence:
             there = f"{model._meta.label} belongs to {app}, whose rows are in {place.places.get(app, place.others)}"
         return (
             f"{name} is not in {here}: {there}. Nothing was read or written.",
-            "Let an event ask its owner, or keep a copy that its events bring up to date. A table that each database shall "
-            "have for itself is named in MICROWORKFLOWS['IN_EVERY_DATABASE'] before the move.",
+            (
+                "Let an event ask its owner, or keep a copy that its events bring up to date. A table that each database shall "
+                "have for itself is named in MICROWORKFLOWS['IN_EVERY_DATABASE'] before the move."
+            ),
         )
 
 

@@ -200,7 +200,7 @@ def test_context_that_moves_back_fences_nothing_off_at_home_even_if_its_mover_is
             with pytest.raises(CommandError, match="Interrupted"):
                 shop.split(to=source)
         shop.split(to=source)
-        with pytest.raises(CommandError, match="has .* rows in"):
+        with pytest.raises(CommandError, match=r"has .* rows in"):
             shop.split(to=source, fence=True)
 
     assert StockItem.objects.count() == items

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import inspect
 import json
+import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +56,10 @@ class Other(_Read):
     evidence: Text = "predicted"
     inside: Text = ""
     """Unit in which it runs, such as ``POST checkout:preview``; empty if unknown."""
+    synchronous: bool = False
+    """True if it runs after the step in the same request or transaction."""
+    later: Text = ""
+    """What it sees or does once the step runs later, in the X-ray's words."""
 
     @property
     def writes(self) -> bool:
@@ -233,7 +238,10 @@ def described(table: Written, other: Other) -> str:
     columns = f" ({', '.join(other.columns)})" if other.columns else ""
     who = other.function or other.app or "code at a module's level"
     inside = f" in {other.inside}" if other.inside else ""
-    if other.writes:
+    inside += ", after the step in the same flow," if other.synchronous else ""
+    if other.later:
+        sees = other.later
+    elif other.writes:
         sees = "it no longer runs in one transaction with the step: whoever comes first, the other does not see it yet"
     else:
         sees = "it sees the rows as they were before the step, until the context's worker has done it"
@@ -282,21 +290,20 @@ def _parsed(path: Path, changed_at: int, size: int) -> Footprints:
 
 def _changed(file: Footprints) -> list[str]:
     """Return the files that are no longer as the X-ray saw them."""
-    return sorted(name for name, digest in file.files.items() if _digest(file, name) != digest)
+    tables = [table for footprint in file.footprints for table in footprint.tables]
+    named = {place.file for table in tables for place in (*table.written_at, *table.others)}
+    return sorted(
+        name
+        for name in named | file.files.keys()
+        if name not in file.files or _digest(file, name) != file.files[name]
+    )
 
 
 def _digest(file: Footprints, name: str) -> str:
-    for root in (conf.footprint().parent, file.root, *_site_packages()):
+    for root in (conf.footprint().parent, file.root, *filter(None, sys.path)):
         if (path := Path(root, name)).is_file():
             return hashlib.sha256(path.read_bytes()).hexdigest()
     return ""
-
-
-@functools.cache
-def _site_packages() -> tuple[str, ...]:
-    import site
-
-    return tuple(site.getsitepackages())
 
 
 def _merged(own: set[str], footprints: list[Footprint]) -> tuple[Written, ...]:

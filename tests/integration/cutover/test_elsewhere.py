@@ -108,7 +108,7 @@ def test_step_that_writes_others_rows_is_parked_with_the_text_and_nothing_is_los
     with transaction.atomic():
         order = shop.place()
 
-    launcher.relay("orders")
+    launcher.relay("orders", environment={"DJANGO_SETTINGS_MODULE": "tests.integration.cutover.settings"})
     launcher.worker("payments", environment={**SETTINGS, "DATABASE_URL": target})
     with on(target):
         eventually(lambda: InboxEvent.objects.parked().exists(), what="a parked message", timeout=120)

@@ -291,7 +291,8 @@ def _parsed(path: Path, changed_at: int, size: int) -> Footprints:
 def _changed(file: Footprints) -> list[str]:
     """Return the files that are no longer as the X-ray saw them."""
     tables = [table for footprint in file.footprints for table in footprint.tables]
-    named = {place.file for table in tables for place in (*table.written_at, *table.others)}
+    named = {writing.file for table in tables for writing in table.written_at}
+    named |= {other.file for table in tables for other in table.others}
     return sorted(
         name
         for name in named | file.files.keys()
@@ -300,7 +301,7 @@ def _changed(file: Footprints) -> list[str]:
 
 
 def _digest(file: Footprints, name: str) -> str:
-    for root in (conf.footprint().parent, file.root, *filter(None, sys.path)):
+    for root in (str(conf.footprint().parent), file.root, *filter(None, sys.path)):
         if (path := Path(root, name)).is_file():
             return hashlib.sha256(path.read_bytes()).hexdigest()
     return ""

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 import psycopg
@@ -236,7 +237,7 @@ def test_move_stopped_while_it_fences_off_goes_on(
 
     with on(target):
         for table in others.of_others(["payments"]):
-            assert f"{table} is not in" in refused(lambda table=table: shop.execute(f'SELECT FROM "{table}"'))
+            assert f"{table} is not in" in refused(partial(shop.execute, f'SELECT FROM "{table}"'))
 
 
 def test_move_by_version_0_1_is_fenced_off_later_unless_somebody_has_written_there(

@@ -75,13 +75,9 @@ def mark(target: BaseDatabaseWrapper, context: str, source: BaseDatabaseWrapper)
         )
     here = OwnDatabase.objects.using(source.alias).first()
     away = ContextMove.objects.using(source.alias).filter(step__in=AWAY)
-    moved: dict[str, str] = dict(away.values_list("context", "target"))
-    place = (
-        {"others": here.others, "places": here.places | moved}
-        if here
-        else {"others": address(source), "places": moved}
-    )
-    place["places"].pop(context, None)
+    places = dict(here.places if here else {}) | dict(away.values_list("context", "target"))
+    places.pop(context, None)
+    place = {"others": here.others if here else address(source), "places": places}
     OwnDatabase.objects.using(target.alias).update_or_create(
         pk=context, defaults=place, create_defaults={**place, "made_at": times.now()}
     )
@@ -276,7 +272,7 @@ def _columns_of(connection: BaseDatabaseWrapper, model: type[Model]) -> Iterator
     """Yield name and type of each column that a model has; a type that this database does not know becomes text."""
     for each in model._meta.local_concrete_fields:
         kind = each.db_type(connection)
-        if kind is not None:
+        if kind is not None and each.column is not None:
             ((known,),) = rows(connection, "SELECT to_regtype(%s) IS NOT NULL", [kind])
             yield each.column, kind if known else "text"
 

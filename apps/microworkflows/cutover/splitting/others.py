@@ -83,11 +83,11 @@ def _of_users() -> set[str]:
     except ImproperlyConfigured:  # no users in this project
         return set()
     models = [user, *user._meta.get_parent_list()]
+    fields = [field for model in models for field in model._meta.local_many_to_many]
     through = [
-        field.remote_field.through
-        for model in models
-        for field in model._meta.local_many_to_many
-        if field.remote_field.through._meta.auto_created
+        model
+        for field in fields
+        if (model := field.remote_field.through) is not None and model._meta.auto_created
     ]
     return {model._meta.label_lower for model in (*models, *through)}
 

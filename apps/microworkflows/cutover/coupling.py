@@ -131,7 +131,7 @@ def _foreign_keys(app: AppConfig) -> Iterator[tuple[str, Bond]]:
             yield target._meta.app_label, Bond(file=file, line=line, kind=FOREIGN_KEY, what=what)
 
 
-def _place(model: type[Model], field: Field[Any, Any]) -> tuple[Path, int]:
+def _place(model: type[Model], field: "Field[Any, Any]") -> tuple[Path, int]:
     """Return file and line of a field, or of its model if that inherits the field, or of the field that made the model."""
     for owner in (model, model._meta.auto_created):
         if not isinstance(owner, type):

@@ -161,6 +161,31 @@ def test_link_to_a_folder_is_followed_once(orchard: Path, tmp_path: Path) -> Non
     assert [(bond.file.name, bond.what) for bond in pair.bonds] == [("storing.py", "orchard.picking")]
 
 
+def test_app_that_inherits_the_models_of_its_original_is_a_fork(orchard: Path) -> None:
+    original = orchard / "vendor/mill"
+    original.mkdir(parents=True)
+    for folder in (orchard / "vendor", original):
+        (folder / "__init__.py").touch()
+    (original / "abstract_models.py").write_text(
+        "from django.db import models\nimport orchard.models\n"
+        "class AbstractStone(models.Model):\n    class Meta:\n        abstract = True\n"
+    )
+    (orchard / "mill/models.py").write_text(
+        "from vendor.mill.abstract_models import AbstractStone\nclass Stone(AbstractStone):\n    pass\n"
+    )
+    (orchard / "orchard/picking.py").write_text("")
+
+    others = [app for app in settings.INSTALLED_APPS if app != "mill"]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mill"]:
+        del sys.modules[name]
+    with override_settings(INSTALLED_APPS=[*others, "mill"]):
+        pairs = coupling.of(["orchard", "mill"]).pairs
+
+    assert [(pair.app, pair.on, pair.bonds[0].what) for pair in pairs] == [
+        ("mill", "orchard", "orchard.models")
+    ]
+
+
 def test_fork_has_the_code_and_the_names_of_its_original(orchard: Path) -> None:
     original = orchard / "vendor/mill"
     (original / "deep").mkdir(parents=True)

@@ -26,9 +26,8 @@ class CutoverConfig(AppConfig):
 
         conf.add_section(CutoverSettings)
         flows.register(Cutover())
-        router.routers.insert(
-            0, OthersAreElsewhere()
-        )  # a project's router may say yes to all, and the first answer counts
+        if not any(isinstance(known, OthersAreElsewhere) for known in router.routers):
+            router.routers.insert(0, OthersAreElsewhere())  # one that says yes to all must not come before it
         post_migrate.connect(_keep_others_away, sender=self, dispatch_uid="microworkflows_cutover.elsewhere")
         autodiscover_modules("legacy")
 

@@ -78,11 +78,16 @@ class Written(_Read):
 
     @property
     def in_the_way(self) -> tuple[Other, ...]:
-        """The others that may meet what the step writes: none whose columns are known and are not the step's."""
+        """The others that may meet what the step writes: none whose columns are known and are not the step's.
+
+        Rows that come or go concern everybody, whatever columns they name.
+        """
+        rows_change = any(writing.verb in ("insert", "delete") for writing in self.written_at)
         return tuple(
             other
             for other in self.others
-            if self.columns is None
+            if rows_change
+            or self.columns is None
             or other.columns is None
             or other.verb in ("insert", "delete")
             or set(other.columns) & set(self.columns)
@@ -187,6 +192,8 @@ def of_context(context: str) -> Known:
         )
     found = {footprint.function: footprint for footprint in file.footprints}
     unknown = [f"{conf.footprint()} tells nothing of the step {step}." for step in steps if step not in found]
+    if not steps:
+        unknown.append(f"{context} has no step in this process.")
     unknown += [f"The X-ray could not look at {gap.what}: {gap.why}" for gap in file.gaps]
     if changed := _changed(file):
         unknown.append(

@@ -129,6 +129,7 @@ def test_step_that_writes_others_rows_is_parked_with_the_text_and_nothing_is_los
     assert list(StockItem.objects.values_list("sku", "on_hand")) == before
 
 
+@pytest.mark.slow
 def test_later_migrations_of_others_are_recorded_and_change_nothing(source: str, target: str, on: On) -> None:
     shop.split(to=target)
     with on(target):
@@ -151,6 +152,7 @@ def test_later_migrations_of_others_are_recorded_and_change_nothing(source: str,
         assert Payment.objects.count() == 3
 
 
+@pytest.mark.slow
 def test_own_database_can_be_dumped_restored_and_flushed(source: str, target: str, on: On) -> None:
     shop.split(to=target)
     dump = subprocess.run(["pg_dump", "--no-owner", target], capture_output=True, text=True, check=True)
@@ -173,6 +175,7 @@ def test_own_database_can_be_dumped_restored_and_flushed(source: str, target: st
         shop.execute(f'DROP DATABASE "{copy}"')
 
 
+@pytest.mark.slow
 def test_plan_is_said_and_nothing_is_changed(source: str, target: str, on: On) -> None:
     said = shop.split(to=target, check=True)
 
@@ -224,6 +227,7 @@ def test_context_that_moves_back_fences_nothing_off_at_home_even_if_its_mover_is
         shop.split("inventory", to=target)
 
 
+@pytest.mark.slow
 def test_move_stopped_while_it_fences_off_goes_on(
     source: str, target: str, on: On, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +250,7 @@ def test_move_stopped_while_it_fences_off_goes_on(
             assert f"{table} is not in" in refused(partial(shop.execute, f'SELECT FROM "{table}"'))
 
 
+@pytest.mark.slow
 def test_move_by_version_0_1_is_fenced_off_later_unless_somebody_has_written_there(
     source: str, target: str, on: On, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +271,7 @@ def test_move_by_version_0_1_is_fenced_off_later_unless_somebody_has_written_the
     assert StockItem.objects.count() > 0
 
 
+@pytest.mark.slow
 def test_views_and_tables_of_no_model_that_came_by_migrations_are_fenced_off_and_rows_set_aside(
     source: str, target: str, on: On
 ) -> None:
@@ -283,6 +289,7 @@ def test_views_and_tables_of_no_model_that_came_by_migrations_are_fenced_off_and
         shop.execute("SELECT order_id FROM paid")
 
 
+@pytest.mark.slow
 def test_apps_that_each_database_has_for_itself_stay_open(
     source: str, target: str, on: On, settings: object
 ) -> None:
@@ -295,6 +302,7 @@ def test_apps_that_each_database_has_for_itself_stay_open(
         assert "orders_order is not in" in refused(Order.objects.count)
 
 
+@pytest.mark.slow
 def test_aborted_move_leaves_nothing_fenced_off_in_the_source(source: str, target: str, on: On) -> None:
     shop.stop_before("drain", to=target)
 

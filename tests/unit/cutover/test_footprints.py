@@ -29,13 +29,15 @@ def project(tmp_path: Path, settings: Settings, monolith: None) -> Path:
     return tmp_path
 
 
-def written(project: Path, *, steps: list[str] = STEPS, others: Any = (), **more: Any) -> None:
+def written(
+    project: Path, *, steps: list[str] = STEPS, others: Any = (), verb: str = "update", **more: Any
+) -> None:
     """Write a footprint of these steps, the first of which writes a column of a table at which there are others."""
     table = {
         "table": "stock",
         "model": "shop.Stock",
         "columns": ["taken"],
-        "written_at": [{"file": "payments.py", "line": 3, "function": steps[0], "verb": "update"}],
+        "written_at": [{"file": "payments.py", "line": 3, "function": steps[0], "verb": verb}],
         "others": [{"columns": ["taken"], "evidence": "both", **other} for other in others],
     }
     file = {
@@ -86,6 +88,20 @@ def test_nobody_else_is_clear(project: Path) -> None:
     assert footprints.summary("payments").is_clear
     assert footprints.summary("payments").figures == "nobody else"
     assert "nobody else reads or writes what its steps write" in said()
+
+
+@pytest.mark.parametrize("verb", ["insert", "delete"])
+def test_rows_that_come_or_go_concern_who_reads_other_columns(project: Path, verb: str) -> None:
+    written(project, others=[{**READER, "columns": ["name"]}], verb=verb)
+
+    assert footprints.summary("payments").readers == 1
+
+
+def test_context_without_a_step_is_unknown(project: Path) -> None:
+    written(project)
+
+    assert footprints.summary("nobody").is_unknown
+    assert "nobody has no step in this process" in said("nobody")
 
 
 def test_legacy_step_is_a_step_and_no_other(project: Path) -> None:

@@ -34,6 +34,9 @@ _REFUSED_CLASSES = {
     "22",  # data
     "23",  # integrity
 }
+PERMANENT = "42MW1"
+"""Raised by functions that the kit puts into a database, for what no retry heals: a code of its own in the class of
+statements that must not be made, so that Django raises a ProgrammingError."""
 _SHORT_CLASS = "53"
 """No memory, disk full, and the like."""
 
@@ -87,6 +90,11 @@ def is_kept_waiting(error: BaseException) -> bool:
 def is_short_of_resources(error: BaseException) -> bool:
     """Return True if memory or disk did not suffice: the database's trouble, or that of a statement that wants too much."""
     return (_sqlstate(error) or "")[:2] == _SHORT_CLASS or _sqlite_code(error) == sqlite3.SQLITE_FULL
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Return True if a function of the kit refused a statement for good (:data:`PERMANENT`)."""
+    return _sqlstate(error) == PERMANENT
 
 
 def may_be_the_neighbours(error: BaseException) -> bool:

@@ -188,7 +188,8 @@ def keep(
     Args:
         consumer: Label of the microworkflow, or of the context where none of its microworkflows listens.
         event: The event that the consumer failed to handle.
-        error: The exception raised; a :class:`~microworkflows.errors.PermanentError` parks the message at once.
+        error: The exception raised; a :class:`~microworkflows.errors.PermanentError`, or a statement that the kit
+            refuses for good, parks the message at once.
         attempt: For a redelivery, the number of attempts that had failed when it was sent.
         headers: Headers kept with the inbox row.
         duration: Duration of the attempt in seconds; None if nothing has run.
@@ -257,7 +258,7 @@ def _keep(
         gave_way = _times_given_way(row, error)
         if not gave_way:
             row.retry += 1
-        permanent = isinstance(error, PermanentError | ValidationError)
+        permanent = isinstance(error, PermanentError | ValidationError) or database_errors.is_permanent(error)
         parked = permanent or row.retry >= conf.current().max_attempts
         row.status = InboxEvent.Status.PARKED if parked else InboxEvent.Status.WAITING
         row.expires_at = now if parked else now + _delay(error, attempts=gave_way or row.retry)

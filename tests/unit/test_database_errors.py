@@ -10,7 +10,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from django.contrib.auth.models import Group
-from django.db import Error, IntegrityError, OperationalError, connection
+from django.db import Error, IntegrityError, OperationalError, ProgrammingError, connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 from psycopg import errors
@@ -105,6 +105,19 @@ def test_any_other_code_does_not_tell_that_the_server_is_away(sqlstate: str) -> 
     connection.ensure_connection()
 
     assert not is_away(django_error(sqlstate), connection)
+
+
+def test_what_the_kit_refuses_for_good_is_permanent_and_no_server_that_is_away() -> None:
+    refusal = errors.ProgrammingError()
+    refusal.sqlstate = database_errors.PERMANENT
+    error = ProgrammingError()
+    error.__cause__ = refusal
+    connection.ensure_connection()
+
+    assert database_errors.is_permanent(error)
+    assert database_errors.is_permanent(refusal), "as a statement past Django's cursors raises it"
+    assert not is_away(error, connection)
+    assert not database_errors.is_permanent(django_error("42501")), "a right can be granted"
 
 
 @pytest.mark.parametrize(("sqlstate", "gives_way"), [("40001", True), ("40P01", True), ("55P03", False)])

@@ -151,3 +151,24 @@ class ContextMove(models.Model):
 
     def __str__(self) -> str:
         return f"{self.context} → {self.target}: {self.step}"
+
+
+class OwnDatabase(models.Model):
+    """A context for which this database was made: others' tables are not here. A monolith's database has no such row."""
+
+    context = models.CharField(max_length=100, primary_key=True)
+    others = models.CharField(
+        max_length=500, help_text="URL of the database with the others' rows, without the password."
+    )
+    places = models.JSONField(
+        default=dict, help_text="The same by label, for those that had left that database before."
+    )
+    made_at = models.DateTimeField()
+
+    objects = PrimaryManager["OwnDatabase"]()
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"made for {self.context}; others in {self.others}"

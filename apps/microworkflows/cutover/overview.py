@@ -6,7 +6,8 @@ from datetime import datetime
 from django.db.models import Avg, Count
 
 from microworkflows import heartbeats, registry
-from microworkflows.cutover import legacy_steps, queries, switch
+from microworkflows.cutover import footprints, legacy_steps, queries, switch
+from microworkflows.cutover.footprints import Summary
 from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison
 from microworkflows.cutover.queries import Flows
 from microworkflows.cutover.splitting.steps import AWAY
@@ -108,6 +109,8 @@ class Context:
     shadow: Shadow | None
     """Its shadow runs; None if it never was in shadow."""
     failures: Failures
+    footprint: Summary
+    """Who else is at the rows that its steps write, as far as it is known."""
     ways_on: tuple[Setting, ...]
     """Settings that may come next, on its way to live."""
     ways_back: tuple[Setting, ...]
@@ -173,6 +176,7 @@ def _context(name: str, setting: Setting, worker: Worker | None, *, moved: bool)
         in_flight=None if moved else queries.in_flight(name, newest=NEWEST),
         shadow=_shadow(name, since=to_shadow.changed_at) if to_shadow else None,
         failures=_failures(name, since=last.changed_at if last else None),
+        footprint=footprints.summary(name),
         ways_on=_ways_on(name, setting),
         ways_back=_ways_back(name, setting),
     )

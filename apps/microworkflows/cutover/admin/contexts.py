@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 
 from microworkflows import celery_app
 from microworkflows.admin import texts
-from microworkflows.cutover import switch
+from microworkflows.cutover import footprints, switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
 from microworkflows.cutover.models import ContextMode, ModeChange
 from microworkflows.cutover.overview import NEWEST, overview
@@ -104,6 +104,8 @@ class ContextModeAdmin(ReadOnlyAdmin):
         else:
             said = f"{context} goes from {expected} to {wanted}, for the flows that begin now; others end as they began."
             self.message_user(request, said, messages.SUCCESS)
+            if wanted.mode is not Mode.INLINE and not (known := footprints.summary(context)).is_clear:
+                self.message_user(request, f"No shadow run shows this. {known.said[0]}", messages.WARNING)
         return HttpResponseRedirect(f"{self._page()}#{context}")
 
     def _page(self) -> str:

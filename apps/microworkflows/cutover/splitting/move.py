@@ -15,7 +15,16 @@ from psycopg.sql import SQL, Identifier
 
 from microworkflows import times
 from microworkflows.cutover.models import ContextMode, ContextMove
-from microworkflows.cutover.splitting import copying, databases, fence, preflight, tables
+from microworkflows.cutover.splitting import (
+    copying,
+    databases,
+    elsewhere,
+    fence,
+    others,
+    plan,
+    preflight,
+    tables,
+)
 from microworkflows.cutover.splitting.databases import address, execute
 from microworkflows.cutover.splitting.fence import Sign
 from microworkflows.cutover.splitting.progress import Progress
@@ -58,8 +67,39 @@ class Move:
                 preflight.refuse(self.context, preflight.of_source(self.source, self.target, self.context))
             refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
             preflight.refuse(self.context, refused)
+            for line in plan.lines(self.context, self.source, self.target):
+                self.say(line)
             with databases.only_mover(self.target, self.context):
                 self._go_on(MoveStep.PREPARE if noted is None else MoveStep(noted.step))
+
+    def check(self) -> None:
+        """Say what the move would fence off, and which code may come up against it; change nothing.
+
+        Raises:
+            SplitError: the context cannot be moved as it is.
+        """
+        problems = [*preflight.of_context(self.context), *preflight.of_migrations(self.source)]
+        if not problems and self._noted() is None:
+            problems += preflight.of_source(self.source, self.target, self.context)
+            problems += preflight.of_target(self.source, self.target, self.context, resumed=False)
+        preflight.refuse(self.context, problems)
+        for line in plan.lines(self.context, self.source, self.target):
+            self.say(line)
+
+    def fence_others(self) -> None:
+        """Fence others' tables off in the target of a move that a version without this fence made.
+
+        Raises:
+            SplitError: the context has not moved there, or others' tables have rows there.
+        """
+        with databases.only_mover(self.source, self.context):
+            noted = self._noted()
+            if noted is None or noted.step not in AWAY - {MoveStep.OPEN}:
+                raise SplitError(f"{self.context} has not moved to {address(self.target)}.")
+            if not others.made_for(self.target):
+                preflight.refuse(self.context, preflight.of_others_rows(self.target, self.context))
+                elsewhere.mark(self.target, self.context, self.source)
+            self._fence_others()
 
     def abort(self) -> None:
         """Give up a move before the switch: the context works in the source again, and the target is emptied.
@@ -152,6 +192,10 @@ class Move:
             )
             fence.put_up(self.target, self.context, own, sign, patience=self.patience)
         preflight.refuse(self.context, preflight.of_prepared_target(self.target, self.context, own))
+        is_new = not preflight.was_left(self.target, self.context)
+        if is_new:
+            elsewhere.mark(self.target, self.context, self.source)
+        self._fence_others(new=is_new)
 
     def _pause(self) -> None:
         """From here on its events wait, at the broker and in its worker."""
@@ -205,6 +249,7 @@ class Move:
 
     def _open(self) -> None:
         """The target's fence comes down."""
+        self._fence_others()  # what may have come since
         with transaction.atomic(using=self.target.alias):
             if not preflight.was_left(self.target, self.context):
                 modes = list(ContextMode.objects.using(self.source.alias).all())
@@ -215,6 +260,16 @@ class Move:
         self._take_down(self.target, self._own(self.target))
 
     # Shared by the steps
+
+    def _fence_others(self, *, new: bool = False) -> None:
+        """Fence off others' tables, if the target was made for a context and is no monolith's."""
+        done = elsewhere.keep_up(self.target, new=new)
+        if done.fenced:
+            self.say(f"{len(done.fenced):>12}  tables of others refuse to be read and written in the target")
+        for name, number in done.set_aside.items():
+            self.say(
+                f"{number:>12}  rows of {name} were there already: kept in the schema {elsewhere.SET_ASIDE}"
+            )
 
     def _own(self, connection: BaseDatabaseWrapper) -> list[Table]:
         return tables.of_context(connection, self.context)

@@ -11,8 +11,8 @@ from psycopg.sql import SQL, Identifier
 
 from microworkflows import poolers, registry
 from microworkflows.cutover import conf, queries, switch
-from microworkflows.cutover.models import ContextMode, ContextMove
-from microworkflows.cutover.splitting import fence
+from microworkflows.cutover.models import ContextMode, ContextMove, OwnDatabase
+from microworkflows.cutover.splitting import elsewhere, fence, others
 from microworkflows.cutover.splitting.databases import address, rows
 from microworkflows.cutover.splitting.steps import AWAY, SplitError
 from microworkflows.cutover.splitting.tables import (
@@ -29,6 +29,8 @@ from microworkflows.models import Heartbeat
 _FILLED_BY_DJANGO = {"django_migrations", "django_content_type", "auth_permission", "django_site"}
 _FILLED_BY_WORKERS = {Heartbeat._meta.db_table}
 """A worker that was tried out in a new database leaves no more there."""
+_FILLED_BY_MOVES = {OwnDatabase._meta.db_table}
+"""A move that was given up leaves this there."""
 
 
 def refuse(context: str, problems: Iterable[str]) -> None:
@@ -66,6 +68,13 @@ def of_source(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context:
             f"{address(source)} is not the database in which {context} works: it was moved away, or is just being "
             "moved here. Set DATABASE_URL to the one in which it works."
         )
+    if (made_for := others.made_for(source)) and context not in made_for:
+        place = next(iter(made_for.values()))
+        yield (
+            f"{address(source)} was made for {', '.join(made_for)}, and {context} has no tables there. Set DATABASE_URL to "
+            f"{place.places.get(context, place.others)}, in which it works."
+        )
+        return
     yield from of_steps_by_monolith(source, target, context)
     yield from _of_models(context)
     yield from _of_references(source, context)
@@ -119,6 +128,11 @@ def of_target(
             f"{address(target)} is not empty: there are rows in {', '.join(tables)}. Create a new database for {context}; "
             "its tables are made by this command."
         )
+    elif (made_for := others.made_for(target)) and context not in made_for:
+        yield (
+            f"{address(target)} was made for {', '.join(made_for)}, and the tables of {context} are absent there. Create a new "
+            f"database for {context}."
+        )
 
 
 def of_prepared_target(target: BaseDatabaseWrapper, context: str, tables: Sequence[Table]) -> Iterator[str]:
@@ -132,6 +146,15 @@ def of_prepared_target(target: BaseDatabaseWrapper, context: str, tables: Sequen
         elif table.of_events and not was_left(target, context) and count(target, table):
             yield f"{context} has worked in {address(target)} already. End its worker there, and create it anew."
     yield from _of_references(target, context)
+
+
+def of_others_rows(target: BaseDatabaseWrapper, context: str) -> Iterator[str]:
+    """Yield the tables of others in which somebody has written, in a database that should hold those of one context."""
+    for name, number in elsewhere.filled(target, context).items():
+        yield (
+            f"{name} has {number} rows in {address(target)}, where nobody reads them. If they were written there since the "
+            "move, they are missing where the others work: take them there. Then empty this table, and run this again."
+        )
 
 
 def of_only_copy(target: BaseDatabaseWrapper, tables: Sequence[Table], move: ContextMove) -> Iterator[str]:
@@ -209,7 +232,8 @@ def _of_generic_keys(context: str) -> Iterator[str]:
 
 
 def _filled(connection: BaseDatabaseWrapper) -> list[str]:
-    names = set(connection.introspection.table_names()) - _FILLED_BY_DJANGO - _FILLED_BY_WORKERS
+    names = set(connection.introspection.table_names()) - _FILLED_BY_DJANGO
+    names -= _FILLED_BY_WORKERS | _FILLED_BY_MOVES
     return sorted(
         name for name in names if rows(connection, SQL("SELECT 1 FROM {} LIMIT 1").format(Identifier(name)))
     )

@@ -1,4 +1,4 @@
-"""``manage.py coupling``: shows how apps depend on each other; the exit code is 1 if they do."""
+"""``manage.py coupling``: shows how apps depend on each other; the exit code is 1 if they do, or if some was not looked at."""
 
 import json
 import sys
@@ -9,62 +9,95 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from microworkflows.cutover import coupling
-from microworkflows.cutover.coupling import FOREIGN_KEY, IMPORT, Pair
+from microworkflows.cutover.coupling import FOREIGN_KEY, IMPORT, STRING, Pair, Report
 
 
 class Command(BaseCommand):
     help = (
-        "Show, for each pair of apps, the foreign keys and imports by which one depends on the other. The exit code is 1 "
-        "if there are any."
+        "Show, for each pair of apps, the foreign keys, imports and strings by which one depends on the other. The exit code "
+        "is 1 if there are any, or if something could not be looked at, and 2 if there is nothing to look at."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--of",
-            nargs="+",
+            nargs="*",
             metavar="APP",
-            help="labels of the apps to look at; by default those in MICROWORKFLOWS['CUTOVER'], or all of the project",
+            help="labels of the apps to look at, installed packages too; by default those in MICROWORKFLOWS['CUTOVER'], or "
+            "all of the project",
         )
         parser.add_argument("--json", action="store_true", help="print it as JSON")
 
     def handle(self, *args: Any, of: Sequence[str] | None, **options: Any) -> None:
-        labels = of or coupling.own_apps()
+        labels = list(dict.fromkeys(coupling.own_apps() if of is None else of))
         try:
-            pairs = coupling.pairs(labels)
+            report = coupling.of(labels)
         except LookupError as error:
-            raise CommandError(str(error)) from error
-        except SyntaxError as error:
-            raise CommandError(f"{error.filename}:{error.lineno} cannot be read: {error.msg}.") from error
+            raise CommandError(str(error), returncode=2) from error
+        if len(labels) < 2:
+            raise CommandError(
+                f"Coupling is a matter between apps, and {f'only {labels[0]} was' if labels else 'no app was'} to be looked at. "
+                "Name two or more with --of, such as --of orders payments; labels of installed packages work, too. Without "
+                "--of, the apps of MICROWORKFLOWS['CUTOVER'] are looked at, else those that lie outside site-packages.",
+                returncode=2,
+            )
         if options["json"]:
-            self.stdout.write(json.dumps([_plain(pair) for pair in pairs], indent=2, ensure_ascii=False))
-        elif pairs:
-            self._show(pairs)
+            self.stdout.write(json.dumps(_plain(report, labels), indent=2, ensure_ascii=False))
         else:
-            self.stdout.write(f"None of these apps depends on another: {', '.join(labels)}.")
-        if pairs:
+            self._show(report, labels)
+        if not report.is_clean:
             sys.exit(1)
 
-    def _show(self, pairs: Sequence[Pair]) -> None:
-        heads = ("app", "depends on", "foreign keys", "imports")
-        rows = [(pair.app, pair.on, str(pair.count(FOREIGN_KEY)), str(pair.count(IMPORT))) for pair in pairs]
+    def _show(self, report: Report, labels: Sequence[str]) -> None:
+        if report.pairs:
+            self._show_pairs(report.pairs)
+        elif report.not_looked_at:
+            self.stdout.write(
+                f"Partial: nothing was found between {', '.join(labels)}, but not all was looked at."
+            )
+        else:
+            self.stdout.write(
+                f"None of these apps depends on another by foreign key, import or string: {', '.join(labels)}."
+            )
+        if report.not_looked_at:
+            self.stdout.write(f"\nnot looked at: {len(report.not_looked_at)}")
+            for gap in report.not_looked_at:
+                self.stdout.write(f"  {gap}")
+        self.stdout.write(f"\n{coupling.NOT_SEEN}")
+
+    def _show_pairs(self, pairs: Sequence[Pair]) -> None:
+        heads = ("app", "depends on", "foreign keys", "imports", "strings")
+        rows = [
+            (pair.app, pair.on, *(str(pair.count(kind)) for kind in (FOREIGN_KEY, IMPORT, STRING)))
+            for pair in pairs
+        ]
         widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
         for row in (heads, *rows):
-            self.stdout.write(
-                f"{row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
-            )
+            names = [f"{cell:<{width}}" for cell, width in zip(row[:2], widths[:2], strict=True)]
+            numbers = [f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True)]
+            self.stdout.write("  ".join([*names, *numbers]))
         for pair in pairs:
             self.stdout.write(f"\n{pair.app} → {pair.on}")
             for bond in pair.bonds:
                 self.stdout.write(f"  {_short(bond.file)}:{bond.line}  {bond.kind}  {bond.what}")
 
 
-def _plain(pair: Pair) -> dict[str, Any]:
+def _plain(report: Report, labels: Sequence[str]) -> dict[str, Any]:
     return {
-        "app": pair.app,
-        "on": pair.on,
-        "bonds": [
-            {"kind": bond.kind, "what": bond.what, "file": _short(bond.file), "line": bond.line}
-            for bond in pair.bonds
+        "apps": list(labels),
+        "partial": bool(report.not_looked_at),
+        "not_looked_at": report.not_looked_at,
+        "not_seen": coupling.NOT_SEEN,
+        "pairs": [
+            {
+                "app": pair.app,
+                "on": pair.on,
+                "bonds": [
+                    {"kind": bond.kind, "what": bond.what, "file": _short(bond.file), "line": bond.line}
+                    for bond in pair.bonds
+                ],
+            }
+            for pair in report.pairs
         ],
     }
 

@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.forms import model_to_dict
 
 from microworkflows import times
-from microworkflows.cutover import switch
+from microworkflows.cutover import footprints, switch
 from microworkflows.cutover.models import ModeChange
 from microworkflows.cutover.overview import Context, Failures, Shadow, Worker, overview
 from microworkflows.cutover.stamps import Mode
@@ -73,6 +73,10 @@ class Command(BaseCommand):
             )
         except CutoverRefusedError as error:
             raise CommandError(str(error)) from error
+        if mode is not Mode.INLINE and not (known := footprints.summary(context)).is_clear:
+            self.stderr.write(
+                "\n".join(("warning: no shadow run shows this.", *known.said)), self.style.WARNING
+            )
         self.stdout.write(f"{context} is {setting} for the flows that begin from now on.")
 
     def _show(self, context: str | None, *, as_json: bool) -> None:
@@ -94,10 +98,21 @@ class Command(BaseCommand):
         if not shown:
             self.stdout.write("Nothing is being handed over: MICROWORKFLOWS['CUTOVER'] names no context.")
         else:
-            heads = ["context", "mode", "since", "worker", "waiting flows", "shadow runs", "failures"]
+            heads = [
+                "context",
+                "mode",
+                "since",
+                "worker",
+                "waiting flows",
+                "shadow runs",
+                "failures",
+                "footprint",
+            ]
             self._print_table([heads, *(_row(one) for one in shown)])
             if figures.monolith_is_needed:
                 self.stdout.write(f"The monolith's own worker: {_worker(figures.monolith)}.")
+            if context is not None:
+                self.stdout.write("\n" + "\n".join(known[context].footprint.said))
 
     def _show_history(self, context: str | None, *, as_json: bool) -> None:
         changes = ModeChange.objects.all() if context is None else ModeChange.objects.filter(context=context)
@@ -131,6 +146,7 @@ def _row(context: Context) -> list[str]:
         else "in its own database",
         _shadow(context.shadow),
         _failures(context.failures),
+        context.footprint.figures,
     ]
 
 

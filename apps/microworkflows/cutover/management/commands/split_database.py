@@ -32,6 +32,16 @@ class Command(BaseCommand):
             help="seconds for which to try to fence in a table that others use (120)",
         )
         instead = parser.add_mutually_exclusive_group()
+        instead.add_argument(
+            "--check",
+            action="store_true",
+            help="say what would be fenced off, and what stands in the way; change nothing",
+        )
+        instead.add_argument(
+            "--fence",
+            action="store_true",
+            help="after a move by version 0.1: fence off the tables of others in the new database",
+        )
         instead.add_argument("--abort", action="store_true", help="give up a move that has not switched yet")
         instead.add_argument(
             "--drop-source", action="store_true", help="after a move: empty the old tables here"
@@ -71,7 +81,11 @@ class Command(BaseCommand):
                     progress=Progress(sys.stderr),
                     patience=patience,
                 )
-                if abort:
+                if options["check"]:
+                    move.check()
+                elif options["fence"]:
+                    move.fence_others()
+                elif abort:
                     move.abort()
                 elif drop_source:
                     move.drop_source()
@@ -81,7 +95,7 @@ class Command(BaseCommand):
         except MicroworkflowsError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, psycopg.Error) as error:
-            hint = "" if abort or drop_source else f"\n{AGAIN}"
+            hint = "" if abort or drop_source or options["check"] or options["fence"] else f"\n{AGAIN}"
             raise CommandError(f"Stopped by the database: {str(error).strip()}{hint}") from error
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted. {AGAIN}", returncode=130) from None

@@ -18,7 +18,7 @@ from microworkflows.flows import Attempt, Failure, Sent, TraceContext
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import companions, store
 from microworkflows.relay.loop import Relay
-from microworkflows.relay.publisher import Batch, Message
+from microworkflows.relay.publisher import Batch
 from microworkflows.testing import Flow
 
 

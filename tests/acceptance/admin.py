@@ -11,6 +11,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
+from project.processes.waiting import eventually
 from tests.acceptance.running import wait_until
 
 
@@ -42,7 +43,13 @@ class Admin:
             self._browser.refresh()
             return text in self.text(selector)
 
-        wait_until(f"{selector} says {text!r}", look, seconds=20)
+        eventually(
+            look,
+            what=f"{selector} to say {text!r}",
+            timeout=20,
+            every=0.1,
+            progress=lambda: self.text(selector),
+        )
 
     def do(self, selector: str, act: Callable[[WebElement], object]) -> None:
         """Do something to the first visible element; again, if the page replaces it meanwhile."""
@@ -75,7 +82,13 @@ class Admin:
         return " ".join(text.split())
 
     def wait_for_text(self, selector: str, text: str) -> None:
-        wait_until(f"{selector} says {text!r}", lambda: text in self.text(selector), seconds=30)
+        eventually(
+            lambda: text in self.text(selector),
+            what=f"{selector} to say {text!r}",
+            timeout=30,
+            every=0.1,
+            progress=lambda: self.text(selector),
+        )
 
     def type(self, name: str, text: str) -> None:
         self.do(f"[name={name}]", lambda field: field.clear())

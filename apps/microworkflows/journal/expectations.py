@@ -10,8 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from microworkflows import times
-from microworkflows.journal import presence
+from microworkflows.journal import presence, words
 from microworkflows.journal.models import Flow
 from microworkflows.journal.presence import MOST_FLOWS, Life, Presence
 from microworkflows.journeys import event_name, human_duration
@@ -116,7 +115,9 @@ def _way(
         return absent
     if delivery.status == "waiting":
         due = (
-            f"the next is due at {clock(delivery.due_at, now)}" if delivery.due_at else "the next is due now"
+            f"the next is due at {words.clock(delivery.due_at, now)}"
+            if delivery.due_at
+            else "the next is due now"
         )
         return (
             Cause.RETRY,
@@ -126,7 +127,7 @@ def _way(
         )
     if delivery.status == "running":
         by = f" on {delivery.worker}" if delivery.worker else ""
-        return Cause.UNDER_WAY, f"It runs since {clock(delivery.received_at, now)}{by}.", "", False
+        return Cause.UNDER_WAY, f"It runs since {words.clock(delivery.received_at, now)}{by}.", "", False
     return _in_queue(event, delivery.context, seen, now)
 
 
@@ -150,7 +151,7 @@ def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: 
     if worker is None or worker.since is None:
         said = f"No worker of {context} has ever reported to the journal; {waiting.on(context)}. Start it:"
         return Cause.UNKNOWN, said, command, True
-    since = clock(worker.since, now)
+    since = words.clock(worker.since, now)
     if worker.life is Life.UNKNOWN:
         said = (
             f"Unknown: the journal has heard from nobody since {since}, also not from a worker of {context}."
@@ -182,7 +183,7 @@ def _in_queue(event: "Event", context: str, seen: Mapping[str, Presence], now: d
     if known.dead:
         said = f"The queue of {context} is empty, and it has {known.dead:,} dead letters: this may be one."
         return Cause.DEAD_LETTER, said, f"python manage.py dead_letters {context}", True
-    said = f"It was relayed at {clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
+    said = f"It was relayed at {words.clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
     return Cause.LOST, said, "python manage.py unreceived", True
 
 
@@ -210,7 +211,7 @@ def _relay(context: str, known: Presence | None, now: datetime) -> _Way:
         said = f"No relay of {context} has lately reported to the journal. It runs beside the worker:"
         return Cause.UNKNOWN, said, command, True
     if known.relay.life.is_down:
-        said = f"{context} has no relay since {clock(known.relay.since, now)}. It runs beside the worker; start it:"
+        said = f"{context} has no relay since {words.clock(known.relay.since, now)}. It runs beside the worker; start it:"
         return Cause.RELAY, said, command, True
     if known.relay.leads is False:
         said = f"The relay of {context} runs, but has not the lead, so it relays nothing."
@@ -237,7 +238,11 @@ def _deadlines(
         due_at = happened[of] + timedelta(seconds=within)
         allowed = f"{human_duration(timedelta(seconds=within))} after {event_name(of)}"
         late = due_at <= now
-        said = f"It was due at {clock(due_at, now)}" if late else f"It is due at {clock(due_at, now)}"
+        said = (
+            f"It was due at {words.clock(due_at, now)}"
+            if late
+            else f"It is due at {words.clock(due_at, now)}"
+        )
         yield Expectation(
             what=event_name(awaited),
             context=awaited.partition(".")[0],
@@ -246,14 +251,6 @@ def _deadlines(
             reason=f"{said}, {allowed}.",
             is_urgent=late,
         )
-
-
-def clock(time: datetime | None, now: datetime) -> str:
-    """Return a local time of day for people, with the date if that is not today's."""
-    if time is None:
-        return "an unknown time"
-    local = times.local(time)
-    return f"{local:%H:%M:%S}" if local.date() == times.local(now).date() else f"{local:%Y-%m-%d %H:%M}"
 
 
 class _Waiting:

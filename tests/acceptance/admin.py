@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from selenium.common.exceptions import ElementNotInteractableException, StaleElementReferenceException
 from selenium.webdriver import Chrome
@@ -73,6 +74,10 @@ class Admin:
             "return document.querySelector(arguments[0])?.innerText ?? ''", selector
         )
         return " ".join(text.split())
+
+    def run(self, script: str, *values: object) -> Any:
+        """Return what a script returns in the page."""
+        return self._browser.execute_script(script, *values)
 
     def drawn(self, selector: str) -> str:
         """Return all text of the first such element, pictures included."""

@@ -3,8 +3,12 @@
 With ``SCREENSHOTS=folder`` each page is kept as it was: in the light, in the dark and on a phone.
 """
 
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
+import jsonschema
 import pytest
 
 from tests.acceptance.admin import Admin
@@ -18,6 +22,8 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
+SCHEMA = Path(__file__).parents[1] / "unit/journal/ocel20.schema.json"
+VALID = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()), format_checker=jsonschema.FormatChecker())
 STEPS = (
     "payments.take_payment",
     "inventory.reserve_items",
@@ -112,6 +118,46 @@ def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, a
     open_journey(admin, unknown[0])
     admin.wait_for_text("[data-mw-part=summary]", "done")
     assert "replayed" in admin.drawn("#content")
+
+
+def test_process_is_mined_from_the_orders_that_went_through_it(
+    four: Running, admin: Admin, tmp_path: Path
+) -> None:
+    began = datetime.now(UTC)
+    shipped = [four.place() for _ in range(3)]
+    declined = four.shop.place(pays="tok_declined", lines={"TEA-SENCHA-100": 1})
+    refunded = four.shop.place(pays="tok_visa", lines={"CUP-RAKU-LTD": 1})  # there is none
+    for order in (*shipped, declined, refunded):
+        open_journey(admin, order.number)
+        admin.wait_for_text("[data-mw-part=summary]", "done")
+
+    admin.open("/admin/microworkflows_journal/context/?window=1h")
+    for step in STEPS:
+        assert count(admin, f"to:{step}") >= 3
+        assert step in admin.drawn(".mw-process svg")
+    admin.screenshots("map")
+    admin.open("/admin/microworkflows_journal/context/variants/?window=1h")
+    assert "% went this way" in admin.text("#content")
+    for outcome in ("shipped", "payment declined", "out of stock"):
+        assert f"outcome {outcome}," in admin.text("#content")
+    assert "shipping.schedule_shipment emits Shipment scheduled" in admin.drawn("#content")
+    admin.screenshots("variants")
+    assert admin.errors() == []
+    log = tmp_path / "log.json"
+    four.services.run("orders", f"python manage.py ocel --since {began.isoformat()} --output {log}")
+    told = json.loads(log.read_text())
+    assert list(VALID.iter_errors(told)) == []
+    about = {each["id"] for each in told["objects"] if each["type"] == "orders.order"}
+    assert about == {f"orders.order:{order.id}" for order in (*shipped, declined, refunded)}
+    four.services.run(
+        "orders", f"python manage.py drift --since {began.isoformat()}"
+    )  # fails where they differ
+
+
+def count(admin: Admin, row: str) -> int:
+    """Return how many deliveries a row of the map's tables has counted."""
+    told = admin.run("return document.getElementById(arguments[0])?.children[3].innerText ?? ''", row)
+    return int(told) if told.isdecimal() else 0
 
 
 def here(admin: Admin) -> str:

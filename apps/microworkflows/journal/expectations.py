@@ -10,9 +10,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from microworkflows.journal import presence, words
+from microworkflows.journal import waiting, words
 from microworkflows.journal.models import Flow
-from microworkflows.journal.presence import MOST_FLOWS, Life, Presence
+from microworkflows.journal.presence import Life, Presence
 from microworkflows.journeys import event_name, human_duration
 
 if TYPE_CHECKING:
@@ -84,12 +84,12 @@ def of_flow(
 def _deliveries(
     events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
 ) -> Iterator[Expectation]:
-    waiting = _Waiting()
+    others = _Waiting()
     for event in events:
         for delivery in event.deliveries:
             if not (delivery.open or delivery.failed):
                 continue
-            cause, reason, command, urgent = _way(event, delivery, seen, now, waiting)
+            cause, reason, command, urgent = _way(event, delivery, seen, now, others)
             yield Expectation(
                 what=f"{delivery.consumer} of {event.name}",
                 context=delivery.context,
@@ -106,12 +106,12 @@ _Way = tuple[Cause, str, str, bool]
 
 
 def _way(
-    event: "Event", delivery: "Delivery", seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting"
+    event: "Event", delivery: "Delivery", seen: Mapping[str, Presence], now: datetime, others: "_Waiting"
 ) -> _Way:
     """Return cause, reason, command and urgency of a delivery that is open or failed."""
     if delivery.failed:
         return _failed(event, delivery)
-    if absent := _absent(delivery.context, seen, now, waiting):
+    if absent := _absent(delivery.context, seen, now, others):
         return absent
     if delivery.status == "waiting":
         due = (
@@ -141,7 +141,7 @@ def _failed(event: "Event", delivery: "Delivery") -> _Way:
     return Cause.UNHEARD, said, "python manage.py unheard --relay", True
 
 
-def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting") -> _Way | None:
+def _absent(context: str, seen: Mapping[str, Presence], now: datetime, others: "_Waiting") -> _Way | None:
     """Say that a context has no worker, or that nobody knows of one; None if one lives."""
     known = seen.get(context)
     worker = known.worker if known else None
@@ -149,7 +149,7 @@ def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: 
         return None
     command = f"celery -A project worker -Q {context}"
     if worker is None or worker.since is None:
-        said = f"No worker of {context} has ever reported to the journal; {waiting.on(context)}. Start it:"
+        said = f"No worker of {context} has ever reported to the journal; {others.on(context)}. Start it:"
         return Cause.UNKNOWN, said, command, True
     since = words.clock(worker.since, now)
     if worker.life is Life.UNKNOWN:
@@ -158,7 +158,7 @@ def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: 
         )
         return Cause.UNKNOWN, said, "", False
     ended = "was stopped" if worker.life is Life.STOPPED else "fell silent"
-    said = f"{context} has no worker since {since}: the last {ended}; {waiting.on(context)}. Start it:"
+    said = f"{context} has no worker since {since}: the last {ended}; {others.on(context)}. Start it:"
     return Cause.WORKER, said, command, True
 
 
@@ -257,14 +257,13 @@ class _Waiting:
     """Tells how many flows wait for a context; they are counted once, and only if somebody asks."""
 
     @cached_property
-    def _numbers(self) -> Mapping[str, tuple[int, datetime | None]]:
-        return presence.waiting_flows()
+    def _numbers(self) -> Mapping[str, waiting.FlowsWaiting]:
+        return waiting.flows()
 
     def on(self, context: str) -> str:
         """Return the number of flows that wait for a context, for people."""
-        number, _ = self._numbers.get(context, (0, None))
-        more = "+" if number >= MOST_FLOWS else ""
-        return "this flow waits" if number <= 1 else f"{number:,}{more} flows wait"
+        number, _, more = self._numbers.get(context, waiting.FlowsWaiting())
+        return "this flow waits" if number <= 1 else f"{number:,}{'+' if more else ''} flows wait"
 
 
 def _first_line(error: str) -> str:

@@ -8,7 +8,7 @@ from kombu import Connection
 
 from tests.acceptance.admin import Admin
 from tests.acceptance.running import wait_until
-from tests.acceptance.whole import FLOWS, Running, open_journey, stopped
+from tests.acceptance.whole import FLOWS, Running, away, open_journey, stopped
 from tests.integration.support.processes import pool_of
 
 pytestmark = [
@@ -45,42 +45,39 @@ def test_collector_that_is_stopped_leaves_nothing_that_looks_like_the_present(
 
 
 def test_broker_that_is_away_is_named_and_orders_are_placed_all_the_same(four: Running, admin: Admin) -> None:
-    four.broker.vanish()
-    order = four.place()
-    admin.open("/admin/")
+    with away(four.broker):
+        order = four.place()
+        admin.open("/admin/")
 
-    admin.wait_for_text(".mw-contexts", HEARS_NOTHING)
-    admin.reload_until(".mw-counts", "the broker is away")
+        admin.wait_for_text(".mw-contexts", HEARS_NOTHING)
+        admin.reload_until(".mw-counts", "unknown dead")
 
-    admin.screenshots("broker_away_first_page")
-    four.broker.restore()
+        admin.screenshots("broker_away_first_page")
     settle(admin, order.number)
 
 
 def test_page_whose_own_database_is_away_says_that_it_is_not_up_to_date(four: Running, admin: Admin) -> None:
     admin.open("/admin/")
     admin.wait_for_text(".mw-contexts", "alive since")
-    four.databases["orders"].vanish()
+    with away(four.databases["orders"]):
+        admin.wait_for_text(".mw-contexts", "connection lost")
 
-    admin.wait_for_text(".mw-contexts", "connection lost")
-
-    admin.screenshots("own_database_away_first_page")
-    four.databases["orders"].restore()
+        admin.screenshots("own_database_away_first_page")
     admin.wait_for_text("[data-mw-connection]", "live")
 
 
 def test_service_whose_database_is_away_is_where_the_order_waits(four: Running, admin: Admin) -> None:
-    four.databases["payments"].vanish()
-    order = four.place()
-    open_journey(admin, order.number)
+    with away(four.databases["payments"]):
+        order = four.place()
+        open_journey(admin, order.number)
 
-    admin.wait_for_text("#content", "The relay of payments runs, but has not the lead")
+        admin.wait_for_text("#content", "waits for payments.take_payment")
 
-    admin.screenshots("database_away_journey")
-    admin.open("/admin/")
-    wait_until("payments does not lead", lambda: "does not lead" in row(admin, "payments"), seconds=60)
-    admin.screenshots("database_away_first_page")
-    four.databases["payments"].restore()
+        admin.open("/admin/")
+        wait_until("payments relays nothing", lambda: "alive" not in cells(admin, "payments")[2], seconds=60)
+        admin.screenshots("database_away_first_page")
+        open_journey(admin, order.number)
+        admin.screenshots("database_away_journey")
     settle(admin, order.number)
 
 

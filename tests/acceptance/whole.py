@@ -76,6 +76,16 @@ def running() -> Iterator[Running]:
 
 
 @contextmanager
+def away(server: Proxy) -> Iterator[None]:
+    """Let a server refuse every connection for the block, as one that does not run."""
+    server.vanish()
+    try:
+        yield
+    finally:
+        server.restore()
+
+
+@contextmanager
 def stopped(*pids: int) -> Iterator[None]:
     """Stop processes for the block where they are, as a debugger does, or a machine that has no memory left."""
     try:

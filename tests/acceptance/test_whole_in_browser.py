@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 
 from tests.acceptance.admin import Admin
+from tests.acceptance.running import wait_until
 from tests.acceptance.whole import FLOWS, Running, open_journey
 
 pytestmark = [
@@ -114,10 +115,10 @@ def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, a
     admin.wait_for_text("#mw-progress", "3 handled")
     admin.screenshots("problem_replayed")
     admin.open("/admin/")
-    assert "0 parked" in admin.text(".mw-counts")
+    admin.reload_until(".mw-counts", "0 parked")
     open_journey(admin, unknown[0])
     admin.wait_for_text("[data-mw-part=summary]", "done")
-    assert "replayed" in admin.drawn("#content")
+    wait_until("the journey shows the replay", lambda: "replayed" in admin.drawn("#content"), seconds=30)
 
 
 def test_process_is_mined_from_the_orders_that_went_through_it(

@@ -57,6 +57,9 @@ class Listener(flows.Guest):
     def beat(self, worker: str, *, depths: Mapping[str, int | None], handling: int) -> None:
         self.others.append(("beat", worker, dict(depths), handling))
 
+    def acted(self, act: str, messages: Sequence[tuple[str, UUID]], *, by: str, why: str) -> None:
+        self.others.append(("acted", act, list(messages), by, why))
+
     def stopped(self, worker: str) -> None:
         self.others.append(("stopped", worker))
 
@@ -226,6 +229,24 @@ def test_guest_learns_in_the_relay_what_the_broker_made_of_a_batch(
     assert list(sent.relayed) == [(rows[0].id, rows[0].body)]
     assert list(sent.unheard) == [(rows[1].id, rows[1].body)]
     assert list(sent.rejected) == [(rows[2].id, rows[2].body, "too large")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guest_learns_who_replayed_or_dismissed_which_messages(
+    guest: Listener, post: SimpleNamespace
+) -> None:
+    post.fail = PermanentError("no stamps")
+    letter = _letter()
+    inbox.receive(letter, queue="desk")
+
+    InboxEvent.objects.all().replay(by="ann", why="stamps have come")
+    InboxEvent.objects.all().dismiss(by="bob", why="a test letter")
+
+    messages = [("desk.stamp_letter", UUID(letter["id"]))]
+    assert [each for each in guest.others if each[0] == "acted"] == [
+        ("acted", "replayed", messages, "ann", "stamps have come"),
+        ("acted", "dismissed", messages, "bob", "a test letter"),
+    ]
 
 
 @pytest.mark.django_db

@@ -308,6 +308,6 @@ def _change(rows: InboxQuerySet, kind: HistoryEntry.Kind, *, by: str, why: str, 
                 (label, UUID(event_id)) for label, _, event_id in (key.partition(":") for _, key, _ in keys)
             ]
             transaction.on_commit(
-                lambda: flows.acted(str(kind.value), acted, by=by, why=why), using=alias, robust=True
+                lambda: flows.acted(str(kind.label), acted, by=by, why=why), using=alias, robust=True
             )
     return len(keys)

@@ -54,8 +54,8 @@ class _Bundle:
 
     left: deque[Run]
     """Runs not begun."""
-    done: list[tuple[Run, list[CloudEvent], float]] = field(default_factory=list)
-    """Runs that succeeded, each with the events that it emitted and its duration in seconds."""
+    done: list[tuple[Run, handling.Effects, float]] = field(default_factory=list)
+    """Runs that succeeded, each with the events that it brought about and its duration in seconds."""
     known: list[Run] = field(default_factory=list)
     """Runs of events received before, or by another process at this very moment."""
     failed: tuple[Run, BaseException, float] | None = None
@@ -105,8 +105,8 @@ def handle(runs: Iterable[Run]) -> None:
         left.extendleft(reversed(bundle.left))
         if bundle.left and not bundle.ends_early:  # its time was up: the next one claims only as many runs
             size = max(len(bundle.done), 1)
-        for (workflow, event), emitted, seconds in bundle.done:
-            handling.tell_handled(workflow, event, emitted, duration=seconds)
+        for (workflow, event), effects, seconds in bundle.done:
+            handling.tell_handled(workflow, event, effects, duration=seconds)
         for run in bundle.known:
             failures.handle_or_keep(*run)
         if bundle.failed is not None:
@@ -155,10 +155,10 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
             if (key := message_id(workflow.label, event.meta.id)) not in new:
                 bundle.known.append(run)
                 continue
-            if (events := _do_run(connection, watch, bundle, run)) is not None:
+            if (effects := _do_run(connection, watch, bundle, run)) is not None:
                 new.remove(key)
-                emitted += [(each, workflow.label) for each in events]
-                bundle.done.append((run, events, time.monotonic() - began))
+                emitted += [(each, workflow.label) for each in effects.returned]
+                bundle.done.append((run, effects, time.monotonic() - began))
             if (began := time.monotonic()) > ends_at:
                 break
     if new:  # rows of runs that were not reached, failed or are done by themselves
@@ -173,13 +173,13 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
 
 def _do_run(
     connection: BaseDatabaseWrapper, watch: isolation.Watch, bundle: _Bundle, run: Run
-) -> list[CloudEvent] | None:
-    """Do a run in a savepoint; return what it emitted, or None if it was rolled back, which the bundle notes."""
+) -> handling.Effects | None:
+    """Do a run in a savepoint; return what it brought about, or None if it was rolled back, which the bundle notes."""
     workflow, event = run
     began = time.monotonic()
     try:
         with transaction.atomic(using=connection.alias):
-            events = handling.run(workflow, event)
+            effects = handling.run(workflow, event)
             handling.raise_if_transaction_broken()
             watch.raise_if_noticed()
     except BaseException as error:
@@ -192,7 +192,7 @@ def _do_run(
         else:
             bundle.failed = run, error, time.monotonic() - began
         return None
-    return events
+    return effects
 
 
 def _do_alone_from_now_on(label: str) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from microworkflows import traceparent as traces
 from microworkflows.subjects import Subject
@@ -29,6 +30,8 @@ class Cause:
     """Number of events that led to this one, each causing the next."""
     rehearsal: list[Any] | None = None
     """Takes the recorded events, in place of the outbox, during a rehearsal (a run that is rolled back)."""
+    recorded: list[UUID] = field(default_factory=list)
+    """Takes, once they are committed, the ids of the events that the microworkflow recorded instead of returning them."""
 
 
 _cause: ContextVar[Cause | None] = ContextVar("microworkflows_cause", default=None)

@@ -126,9 +126,6 @@ class Guest:
     def led(self, context: str, leads: bool) -> None:
         """Learn, in the relay, that this process leads a context from now on, or no longer does."""
 
-    def redelivered(self, context: str, messages: Sequence[UUID]) -> None:
-        """Learn, in the relay, that waiting messages were brought back to their queue; ``messages`` are keys of the inbox."""
-
     def beat(self, worker: str, *, depths: Mapping[str, int | None], handling: int) -> None:
         """Learn every few seconds, in a thread of the worker, that it lives.
 
@@ -328,11 +325,6 @@ def sent(batch: Sent) -> None:
 def led(context: str, leads: bool) -> None:
     """Tell the guests that this process has taken or lost the lead of a context."""
     _tell(lambda guest: guest.led(context, leads))
-
-
-def redelivered(context: str, messages: Sequence[UUID]) -> None:
-    """Tell the guests that waiting messages are on their way again."""
-    _tell(lambda guest: guest.redelivered(context, messages))
 
 
 def beat(worker: str, *, depths: Mapping[str, int | None], handling: int) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from django.db import Error, router, transaction
 
@@ -38,6 +39,15 @@ class TimeLimitError(MicroworkflowsError):
 
 class NotBegunError(Error):
     """The inbox did not take the row of a message, so no microworkflow has run; the cause is the driver's error."""
+
+
+class Effects(NamedTuple):
+    """The events that a run brings about."""
+
+    returned: list[CloudEvent]
+    """Those that the function returned, to be stored in the run's transaction."""
+    recorded: list[UUID]
+    """Ids of those that it recorded by itself; complete once the transaction has committed."""
 
 
 _killed: ContextVar[list[TimeLimitError] | None] = ContextVar("microworkflows_killed", default=None)
@@ -88,7 +98,7 @@ def handle(
             rolled back.
 
     Returns:
-        The emitted events, as recorded.
+        The events that the function returned, as recorded.
 
     Raises:
         ProcessDiedError: it is the last delivery.
@@ -118,9 +128,9 @@ def handle(
             )
         if killed := _killed.get():
             raise killed.pop()
-        emitted = run(workflow, event, function=function, number=(attempt or 0) + 1)
-        if emitted:
-            recording.store([(each, workflow.label) for each in emitted])
+        effects = run(workflow, event, function=function, number=(attempt or 0) + 1)
+        if effects.returned:
+            recording.store([(each, workflow.label) for each in effects.returned])
         else:  # storing would have shown it
             raise_if_transaction_broken()
         if retried is not None:
@@ -130,12 +140,12 @@ def handle(
     tell_handled(
         workflow,
         event,
-        emitted,
+        effects,
         number=(attempt or 0) + 1,
         headers=headers,
         duration=time.monotonic() - began,
     )
-    return emitted
+    return effects.returned
 
 
 def run(
@@ -144,22 +154,23 @@ def run(
     *,
     function: Callable[[Any], Emitted] | None = None,
     number: int = 1,
-) -> list[CloudEvent]:
-    """Run a microworkflow, or a function in its place; return the emitted events, to be stored in this transaction."""
+) -> Effects:
+    """Run a microworkflow, or a function in its place, in this transaction."""
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
+    own = cause(workflow, event)
     with (
-        causes.caused_by(cause(workflow, event)),
+        causes.caused_by(own),
         flows.running(event, consumer=workflow.label, number=number),
         connection.execute_wrapper(isolation.refuse_control),
     ):
         result = (function or workflow)(workflow.on.from_cloud_event(event))
-        return recording.prepare(workflow.emitted(result))
+        return Effects(returned=recording.prepare(workflow.emitted(result)), recorded=own.recorded)
 
 
 def tell_handled(
     workflow: Microworkflow[Any],
     event: CloudEvent,
-    emitted: Sequence[CloudEvent],
+    effects: Effects,
     *,
     number: int = 1,
     headers: Headers = _NO_HEADERS,
@@ -170,7 +181,7 @@ def tell_handled(
     Args:
         workflow: The microworkflow.
         event: The event.
-        emitted: Events that it recorded.
+        effects: Events that it brought about.
         number: Number of the attempt, 1 for the first.
         headers: Headers kept with the inbox row.
         duration: Duration in seconds.
@@ -185,9 +196,12 @@ def tell_handled(
         ended = flows.Attempt(
             event=event, consumer=workflow.label, number=number, duration=duration, mode=mode
         )
-        ids = [each.meta.id for each in emitted]
+
+        def tell() -> None:
+            flows.handled(ended, [*effects.recorded, *(each.meta.id for each in effects.returned)])
+
         # At once, unless it joined a transaction that is still open.
-        transaction.on_commit(lambda: flows.handled(ended, ids), using=router.db_for_write(InboxEvent))
+        transaction.on_commit(tell, using=router.db_for_write(InboxEvent))
 
 
 def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[Any] | None = None) -> Cause:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
@@ -84,7 +84,15 @@ def record(
         cause.rehearsal.extend(events)
     else:
         store([(event, cause.workflow if cause else None) for event in recorded])
+        if cause is not None:
+            _note_on_commit(cause, recorded)
     return recorded
+
+
+def _note_on_commit(cause: Cause, recorded: Sequence[CloudEvent]) -> None:
+    """Note with their cause the events that a microworkflow recorded, but for those of a savepoint that it rolls back."""
+    ids = [event.meta.id for event in recorded]
+    transaction.on_commit(lambda: cause.recorded.extend(ids), using=_connection().alias)
 
 
 def prepare(

@@ -1,9 +1,10 @@
-"""Transactions of the kit's own, beside those of the project's code: their isolation level does not depend on its settings."""
+"""Transactions of the kit's own, beside those of the project's code: neither isolation level nor limits depend on its settings."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import connections, transaction
+from django.db.backends.utils import CursorWrapper
 
 
 @contextmanager
@@ -20,3 +21,31 @@ def read_committed(*, using: str) -> Iterator[None]:
             with connection.cursor() as cursor:
                 cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
         yield
+
+
+@contextmanager
+def limited(seconds: float, *, using: str) -> Iterator[None]:
+    """Let no statement in the block last longer; in PostgreSQL the block is a transaction.
+
+    Inside another transaction, that one's own limit holds again after the block. SQLite has no such limit, and a transaction there
+    would keep others from writing.
+
+    Raises:
+        OperationalError: a statement has lasted longer.
+    """
+    connection = connections[using]
+    if connection.vendor != "postgresql":
+        yield
+        return
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(using=using), connection.cursor() as cursor:
+        before = None if is_outermost else _limit(cursor)
+        cursor.execute(f"SET LOCAL statement_timeout = '{seconds:g}s'")
+        yield
+        if before is not None:
+            cursor.execute(f"SET LOCAL statement_timeout = '{before}'")
+
+
+def _limit(cursor: CursorWrapper) -> str:
+    cursor.execute("SHOW statement_timeout")
+    return str(cursor.fetchone()[0])

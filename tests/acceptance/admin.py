@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from selenium.common.exceptions import ElementNotInteractableException, StaleElementReferenceException
 from selenium.webdriver import Chrome
@@ -11,6 +12,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import Select
 
+from project.processes.waiting import eventually
 from tests.acceptance.running import wait_until
 
 
@@ -42,7 +44,13 @@ class Admin:
             self._browser.refresh()
             return text in self.text(selector)
 
-        wait_until(f"{selector} says {text!r}", look, seconds=20)
+        eventually(
+            look,
+            what=f"{selector} to say {text!r}",
+            timeout=20,
+            every=0.1,
+            progress=lambda: self.text(selector),
+        )
 
     def do(self, selector: str, act: Callable[[WebElement], object]) -> None:
         """Do something to the first visible element; again, if the page replaces it meanwhile."""
@@ -67,6 +75,10 @@ class Admin:
         )
         return " ".join(text.split())
 
+    def run(self, script: str, *values: object) -> Any:
+        """Return what a script returns in the page."""
+        return self._browser.execute_script(script, *values)
+
     def drawn(self, selector: str) -> str:
         """Return all text of the first such element, pictures included."""
         text: str = self._browser.execute_script(
@@ -75,7 +87,13 @@ class Admin:
         return " ".join(text.split())
 
     def wait_for_text(self, selector: str, text: str) -> None:
-        wait_until(f"{selector} says {text!r}", lambda: text in self.text(selector), seconds=30)
+        eventually(
+            lambda: text in self.text(selector),
+            what=f"{selector} to say {text!r}",
+            timeout=30,
+            every=0.1,
+            progress=lambda: self.text(selector),
+        )
 
     def type(self, name: str, text: str) -> None:
         self.do(f"[name={name}]", lambda field: field.clear())

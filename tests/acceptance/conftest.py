@@ -6,8 +6,12 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 from psycopg.sql import SQL, Identifier
+from selenium.webdriver import Chrome
 
+from migrations_guide.engine.shop import PASSWORD, USER
 from tests import servers
+from tests.acceptance import whole
+from tests.acceptance.admin import Admin
 from tests.acceptance.running import Demo
 
 
@@ -29,3 +33,18 @@ def open_shop() -> Iterator[Demo]:
     with Demo(servers.SCRATCH / "open_shop") as demo:
         demo.wait_for("Ctrl-C ends everything", seconds=120)
         yield demo
+
+
+@pytest.fixture(scope="module")
+def four() -> Iterator[whole.Running]:
+    """Yield four services at work."""
+    with whole.running() as running:
+        yield running
+
+
+@pytest.fixture
+def admin(browser: Chrome, four: whole.Running) -> Admin:
+    """Return the admin of orders, the service that has the journal, logged in."""
+    page = Admin(browser, four.url)
+    page.log_in(USER, PASSWORD)
+    return page

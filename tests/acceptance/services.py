@@ -121,6 +121,14 @@ class Services:
         worker.send(signal.SIGTERM)
         assert worker.wait() == 0
 
+    def broker(self, name: str) -> str:
+        """Return the URL with which a service comes into the broker."""
+        return self._environments[name]["BROKER_URL"]
+
+    def worker(self, name: str) -> int:
+        """Return the id of a service's worker process."""
+        return self._started[f"{name}-worker"].pid
+
     def address(self, name: str) -> str:
         """Return the address of a service's web server, whether it runs or not."""
         return f"http://127.0.0.1:{self.ports[name]}"

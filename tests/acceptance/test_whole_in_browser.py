@@ -3,19 +3,17 @@
 With ``SCREENSHOTS=folder`` each page is kept as it was: in the light, in the dark and on a phone.
 """
 
-import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
+import jsonschema
 import pytest
-from selenium.webdriver import Chrome
 
-from migrations_guide.engine.shop import PASSWORD, USER, Order, Shop
-from tests import servers
-from tests.acceptance import services
 from tests.acceptance.admin import Admin
-from tests.acceptance.services import Services
+from tests.acceptance.running import wait_until
+from tests.acceptance.whole import FLOWS, Running, open_journey
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -25,7 +23,8 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-FLOWS = "/admin/microworkflows_journal/flow/"
+SCHEMA = Path(__file__).parents[1] / "unit/journal/ocel20.schema.json"
+VALID = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()), format_checker=jsonschema.FormatChecker())
 STEPS = (
     "payments.take_payment",
     "inventory.reserve_items",
@@ -34,43 +33,8 @@ STEPS = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Running:
-    """The four services at work, and the site of the one that has the journal."""
-
-    services: Services
-    shop: Shop
-    url: str
-
-
-@pytest.fixture(scope="module")
-def four() -> Iterator[Running]:
-    """Yield four services with their workers; the journal is that of orders, whose parcels leave within seconds."""
-    folder = servers.SCRATCH / "whole"
-    folder.mkdir()
-    with services.databases() as databases, services.broker_users() as brokers:
-        hasty = {"orders": {"DJANGO_SETTINGS_MODULE": "tests.acceptance.hasty.settings"}}
-        running = Services(folder, databases=databases, brokers=brokers, more=hasty)
-        running.prepare()
-        try:
-            running.run("orders", f"python manage.py createsuperuser --noinput --username={USER} --email=")
-            running.start_workers()
-            url = running.start_web("orders")
-            yield Running(services=running, shop=Shop({"orders": url}), url=url)
-        finally:
-            running.end()
-
-
-@pytest.fixture
-def admin(browser: Chrome, four: Running) -> Admin:
-    """Return the admin of orders, logged in."""
-    page = Admin(browser, four.url)
-    page.log_in(USER, PASSWORD)
-    return page
-
-
 def test_one_order_is_one_journey_through_four_services(four: Running, admin: Admin) -> None:
-    order = place(four)
+    order = four.place()
     open_journey(admin, order.number)
 
     admin.wait_for_text("[data-mw-part=summary]", "done")
@@ -90,7 +54,7 @@ def test_one_order_is_one_journey_through_four_services(four: Running, admin: Ad
 
 def test_stopped_worker_is_named_where_orders_wait_for_it(four: Running, admin: Admin) -> None:
     four.services.stop_worker("payments")
-    order = place(four)
+    order = four.place()
     open_journey(admin, order.number)
 
     admin.wait_for_text("#content", "payments has no worker since")
@@ -121,7 +85,7 @@ def test_stopped_worker_is_named_where_orders_wait_for_it(four: Running, admin: 
 def test_flow_is_stuck_where_nobody_relays(four: Running, admin: Admin) -> None:
     four.services.stop_worker("shipping")
     four.services.start_worker("shipping", relays=False)
-    order = place(four)
+    order = four.place()
     open_journey(admin, order.number)
 
     admin.wait_for_text("#content", "shipping has no relay since")
@@ -135,7 +99,7 @@ def test_flow_is_stuck_where_nobody_relays(four: Running, admin: Admin) -> None:
 
 def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, admin: Admin) -> None:
     unknown = [str(uuid4()) for _ in range(3)]
-    run_python(four, "payments", DECLINE.format(orders=unknown))
+    four.run_python("payments", DECLINE.format(orders=unknown))
     admin.open("/admin/microworkflows_problems/problem/")
     admin.reload_until("#content", "3 parked")
     assert "orders.cancel_declined" in admin.text("#content")
@@ -143,7 +107,7 @@ def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, a
     admin.follow(".mw-problems td a")
     assert "UnknownOrderError" in admin.text("#content")
     admin.screenshots("problem")
-    run_python(four, "orders", MAKE.format(orders=unknown))  # what was wrong is mended
+    four.run_python("orders", MAKE.format(orders=unknown))  # what was wrong is mended
 
     admin.type("per_second", "50")
     admin.follow("#mw-replay button")
@@ -151,26 +115,50 @@ def test_group_of_failures_is_replayed_once_its_cause_is_mended(four: Running, a
     admin.wait_for_text("#mw-progress", "3 handled")
     admin.screenshots("problem_replayed")
     admin.open("/admin/")
-    assert "0 parked" in admin.text(".mw-counts")
+    admin.reload_until(".mw-counts", "0 parked")
     open_journey(admin, unknown[0])
     admin.wait_for_text("[data-mw-part=summary]", "done")
-    assert "replayed" in admin.drawn("#content")
+    wait_until("the journey shows the replay", lambda: "replayed" in admin.drawn("#content"), seconds=30)
 
 
-def run_python(four: Running, name: str, code: str) -> None:
-    """Run Python in a shell of a service."""
-    four.services.run(name, f"python manage.py shell --verbosity 0 --command {shlex.quote(code)}")
+def test_process_is_mined_from_the_orders_that_went_through_it(
+    four: Running, admin: Admin, tmp_path: Path
+) -> None:
+    began = datetime.now(UTC)
+    shipped = [four.place() for _ in range(3)]
+    declined = four.shop.place(pays="tok_declined", lines={"TEA-SENCHA-100": 1})
+    refunded = four.shop.place(pays="tok_visa", lines={"CUP-RAKU-LTD": 1})  # there is none
+    for order in (*shipped, declined, refunded):
+        open_journey(admin, order.number)
+        admin.wait_for_text("[data-mw-part=summary]", "done")
+
+    admin.open("/admin/microworkflows_journal/context/?window=1h")
+    for step in STEPS:
+        assert count(admin, f"to:{step}") >= 3
+        assert step in admin.drawn(".mw-process svg")
+    admin.screenshots("map")
+    admin.open("/admin/microworkflows_journal/context/variants/?window=1h")
+    assert "% went this way" in admin.text("#content")
+    for outcome in ("shipped", "payment declined", "out of stock"):
+        assert f"outcome {outcome}," in admin.text("#content")
+    assert "shipping.schedule_shipment emits Shipment scheduled" in admin.drawn("#content")
+    admin.screenshots("variants")
+    assert admin.errors() == []
+    log = tmp_path / "log.json"
+    four.services.run("orders", f"python manage.py ocel --since {began.isoformat()} --output {log}")
+    told = json.loads(log.read_text())
+    assert list(VALID.iter_errors(told)) == []
+    about = {each["id"] for each in told["objects"] if each["type"] == "orders.order"}
+    assert about == {f"orders.order:{order.id}" for order in (*shipped, declined, refunded)}
+    four.services.run(
+        "orders", f"python manage.py drift --since {began.isoformat()}"
+    )  # fails where they differ
 
 
-def place(four: Running) -> Order:
-    return four.shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 1})
-
-
-def open_journey(admin: Admin, term: str) -> None:
-    """Find a flow by what somebody has in hand, such as the number of its order, and open its journey."""
-    admin.open(f"{FLOWS}?q={term}")
-    admin.reload_until("#content table", term)
-    admin.follow("#content table th a")
+def count(admin: Admin, row: str) -> int:
+    """Return how many deliveries a row of the map's tables has counted."""
+    told = admin.run("return document.getElementById(arguments[0])?.children[3].innerText ?? ''", row)
+    return int(told) if told.isdecimal() else 0
 
 
 def here(admin: Admin) -> str:

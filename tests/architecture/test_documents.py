@@ -291,7 +291,7 @@ TESTED_ELSEWHERE = {
         "tests/integration/test_limits.py",
     ),
     **dict.fromkeys(_shell(ROOT / "docs/howto/kubernetes.md"), "tests/architecture/test_deployment.py"),
-    "gunicorn project.wsgi --bind=127.0.0.1:8002 --no-control-socket": "tests/acceptance/test_services.py",
+    "gunicorn project.wsgi --bind=127.0.0.1:8002 --threads=4 --no-control-socket": "tests/acceptance/test_services.py",
     "celery -A inn worker -Q celery": "tests/integration/test_own_tasks.py",
     "celery -A inn worker -Q rooms,bills": "tests/integration/test_worker.py",
     "celery -A inn.celery:events_app worker -Q rooms,bills": "tests/integration/test_two_apps.py",

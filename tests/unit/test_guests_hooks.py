@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,14 +11,14 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from microworkflows import flows, inbox, outbox, times
+from microworkflows import DomainEvent, flows, inbox, microworkflow, outbox, times
 from microworkflows.cloudevents import CloudEvent, Metadata
 from microworkflows.errors import PermanentError
 from microworkflows.flows import Attempt, Failure, Sent, TraceContext
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.relay import companions, store
 from microworkflows.relay.loop import Relay
-from microworkflows.relay.publisher import Batch, Message
+from microworkflows.relay.publisher import Batch
 from microworkflows.testing import Flow
 
 
@@ -54,11 +54,11 @@ class Listener(flows.Guest):
     def sent(self, batch: Sent) -> None:
         self.batches.append(batch)
 
-    def redelivered(self, context: str, messages: Sequence[UUID]) -> None:
-        self.others.append(("redelivered", context, list(messages)))
-
     def beat(self, worker: str, *, depths: Mapping[str, int | None], handling: int) -> None:
         self.others.append(("beat", worker, dict(depths), handling))
+
+    def acted(self, act: str, messages: Sequence[tuple[str, UUID]], *, by: str, why: str) -> None:
+        self.others.append(("acted", act, list(messages), by, why))
 
     def stopped(self, worker: str) -> None:
         self.others.append(("stopped", worker))
@@ -125,6 +125,31 @@ def test_guest_learns_of_each_event_of_a_bundle(guest: Listener, post: SimpleNam
     recorded = {row.pk for row in OutboxEvent.objects.all()}
     assert {emitted[0] for _, emitted in guest.handled_events} == recorded
     assert guest.was_open == [False] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("number", [1, 2])
+def test_guest_learns_of_events_that_a_microworkflow_recorded_and_has_not_rolled_back(
+    guest: Listener, post: SimpleNamespace, number: int
+) -> None:
+    class LetterCounted(DomainEvent, type="counter.letter_counted.v1"):
+        letter_id: UUID
+
+    @microworkflow(on=post.WrittenAtDesk, emits=[LetterCounted], context="counter")
+    def count_letter(event: Any) -> LetterCounted:
+        outbox.record(LetterCounted(letter_id=event.letter_id))
+        with suppress(ValueError), transaction.atomic():
+            outbox.record(LetterCounted(letter_id=event.letter_id))
+            raise ValueError("miscounted")
+        return LetterCounted(letter_id=event.letter_id)
+
+    inbox.receive_bundle([_letter() for _ in range(number)], queue="counter")  # each alone, or together
+
+    recorded = {row.pk: row.body["causationid"] for row in OutboxEvent.objects.all()}
+    assert len(recorded) == 2 * number
+    assert {
+        each: str(attempt.event.meta.id) for attempt, ids in guest.handled_events for each in ids
+    } == recorded
 
 
 @pytest.mark.django_db(transaction=True)
@@ -206,17 +231,22 @@ def test_guest_learns_in_the_relay_what_the_broker_made_of_a_batch(
     assert list(sent.rejected) == [(rows[2].id, rows[2].body, "too large")]
 
 
-@pytest.mark.django_db
-def test_guest_learns_that_waiting_messages_were_redelivered(guest: Listener, post: SimpleNamespace) -> None:
-    post.fail = ValueError("no stamps")
-    inbox.receive(_letter(), queue="desk")
-    row = InboxEvent.objects.get()
-    batch = Batch(messages=[Message(row.pk, "desk", "{}")])
-    batch.outcome.confirmed = [row.pk]
+@pytest.mark.django_db(transaction=True)
+def test_guest_learns_who_replayed_or_dismissed_which_messages(
+    guest: Listener, post: SimpleNamespace
+) -> None:
+    post.fail = PermanentError("no stamps")
+    letter = _letter()
+    inbox.receive(letter, queue="desk")
 
-    _relay("desk")._mark_retries(batch, found_at=row.due_at)
+    InboxEvent.objects.all().replay(by="ann", why="stamps have come")
+    InboxEvent.objects.all().dismiss(by="bob", why="a test letter")
 
-    assert guest.others[-1] == ("redelivered", "desk", [row.pk])
+    messages = [("desk.stamp_letter", UUID(letter["id"]))]
+    assert [each for each in guest.others if each[0] == "acted"] == [
+        ("acted", "replayed", messages, "ann", "stamps have come"),
+        ("acted", "dismissed", messages, "bob", "a test letter"),
+    ]
 
 
 @pytest.mark.django_db

@@ -43,6 +43,8 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    note: str = ""
+    """What holds for all rows; it may be empty."""
 
 
 Source = Callable[[HttpRequest], Table | None]

@@ -1,14 +1,12 @@
 """Counts of messages that need attention: one number per status, each a link to its rows."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.db import OperationalError, connections, router, transaction
+from django.db import OperationalError, router
 from django.db.models import Count as CountOf
 
-from microworkflows import unreceived
+from microworkflows import transactions, unreceived
 from microworkflows.dead_letters import Look, survey
 from microworkflows.models import InboxEvent, OutboxEvent
 
@@ -64,7 +62,7 @@ def dead_letters() -> Count:
 def unreceived_events() -> Count:
     """Count the deliveries that did not arrive, in one query that may take two seconds."""
     try:
-        with _limited():
+        with transactions.limited(SECONDS, using=router.db_for_write(OutboxEvent)):
             number = unreceived.recent().total()
             untold = unreceived.untold()
     except OperationalError:
@@ -75,18 +73,6 @@ def unreceived_events() -> Count:
         if untold:
             meaning = f"unknown: no worker of {', '.join(untold)} was seen in this database"
     return Count(status="unreceived", number=known, model="", meaning=meaning)
-
-
-@contextmanager
-def _limited() -> Iterator[None]:
-    """Limit each statement; whatever transaction goes on around it keeps its own limit."""
-    connection = connections[router.db_for_write(OutboxEvent)]
-    with transaction.atomic(using=connection.alias):
-        if connection.vendor == "postgresql":
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET LOCAL statement_timeout = '{SECONDS:g}s'")
-        yield
-        transaction.set_rollback(True, using=connection.alias)  # of the setting; there is nothing else
 
 
 def counts() -> list[Count]:

@@ -10,10 +10,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from microworkflows import times
-from microworkflows.journal import presence
+from microworkflows.journal import waiting, words
 from microworkflows.journal.models import Flow
-from microworkflows.journal.presence import MOST_FLOWS, Life, Presence
+from microworkflows.journal.presence import Life, Presence
 from microworkflows.journeys import event_name, human_duration
 
 if TYPE_CHECKING:
@@ -85,12 +84,12 @@ def of_flow(
 def _deliveries(
     events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
 ) -> Iterator[Expectation]:
-    waiting = _Waiting()
+    others = _Waiting()
     for event in events:
         for delivery in event.deliveries:
             if not (delivery.open or delivery.failed):
                 continue
-            cause, reason, command, urgent = _way(event, delivery, seen, now, waiting)
+            cause, reason, command, urgent = _way(event, delivery, seen, now, others)
             yield Expectation(
                 what=f"{delivery.consumer} of {event.name}",
                 context=delivery.context,
@@ -107,16 +106,18 @@ _Way = tuple[Cause, str, str, bool]
 
 
 def _way(
-    event: "Event", delivery: "Delivery", seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting"
+    event: "Event", delivery: "Delivery", seen: Mapping[str, Presence], now: datetime, others: "_Waiting"
 ) -> _Way:
     """Return cause, reason, command and urgency of a delivery that is open or failed."""
     if delivery.failed:
         return _failed(event, delivery)
-    if absent := _absent(delivery.context, seen, now, waiting):
+    if absent := _absent(delivery.context, seen, now, others):
         return absent
     if delivery.status == "waiting":
         due = (
-            f"the next is due at {clock(delivery.due_at, now)}" if delivery.due_at else "the next is due now"
+            f"the next is due at {words.clock(delivery.due_at, now)}"
+            if delivery.due_at
+            else "the next is due now"
         )
         return (
             Cause.RETRY,
@@ -126,7 +127,7 @@ def _way(
         )
     if delivery.status == "running":
         by = f" on {delivery.worker}" if delivery.worker else ""
-        return Cause.UNDER_WAY, f"It runs since {clock(delivery.received_at, now)}{by}.", "", False
+        return Cause.UNDER_WAY, f"It runs since {words.clock(delivery.received_at, now)}{by}.", "", False
     return _in_queue(event, delivery.context, seen, now)
 
 
@@ -140,7 +141,7 @@ def _failed(event: "Event", delivery: "Delivery") -> _Way:
     return Cause.UNHEARD, said, "python manage.py unheard --relay", True
 
 
-def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: "_Waiting") -> _Way | None:
+def _absent(context: str, seen: Mapping[str, Presence], now: datetime, others: "_Waiting") -> _Way | None:
     """Say that a context has no worker, or that nobody knows of one; None if one lives."""
     known = seen.get(context)
     worker = known.worker if known else None
@@ -148,16 +149,16 @@ def _absent(context: str, seen: Mapping[str, Presence], now: datetime, waiting: 
         return None
     command = f"celery -A project worker -Q {context}"
     if worker is None or worker.since is None:
-        said = f"No worker of {context} has ever reported to the journal; {waiting.on(context)}. Start it:"
+        said = f"No worker of {context} has ever reported to the journal; {others.on(context)}. Start it:"
         return Cause.UNKNOWN, said, command, True
-    since = clock(worker.since, now)
+    since = words.clock(worker.since, now)
     if worker.life is Life.UNKNOWN:
         said = (
             f"Unknown: the journal has heard from nobody since {since}, also not from a worker of {context}."
         )
         return Cause.UNKNOWN, said, "", False
     ended = "was stopped" if worker.life is Life.STOPPED else "fell silent"
-    said = f"{context} has no worker since {since}: the last {ended}; {waiting.on(context)}. Start it:"
+    said = f"{context} has no worker since {since}: the last {ended}; {others.on(context)}. Start it:"
     return Cause.WORKER, said, command, True
 
 
@@ -182,7 +183,7 @@ def _in_queue(event: "Event", context: str, seen: Mapping[str, Presence], now: d
     if known.dead:
         said = f"The queue of {context} is empty, and it has {known.dead:,} dead letters: this may be one."
         return Cause.DEAD_LETTER, said, f"python manage.py dead_letters {context}", True
-    said = f"It was relayed at {clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
+    said = f"It was relayed at {words.clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
     return Cause.LOST, said, "python manage.py unreceived", True
 
 
@@ -210,7 +211,7 @@ def _relay(context: str, known: Presence | None, now: datetime) -> _Way:
         said = f"No relay of {context} has lately reported to the journal. It runs beside the worker:"
         return Cause.UNKNOWN, said, command, True
     if known.relay.life.is_down:
-        said = f"{context} has no relay since {clock(known.relay.since, now)}. It runs beside the worker; start it:"
+        said = f"{context} has no relay since {words.clock(known.relay.since, now)}. It runs beside the worker; start it:"
         return Cause.RELAY, said, command, True
     if known.relay.leads is False:
         said = f"The relay of {context} runs, but has not the lead, so it relays nothing."
@@ -237,7 +238,11 @@ def _deadlines(
         due_at = happened[of] + timedelta(seconds=within)
         allowed = f"{human_duration(timedelta(seconds=within))} after {event_name(of)}"
         late = due_at <= now
-        said = f"It was due at {clock(due_at, now)}" if late else f"It is due at {clock(due_at, now)}"
+        said = (
+            f"It was due at {words.clock(due_at, now)}"
+            if late
+            else f"It is due at {words.clock(due_at, now)}"
+        )
         yield Expectation(
             what=event_name(awaited),
             context=awaited.partition(".")[0],
@@ -248,26 +253,17 @@ def _deadlines(
         )
 
 
-def clock(time: datetime | None, now: datetime) -> str:
-    """Return a local time of day for people, with the date if that is not today's."""
-    if time is None:
-        return "an unknown time"
-    local = times.local(time)
-    return f"{local:%H:%M:%S}" if local.date() == times.local(now).date() else f"{local:%Y-%m-%d %H:%M}"
-
-
 class _Waiting:
     """Tells how many flows wait for a context; they are counted once, and only if somebody asks."""
 
     @cached_property
-    def _numbers(self) -> Mapping[str, tuple[int, datetime | None]]:
-        return presence.waiting_flows()
+    def _numbers(self) -> Mapping[str, waiting.FlowsWaiting]:
+        return waiting.flows()
 
     def on(self, context: str) -> str:
         """Return the number of flows that wait for a context, for people."""
-        number, _ = self._numbers.get(context, (0, None))
-        more = "+" if number >= MOST_FLOWS else ""
-        return "this flow waits" if number <= 1 else f"{number:,}{more} flows wait"
+        number, _, more = self._numbers.get(context, waiting.FlowsWaiting())
+        return "this flow waits" if number <= 1 else f"{number:,}{'+' if more else ''} flows wait"
 
 
 def _first_line(error: str) -> str:

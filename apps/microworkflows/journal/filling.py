@@ -1,13 +1,13 @@
 """Filling: what notices did not tell is read from the owners' tables, where this process can reach them.
 
-What a row tells is merged as a notice is. A row says what stands now and not when each attempt ended, so a filled flow may lack the
-times of attempts that failed.
+What a row tells is merged as a notice is. A row says what stands now; attempts that failed before are in the message's history, see
+:mod:`~microworkflows.journal.recalling`.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -18,11 +18,11 @@ from django.db.models import Q
 from microworkflows import times, transactions
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
-from microworkflows.journal import conf, reading, writing
+from microworkflows.journal import conf, reading, recalling, writing
 from microworkflows.journal.merging import Change
 from microworkflows.journal.models import Flow, Gap
 from microworkflows.journal.notices import Kind, event_facts
-from microworkflows.journal.reading import AttemptTold, EventTold
+from microworkflows.journal.reading import ActTold, AttemptTold, EventTold
 from microworkflows.journal.writing import Memory
 from microworkflows.models import CorrelationOf, Heartbeat, InboxEvent, OutboxEvent
 
@@ -40,6 +40,7 @@ _OUTCOMES = {
     OutboxEvent.Status.UNHEARD: Kind.UNHEARD,
     OutboxEvent.Status.REJECTED: Kind.REJECTED,
 }
+_ENDS = {InboxEvent.Status.HANDLED: Kind.HANDLED, InboxEvent.Status.DISMISSED: Kind.DISMISSED}
 
 
 @dataclass
@@ -109,69 +110,68 @@ def fill(memory: Memory, *, alias: str, since: datetime, until: datetime, with_o
     first, last = _first_id(since), _first_id(until)
     outbox = OutboxEvent.objects.using(alias).filter(pk__gte=first, pk__lt=last).order_by("pk")
     inbox = InboxEvent.objects.using(alias).filter(pk__gte=first, pk__lt=last).order_by("pk")
-    number = _write(memory, outbox.iterator(_AT_ONCE)) + _write(memory, inbox.iterator(_AT_ONCE))
+    number = sum(_write(memory, rows.iterator(_AT_ONCE), alias=alias) for rows in (outbox, inbox))
     if not with_open:
         return number
     waiting = Flow.objects.filter(began_at__lte=until).exclude(state=Flow.State.DONE).order_by("-began_at")
     for flows in _in_batches(waiting.values_list("correlation_id", flat=True)[:_MOST_FLOWS], _AT_ONCE):
         events = OutboxEvent.objects.using(alias).of_flow(*flows)
         received = InboxEvent.objects.using(alias).alias(flow=CorrelationOf("body")).filter(flow__in=flows)
-        number += _write(memory, events) + _write(memory, received.order_by("pk"))
+        number += sum(_write(memory, rows, alias=alias) for rows in (events, received.order_by("pk")))
     return number
 
 
-def _write(memory: Memory, rows: Iterable[Any]) -> int:
+def _write(memory: Memory, rows: Iterable[Any], *, alias: str) -> int:
     number = 0
     for some in _in_batches(rows, _AT_ONCE):
         number += len(some)
-        changes = [change for row in some for change in _changes(row)]
+        changes, acts = _told_by(some, alias)
         with transactions.read_committed(using=router.db_for_write(Flow)):
-            writing.write_changes(changes, memory)
+            writing.write_changes(changes, memory, acts=acts)
     return number
 
 
-def _changes(row: Any) -> Iterator[Change]:
-    """Yield what a row tells; one that is no event of the kit's any more tells nothing."""
-    try:
-        event = CloudEvent.from_dict(row.body)
-        told = reading.event(event_facts(event.meta))
-    except (InvalidCloudEventError, ValueError) as error:
-        logger.warning("the journal passes over row %s of a table: %s", row.pk, error)
+def _told_by(rows: Sequence[Any], alias: str) -> tuple[list[Change], list[ActTold]]:
+    """Return what rows tell; one that is no event of the kit's any more tells nothing."""
+    histories = recalling.unknown_of([row for row in rows if isinstance(row, InboxEvent)], alias=alias)
+    changes: list[Change] = []
+    acts: list[ActTold] = []
+    for row in rows:
+        try:
+            told = reading.event(event_facts(CloudEvent.from_dict(row.body).meta))
+        except (InvalidCloudEventError, ValueError) as error:
+            logger.warning("the journal passes over row %s of a table: %s", row.pk, error)
+            continue
+        if isinstance(row, OutboxEvent):
+            kind = _OUTCOMES.get(OutboxEvent.Status(row.status), Kind.RECORDED)
+            changes.append((kind, row.recorded_at, replace(told, by=row.workflow or ""), None))
+        else:
+            entries = histories.get(row.msg_id, ())
+            changes += recalling.changes(row, told, entries)
+            changes += _standing(row, told)
+            acts += recalling.acts(row, entries)
+    return changes, acts
+
+
+def _standing(row: InboxEvent, told: EventTold) -> Iterator[Change]:
+    """Yield the end of a message's way into its consumer, if it has come to one."""
+    status = InboxEvent.Status(row.status)
+    if status not in _ENDS:
         return
-    if isinstance(row, OutboxEvent):
-        yield from _of_outbox(row, told)
-    else:
-        yield from _of_inbox(row, told)
-
-
-def _of_outbox(row: OutboxEvent, told: EventTold) -> Iterator[Change]:
-    kind = _OUTCOMES.get(OutboxEvent.Status(row.status), Kind.RECORDED)
-    yield kind, row.recorded_at, told, None
-
-
-def _of_inbox(row: InboxEvent, told: EventTold) -> Iterator[Change]:
+    handled = status == InboxEvent.Status.HANDLED
     attempt = AttemptTold(
         event=told,
         consumer=row.label,
-        number=row.attempts + 1 if row.status == InboxEvent.Status.HANDLED else max(row.attempts, 1),
+        number=row.attempts + 1 if handled else max(row.attempts, 1),
         began=row.received_at,
         seconds=None,
         mode=row.mode,
         emitted=[],
-        error=row.error or "" if row.status != InboxEvent.Status.HANDLED else "",
+        error="" if handled else row.error or "",
         fingerprint=(row.fingerprint or "")[:32],
-        due=row.due_at if row.status == InboxEvent.Status.WAITING else None,
+        due=None,
     )
-    kinds = {
-        InboxEvent.Status.HANDLED: Kind.HANDLED,
-        InboxEvent.Status.WAITING: Kind.FAILED,
-        InboxEvent.Status.PARKED: Kind.PARKED,
-        InboxEvent.Status.DISMISSED: Kind.DISMISSED,
-    }
-    status = InboxEvent.Status(row.status)
-    # A waiting message says when it is due, and not when it failed.
-    changed_at = min(times.aware(row.expires_at), datetime.now(UTC))
-    yield kinds[status], row.handled_at if status == InboxEvent.Status.HANDLED else changed_at, attempt, None
+    yield _ENDS[status], row.handled_at if handled else times.aware(row.expires_at), attempt, None
 
 
 def _first_id(time: datetime) -> UUID:

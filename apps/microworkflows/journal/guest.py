@@ -27,6 +27,7 @@ from microworkflows.journal.notices import (
     handled_facts,
     rejected_facts,
 )
+from microworkflows.journal.reporter import ProcessKind
 
 _EVERY_SECONDS = 5.0
 
@@ -60,7 +61,7 @@ class Journal(flows.Guest):
         (self._leads.add if leads else self._leads.discard)(context)
 
     def beat(self, worker: str, *, depths: Mapping[str, int | None], handling: int) -> None:
-        reporter.current.begin("worker", name=worker, contexts=sorted(depths))
+        _begin("worker", name=worker, contexts=sorted(depths))
         life = LifeFacts(depths=dict(depths), handling=handling)
         reporter.current.tell(Kind.ALIVE, lambda: life)
 
@@ -69,9 +70,8 @@ class Journal(flows.Guest):
 
     def beside_relay(self, contexts: Sequence[str], stop: threading.Event) -> None:
         """Tell every few seconds which contexts this relay leads, and count their rows."""
-        reporter.current.begin(
-            "relay", name=f"relay of {', '.join(contexts)} on {platform.node()}", contexts=sorted(contexts)
-        )
+        name = f"relay of {', '.join(contexts)} on {platform.node()}"
+        _begin("relay", name=name, contexts=sorted(contexts))
         with tallies.Tallies() as tally:
             while True:
                 leads = sorted(self._leads)
@@ -83,8 +83,8 @@ class Journal(flows.Guest):
                     return
 
     def acted(self, act: str, messages: Sequence[tuple[str, UUID]], *, by: str, why: str) -> None:
-        if not reporter.current.has_begun and not _is_test():
-            reporter.current.begin("web", name=f"process {os.getpid()} on {platform.node()}")
+        if not reporter.current.has_begun:
+            _begin("web", name=f"process {os.getpid()} on {platform.node()}")
         for consumer, event in messages:
             reporter.current.tell(Kind(act), act_facts, event, consumer, by, why)
 
@@ -96,9 +96,10 @@ class Journal(flows.Guest):
         return retention.purge(now=datetime.now(UTC))
 
 
-def _is_test() -> bool:
-    """Return True in a test run, as Django's test environment shows: nothing of it belongs into a journal."""
-    return hasattr(mail, "outbox")
+def _begin(kind: ProcessKind, *, name: str, contexts: list[str] | None = None) -> None:
+    """Begin to report, but not in a test run, as Django's test environment shows: nothing of it belongs into a journal."""
+    if reporter.current.has_begun or not hasattr(mail, "outbox"):
+        reporter.current.begin(kind, name=name, contexts=contexts)
 
 
 def _ended(attempt: Attempt) -> Ended:
@@ -119,11 +120,11 @@ def follow_processes() -> None:
 def _note_worker(sender: Any, **_: object) -> None:
     global _worker
     _worker = str(sender)
-    reporter.current.begin("worker", name=_worker)
+    _begin("worker", name=_worker)
 
 
 def _begin_in_pool(**_: object) -> None:
-    reporter.current.begin("pool", name=f"{_worker} {current_process().name}")
+    _begin("pool", name=f"{_worker} {current_process().name}")
 
 
 def _end_in_pool(**_: object) -> None:

@@ -140,8 +140,6 @@ class Rows:
         delivery = self._delivery(facts, at)
         parked = ending == Attempt.Ending.PARKED
         status = Delivery.Status.PARKED if parked else Delivery.Status.WAITING
-        if process is None and (delivery.status, delivery.attempts) == (status, facts.number):
-            return  # a table tells what a notice has told
         self._attempts.append(
             Attempt(
                 delivery=delivery,
@@ -188,6 +186,9 @@ class Rows:
                 hops=facts.hops,
             )
             self._flow_of[facts.id] = flow
+            self._note(event)
+        if facts.by and not event.emitted_by:
+            event.emitted_by = facts.by
             self._note(event)
         self._note(self._flow_of[facts.id])
         return event

@@ -111,8 +111,6 @@ class EventFacts(TypedDict, total=False):
     cause: str
     time: float
     """Time of recording, on the clock of the process that recorded it."""
-    by: str
-    """Label of the microworkflow that emitted it; only in the relay's notices."""
     mark: str
     hops: int
     about: list[str]
@@ -172,13 +170,11 @@ class TallyFacts(TypedDict, total=False):
     dead: int
 
 
-def event_facts(meta: Metadata, *, by: str | None = None) -> EventFacts:
+def event_facts(meta: Metadata) -> EventFacts:
     """Return the facts of an event's envelope."""
     facts = EventFacts(id=str(meta.id), type=meta.type, flow=meta.correlation_id, time=meta.time.timestamp())
     if meta.causation_id is not None:
         facts["cause"] = meta.causation_id
-    if by is not None:
-        facts["by"] = by
     if meta.mark is not None:
         facts["mark"] = meta.mark
     if meta.hops:

@@ -13,17 +13,15 @@ from typing import Any, Final
 from django.db.models import Exists, Max, OuterRef
 
 from microworkflows import times
-from microworkflows.cloudevents import context_of
-from microworkflows.journal.models import Context, Flow, Gap, Process
+from microworkflows.journal import waiting
+from microworkflows.journal.models import Context, Gap, Process
+from microworkflows.journal.waiting import FlowsWaiting
 
 ALIVE_FOR: Final = timedelta(seconds=20)
 """Age of a process's last notice at which it is silent: four heartbeats are missing."""
 
 TALLY_HOLDS_FOR: Final = timedelta(seconds=60)
 """Age of a tally at which its numbers are unknown."""
-
-MOST_FLOWS: Final = 10_000
-"""Number of open flows that are counted, the newest first."""
 
 _MOST_PROCESSES: Final = 2_000
 
@@ -75,10 +73,7 @@ class Presence:
     handling: int | None
     """Number of messages that its workers have in hand, as of ``worker.seen_at``."""
     flows: int | None
-    """Number of open flows of which the journal knows that they wait for this context; at most :data:`MOST_FLOWS` are looked at.
-
-    None if nobody asked.
-    """
+    """Number of open flows of which the journal knows that they wait for this context; None if nobody asked."""
     flows_since: datetime | None
     """Time of the last thing that happened in the flow of these that waits longest."""
     pending: int | None
@@ -103,8 +98,8 @@ class Presence:
     def needs_attention(self) -> bool:
         """True if somebody has to act: something is down or stuck, or messages wait for a person."""
         stuck = self.relay.life is Life.ALIVE and self.relay.leads is False
-        waiting = (self.parked, self.dead, self.unheard, self.rejected)
-        return self.worker.life.is_down or self.relay.life.is_down or stuck or any(waiting)
+        for_people = (self.parked, self.dead, self.unheard, self.rejected)
+        return self.worker.life.is_down or self.relay.life.is_down or stuck or any(for_people)
 
     @property
     def is_unknown(self) -> bool:
@@ -129,14 +124,14 @@ def presences(
     now = times.aware(now or times.now())
     processes, heard_at = _processes(during)
     contexts = {each.name: each for each in Context.objects.all()}
-    waiting = waiting_flows() if flows else None
+    open_flows = waiting.flows() if flows else None
     names = sorted({*contexts, *processes})
     return [
         _presence(
             name,
             contexts.get(name),
             processes.get(name, ()),
-            (None, None) if waiting is None else waiting.get(name, (0, None)),
+            None if open_flows is None else open_flows.get(name, FlowsWaiting()),
             heard_at=heard_at,
             now=now,
         )
@@ -148,7 +143,7 @@ def presence(context: str, *, now: datetime | None = None) -> Presence:
     """Return what is known of one context; of one that the journal has never heard of, everything is unknown."""
     found = next((each for each in presences(now=now) if each.context == context), None)
     return found or _presence(
-        context, None, (), (0, None), heard_at=None, now=times.aware(now or times.now())
+        context, None, (), FlowsWaiting(), heard_at=None, now=times.aware(now or times.now())
     )
 
 
@@ -173,24 +168,11 @@ def _processes(during: tuple[datetime, datetime] | None) -> tuple[dict[str, list
     return found, times.aware(newest[0].seen_at) if newest else None
 
 
-def waiting_flows() -> dict[str, tuple[int, datetime | None]]:
-    """Return, by context, the number of open flows that wait for it, and since when the first of them does."""
-    open_flows = Flow.objects.filter(state__in=(Flow.State.ON_ITS_WAY, Flow.State.FAILED))
-    found: dict[str, tuple[int, datetime | None]] = {}
-    newest = open_flows.order_by("-began_at").values_list("waiting_for", "last_at")[:MOST_FLOWS]
-    for labels, last_at in newest:
-        for context in {context_of(label) for label in labels}:
-            number, since = found.get(context, (0, None))
-            last = times.aware(last_at)
-            found[context] = number + 1, last if since is None else min(since, last)
-    return found
-
-
 def _presence(
     name: str,
     context: Context | None,
     processes: Iterable[Any],
-    waiting: tuple[int | None, datetime | None],
+    open_flows: FlowsWaiting | None,
     *,
     heard_at: datetime | None,
     now: datetime,
@@ -203,7 +185,8 @@ def _presence(
     depths = [each.life.get("depths", {}).get(name) for each in living]
     handled = [each.life["handling"] for each in living if "handling" in each.life]
     tallied_at = context and context.tallied_at and times.aware(context.tallied_at)
-    tally = context.tally if context and tallied_at and now - tallied_at <= TALLY_HOLDS_FOR else {}
+    holds = tallied_at is not None and now - tallied_at <= TALLY_HOLDS_FOR and _hears(heard_at, now)
+    tally = context.tally if context and holds else {}
     return Presence(
         context=name,
         service=context.service if context else next((each.service for each in processes), ""),
@@ -212,8 +195,8 @@ def _presence(
         relay=_seen_relay(name, relays, heard_at, now),
         depth=next((depth for depth in depths if depth is not None), None),
         handling=sum(handled) if living and len(handled) == len(living) else None,
-        flows=waiting[0],
-        flows_since=waiting[1],
+        flows=None if open_flows is None else open_flows.number,
+        flows_since=None if open_flows is None else open_flows.since,
         pending=_number(tally, "pending"),
         oldest_at=_time(tally.get("oldest")),
         failing=_number(tally, "waiting"),
@@ -225,6 +208,11 @@ def _presence(
         declarations=context.declarations if context else {},
         missing=tuple(sorted({each.name for each in processes if each.has_gap})),
     )
+
+
+def _hears(heard_at: datetime | None, now: datetime) -> bool:
+    """Return True if the journal has lately heard from anybody, so that it knows who is silent, and that a number still holds."""
+    return heard_at is not None and now - heard_at <= ALIVE_FOR
 
 
 def _lives(process: Process, now: datetime) -> bool:
@@ -244,8 +232,7 @@ def _seen(processes: list[Process], heard_at: datetime | None, now: datetime) ->
         return Seen(
             life=Life.STOPPED, since=times.aware(last.stopped_at), seen_at=seen_at, names=(last.name,)
         )
-    hears = heard_at is not None and now - heard_at <= ALIVE_FOR
-    life = Life.SILENT if hears else Life.UNKNOWN
+    life = Life.SILENT if _hears(heard_at, now) else Life.UNKNOWN
     return Seen(life=life, since=seen_at, seen_at=seen_at, names=(last.name,))
 
 

@@ -56,6 +56,8 @@ class EventTold:
     hops: int
     about: tuple[str, str, str]
     trace: str
+    by: str = ""
+    """Label of the microworkflow that emitted it; notices do not tell it."""
     error: str = ""
     """The broker's reason to refuse it for good."""
 

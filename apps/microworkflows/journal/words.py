@@ -1,7 +1,8 @@
-"""Numbers in words for the journal's pictures and tables; what is unknown is called so."""
+"""Numbers and times in words for the journal's pictures and tables; what is unknown is called so."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from microworkflows import times
 from microworkflows.journeys import human_duration
 
 UNKNOWN = "unknown"
@@ -44,3 +45,11 @@ def seconds(duration: float | None) -> str:
 def shortened(text: str, most: int) -> str:
     """Return a text that fits into a box."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def clock(time: datetime | None, now: datetime) -> str:
+    """Return a local time of day for people, with the date if that is not today's."""
+    if time is None:
+        return "an unknown time"
+    local = times.local(time)
+    return f"{local:%H:%M:%S}" if local.date() == times.local(now).date() else f"{local:%Y-%m-%d %H:%M}"

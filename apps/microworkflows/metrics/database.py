@@ -1,13 +1,13 @@
 """The database as the metrics ask it: over a session of their own, in which no statement takes long."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-from django.db import connections, router, transaction
+from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import flows, poolers, registry, topology
+from microworkflows import flows, poolers, registry, topology, transactions
 from microworkflows.models import OutboxEvent
 from microworkflows.relay import session
 
@@ -36,20 +36,9 @@ def opened(name: str) -> Iterator[BaseDatabaseWrapper]:
         connection.settings_dict = usual
 
 
-@contextmanager
-def limited() -> Iterator[None]:
-    """Let no statement in the block take long; in PostgreSQL the block is a transaction.
-
-    SQLite has no such limit, and a transaction there would keep others from writing.
-    """
-    connection = connections[alias()]
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic(using=connection.alias):
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'")
-        yield
+def limited() -> AbstractContextManager[None]:
+    """Return a context in which no statement takes long, see :func:`.transactions.limited`."""
+    return transactions.limited(STATEMENT_SECONDS, using=alias())
 
 
 def alias() -> str:

@@ -22,7 +22,7 @@ from microworkflows.metrics.catalog import BUCKETS, EVENTS_RECORDED, HOP, MESSAG
 from microworkflows.metrics.expressions import Bucket, Hop, Label, add_functions
 from microworkflows.metrics.models import Tally
 from microworkflows.metrics.samples import Sample
-from microworkflows.metrics.tables import names, ours
+from microworkflows.metrics.tables import names
 from microworkflows.models import InboxEvent, OutboxEvent
 
 _COUNTED_AFTER: Final = timedelta(minutes=1)
@@ -94,8 +94,8 @@ def _count_events(counted: Totals, since: datetime, until: datetime) -> None:
 
 def _count_messages(counted: Totals, since: datetime, until: datetime) -> None:
     add_functions(connections[database.alias()])
-    received = Received._default_manager.using(database.alias())
-    rows = ours(received.filter(added__gte=since, added__lt=until)).annotate(label=Label(), bucket=Bucket())
+    received = InboxEvent.objects.many().filter(added__gte=since, added__lt=until)
+    rows = received.annotate(label=Label(), bucket=Bucket())
     grouped = rows.values_list("label", "status", "bucket").annotate(number=Count("pk"), seconds=Sum(Hop()))
     for label, status, bucket, number, seconds in grouped:
         total = _add(counted, label, status, number)

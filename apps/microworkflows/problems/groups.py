@@ -6,11 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import models, router
+from django.db import models
 from django.db.models import Count, F, Max, Q
 from django.db.models.fields.json import KT
 from django.db.models.functions import Coalesce, TruncHour
-from django_outbox_pattern.models import Received
 
 from microworkflows import times
 from microworkflows.cloudevents import KEY, NAME, context_of
@@ -22,7 +21,6 @@ HOURS = 24
 MOST = 50
 """Problems that are described, those with the most messages."""
 _EXAMPLES = 3
-_FAILING = (InboxEvent.Status.PARKED, InboxEvent.Status.WAITING)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,15 +102,14 @@ def messages(fingerprint: str) -> InboxQuerySet:
     return found.order_by("-added")
 
 
-def _with_fingerprint() -> "models.QuerySet[Any]":
-    """Return the messages of known causes, past the inbox's manager: it looks at each key, and these are the kit's for sure."""
-    rows = Received.objects.using(router.db_for_write(InboxEvent)).filter(status__in=_FAILING)
-    known: models.QuerySet[Any] = rows.annotate(problem=FingerprintOf()).filter(problem__isnull=False)
+def _with_fingerprint() -> InboxQuerySet:
+    rows: InboxQuerySet = InboxEvent.objects.many().failing()
+    known: InboxQuerySet = rows.annotate(problem=FingerprintOf()).filter(problem__isnull=False)
     return known
 
 
 def _without() -> InboxQuerySet:
-    rows: InboxQuerySet = InboxEvent.objects.failing().order_by()
+    rows: InboxQuerySet = InboxEvent.objects.many().failing()
     without: InboxQuerySet = rows.annotate(problem=FingerprintOf()).filter(problem__isnull=True)
     return without
 

@@ -11,7 +11,6 @@ from datetime import timedelta
 
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import Q
-from django_outbox_pattern.models import Received
 
 from microworkflows import registry, times, transactions
 from microworkflows.cloudevents import context_of
@@ -158,7 +157,7 @@ def _bring_back(replay: Replay, *, most: int) -> int:
     if not keys:
         return 0
     InboxEvent.objects.failing().filter(msg_id__in=keys).replay(by=replay.by, why=replay.why)
-    inbox = Received.objects.using(router.db_for_write(InboxEvent)).filter(msg_id__in=keys)
+    inbox = InboxEvent.objects.many().filter(msg_id__in=keys)
     due = {"status": InboxEvent.Status.WAITING, "retry": 0, "expires_at": times.stored(DUE_AT_ONCE)}
     found = {
         Outcome.SENT: set(inbox.filter(**due).values_list("msg_id", flat=True)),
@@ -175,9 +174,7 @@ def _settle(replay: Replay) -> None:
     The inbox tells them without a clock: a replay has set the number of failed attempts to 0.
     """
     sent = list(replay.messages.filter(outcome=Outcome.SENT).values_list("pk", "msg_id"))
-    inbox = Received.objects.using(
-        router.db_for_write(InboxEvent)
-    )  # past the manager, which looks at each key's form
+    inbox = InboxEvent.objects.many()
     for first in range(0, len(sent), _BATCH):
         batch = sent[first : first + _BATCH]
         rows = inbox.filter(msg_id__in=[msg_id for _, msg_id in batch])

@@ -300,7 +300,6 @@ class Relay:
             extra={"context": self.context},
         )
         self._name_messages(batch, "redelivered")
-        flows.redelivered(self.context, list(batch.outcome.confirmed))
 
     def _tell_rejections(self, batch: Batch) -> None:
         for message_id, reason in batch.outcome.rejected.items():

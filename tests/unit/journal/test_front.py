@@ -140,3 +140,20 @@ def test_alarms_are_for_those_who_may_see_flows(login: Login) -> None:
     response = client.get(reverse("admin:microworkflows_journal_alarm_changelist"))
 
     assert response.status_code == 403
+
+
+def test_first_page_and_list_of_flows_say_since_when_the_journal_hears_from_nobody(
+    admin_client: Client,
+) -> None:
+    rows.context("payments")
+    process = rows.process("worker", "payments")
+    pages = [reverse("admin:index"), reverse("admin:microworkflows_journal_flow_changelist")]
+    alive = [admin_client.get(page).content.decode() for page in pages]
+    process.seen_at = rows.ago(60)
+    process.save()
+
+    silent = [admin_client.get(page).content.decode() for page in pages]
+
+    said = "The journal has heard from nobody since"
+    assert [said in page for page in alive] == [False, False]
+    assert [said in page and "manage.py journal_collect" in page for page in silent] == [True, True]

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from celery import signals
 from kombu import Connection
 
 from microworkflows import embedded
@@ -272,5 +273,9 @@ def test_acts_of_people_are_told_with_who_and_why(queue: Queue, own: Reporter) -
 
 def test_test_run_begins_no_journal(own: Reporter) -> None:
     Journal().acted("replayed", [("desk.stamp_letter", uuid4())], by="x", why="")
+    Journal().beat("desk@host", depths={"desk": 0}, handling=0)
+    signals.celeryd_init.send("desk@host")
+    signals.worker_process_init.send(None)
 
     assert not own.has_begun
+    assert own._thread is None

@@ -17,7 +17,7 @@ from django.utils.dateparse import parse_date
 from microworkflows import times
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
-from microworkflows.journal import flows
+from microworkflows.journal import flows, presence, silence
 from microworkflows.journal.admin.pictures.journey import waited
 from microworkflows.journal.flows import Wanted
 from microworkflows.journal.models import Flow
@@ -42,6 +42,7 @@ class FlowAdmin(ReadOnlyAdmin):
         page, now = flows.page(wanted), times.aware(times.now())
         context = {
             "title": "Flows",
+            "silence": silence.sentence(presence.last_heard(), now=now),
             "wanted": wanted,
             "given": {name: request.GET.get(name, "") for name in ("q", "from", "to")},
             "rows": [self._row(flow, now) for flow in page.flows],

@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 from microworkflows import times
 from microworkflows.admin import badges, contexts
 from microworkflows.admin.contexts import Cell, Row, Table
-from microworkflows.journal import alarms, presence
+from microworkflows.journal import alarms, presence, silence
 from microworkflows.journal.admin import links
 from microworkflows.journal.models import Context
 from microworkflows.journal.presence import Life, Presence, Seen
@@ -39,7 +39,7 @@ def table(request: HttpRequest) -> Table | None:
     rows = tuple(
         _row(each, overdue.get(each.context, none), now) for each in presence.presences(now=now, flows=False)
     )
-    return Table(columns=COLUMNS, rows=rows) if rows else None
+    return Table(columns=COLUMNS, rows=rows, note=silence.sentence(heard_at, now=now)) if rows else None
 
 
 def overdue_url(context: str) -> str:

@@ -10,6 +10,7 @@ from django.utils.safestring import SafeString
 
 from microworkflows import times
 from microworkflows.admin.badges import badge
+from microworkflows.journal import silence
 from microworkflows.journal.admin.pictures import sequence, table, timeline, tree
 from microworkflows.journal.admin.pictures.frame import Viewer
 from microworkflows.journal.flows import TONES
@@ -40,6 +41,9 @@ def picture(request: HttpRequest, journey: Journey) -> Picture:
     chosen = chosen if chosen in VIEWS else "timeline"
     context = {
         "journey": journey,
+        "silence": ""
+        if journey.ended
+        else silence.sentence(silence.last_heard(journey.contexts.values()), now=viewer.now),
         "expected": [
             (
                 each,

@@ -7,10 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.utils.dateparse import parse_datetime
 
-from microworkflows import times
 from microworkflows.journal import collecting, conf, filling
+from microworkflows.journal.management.arguments import a_time
 from microworkflows.journal.writing import Memory
 
 logger = logging.getLogger(__name__)
@@ -27,12 +26,13 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--since",
+            type=a_time,
             help="for --fill: the time from which on, such as 2026-01-31T12:00+01:00; by default as long as the journal keeps flows",
         )
 
-    def handle(self, *args: Any, fill: bool, since: str | None, **options: Any) -> None:
+    def handle(self, *args: Any, fill: bool, since: datetime | None, **options: Any) -> None:
         if fill:
-            self._fill(_time(since))
+            self._fill(since or datetime.now(UTC) - timedelta(days=conf.current().journal_retention_days))
             return
         if since:
             raise CommandError("--since belongs to --fill.")
@@ -51,15 +51,3 @@ class Command(BaseCommand):
         for alias in filling.sources():
             number = filling.fill(memory, alias=alias, since=since, until=datetime.now(UTC))
             self.stdout.write(f"{alias}: {number} rows since {since:%Y-%m-%d %H:%M} are in the journal.")
-
-
-def _time(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC) - timedelta(days=conf.current().journal_retention_days)
-    try:
-        since = parse_datetime(text)
-    except ValueError:
-        since = None
-    if since is None:
-        raise CommandError(f"{text!r} is no time. Write one such as 2026-01-31T12:00+01:00.")
-    return times.aware(since)

@@ -1,0 +1,33 @@
+"""Silence: a sentence for each page while the journal hears from nobody, so that nobody takes what it knew for the present."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from microworkflows import times
+from microworkflows.journal import conf, words
+from microworkflows.journal.presence import ALIVE_FOR, Presence
+
+
+def sentence(heard_at: datetime | None, *, now: datetime) -> str:
+    """Return since when the journal has heard from nobody, and what to do; empty while it hears from somebody."""
+    if heard_at is None:
+        return f"Nobody has told the journal anything yet. {_remedy()}"
+    if times.aware(now) - heard_at <= ALIVE_FOR:
+        return ""
+    since = words.clock(heard_at, now)
+    return f"The journal has heard from nobody since {since}, so it knows of nothing later. {_remedy()}"
+
+
+def last_heard(contexts: Iterable[Presence]) -> datetime | None:
+    """Return when a worker or a relay of these contexts was heard last; None if none ever was."""
+    seen = (part.seen_at for each in contexts for part in (each.worker, each.relay))
+    return max((time for time in seen if time is not None), default=None)
+
+
+def _remedy() -> str:
+    collector = conf.current().journal_collector
+    beside = f"the relay of {collector}" if collector else "a relay"
+    return (
+        f"Notices pass through the broker to the collector, which works beside {beside}: look whether both run. The "
+        "collector by itself: python manage.py journal_collect"
+    )

@@ -44,11 +44,33 @@ def source(filled: str, django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def migrated(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Yield the URL of a database to make targets from whose tables are there."""
+    with django_db_blocker.unblock(), _database() as url:
+        with _on(url):
+            call_command("migrate", verbosity=0)
+        yield url
+
+
 @pytest.fixture
-def target(source: str) -> Iterator[str]:
+def empty(source: str) -> Iterator[str]:
     """Yield the URL of an empty database."""
     with _database() as url:
         yield url
+
+
+@pytest.fixture
+def prepared(source: str, migrated: str) -> Iterator[str]:
+    """Yield the URL of a database with tables and without rows, as a move finds it that was given up before."""
+    with _database(template=migrated) as url:
+        yield url
+
+
+@pytest.fixture
+def target(empty: str) -> str:
+    """Return the URL of the database that a context moves to."""
+    return empty
 
 
 @pytest.fixture

@@ -31,9 +31,10 @@ def find(given: str | None, root: Path) -> tuple[str, list[Path]]:
     """
     starters = [path for name in ("manage.py", "wsgi.py", "asgi.py") for path in _near(root, name)]
     managers = [path.parent for path in starters if path.name == "manage.py"]
-    folders = list(
-        dict.fromkeys([*managers[:1], root, *(folder for folder in (root / "src",) if folder.is_dir())])
-    )
+    sources = [
+        folder for folder in (root / "src",) if folder.is_dir() and not (folder / "__init__.py").exists()
+    ]
+    folders = list(dict.fromkeys([*managers[:1], root, *sources]))
     name = given or os.environ.get(VARIABLE) or _first(path for path in starters if path.name == "manage.py")
     name = name or _of_ini(root) or _first(path for path in starters if path.name != "manage.py")
     if not name:

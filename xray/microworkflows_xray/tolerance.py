@@ -68,18 +68,18 @@ class Tolerance:
 
     def _stand_for_package(self, error: BaseException) -> bool:
         """Find the package that an import misses in another folder of the project, or let a phantom stand for it."""
+        while (
+            isinstance(error, ImportError)
+            and not isinstance(error, ModuleNotFoundError)
+            and error.__context__
+        ):
+            error = error.__context__  # some say it in words of their own
         if not isinstance(error, ModuleNotFoundError) or not error.name:
             return False
         name = error.name.partition(".")[0]
         if name in self.phantoms.names or name in sys.modules or name in sys.builtin_module_names:
             return False
-        homes = sorted(
-            {
-                path.parent.parent if path.name == "__init__.py" else path.parent
-                for path in self._candidates(name)
-            },
-            key=lambda path: (len(path.parts), path),
-        )
+        homes = self._homes(name)
         if homes and str(homes[0]) not in sys.path:
             _prepend(homes[0])
             self.added.append(homes[0])
@@ -95,15 +95,19 @@ class Tolerance:
         )
         return True
 
-    def _candidates(self, name: str) -> list[Path]:
-        patterns = [f"{'*/' * depth}{name}{end}" for depth in range(4) for end in (".py", "/__init__.py")]
-        found = [path for pattern in patterns for path in self.root.glob(pattern)]
-        inside = [path for path in found if not settings.virtual(path, self.root)]
-        return [
-            path
-            for path in inside
-            if not _is_package(path.parent.parent if path.name == "__init__.py" else path.parent)
-        ]
+    def _homes(self, name: str) -> list[Path]:
+        """Find folders of the project that would have to be on the path for this package, or for this module beside packages."""
+        packages = {
+            path.parent.parent
+            for depth in range(4)
+            for path in self.root.glob(f"{'*/' * depth}{name}/__init__.py")
+        }
+        modules = {path.parent for depth in range(4) for path in self.root.glob(f"{'*/' * depth}{name}.py")}
+        homes = packages | {
+            home for home in modules if any(home.glob("*/apps.py")) or any(home.glob("*/models.py"))
+        }
+        inside = [home for home in homes if not settings.virtual(home, self.root) and not _is_package(home)]
+        return sorted(inside, key=lambda home: (len(home.parts), home))
 
     def _invent_variable(self, error: BaseException) -> bool:
         """Give a variable of the environment that the settings miss some value."""

@@ -115,7 +115,7 @@ def _write(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Cal
     if name == "in_bulk":
         queries.read(frame, node, rows)
         return frozenset({Many(made)})
-    if name == "delete" or name == "_raw_delete":
+    if name in {"delete", "_raw_delete"}:
         effects.delete(frame, node, rows.model, "query", one=False)
         return UNKNOWN
     how = "related manager" if rows.related else "query"

@@ -47,7 +47,9 @@ def attribute(frame: Frame, owner: Instance, name: str) -> Value:
     found = union([forms.attribute(frame, owner, name), serializers.attribute(frame, owner, name)])
     if found or not _ATTRIBUTES.issuperset({name}):
         return found
-    return union(views.attribute(frame, each, name) for each in _in_use(frame, owner) if views.is_view(frame, each.cls))
+    return union(
+        views.attribute(frame, each, name) for each in _in_use(frame, owner) if views.is_view(frame, each.cls)
+    )
 
 
 def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
@@ -75,9 +77,15 @@ def _in_use(frame: Frame, owner: Type) -> list[Instance]:
     if not isinstance(owner, Instance):
         return [owner]  # type: ignore[list-item]  # the rules tell it apart
     classes = frame.engine.classes
-    if not owner.open or classes.is_a(owner.cls, "View", "ModelAdmin", "BaseSerializer", "BaseForm", "Serializer", "APIView"):
+    if not owner.open or classes.is_a(
+        owner.cls, "View", "ModelAdmin", "BaseSerializer", "BaseForm", "Serializer", "APIView"
+    ):
         return [owner]
-    mixed = [each for each in classes.subclasses(owner.cls) if classes.is_a(each, "View", "APIView", "ModelAdmin", "BaseSerializer")]
+    mixed = [
+        each
+        for each in classes.subclasses(owner.cls)
+        if classes.is_a(each, "View", "APIView", "ModelAdmin", "BaseSerializer")
+    ]
     return [Instance(each) for each in mixed[:_MIXED]] or [owner]
 
 

@@ -100,6 +100,13 @@ class Registry:
         model = self.models[cls]
         return str((model._meta.concrete_model or model)._meta.db_table)
 
+    def has(self, cls: str, names: Iterable[str]) -> bool:
+        """True if a model has all these fields, or other attributes that its constructor takes."""
+        model = self.models.get(cls)
+        return model is not None and all(
+            self._field(cls, name) is not None or hasattr(model, name) for name in names
+        )
+
     def key(self, table: str) -> str:
         """Name a table's primary key; empty if no model has the table."""
         return self._keys.get(table, "")
@@ -275,7 +282,11 @@ def _collect(model: ModelClass, found: set[Cascade], seen: set[ModelClass], *, c
 
 def _incoming(model: ModelClass) -> list[Any]:
     fields = model._meta.get_fields(include_hidden=True)
-    return [field for field in fields if field.auto_created and not field.concrete and (field.one_to_one or field.one_to_many)]
+    return [
+        field
+        for field in fields
+        if field.auto_created and not field.concrete and (field.one_to_one or field.one_to_many)
+    ]
 
 
 def _is_leaf(model: ModelClass) -> bool:

@@ -78,12 +78,20 @@ SNIPPETS = {
         {("shop_trackedparcel", "update")},
     ),
     "a_deletion_takes_cascades_along": (
-        "def f(customer: Customer):\n    customer.delete()",
-        {
-            ("shop_customer", "delete"), ("shop_order", "delete"), ("shop_line", "delete"),
-            ("shop_order_tags", "delete"), ("shop_note", "update"),
-        },
+        "def f(order: Order):\n    order.delete()",
+        {("shop_order", "delete"), ("shop_line", "delete"), ("shop_order_tags", "delete"), ("shop_note", "update")},
     ),
+    "a_deletion_may_need_rows_to_cascade": ("def f(customer: Customer):\n    customer.delete()", {("shop_customer", "delete")}),
+    "an_update_of_fields_that_a_model_lacks_is_another_models": (
+        "def f(x):\n    x.update(quantity=1)\ndef g():\n    f(Line.objects.all())\n    f(Order.objects.all())",
+        {("shop_line", "update")},
+    ),
+    "a_mixin_writes_what_the_views_have_that_it_is_mixed_into": (
+        "from django.views.generic import DeleteView\nclass M:\n    def f(self):\n        self.get_object().save()\n"
+        "class V(M, DeleteView):\n    model = Line\n    def post(self, request):\n        self.f()",
+        {("shop_line", "update")},
+    ),
+    "an_unknown_objects_attribute_is_known_by_its_name": ("def f(request):\n    request.basket.order.save()", UPDATED),
     "a_loader_gives_a_model": ("from django.apps import apps\nX = apps.get_model('shop', 'Order')\ndef f():\n    X.objects.create()", {("shop_order", "insert")}),
     "a_loader_with_a_label_gives_a_model": ("from django.apps import apps\ndef f():\n    apps.get_model('shop.Order').objects.create()", {("shop_order", "insert")}),
     "a_loader_of_strings_gives_a_class": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import json
 import sys
@@ -81,7 +81,7 @@ def as_json(
     footprints = list(found)
     files = sorted({access.place.file for each in footprints for access in _accesses(each)})
     gaps = sorted({gap for each in footprints for gap in each.gaps}, key=repr)
-    now = datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = dt.datetime.now(tz=dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
         "format": FORMAT,
         "kind": "footprint",

@@ -91,7 +91,11 @@ _HOOKS = {
 
 def _given(frame: Frame, owner: Instance, passed: Arguments) -> list[str]:
     """Name the models of the object that a hook is passed, or else those of its admin."""
-    given = {each.cls for each in passed.get(1, "obj") if isinstance(each, Instance) and frame.engine.registry.get(each.cls)}
+    given = {
+        each.cls
+        for each in passed.get(1, "obj")
+        if isinstance(each, Instance) and frame.engine.registry.get(each.cls)
+    }
     return sorted(given) or models(frame, owner.cls)
 
 

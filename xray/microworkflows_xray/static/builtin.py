@@ -20,6 +20,7 @@ from .values import (
     Value,
     item,
     many,
+    text_of,
     union,
 )
 

@@ -9,7 +9,6 @@ from .engine import Frame
 from .values import (
     UNKNOWN,
     ClassOf,
-    FunctionOf,
     Items,
     Many,
     Method,
@@ -58,11 +57,11 @@ def decorate(
         ):
             prefix = frame.cls or (frame.unit if frame.function else frame.module.name)
             signals_sent.receive(frame, f"{prefix}.{node.name}", arguments)
-        elif isinstance(node, ast.ClassDef) and decorator_name(decorator) == "register":
+        elif isinstance(node, ast.ClassDef) and _decorator_name(decorator) == "register":
             admins.register(frame, frame.cls, frozenset().union(*arguments.positional))
 
 
-def decorator_name(node: ast.Call) -> str:
+def _decorator_name(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
@@ -220,7 +219,7 @@ def _lambda(frame: Frame, node: ast.Lambda) -> Value:
     outer = frame.env
     frame.env = dict(outer)
     for each in (*node.args.args, *node.args.kwonlyargs):
-        if each.arg not in {"self"}:
+        if each.arg != "self":
             frame.env[each.arg] = UNKNOWN
     for each, default in zip(reversed(node.args.args), reversed(node.args.defaults), strict=False):
         frame.env[each.arg] = evaluate(frame, default)

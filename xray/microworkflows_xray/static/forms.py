@@ -69,7 +69,9 @@ def attribute(frame: Frame, owner: Instance, name: str) -> Value:
     return UNKNOWN
 
 
-def save(frame: Frame, owner: Instance, passed: Arguments, node: ast.AST, *, after: str = "", how: str = "form") -> Value:
+def save(
+    frame: Frame, owner: Instance, passed: Arguments, node: ast.AST, *, after: str = "", how: str = "form"
+) -> Value:
     """Follow ``form.save()`` to an override in the code, or to the model's row."""
     from . import calling
 

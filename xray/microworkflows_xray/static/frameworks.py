@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .calling import Arguments
 
 is_admin = admins.is_admin
+_ATTRIBUTES = frozenset({"object", "object_list", "user"})
+_MIXED = 30
+"""Classes that a mixin is followed into; the first ones by name stand for the rest."""
 
 
 def form_of_view(frame: Frame, cls: str) -> Value:
@@ -42,9 +45,11 @@ def object_of(frame: Frame, cls: str, *, rows: bool = False) -> Value:
 def attribute(frame: Frame, owner: Instance, name: str) -> Value:
     """Tell what an attribute that a framework defines is."""
     found = union([forms.attribute(frame, owner, name), serializers.attribute(frame, owner, name)])
-    if not found and views.is_view(frame, owner.cls):
-        found = views.attribute(frame, owner, name)
-    return found
+    if found or not _ATTRIBUTES.issuperset({name}):
+        return found
+    return union(
+        views.attribute(frame, each, name) for each in _in_use(frame, owner) if views.is_view(frame, each.cls)
+    )
 
 
 def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
@@ -57,11 +62,31 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
             for model in forms.models(frame, owner.cls):
                 forms.save_links(frame, owner, model, node)
             return UNKNOWN
-    for rule in (serializers.call, admins.call, views.call):
-        found = rule(frame, method, passed, node)
-        if found is not None:
-            return found
-    return None
+    results = []
+    for each in _in_use(frame, owner):
+        for rule in (serializers.call, admins.call, views.call):
+            found = rule(frame, Method(each, method.name, method.after), passed, node)
+            if found is not None:
+                results.append(found)
+                break
+    return union(results) if results else None
+
+
+def _in_use(frame: Frame, owner: Type) -> list[Instance]:
+    """Give an object itself, or, of a mixin that is no view or form by itself, the classes that it is mixed into."""
+    if not isinstance(owner, Instance):
+        return [owner]  # type: ignore[list-item]  # the rules tell it apart
+    classes = frame.engine.classes
+    if not owner.open or classes.is_a(
+        owner.cls, "View", "ModelAdmin", "BaseSerializer", "BaseForm", "Serializer", "APIView"
+    ):
+        return [owner]
+    mixed = [
+        each
+        for each in classes.subclasses(owner.cls)
+        if classes.is_a(each, "View", "APIView", "ModelAdmin", "BaseSerializer")
+    ]
+    return [Instance(each) for each in mixed[:_MIXED]] or [owner]
 
 
 def meta(frame: Frame, owner: Type, name: str) -> Value:

@@ -45,13 +45,7 @@ def framework_parameter(frame: Frame, function: Function, name: str) -> Value:
     if not function.cls:
         return UNKNOWN
     method = function.node.name
-    if name in {"form", "formset"} and method in {
-        "form_valid",
-        "form_invalid",
-        "formset_valid",
-        "formset_invalid",
-        "get_context_data",
-    }:
+    if name in {"form", "formset"} and ("valid" in method or method == "get_context_data"):
         return frameworks.form_of_view(frame, function.cls)
     if name == "serializer":
         return frameworks.serializer_of_view(frame, function.cls)

@@ -62,7 +62,7 @@ class Loaders:
         """Tell what a setting is, if it is text or a class."""
         try:
             value = getattr(settings, name, None)
-        except Exception:  # noqa: BLE001 - settings may be lazy, and fail in any way
+        except Exception:  # settings may be lazy, and fail in any way
             return UNKNOWN
         if isinstance(value, (list, tuple)):
             return frozenset({Items(tuple(self.names.of_object(each) for each in value))})

@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps as django_apps
 from django.apps.registry import Apps
 from django.db import models
+from django.db.models import signals
 
 from microworkflows_xray.facts import Verb
 
@@ -25,6 +26,8 @@ class Cascade:
     table: str
     verb: Verb
     columns: tuple[str, ...] | None
+    certain: bool = True
+    """True if the statement runs in any case; False if it runs only where rows are found."""
 
 
 class Registry:
@@ -96,6 +99,13 @@ class Registry:
     def table(self, cls: str) -> str:
         model = self.models[cls]
         return str((model._meta.concrete_model or model)._meta.db_table)
+
+    def has(self, cls: str, names: Iterable[str]) -> bool:
+        """True if a model has all these fields, or other attributes that its constructor takes."""
+        model = self.models.get(cls)
+        return model is not None and all(
+            self._field(cls, name) is not None or hasattr(model, name) for name in names
+        )
 
     def key(self, table: str) -> str:
         """Name a table's primary key; empty if no model has the table."""
@@ -249,27 +259,38 @@ def name_of(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}".replace(".<locals>", "")
 
 
-def _collect(model: ModelClass, found: set[Cascade], seen: set[ModelClass]) -> None:
+def _collect(model: ModelClass, found: set[Cascade], seen: set[ModelClass], *, certain: bool = True) -> None:
     if model in seen:
         return
     seen.add(model)
     for parent in model._meta.get_parent_list():
-        found.add(Cascade(parent._meta.db_table, "delete", None))
-    related = [
-        field
-        for field in model._meta.get_fields(include_hidden=True)
-        if field.auto_created and not field.concrete and (field.one_to_one or field.one_to_many)
-    ]
-    for relation in related:
+        found.add(Cascade(parent._meta.db_table, "delete", None, certain))
+    for relation in _incoming(model):
         action = getattr(relation, "on_delete", None)
         target = relation.related_model
         if action is models.CASCADE:
-            found.add(Cascade(target._meta.db_table, "delete", None))
-            _collect(target, found, seen)
+            found.add(Cascade(target._meta.db_table, "delete", None, certain and _is_leaf(target)))
+            _collect(target, found, seen, certain=False)
         elif getattr(action, "__name__", "") in {"SET_NULL", "SET_DEFAULT", "set_on_delete", "SET"}:
-            found.add(Cascade(target._meta.db_table, "update", (relation.field.column,)))
+            found.add(Cascade(target._meta.db_table, "update", (relation.field.column,), certain))
     for field in model._meta.private_fields:
         target = getattr(field, "related_model", None)
         if hasattr(field, "bulk_related_objects") and isinstance(target, type):
-            found.add(Cascade(target._meta.db_table, "delete", None))
-            _collect(target, found, seen)
+            found.add(Cascade(target._meta.db_table, "delete", None, certain=False))
+            _collect(target, found, seen, certain=False)
+
+
+def _incoming(model: ModelClass) -> list[Any]:
+    fields = model._meta.get_fields(include_hidden=True)
+    return [
+        field
+        for field in fields
+        if field.auto_created and not field.concrete and (field.one_to_one or field.one_to_many)
+    ]
+
+
+def _is_leaf(model: ModelClass) -> bool:
+    """True if Django deletes this model's rows by one statement, without looking at them: nothing depends on them, and nobody listens."""
+    listened = signals.pre_delete.has_listeners(model) or signals.post_delete.has_listeners(model)
+    kept = all(getattr(relation, "on_delete", None) is models.DO_NOTHING for relation in _incoming(model))
+    return kept and not listened and not model._meta.parents

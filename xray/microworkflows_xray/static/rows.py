@@ -115,9 +115,11 @@ def _write(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Cal
     if name == "in_bulk":
         queries.read(frame, node, rows)
         return frozenset({Many(made)})
-    if name == "delete" or name == "_raw_delete":
+    if name in {"delete", "_raw_delete"}:
         effects.delete(frame, node, rows.model, "query", one=False)
         return UNKNOWN
+    if name in {"create", "update"} and not frame.engine.registry.has(rows.model, passed.named):
+        return UNKNOWN  # the rows are of another model: this one has no such fields
     how = "related manager" if rows.related else "query"
     if name in {"update", "bulk_update", "bulk_create"}:
         effects.write(frame, node, rows.model, _WRITES[name], how, _updated(name, passed))

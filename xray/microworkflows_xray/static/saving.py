@@ -112,6 +112,9 @@ def _library(frame: Frame, owner: Instance, name: str, node: ast.Call) -> Value 
                 effects.delete(frame, node, owner.cls, "library")
             else:
                 effects.save(frame, node, owner.cls, verbs, "library")
+                effects.write(
+                    frame, node, owner.cls, ("update",), "library"
+                )  # a tree moves its other rows by SQL
             return frozenset({Instance(owner.cls)})
     if name.startswith("get_"):
         frame.access(node, frame.engine.registry.table(owner.cls), "read", "library")
@@ -127,7 +130,7 @@ def _from_library(frame: Frame, cls: str, name: str) -> bool:
             module = str(getattr(function, "__module__", "") or "")
             return (
                 bool(module)
-                and module.split(".")[0] != "django"
+                and module.partition(".")[0] != "django"
                 and not live.is_class(function)
                 and hasattr(function, "__code__")
             )

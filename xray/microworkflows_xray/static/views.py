@@ -196,10 +196,9 @@ def _save(frame: Frame, owner: Instance, given: object, node: ast.AST) -> None:
         "BaseModelFormSetMixin",
         "InlineFormSetMixin",
         "FormSetMixin",
+    ) and (
+        forms.is_form(frame, given.cls)
+        or forms.is_formset(frame, given.cls)
+        or classes.method(given.cls, "save")
     ):
-        if (
-            forms.is_form(frame, given.cls)
-            or forms.is_formset(frame, given.cls)
-            or classes.method(given.cls, "save")
-        ):
-            forms.save(frame, given, calling.Arguments(), node, how="generic view")
+        forms.save(frame, given, calling.Arguments(), node, how="generic view")

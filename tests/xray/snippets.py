@@ -130,7 +130,16 @@ def sources(**modules: str) -> Sources:
     """Parse modules of the app ``desk``, and those of the shop."""
     found = Sources()
     found.add(Module("shop.models", Path("shop/models.py"), "shop/models.py", ast.parse(MODELS), "shop"))
-    found.add(Module("work.desk", Path("work/desk/__init__.py"), "work/desk/__init__.py", ast.parse(""), "desk", package=True))
+    found.add(
+        Module(
+            "work.desk",
+            Path("work/desk/__init__.py"),
+            "work/desk/__init__.py",
+            ast.parse(""),
+            "desk",
+            package=True,
+        )
+    )
     for name, text in modules.items():
         file = f"work/desk/{name}.py"
         found.add(Module(f"work.desk.{name}", Path(file), file, ast.parse(textwrap.dedent(text)), "desk"))

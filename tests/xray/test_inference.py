@@ -125,7 +125,12 @@ FRAMEWORKS = {
     "a_form_saves_its_links": (
         "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['tags']\n"
         "def f(request):\n    F(request.POST).save()",
-        {("shop_order", "insert"), ("shop_order", "update"), ("shop_order_tags", "insert"), ("shop_order_tags", "delete")},
+        {
+            ("shop_order", "insert"),
+            ("shop_order", "update"),
+            ("shop_order_tags", "insert"),
+            ("shop_order_tags", "delete"),
+        },
     ),
     "a_form_that_does_not_commit_writes_nothing": (
         "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['status']\n"
@@ -204,7 +209,10 @@ FRAMEWORKS = {
         "def f():\n    placed.send(sender=None, thing=Order.objects.first())",
         UPDATED,
     ),
-    "a_task_gets_what_is_sent": ("from celery import shared_task\n@shared_task\ndef t(x):\n    x.save()\ndef f(order: Order):\n    t.delay(order)", UPDATED),
+    "a_task_gets_what_is_sent": (
+        "from celery import shared_task\n@shared_task\ndef t(x):\n    x.save()\ndef f(order: Order):\n    t.delay(order)",
+        UPDATED,
+    ),
 }
 
 
@@ -235,8 +243,17 @@ def test_a_lookup_joins_and_names_what_it_reads() -> None:
     text = "def f():\n    Order.objects.filter(lines__quantity__gt=1, customer__name='x').count()"
 
     with code(main=HEAD + text) as engine:
-        found = {(a.table, a.columns) for each in engine.found.values() for a in each.accesses if a.place.app == "desk"}
-        assert found == {("shop_order", ("customer_id",)), ("shop_line", ("quantity",)), ("shop_customer", ("name",))}
+        found = {
+            (a.table, a.columns)
+            for each in engine.found.values()
+            for a in each.accesses
+            if a.place.app == "desk"
+        }
+        assert found == {
+            ("shop_order", ("customer_id",)),
+            ("shop_line", ("quantity",)),
+            ("shop_customer", ("name",)),
+        }
 
 
 def test_select_related_reads_whole_rows() -> None:
@@ -319,13 +336,17 @@ def f(order: Order):
 
 
 def test_a_class_loader_finds_what_its_label_means() -> None:
-    text = "from somewhere import get_class\nTool = get_class('desk.tools', 'Tool')\ndef f():\n    Tool().use()"
+    text = (
+        "from somewhere import get_class\nTool = get_class('desk.tools', 'Tool')\ndef f():\n    Tool().use()"
+    )
 
     with code(main=text, tools="class Tool:\n    def use(self):\n        pass") as engine:
         assert ("work.desk.main.f", "work.desk.tools.Tool.use", "call") in called(engine)
 
 
-def test_code_that_the_inference_cannot_follow_is_a_gap_and_costs_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_the_inference_cannot_follow_is_a_gap_and_costs_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from microworkflows_xray.static import statements
 
     def fail(*args: object) -> None:

@@ -78,7 +78,9 @@ class Footprint:
         return tuple(other for other in self.others if not other.writes)
 
 
-def of_function(function: str, static: Static, contexts: ContextsLike, observed: Observed | None = None) -> Footprint:
+def of_function(
+    function: str, static: Static, contexts: ContextsLike, observed: Observed | None = None
+) -> Footprint:
     """Find who else reads and writes the rows that a function, with all that it calls, writes.
 
     Args:
@@ -91,12 +93,21 @@ def of_function(function: str, static: Static, contexts: ContextsLike, observed:
     steps = graph.reach(function)
     own = [access for access in _all(static, observed) if access.place.function in steps]
     if not own and len(steps) == 1 and function not in graph.back and not _known(function, static, observed):
-        raise ProjectError(f"There is no function {function} in the code that was looked at. Give its dotted name, with module and class.")
+        raise ProjectError(
+            f"There is no function {function} in the code that was looked at. Give its dotted name, with module and class."
+        )
     writes = _written([access for access in own if access.verb in WRITES], static)
-    return Footprint(function, writes, _others(writes, steps, graph.after(function), static, observed, contexts), static.gaps)
+    return Footprint(
+        function,
+        writes,
+        _others(writes, steps, graph.after(function), static, observed, contexts),
+        static.gaps,
+    )
 
 
-def of_columns(columns: Iterable[str], static: Static, contexts: ContextsLike, observed: Observed | None = None) -> Footprint:
+def of_columns(
+    columns: Iterable[str], static: Static, contexts: ContextsLike, observed: Observed | None = None
+) -> Footprint:
     """Find who reads and writes columns, given as ``table.column``, or ``table`` for whole rows.
 
     Raises:
@@ -107,17 +118,24 @@ def of_columns(columns: Iterable[str], static: Static, contexts: ContextsLike, o
     for name in columns:
         table, _, column = name.partition(".")
         if table not in models or (column and column not in models[table].columns):
-            raise ProjectError(f"No model has {name}. Write table.column as the database names them, such as {_example(static)}.")
+            raise ProjectError(
+                f"No model has {name}. Write table.column as the database names them, such as {_example(static)}."
+            )
         wanted.setdefault(table, set()).update({column} - {""})
     writes = tuple(
-        Written(table, models[table].label, tuple(sorted(named)) or None, ("update",), ()) for table, named in sorted(wanted.items())
+        Written(table, models[table].label, tuple(sorted(named)) or None, ("update",), ())
+        for table, named in sorted(wanted.items())
     )
     step = ", ".join(sorted(columns))
-    return Footprint(step, writes, _others(writes, frozenset(), frozenset(), static, observed, contexts), static.gaps)
+    return Footprint(
+        step, writes, _others(writes, frozenset(), frozenset(), static, observed, contexts), static.gaps
+    )
 
 
 def _known(function: str, static: Static, observed: Observed | None) -> bool:
-    return any(call.caller == function for call in static.calls) or bool(observed and function in observed.executed)
+    return any(call.caller == function for call in static.calls) or bool(
+        observed and function in observed.executed
+    )
 
 
 def _example(static: Static) -> str:
@@ -126,7 +144,11 @@ def _example(static: Static) -> str:
 
 
 def _all(static: Static, observed: Observed | None) -> list[Access]:
-    seen = [access for transaction in observed.transactions for access in transaction.accesses] if observed else []
+    seen = (
+        [access for transaction in observed.transactions for access in transaction.accesses]
+        if observed
+        else []
+    )
     return [*static.accesses, *seen]
 
 
@@ -140,7 +162,9 @@ def _written(accesses: Iterable[Access], static: Static) -> tuple[Written, ...]:
         whole = any(access.columns is None for access in here)
         named = {column for access in here for column in access.columns or ()}
         verbs = tuple(sorted({access.verb for access in here}))
-        found.append(Written(table, labels.get(table, ""), None if whole else tuple(sorted(named)), verbs, tuple(here)))
+        found.append(
+            Written(table, labels.get(table, ""), None if whole else tuple(sorted(named)), verbs, tuple(here))
+        )
     return tuple(found)
 
 
@@ -165,7 +189,11 @@ def _others(
         inside, together = units.get(site, ("", False))
         was_seen = site in units
         certainty: Certainty = (
-            "observed" if was_seen else "never executed" if executed and access.place.function not in executed else "predicted only"
+            "observed"
+            if was_seen
+            else "never executed"
+            if executed and access.place.function not in executed
+            else "predicted only"
         )
         other = Other(
             access,
@@ -177,7 +205,9 @@ def _others(
             _later(access, written),
         )
         found.setdefault((access.place, access.table, access.verb), other)
-    return tuple(sorted(found.values(), key=lambda other: (other.context, not other.writes, _order(other.access))))
+    return tuple(
+        sorted(found.values(), key=lambda other: (other.context, not other.writes, _order(other.access)))
+    )
 
 
 def _units(
@@ -185,8 +215,13 @@ def _units(
 ) -> dict[tuple[object, ...], tuple[str, bool]]:
     """For each site that was seen: a unit in which it was, and whether the step wrote in such a unit as well."""
     found: dict[tuple[object, ...], tuple[str, bool]] = {}
-    for transaction in sorted(observed.transactions, key=lambda each: (each.kind, each.name)) if observed else ():
-        ran = any(access.place.function in steps and access.verb in WRITES and access.table in tables for access in transaction.accesses)
+    for transaction in (
+        sorted(observed.transactions, key=lambda each: (each.kind, each.name)) if observed else ()
+    ):
+        ran = any(
+            access.place.function in steps and access.verb in WRITES and access.table in tables
+            for access in transaction.accesses
+        )
         for access in transaction.accesses:
             site = _site(access)
             if site not in found or (ran and not found[site][1]):
@@ -196,14 +231,23 @@ def _units(
 
 def _meets(access: Access, written: Written) -> bool:
     """True if an access concerns what the step writes: rows come and go for all, and columns where both name them."""
-    if access.columns is None or written.columns is None or written.verbs != ("update",) or access.verb in {"insert", "delete"}:
+    if (
+        access.columns is None
+        or written.columns is None
+        or written.verbs != ("update",)
+        or access.verb in {"insert", "delete"}
+    ):
         return True
     return not set(access.columns).isdisjoint(written.columns)
 
 
 def _later(access: Access, written: Written) -> str:
     """Say what an access would see or do if the step ran later."""
-    columns = ", ".join(sorted(set(written.columns) & set(access.columns or written.columns))) if written.columns else "values"
+    columns = (
+        ", ".join(sorted(set(written.columns) & set(access.columns or written.columns)))
+        if written.columns
+        else "values"
+    )
     if "insert" in written.verbs and access.verb in {"read", "update", "delete"}:
         if access.verb == "read":
             return "would not find the rows that the step has not created yet"

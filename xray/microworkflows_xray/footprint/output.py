@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import hashlib
 import json
 import sys
@@ -47,27 +47,41 @@ def run(
 
 def as_text(found: finding.Footprint) -> str:
     """Write a footprint for people."""
-    lines = [f"Footprint of {found.step}", "", "It writes:" if found.writes else "It writes no table that is known."]
+    lines = [
+        f"Footprint of {found.step}",
+        "",
+        "It writes:" if found.writes else "It writes no table that is known.",
+    ]
     for written in found.writes:
-        lines.append(f"  {written.table}: {', '.join(written.columns) if written.columns else 'whole rows'} ({', '.join(written.verbs)})")
+        lines.append(
+            f"  {written.table}: {', '.join(written.columns) if written.columns else 'whole rows'} ({', '.join(written.verbs)})"
+        )
         lines += [f"    {_where(access)}" for access in _once(written.at)]
     for title, others in (("Other writers", found.writers), ("Other readers", found.readers)):
         sites = len({(other.access.place.file, other.access.place.function) for other in others})
-        lines += ["", f"{title}: {sites} function{'s' if sites != 1 else ''}" if others else f"{title}: none is known."]
+        lines += [
+            "",
+            f"{title}: {sites} function{'s' if sites != 1 else ''}" if others else f"{title}: none is known.",
+        ]
         for context, group in groupby(others, key=lambda other: other.context):
             lines.append(f"  {context or '(shared or no context)'}")
             lines += _lines(group)
     if found.gaps:
-        lines += ["", f"Partial: {len(found.gaps)} part{'s' if len(found.gaps) != 1 else ''} of the project could not be looked at."]
+        lines += [
+            "",
+            f"Partial: {len(found.gaps)} part{'s' if len(found.gaps) != 1 else ''} of the project could not be looked at.",
+        ]
     return "\n".join(lines)
 
 
-def as_json(found: Iterable[finding.Footprint], root: Path, observed: Observed | None = None) -> dict[str, Any]:
+def as_json(
+    found: Iterable[finding.Footprint], root: Path, observed: Observed | None = None
+) -> dict[str, Any]:
     """Give footprints as plain data, with the digest of each file that they name, so that a reader sees when they are out of date."""
     footprints = list(found)
     files = sorted({access.place.file for each in footprints for access in _accesses(each)})
     gaps = sorted({gap for each in footprints for gap in each.gaps}, key=repr)
-    now = datetime.datetime.now(tz=datetime.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    now = dt.datetime.now(tz=dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
     return {
         "format": FORMAT,
         "kind": "footprint",
@@ -75,7 +89,10 @@ def as_json(found: Iterable[finding.Footprint], root: Path, observed: Observed |
         "root": str(root),
         "files": {file: digest for file in files if (digest := _digest(root, file))},
         "gaps": [{"what": gap.what, "why": gap.why} for gap in gaps],
-        "footprints": [{"function": each.step, "tables": [_table(each, written) for written in each.writes]} for each in footprints],
+        "footprints": [
+            {"function": each.step, "tables": [_table(each, written) for written in each.writes]}
+            for each in footprints
+        ],
     }
 
 
@@ -104,7 +121,12 @@ def _table(found: finding.Footprint, written: finding.Written) -> dict[str, Any]
 
 
 def _plain(access: Access) -> dict[str, Any]:
-    return {"file": access.place.file, "line": access.place.line, "function": access.place.function, "verb": access.verb}
+    return {
+        "file": access.place.file,
+        "line": access.place.line,
+        "function": access.place.function,
+        "verb": access.verb,
+    }
 
 
 def _lines(others: Iterable[finding.Other]) -> list[str]:
@@ -112,18 +134,26 @@ def _lines(others: Iterable[finding.Other]) -> list[str]:
     by_site: dict[tuple[str, ...], list[finding.Other]] = {}
     for other in others:
         access = other.access
-        by_site.setdefault((access.place.file, access.place.function, access.verb, access.table, other.later), []).append(other)
+        by_site.setdefault(
+            (access.place.file, access.place.function, access.verb, access.table, other.later), []
+        ).append(other)
     return [_line(group) for group in by_site.values()]
 
 
 def _line(group: list[finding.Other]) -> str:
     access = group[0].access
-    certainty = min((other.certainty for other in group), key=("observed", "predicted only", "never executed").index)
+    certainty = min(
+        (other.certainty for other in group), key=("observed", "predicted only", "never executed").index
+    )
     inside = next((other.inside for other in group if other.inside), "")
     after = "after the step in the same flow" if any(other.synchronous for other in group) else ""
     notes = ", ".join(filter(None, [certainty, after, inside and f"seen in {inside}"]))
     numbers = ", ".join(str(line) for line in sorted({other.access.place.line for other in group}))
-    named = None if any(other.access.columns is None for other in group) else sorted({c for o in group for c in o.access.columns or ()})
+    named = (
+        None
+        if any(other.access.columns is None for other in group)
+        else sorted({c for o in group for c in o.access.columns or ()})
+    )
     name = access.place.function.rpartition(".")[2]
     return f"    {access.place.file}:{numbers} {name} {access.verb}s {', '.join(named) if named else access.table} [{notes}]: {group[0].later}."
 
@@ -137,7 +167,10 @@ def _once(accesses: Iterable[Access]) -> list[Access]:
 
 
 def _accesses(found: finding.Footprint) -> list[Access]:
-    return [*(access for written in found.writes for access in written.at), *(other.access for other in found.others)]
+    return [
+        *(access for written in found.writes for access in written.at),
+        *(other.access for other in found.others),
+    ]
 
 
 def _digest(root: Path, file: str) -> str:

@@ -23,7 +23,9 @@ class ProjectLike(Protocol):
     def loaders(self) -> tuple[str, ...]: ...
 
 
-def find(project: ProjectLike, sources: Sources, models: Iterable[Model] = ()) -> tuple[list[Access], list[Call], list[Gap]]:
+def find(
+    project: ProjectLike, sources: Sources, models: Iterable[Model] = ()
+) -> tuple[list[Access], list[Call], list[Gap]]:
     """Find all accesses and calls in the code.
 
     Args:
@@ -51,7 +53,11 @@ def _merged(accesses: Iterable[Access]) -> list[Access]:
         key = (access.place, access.table, access.verb, access.how)
         before = by_line.get(key)
         if before is not None:
-            columns = None if before.columns is None or access.columns is None else (*before.columns, *access.columns)
+            columns = (
+                None
+                if before.columns is None or access.columns is None
+                else (*before.columns, *access.columns)
+            )
             access = Access(
                 access.table,
                 access.verb,

@@ -16,6 +16,7 @@ _ADMIN = ("django.contrib.admin.options.BaseModelAdmin", "ModelAdmin", "BaseMode
 
 
 def is_admin(frame: Frame, cls: str) -> bool:
+    """True for an admin class, an inline included."""
     return frame.engine.classes.is_a(cls, *_ADMIN)
 
 
@@ -36,8 +37,6 @@ def register(frame: Frame, cls: str, kinds: Value) -> None:
 
 def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
     """Tell what an admin's method gives, and what it saves."""
-    from . import forms
-
     owner, name = method.owner, method.name
     if name == "register" and len(passed.positional) > 1:
         for each in passed.positional[1]:
@@ -46,32 +45,58 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
         return UNKNOWN
     if not isinstance(owner, Instance) or not is_admin(frame, owner.cls):
         return None
-    if name in {"save_model", "delete_model"}:
-        given = passed.get(1, "obj") or frozenset(Instance(each) for each in models(frame, owner.cls))
-        for each in given:
-            if isinstance(each, Instance) and frame.engine.registry.get(each.cls):
-                if name == "save_model":
-                    effects.save(frame, node, each.cls, ("insert", "update"), "admin")
-                else:
-                    effects.delete(frame, node, each.cls, "admin")
+    if name in _HOOKS:
+        _HOOKS[name](frame, owner, passed, node)
         return UNKNOWN
-    if name == "delete_queryset":
-        for model in models(frame, owner.cls):
-            effects.delete(frame, node, model, "admin", one=False)
-        return UNKNOWN
-    if name in {"save_formset", "save_related"}:
-        for each in passed.get(2, "formset"):
-            if isinstance(each, Instance):
-                forms.save(frame, each, "", type(passed)(), node, "admin")
-        for inline in _inlines(frame, owner.cls):
-            for model in models(frame, inline):
-                effects.save(frame, node, model, ("insert", "update"), "admin")
-        return UNKNOWN
-    if name == "get_queryset":
-        return frozenset(Rows(each) for each in models(frame, owner.cls))
-    if name == "get_object":
-        return frozenset(Instance(each) for each in models(frame, owner.cls))
+    if name in {"get_queryset", "get_object"}:
+        kind = Rows if name == "get_queryset" else Instance
+        return frozenset(kind(each) for each in models(frame, owner.cls))
     return None
+
+
+def _save(frame: Frame, owner: Instance, passed: Arguments, node: ast.Call) -> None:
+    for model in _given(frame, owner, passed):
+        effects.save(frame, node, model, ("insert", "update"), "admin")
+
+
+def _delete(frame: Frame, owner: Instance, passed: Arguments, node: ast.Call) -> None:
+    for model in _given(frame, owner, passed):
+        effects.delete(frame, node, model, "admin")
+
+
+def _delete_queryset(frame: Frame, owner: Instance, passed: Arguments, node: ast.Call) -> None:
+    for model in models(frame, owner.cls):
+        effects.delete(frame, node, model, "admin", one=False)
+
+
+def _save_inlines(frame: Frame, owner: Instance, passed: Arguments, node: ast.Call) -> None:
+    from . import forms
+
+    for each in passed.get(2, "formset"):
+        if isinstance(each, Instance):
+            forms.save(frame, each, type(passed)(), node, how="admin")
+    for inline in _inlines(frame, owner.cls):
+        for model in models(frame, inline):
+            effects.save(frame, node, model, ("insert", "update"), "admin")
+
+
+_HOOKS = {
+    "save_model": _save,
+    "delete_model": _delete,
+    "delete_queryset": _delete_queryset,
+    "save_formset": _save_inlines,
+    "save_related": _save_inlines,
+}
+
+
+def _given(frame: Frame, owner: Instance, passed: Arguments) -> list[str]:
+    """Name the models of the object that a hook is passed, or else those of its admin."""
+    given = {
+        each.cls
+        for each in passed.get(1, "obj")
+        if isinstance(each, Instance) and frame.engine.registry.get(each.cls)
+    }
+    return sorted(given) or models(frame, owner.cls)
 
 
 def _inlines(frame: Frame, cls: str) -> list[str]:

@@ -31,8 +31,8 @@ def get(frame: Frame, owners: Value, name: str, node: ast.expr) -> Value:
         return _of_unknown(frame, name)
     found = [_get(frame, owner, name, node) for owner in owners]
     united = union(found)
-    if not united and all(isinstance(owner, (Outside, Instance)) for owner in owners):
-        return _of_unknown(frame, name)
+    if all(isinstance(each, Method) and isinstance(each.owner, (Method, Instance)) for each in united):
+        return union([_of_unknown(frame, name), united]) if _is_plain(frame, united) else united
     return united
 
 
@@ -72,6 +72,7 @@ def own(frame: Frame, owner: Type, cls: str, name: str, node: ast.expr, after: s
 
 
 def is_property(frame: Frame, function: str) -> bool:
+    """True for a method that is read like an attribute."""
     return any("property" in each.lower() for each in frame.engine.sources.functions[function].decorators)
 
 
@@ -82,6 +83,12 @@ def _function(frame: Frame, function: str, owner: Type, node: ast.expr) -> Value
     return frozenset({FunctionOf(function, owner)})
 
 
+def _is_plain(frame: Frame, value: Value) -> bool:
+    """True for members of objects that are no models, and that neither the code nor a framework's rule defines."""
+    owners = [each.owner for each in value if isinstance(each, Method)]
+    return not any(isinstance(owner, Instance) and frame.engine.registry.get(owner.cls) for owner in owners)
+
+
 def _of_unknown(frame: Frame, name: str) -> Value:
     return guesses.by_name(frame, name) if frame.function is not None else UNKNOWN
 
@@ -89,7 +96,9 @@ def _of_unknown(frame: Frame, name: str) -> Value:
 def _get(frame: Frame, owner: Type, name: str, node: ast.expr) -> Value:
     if isinstance(owner, Outside):
         found = frame.engine.names.attribute(owner, name)
-        return found or (frame.get("global", owner.name, name) if owner.name in frame.engine.sources.modules else UNKNOWN)
+        return found or (
+            frame.get("global", owner.name, name) if owner.name in frame.engine.sources.modules else UNKNOWN
+        )
     if isinstance(owner, Super):
         cls = getattr(owner.owner, "cls", "")
         found = own(frame, owner.owner, cls, name, node, after=owner.cls) if cls else UNKNOWN

@@ -6,57 +6,115 @@ import ast
 from typing import TYPE_CHECKING
 
 from .engine import Frame
-from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Items, Many, Method, Rows, Super, Text, Value, item, many, union
+from .values import (
+    UNKNOWN,
+    ClassOf,
+    FunctionOf,
+    Instance,
+    Items,
+    Many,
+    Method,
+    Rows,
+    Super,
+    Text,
+    Value,
+    item,
+    many,
+    text_of,
+    union,
+)
 
 if TYPE_CHECKING:
     from .calling import Arguments
 
-_COPIES = frozenset({"list", "set", "sorted", "tuple", "reversed", "iter", "frozenset", "filter"})
 _GROWING = frozenset({"append", "add", "extend", "update", "insert", "appendleft", "setdefault"})
 _MEMBERS = frozenset({"get", "pop", "popleft", "popitem", "setdefault", "__getitem__"})
 
 
 def call(frame: Frame, name: str, node: ast.Call) -> Value | None:
     """Tell what a built-in function gives; None for any other name."""
-    from . import attributes, calling, expressions
+    rule = _RULES.get(name)
+    return rule(frame, node) if rule is not None and (node.args or name == "super") else None
 
-    if name == "super":
-        for each in node.args:
-            expressions.evaluate(frame, each)
-        cls = frame.cls
-        return frozenset(Super(cls, each) for each in frame.this)
-    if name in _COPIES and node.args:
-        members = [expressions.iterate(frame, each) for each in node.args]
-        if name == "filter" and len(node.args) == 2:
-            return many(members[1])
-        return many(members[0])
-    if name in {"next", "min", "max"} and node.args:
-        passed = calling.arguments(frame, node)
-        return union([item(value) or value for value in passed.positional])
-    if name == "enumerate" and node.args:
-        return many(frozenset({Items((UNKNOWN, expressions.iterate(frame, node.args[0])))}))
-    if name == "zip":
-        return many(frozenset({Items(tuple(expressions.iterate(frame, each) for each in node.args))}))
-    if name == "map" and len(node.args) > 1:
-        members = [expressions.iterate(frame, each) for each in node.args[1:]]
-        results = [calling.apply(frame, each, calling.Arguments(members), node) for each in expressions.evaluate(frame, node.args[0])]
-        return many(union(results))
-    if name == "type" and len(node.args) == 1:
-        return frozenset(ClassOf(each.cls, each.open) for each in expressions.evaluate(frame, node.args[0]) if isinstance(each, Instance))
-    if name == "getattr" and len(node.args) > 1:
-        owners, key = expressions.evaluate(frame, node.args[0]), node.args[1]
-        default = expressions.evaluate(frame, node.args[2]) if len(node.args) > 2 else UNKNOWN
-        if isinstance(key, ast.Constant) and isinstance(key.value, str):
-            return union([attributes.get(frame, owners, key.value, node), default])
-        expressions.evaluate(frame, key)
-        return default
-    if name == "setattr" and len(node.args) == 3 and isinstance(node.args[1], ast.Constant):
-        owners, value = expressions.evaluate(frame, node.args[0]), expressions.evaluate(frame, node.args[2])
-        for owner in owners:
-            if isinstance(owner, (Instance, ClassOf)) and isinstance(node.args[1].value, str):
-                frame.join("attribute", owner.cls, node.args[1].value, value)
-        return UNKNOWN
-    return None
+
+def _super(frame: Frame, node: ast.Call) -> Value:
+    return frozenset(Super(frame.cls, each) for each in frame.this)
+
+
+def _copy(frame: Frame, node: ast.Call) -> Value:
+    from . import expressions
+
+    members = [expressions.iterate(frame, each) for each in node.args]
+    return many(members[-1] if len(members) == 2 else members[0])  # filter(function, rows) has its rows last
+
+
+def _chosen(frame: Frame, node: ast.Call) -> Value:
+    from . import calling
+
+    return union([item(value) or value for value in calling.arguments(frame, node).positional])
+
+
+def _enumerate(frame: Frame, node: ast.Call) -> Value:
+    from . import expressions
+
+    return many(frozenset({Items((UNKNOWN, expressions.iterate(frame, node.args[0])))}))
+
+
+def _zip(frame: Frame, node: ast.Call) -> Value:
+    from . import expressions
+
+    return many(frozenset({Items(tuple(expressions.iterate(frame, each) for each in node.args))}))
+
+
+def _map(frame: Frame, node: ast.Call) -> Value:
+    from . import calling, expressions
+
+    members = calling.Arguments([expressions.iterate(frame, each) for each in node.args[1:]])
+    functions = expressions.evaluate(frame, node.args[0])
+    return many(union([calling.apply(frame, each, members, node) for each in functions]))
+
+
+def _type(frame: Frame, node: ast.Call) -> Value:
+    from . import expressions
+
+    value = expressions.evaluate(frame, node.args[0])
+    return frozenset(ClassOf(each.cls, each.open) for each in value if isinstance(each, Instance))
+
+
+def _getattr(frame: Frame, node: ast.Call) -> Value:
+    from . import attributes, expressions
+
+    owners, key, *default = node.args
+    value = expressions.evaluate(frame, owners)
+    found = union([expressions.evaluate(frame, each) for each in default])
+    if isinstance(key, ast.Constant) and isinstance(key.value, str):
+        return union([attributes.get(frame, value, key.value, node), found])
+    expressions.evaluate(frame, key)
+    return found
+
+
+def _setattr(frame: Frame, node: ast.Call) -> Value:
+    from . import expressions
+
+    owners, key, value = (*(expressions.evaluate(frame, each) for each in node.args), UNKNOWN, UNKNOWN)[:3]
+    name = text_of(key)
+    for owner in owners if name else ():
+        if isinstance(owner, (Instance, ClassOf)):
+            frame.join("attribute", owner.cls, str(name), value)
+    return UNKNOWN
+
+
+_RULES = {
+    "super": _super,
+    **dict.fromkeys(("list", "set", "sorted", "tuple", "reversed", "iter", "frozenset", "filter"), _copy),
+    **dict.fromkeys(("next", "min", "max"), _chosen),
+    "enumerate": _enumerate,
+    "zip": _zip,
+    "map": _map,
+    "type": _type,
+    "getattr": _getattr,
+    "setattr": _setattr,
+}
 
 
 def method(frame: Frame, called: Method, passed: Arguments, node: ast.Call) -> Value | None:
@@ -82,7 +140,11 @@ def grow(frame: Frame, node: ast.Attribute, passed: Arguments) -> None:
     """Follow ``collection.append(value)`` and its relatives."""
     from . import assignments
 
-    if node.attr not in _GROWING or not any(passed.positional) or not isinstance(node.value, (ast.Name, ast.Attribute, ast.Subscript)):
+    if (
+        node.attr not in _GROWING
+        or not any(passed.positional)
+        or not isinstance(node.value, (ast.Name, ast.Attribute, ast.Subscript))
+    ):
         return
     if isinstance(node.value, ast.Name):
         before = frame.env.get(node.value.id, UNKNOWN)

@@ -5,11 +5,38 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 
-from . import builtin, expressions, frameworks, guesses, outside, queries, rows, saving, signals_sent, sql_in_code, tasks_sent
+from . import (
+    builtin,
+    expressions,
+    frameworks,
+    guesses,
+    outside,
+    queries,
+    rows,
+    saving,
+    signals_sent,
+    sql_in_code,
+    tasks_sent,
+)
 from .engine import Frame
 from .names import callee
 from .sources import Function
-from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Many, Method, Outside, Rows, Super, Type, Value, item, many, union
+from .values import (
+    UNKNOWN,
+    ClassOf,
+    FunctionOf,
+    Instance,
+    Many,
+    Method,
+    Outside,
+    Rows,
+    Super,
+    Type,
+    Value,
+    item,
+    many,
+    union,
+)
 
 _CHOICES = ("ModelChoiceField", "RelatedField")
 """Fields of forms and serializers that give a row of their queryset."""
@@ -58,7 +85,11 @@ def call(frame: Frame, node: ast.Call) -> Value:
         found = builtin.call(frame, name, node)
         if found is not None:
             return found
-    if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Call) and name in rows.METHODS:
+    if (
+        isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Call)
+        and name in rows.METHODS
+    ):
         frame.chained.add(id(node.func.value))
     functions = expressions.evaluate(frame, node.func)
     how = frame.how
@@ -72,7 +103,9 @@ def call(frame: Frame, node: ast.Call) -> Value:
         builtin.grow(frame, node.func, passed)
     sql_in_code.call(frame, name, passed, node)
     results = [apply(frame, function, passed, node) for function in sorted(functions, key=repr)]
-    loaded = frame.engine.names.loaders.call(name, [frame.engine.names.expression(frame.module, each) for each in node.args])
+    loaded = frame.engine.names.loaders.call(
+        name, [frame.engine.names.expression(frame.module, each) for each in node.args]
+    )
     return loaded or union(results)
 
 
@@ -123,7 +156,9 @@ def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments
         frame.join("parameter", function.name, name, value)
     if node.vararg is not None and len(passed.positional) > len(names):
         extra = union(passed.positional[len(names) :])
-        frame.join("parameter", function.name, node.vararg.arg, frozenset({Many(extra)}) if extra else UNKNOWN)
+        frame.join(
+            "parameter", function.name, node.vararg.arg, frozenset({Many(extra)}) if extra else UNKNOWN
+        )
     known = {each.arg for each in (*node.args, *node.kwonlyargs)}
     rest = []
     for name, value in passed.named.items():
@@ -133,7 +168,9 @@ def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments
             rest.append(value)
     if node.kwarg is not None and rest:
         united = union(rest)
-        frame.join("parameter", function.name, node.kwarg.arg, frozenset({Many(united)}) if united else UNKNOWN)
+        frame.join(
+            "parameter", function.name, node.kwarg.arg, frozenset({Many(united)}) if united else UNKNOWN
+        )
 
 
 def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) -> Value:
@@ -152,7 +189,10 @@ def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) ->
         frame.call(node, method)
         bind(frame, engine.sources.functions[method], Instance(kind.cls), passed)
     else:
-        for name, value in passed.named.items():  # a dataclass, or a framework's class that keeps what it is given
+        for (
+            name,
+            value,
+        ) in passed.named.items():  # a dataclass, or a framework's class that keeps what it is given
             if kind.cls in engine.sources.classes and name not in {"instance", "queryset"}:
                 frame.join("attribute", kind.cls, name, value)
     return frozenset({Instance(kind.cls, kind.open)})
@@ -166,4 +206,8 @@ def _method(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> 
             return found
     if isinstance(owner, Super):
         return UNKNOWN
-    return guesses.by_name(frame, method.name.removeprefix("get_")) if method.name.startswith("get_") else UNKNOWN
+    return (
+        guesses.by_name(frame, method.name.removeprefix("get_"))
+        if method.name.startswith("get_")
+        else UNKNOWN
+    )

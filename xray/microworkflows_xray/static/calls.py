@@ -49,7 +49,11 @@ class Graph:
                         continue
                     found.add(call.caller)
                     for other in self.out.get(call.caller, ()):
-                        if other.place.line >= call.place.line and other.callee not in found and other.how not in {"task", "on_commit"}:
+                        if (
+                            other.place.line >= call.place.line
+                            and other.callee not in found
+                            and other.how not in {"task", "on_commit"}
+                        ):
                             found |= self.reach(other.callee, later=False)
                     if call.caller not in seen:
                         above.add(call.caller)

@@ -35,7 +35,14 @@ def save(
     signals_sent.of_model(frame, node, cls, ("pre_save", "post_save"))
 
 
-def write(frame: Frame, node: ast.AST, cls: str, verbs: Iterable[Verb], how: str, columns: Iterable[str] | None = None) -> None:
+def write(
+    frame: Frame,
+    node: ast.AST,
+    cls: str,
+    verbs: Iterable[Verb],
+    how: str,
+    columns: Iterable[str] | None = None,
+) -> None:
     """Note that a model's tables are written here, without overrides and receivers."""
     registry = frame.engine.registry
     by_table: dict[str, set[str]] = {}
@@ -63,5 +70,5 @@ def delete(frame: Frame, node: ast.AST, cls: str, how: str, *, after: str = "", 
     for table in frame.engine.registry.tables(cls):
         frame.access(node, table, "delete", how)
     for each in frame.engine.registry.cascades(cls):
-        frame.access(node, each.table, each.verb, "cascade", each.columns)
+        frame.access(node, each.table, each.verb, "cascade" if each.certain else "possible cascade", each.columns)
     signals_sent.of_model(frame, node, cls, ("pre_delete", "post_delete"))

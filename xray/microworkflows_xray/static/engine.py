@@ -166,7 +166,7 @@ class Engine:
                     reading.read_module(self, self.sources.modules[unit.removeprefix("module ")])
                 else:
                     reading.read_function(self, self.sources.functions[unit])
-            except Exception as error:  # noqa: BLE001 - odd code of one function must not cost the rest
+            except Exception as error:  # odd code of one function must not cost the rest
                 self._gap(unit, error)
 
     def _gap(self, unit: str, error: Exception) -> None:

@@ -6,7 +6,20 @@ import ast
 
 from . import admins, attributes, calling, guesses, signals_sent, statements
 from .engine import Frame
-from .values import UNKNOWN, ClassOf, FunctionOf, Items, Many, Method, Outside, Rows, Text, Value, item, many, union
+from .values import (
+    UNKNOWN,
+    ClassOf,
+    Items,
+    Many,
+    Method,
+    Outside,
+    Rows,
+    Text,
+    Value,
+    item,
+    many,
+    union,
+)
 
 
 def evaluate(frame: Frame, node: ast.expr) -> Value:
@@ -32,19 +45,23 @@ def iterate(frame: Frame, node: ast.expr) -> Value:
     return item(value)
 
 
-def decorate(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, decorator: ast.expr) -> None:
+def decorate(
+    frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, decorator: ast.expr
+) -> None:
     """Take from a decorator that a function receives a signal."""
     value = evaluate(frame, decorator.func if isinstance(decorator, ast.Call) else decorator)
     if isinstance(decorator, ast.Call):
         arguments = calling.arguments(frame, decorator)
-        if any(isinstance(each, Outside) and each.name.endswith("dispatch.dispatcher.receiver") for each in value):
+        if any(
+            isinstance(each, Outside) and each.name.endswith("dispatch.dispatcher.receiver") for each in value
+        ):
             prefix = frame.cls or (frame.unit if frame.function else frame.module.name)
             signals_sent.receive(frame, f"{prefix}.{node.name}", arguments)
-        elif isinstance(node, ast.ClassDef) and decorator_name(decorator) == "register":
+        elif isinstance(node, ast.ClassDef) and _decorator_name(decorator) == "register":
             admins.register(frame, frame.cls, frozenset().union(*arguments.positional))
 
 
-def decorator_name(node: ast.Call) -> str:
+def _decorator_name(node: ast.Call) -> str:
     return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
 
 
@@ -69,7 +86,9 @@ def _guessed(frame: Frame, name: str) -> Value:
 
 
 def _constant(frame: Frame, node: ast.Constant) -> Value:
-    return frozenset({Text(node.value)}) if isinstance(node.value, str) and len(node.value) < 5000 else UNKNOWN
+    return (
+        frozenset({Text(node.value)}) if isinstance(node.value, str) and len(node.value) < 5000 else UNKNOWN
+    )
 
 
 def _joined(frame: Frame, node: ast.JoinedStr) -> Value:
@@ -121,7 +140,11 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Value:
             else:
                 attributes.read_rows(frame, node, each)
                 found.append(item(frozenset({each})))
-        elif isinstance(each, Items) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, int):
+        elif (
+            isinstance(each, Items)
+            and isinstance(node.slice, ast.Constant)
+            and isinstance(node.slice.value, int)
+        ):
             index = node.slice.value
             found.append(each.items[index] if -len(each.items) <= index < len(each.items) else UNKNOWN)
         elif isinstance(each, (Many, Items)):
@@ -154,7 +177,10 @@ def _bin_op(frame: Frame, node: ast.BinOp) -> Value:
 
 
 def _sequence(frame: Frame, node: ast.List | ast.Set) -> Value:
-    found = [item(evaluate(frame, each.value)) if isinstance(each, ast.Starred) else evaluate(frame, each) for each in node.elts]
+    found = [
+        item(evaluate(frame, each.value)) if isinstance(each, ast.Starred) else evaluate(frame, each)
+        for each in node.elts
+    ]
     return many(union(found))
 
 
@@ -193,7 +219,7 @@ def _lambda(frame: Frame, node: ast.Lambda) -> Value:
     outer = frame.env
     frame.env = dict(outer)
     for each in (*node.args.args, *node.args.kwonlyargs):
-        if each.arg not in {"self"}:
+        if each.arg != "self":
             frame.env[each.arg] = UNKNOWN
     for each, default in zip(reversed(node.args.args), reversed(node.args.defaults), strict=False):
         frame.env[each.arg] = evaluate(frame, default)

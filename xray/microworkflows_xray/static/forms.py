@@ -18,10 +18,12 @@ _FORMSET = ("django.forms.models.BaseModelFormSet", "BaseModelFormSet", "BaseInl
 
 
 def is_form(frame: Frame, cls: str) -> bool:
+    """True for the form of a model."""
     return frame.engine.classes.is_a(cls, *_FORM)
 
 
 def is_formset(frame: Frame, cls: str) -> bool:
+    """True for a set of forms of a model."""
     return frame.engine.classes.is_a(cls, *_FORMSET)
 
 
@@ -32,7 +34,9 @@ def models(frame: Frame, cls: str) -> list[str]:
         if base.endswith("]"):
             found.append(base.rpartition("[")[2][:-1])
         for holder in (f"{base}.Meta", f"{base}._meta"):
-            found += [each.cls for each in frame.get("attribute", holder, "model") if isinstance(each, ClassOf)]
+            found += [
+                each.cls for each in frame.get("attribute", holder, "model") if isinstance(each, ClassOf)
+            ]
         if not found and is_formset(frame, cls):
             found += [each.cls for each in frame.get("attribute", base, "model") if isinstance(each, ClassOf)]
         if found:
@@ -51,7 +55,13 @@ def attribute(frame: Frame, owner: Instance, name: str) -> Value:
         if name in {"new_objects", "deleted_objects", "changed_objects"}:
             return many(one)
         if name in {"forms", "initial_forms", "extra_forms", "deleted_forms"}:
-            return many(frozenset(Instance(f"django.forms.models.ModelForm[{each.cls}]") for each in one if isinstance(each, Instance)))
+            return many(
+                frozenset(
+                    Instance(f"django.forms.models.ModelForm[{each.cls}]")
+                    for each in one
+                    if isinstance(each, Instance)
+                )
+            )
         if name == "queryset":
             return frozenset(Rows(each.cls) for each in one if isinstance(each, Instance))
     elif is_form(frame, owner.cls) and name == "instance":
@@ -59,7 +69,9 @@ def attribute(frame: Frame, owner: Instance, name: str) -> Value:
     return UNKNOWN
 
 
-def save(frame: Frame, owner: Instance, after: str, passed: Arguments, node: ast.AST, how: str = "form") -> Value:
+def save(
+    frame: Frame, owner: Instance, passed: Arguments, node: ast.AST, *, after: str = "", how: str = "form"
+) -> Value:
     """Follow ``form.save()`` to an override in the code, or to the model's row."""
     from . import calling
 
@@ -103,7 +115,9 @@ def fields(frame: Frame, cls: str) -> set[str] | None:
     for base in frame.engine.classes.mro(cls):
         meta = frame.engine.sources.classes.get(f"{base}.Meta")
         for node in meta.node.body if meta else ():
-            if isinstance(node, ast.Assign) and any(isinstance(each, ast.Name) and each.id == "fields" for each in node.targets):
+            if isinstance(node, ast.Assign) and any(
+                isinstance(each, ast.Name) and each.id == "fields" for each in node.targets
+            ):
                 named = constants(node.value)
                 return None if named is None else set(named)
     return None
@@ -114,5 +128,9 @@ def field_value(frame: Frame, cls: str, name: str) -> Value:
     registry = frame.engine.registry
     found = [registry.attribute(model, name) for model in models(frame, cls)]
     chosen = [frame.get("attribute", base, name) for base in frame.engine.classes.mro(cls)]
-    plain = [frozenset({Instance(each.model)}) if isinstance(each, Rows) else frozenset({each}) for value in found for each in value]
+    plain = [
+        frozenset({Instance(each.model)}) if isinstance(each, Rows) else frozenset({each})
+        for value in found
+        for each in value
+    ]
     return union([*plain, *chosen])

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .calling import Arguments
 
 is_admin = admins.is_admin
+_ATTRIBUTES = frozenset({"object", "object_list", "user"})
+_MIXED = 30
+"""Classes that a mixin is followed into; the first ones by name stand for the rest."""
 
 
 def form_of_view(frame: Frame, cls: str) -> Value:
@@ -29,7 +32,9 @@ def object_of(frame: Frame, cls: str, *, rows: bool = False) -> Value:
     """Tell what object the hooks of an admin class, a serializer or an API view are passed."""
     if admins.is_admin(frame, cls):
         models = admins.models(frame, cls)
-        return frozenset(Rows(each) for each in models) if rows else frozenset(Instance(each) for each in models)
+        return (
+            frozenset(Rows(each) for each in models) if rows else frozenset(Instance(each) for each in models)
+        )
     if serializers.is_serializer(frame, cls):
         return frozenset(Instance(each) for each in forms.models(frame, cls))
     if frame.engine.classes.is_a(cls, "GenericAPIView", "SingleObjectMixin"):
@@ -40,9 +45,9 @@ def object_of(frame: Frame, cls: str, *, rows: bool = False) -> Value:
 def attribute(frame: Frame, owner: Instance, name: str) -> Value:
     """Tell what an attribute that a framework defines is."""
     found = union([forms.attribute(frame, owner, name), serializers.attribute(frame, owner, name)])
-    if not found and views.is_view(frame, owner.cls):
-        found = views.attribute(frame, owner, name)
-    return found
+    if found or not _ATTRIBUTES.issuperset({name}):
+        return found
+    return union(views.attribute(frame, each, name) for each in _in_use(frame, owner) if views.is_view(frame, each.cls))
 
 
 def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
@@ -50,16 +55,30 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
     owner = method.owner
     if isinstance(owner, Instance):
         if method.name == "save" and (forms.is_form(frame, owner.cls) or forms.is_formset(frame, owner.cls)):
-            return forms.save(frame, owner, method.after, passed, node)
+            return forms.save(frame, owner, passed, node, after=method.after)
         if method.name in {"save_m2m", "_save_m2m"} and forms.is_form(frame, owner.cls):
             for model in forms.models(frame, owner.cls):
                 forms.save_links(frame, owner, model, node)
             return UNKNOWN
-    for rule in (serializers.call, admins.call, views.call):
-        found = rule(frame, method, passed, node)
-        if found is not None:
-            return found
-    return None
+    results = []
+    for each in _in_use(frame, owner):
+        for rule in (serializers.call, admins.call, views.call):
+            found = rule(frame, Method(each, method.name, method.after), passed, node)
+            if found is not None:
+                results.append(found)
+                break
+    return union(results) if results else None
+
+
+def _in_use(frame: Frame, owner: Type) -> list[Instance]:
+    """Give an object itself, or, of a mixin that is no view or form by itself, the classes that it is mixed into."""
+    if not isinstance(owner, Instance):
+        return [owner]  # type: ignore[list-item]  # the rules tell it apart
+    classes = frame.engine.classes
+    if not owner.open or classes.is_a(owner.cls, "View", "ModelAdmin", "BaseSerializer", "BaseForm", "Serializer", "APIView"):
+        return [owner]
+    mixed = [each for each in classes.subclasses(owner.cls) if classes.is_a(each, "View", "APIView", "ModelAdmin", "BaseSerializer")]
+    return [Instance(each) for each in mixed[:_MIXED]] or [owner]
 
 
 def meta(frame: Frame, owner: Type, name: str) -> Value:
@@ -69,9 +88,15 @@ def meta(frame: Frame, owner: Type, name: str) -> Value:
         return UNKNOWN
     if frame.engine.registry.get(cls) is not None:
         return frozenset({ClassOf(cls)}) if name in {"model", "concrete_model"} else UNKNOWN
-    found = [frame.get("attribute", f"{base}.{inner}", name) for base in frame.engine.classes.mro(cls) for inner in ("Meta", "_meta")]
+    found = [
+        frame.get("attribute", f"{base}.{inner}", name)
+        for base in frame.engine.classes.mro(cls)
+        for inner in ("Meta", "_meta")
+    ]
     if not any(found) and getattr(owner, "open", False):
-        found = [frame.get("attribute", f"{each}.Meta", name) for each in frame.engine.classes.subclasses(cls)]
+        found = [
+            frame.get("attribute", f"{each}.Meta", name) for each in frame.engine.classes.subclasses(cls)
+        ]
     return union(found)
 
 
@@ -84,5 +109,3 @@ def by_itself(frame: Frame, cls: str, node: ast.ClassDef) -> None:
     """Note what a class reads and writes through its framework, without a line of code that says so."""
     for rule in (views.by_itself, serializers.by_itself):
         rule(frame, cls, node)
-
-

@@ -11,7 +11,9 @@ from .engine import Frame
 from .sources import Function
 from .values import UNKNOWN, Instance, Value, many
 
-_PREFIXES = re.compile(r"^_*(new|old|current|parent|existing|the|this|other|related|created|updated|selected|original|source|target|first|last|default|my|db)_")
+_PREFIXES = re.compile(
+    r"^_*(new|old|current|parent|existing|the|this|other|related|created|updated|selected|original|source|target|first|last|default|my|db)_"
+)
 
 
 def by_name(frame: Frame, name: str) -> Value:
@@ -43,11 +45,13 @@ def framework_parameter(frame: Frame, function: Function, name: str) -> Value:
     if not function.cls:
         return UNKNOWN
     method = function.node.name
-    if name in {"form", "formset"} and method in {"form_valid", "form_invalid", "formset_valid", "formset_invalid", "get_context_data"}:
+    if name in {"form", "formset"} and ("valid" in method or method == "get_context_data"):
         return frameworks.form_of_view(frame, function.cls)
     if name == "serializer":
         return frameworks.serializer_of_view(frame, function.cls)
-    if name in {"instance", "obj", "object"} or (name == "queryset" and frameworks.is_admin(frame, function.cls)):
+    if name in {"instance", "obj", "object"} or (
+        name == "queryset" and frameworks.is_admin(frame, function.cls)
+    ):
         return frameworks.object_of(frame, function.cls, rows=name == "queryset")
     return UNKNOWN
 

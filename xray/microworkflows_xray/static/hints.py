@@ -14,7 +14,19 @@ _COLLECTIONS = frozenset(
     }
 )  # fmt: skip
 _ROWS = frozenset({"QuerySet", "Manager", "BaseManager", "ValuesQuerySet", "RelatedManager", "QuerySetType"})
-_WRAPPERS = frozenset({"Optional", "Union", "Annotated", "Final", "ClassVar", "Required", "NotRequired", "Awaitable", "Coroutine"})
+_WRAPPERS = frozenset(
+    {
+        "Optional",
+        "Union",
+        "Annotated",
+        "Final",
+        "ClassVar",
+        "Required",
+        "NotRequired",
+        "Awaitable",
+        "Coroutine",
+    }
+)
 
 
 def value(frame: Frame, node: ast.expr | None) -> Value:
@@ -43,8 +55,12 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Value:
     if name in _WRAPPERS:
         return union(parts)
     if name in {"type", "Type"}:
-        return frozenset(ClassOf(each.cls, open=True) for part in parts for each in part if hasattr(each, "cls"))
-    if name in {"tuple", "Tuple"} and not any(isinstance(each, ast.Constant) and each.value is Ellipsis for each in inside):
+        return frozenset(
+            ClassOf(each.cls, open=True) for part in parts for each in part if hasattr(each, "cls")
+        )
+    if name in {"tuple", "Tuple"} and not any(
+        isinstance(each, ast.Constant) and each.value is Ellipsis for each in inside
+    ):
         return frozenset({Items(tuple(parts))}) if any(parts) else UNKNOWN
     if name in _COLLECTIONS:
         return many(union(parts))
@@ -59,5 +75,3 @@ def _text(frame: Frame, text: str) -> Value:
         return value(frame, ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError):
         return UNKNOWN
-
-

@@ -46,9 +46,9 @@ def is_class(thing: Any) -> bool:
 
 def _module(name: str) -> types.ModuleType | None:
     module = sys.modules.get(name)
-    if module is None and name.split(".")[0] in _HARMLESS:
+    if module is None and name.partition(".")[0] in _HARMLESS:
         try:
             module = importlib.import_module(name)
-        except Exception:  # noqa: BLE001 - a module of an optional part may fail in any way; then it is just not known
+        except Exception:  # a module of an optional part may fail in any way; then it is just not known
             return None
     return module if isinstance(module, types.ModuleType) else None

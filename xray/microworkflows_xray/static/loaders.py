@@ -27,7 +27,10 @@ _FACTORIES = {
     "inlineformset_factory": "django.forms.models.BaseInlineFormSet",
 }
 _MODELS = frozenset({"get_model", "get_user_model", "get_registered_model", "load_model"})
-_LIKELY = re.compile(r"(get|load|import|resolve|lazy|locate|fetch).*(model|class|string|object|module|dotted|path|symbol|callable|attr)", re.IGNORECASE)
+_LIKELY = re.compile(
+    r"(get|load|import|resolve|lazy|locate|fetch).*(model|class|string|object|module|dotted|path|symbol|callable|attr)",
+    re.IGNORECASE,
+)
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
@@ -59,7 +62,7 @@ class Loaders:
         """Tell what a setting is, if it is text or a class."""
         try:
             value = getattr(settings, name, None)
-        except Exception:  # noqa: BLE001 - settings may be lazy, and fail in any way
+        except Exception:  # settings may be lazy, and fail in any way
             return UNKNOWN
         if isinstance(value, (list, tuple)):
             return frozenset({Items(tuple(self.names.of_object(each) for each in value))})
@@ -75,7 +78,10 @@ class Loaders:
             wanted = _texts(arguments[1])
             if wanted is not None:
                 prefix = texts[2:3]
-                members = tuple(self._load(function, [arguments[0], frozenset({Text(each)}), *arguments[2:3]]) for each in wanted)
+                members = tuple(
+                    self._load(function, [arguments[0], frozenset({Text(each)}), *arguments[2:3]])
+                    for each in wanted
+                )
                 return frozenset({Items(members)}) if any(members) or prefix else UNKNOWN
         strings = [text for text in texts if text is not None]
         return self._model(function, strings) or self._class(strings)
@@ -89,7 +95,9 @@ class Loaders:
             return UNKNOWN
         found = self.names.registry.by_label(label, name)
         if found is None and "." in label:
-            found = self.names.registry.by_label(label.rpartition(".")[2], name) if "model" in function else None
+            found = (
+                self.names.registry.by_label(label.rpartition(".")[2], name) if "model" in function else None
+            )
         return frozenset({ClassOf(found)}) if found else UNKNOWN
 
     def _class(self, strings: Sequence[str]) -> Value:
@@ -121,7 +129,9 @@ def _made(factory: str, arguments: Sequence[Value]) -> Value:
     """Tell what a factory of form classes gives: a class whose name has its model in brackets."""
     position = 1 if factory == "inlineformset_factory" else 0
     models = arguments[position] if position < len(arguments) else UNKNOWN
-    return frozenset(ClassOf(f"{_FACTORIES[factory]}[{each.cls}]") for each in models if isinstance(each, ClassOf))
+    return frozenset(
+        ClassOf(f"{_FACTORIES[factory]}[{each.cls}]") for each in models if isinstance(each, ClassOf)
+    )
 
 
 def _texts(value: Value) -> list[str] | None:
@@ -130,7 +140,11 @@ def _texts(value: Value) -> list[str] | None:
         (only,) = value
         if isinstance(only, Items):
             texts = [text_of(each) for each in only.items]
-            return [text for text in texts if text is not None] if all(text is not None for text in texts) else None
+            return (
+                [text for text in texts if text is not None]
+                if all(text is not None for text in texts)
+                else None
+            )
     return None
 
 
@@ -164,7 +178,11 @@ def find(project: ProjectLike, sources: Sources) -> list[Import]:
                     _note(found, project, sources, module, node, name, "loader")
         documented = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(module.tree):
-            if isinstance(node, ast.Constant) and id(node) not in taken | documented and isinstance(node.value, str):
+            if (
+                isinstance(node, ast.Constant)
+                and id(node) not in taken | documented
+                and isinstance(node.value, str)
+            ):
                 for name in _named(names, node.value):
                     _note(found, project, sources, module, node, name, "string")
     return sorted(found)
@@ -199,12 +217,21 @@ def _relation_strings(node: ast.Call) -> set[int]:
     """Give the strings of a relation's field, which are facts of their own."""
     if not callee(node.func).endswith(("Field", "ForeignKey", "Relation", "ParentalKey")):
         return set()
-    first = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg in {"to", "through"})]
+    first = [
+        *node.args[:1],
+        *(keyword.value for keyword in node.keywords if keyword.arg in {"to", "through"}),
+    ]
     return {id(each) for each in first if isinstance(each, ast.Constant)}
 
 
 def _note(
-    found: set[Import], project: ProjectLike, sources: Sources, module: Module, node: ast.AST, name: str, how: Literal["loader", "string"]
+    found: set[Import],
+    project: ProjectLike,
+    sources: Sources,
+    module: Module,
+    node: ast.AST,
+    name: str,
+    how: Literal["loader", "string"],
 ) -> None:
     app = project.app_of_module(name)
     if app and app != module.app:

@@ -167,9 +167,15 @@ def callee(node: ast.expr) -> str:
 def imported(module: Module, node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
     """Give the names that an import statement binds, each with the dotted name it stands for; ``*`` for all."""
     if isinstance(node, ast.Import):
-        return [(each.asname or each.name.split(".")[0], each.name if each.asname else each.name.split(".")[0]) for each in node.names]
+        return [
+            (each.asname or each.name.split(".")[0], each.name if each.asname else each.name.split(".")[0])
+            for each in node.names
+        ]
     base = module.resolve(node.level, node.module)
-    return [("*", base) if each.name == "*" else (each.asname or each.name, f"{base}.{each.name}") for each in node.names]
+    return [
+        ("*", base) if each.name == "*" else (each.asname or each.name, f"{base}.{each.name}")
+        for each in node.names
+    ]
 
 
 def _bind(module: Module, body: list[ast.stmt], bindings: _Bindings) -> None:

@@ -12,7 +12,23 @@ from .values import UNKNOWN, ClassOf, Instance, Rows, Value, item, many, union
 if TYPE_CHECKING:
     from .calling import Arguments
 
-_SAME = frozenset({"copy", "deepcopy", "sync_to_async", "async_to_sync", "partial", "cast", "atomic", "aclosing", "closing", "nullcontext", "cache", "lru_cache", "method_decorator"})
+_SAME = frozenset(
+    {
+        "copy",
+        "deepcopy",
+        "sync_to_async",
+        "async_to_sync",
+        "partial",
+        "cast",
+        "atomic",
+        "aclosing",
+        "closing",
+        "nullcontext",
+        "cache",
+        "lru_cache",
+        "method_decorator",
+    }
+)
 _MERGE = frozenset({"chain", "from_iterable", "islice", "tqdm", "cycle", "batched", "chunked", "groupby"})
 _SHORTCUTS = frozenset({"get_object_or_404", "aget_object_or_404", "get_list_or_404", "aget_list_or_404"})
 
@@ -32,8 +48,14 @@ def call(frame: Frame, name: str, passed: Arguments, node: ast.Call) -> Value:
         return passed.positional[-1] if last == "cast" and passed.positional else first
     if last in _MERGE:
         members = [item(value) for value in passed.positional]
-        return many(union([*members, *(item(each) for each in members)])) if last == "from_iterable" else many(union(members))
-    if last in {"Thread", "Process", "Timer"} or any(word in last.lower() for word in ("enqueue", "async_task", "run_task")):
+        return (
+            many(union([*members, *(item(each) for each in members)]))
+            if last == "from_iterable"
+            else many(union(members))
+        )
+    if last in {"Thread", "Process", "Timer"} or any(
+        word in last.lower() for word in ("enqueue", "async_task", "run_task")
+    ):
         tasks_sent.handed(frame, passed, node, "task")
     return UNKNOWN
 
@@ -82,5 +104,3 @@ def _last_login(frame: Frame, user: Instance, node: ast.Call) -> None:
 
     if frame.engine.registry.column(user.cls, "last_login"):
         effects.save(frame, node, user.cls, ("update",), "save", columns=("last_login",))
-
-

@@ -6,7 +6,7 @@ import ast
 import dataclasses
 from collections.abc import Iterable
 
-from . import effects as effects  # noqa: PLC0414 - rules find both kinds of effects here
+from . import effects as effects
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Rows, Value
 
@@ -70,7 +70,11 @@ def lookup_names(nodes: Iterable[ast.expr], keywords: Iterable[str]) -> list[str
         for each in ast.walk(node):
             if isinstance(each, ast.Call):
                 found += [keyword.arg for keyword in each.keywords if keyword.arg]
-                found += [arg.value for arg in each.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+                found += [
+                    arg.value
+                    for arg in each.args
+                    if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
+                ]
             elif isinstance(each, ast.Constant) and isinstance(each.value, str) and each is node:
                 found.append(each.value)
     return [name for name in found if name.lstrip("-+").replace("_", "a").isalnum()]
@@ -81,4 +85,8 @@ def construct(frame: Frame, cls: str, passed: object) -> Value:
     if not frame.engine.classes.is_a(cls, "django.db.models.query.QuerySet", "QuerySet"):
         return UNKNOWN
     first = passed.get(0, "model")  # type: ignore[attr-defined]  # Arguments
-    return frozenset(Rows(each.cls, cls) for each in first if isinstance(each, (ClassOf, Instance)) and frame.engine.registry.get(each.cls))
+    return frozenset(
+        Rows(each.cls, cls)
+        for each in first
+        if isinstance(each, (ClassOf, Instance)) and frame.engine.registry.get(each.cls)
+    )

@@ -50,7 +50,13 @@ def this_of(frame: Frame, function: Function, name: str) -> Value:
     if models:
         here: list[Type] = [Instance(each) for each in models]
         return union([frozenset(here)])
-    if engine.classes.is_a(cls, "django.db.models.manager.BaseManager", "django.db.models.query.QuerySet", "BaseManager", "QuerySet"):
+    if engine.classes.is_a(
+        cls,
+        "django.db.models.manager.BaseManager",
+        "django.db.models.query.QuerySet",
+        "BaseManager",
+        "QuerySet",
+    ):
         rows = [Rows(model, cls) for model in engine.registry.models_managed_by(cls)]
         return union([known, frozenset(rows)]) or frozenset({Instance(cls, open=True)})
     return frozenset({Instance(cls, open=True)})

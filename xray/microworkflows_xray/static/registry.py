@@ -10,6 +10,7 @@ from typing import Any
 from django.apps import apps as django_apps
 from django.apps.registry import Apps
 from django.db import models
+from django.db.models import signals
 
 from microworkflows_xray.facts import Verb
 
@@ -25,6 +26,8 @@ class Cascade:
     table: str
     verb: Verb
     columns: tuple[str, ...] | None
+    certain: bool = True
+    """True if the statement runs in any case; False if it runs only where rows are found."""
 
 
 class Registry:
@@ -103,7 +106,11 @@ class Registry:
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        return {model._meta.db_table: model._meta.pk.column for model in self.models.values() if model._meta.pk is not None}
+        return {
+            model._meta.db_table: model._meta.pk.column
+            for model in self.models.values()
+            if model._meta.pk is not None
+        }
 
     def column(self, cls: str, name: str) -> tuple[str, str] | None:
         """Table and column of a field, by field or attribute name; ``pk`` as well."""
@@ -182,7 +189,9 @@ class Registry:
             return ""
         name = name_of(cls)
         queryset = getattr(cls, "_queryset_class", models.QuerySet)
-        self.managers[name] = tuple(dict.fromkeys(name_of(base) for base in (*cls.__mro__, *queryset.__mro__)))
+        self.managers[name] = tuple(
+            dict.fromkeys(name_of(base) for base in (*cls.__mro__, *queryset.__mro__))
+        )
         return name
 
     def models_managed_by(self, cls: str) -> list[str]:
@@ -216,7 +225,9 @@ class Registry:
             return
         for field in model._meta.get_fields(include_hidden=True):
             reverse = field.auto_created and not field.concrete
-            accessor = field.get_accessor_name() if reverse and hasattr(field, "get_accessor_name") else field.name
+            accessor = (
+                field.get_accessor_name() if reverse and hasattr(field, "get_accessor_name") else field.name
+            )
             if accessor != name:
                 continue
             target: Any = getattr(field, "related_model", None)
@@ -224,7 +235,12 @@ class Registry:
                 continue
             if field.many_to_many:
                 through = getattr(field, "through", None) or field.remote_field.through
-                yield Rows(name_of(target), self.manager_class(target._default_manager), through._meta.db_table, related=True)
+                yield Rows(
+                    name_of(target),
+                    self.manager_class(target._default_manager),
+                    through._meta.db_table,
+                    related=True,
+                )
             elif field.one_to_many:
                 yield Rows(name_of(target), self.manager_class(target._default_manager), related=True)
             else:
@@ -236,27 +252,34 @@ def name_of(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}".replace(".<locals>", "")
 
 
-def _collect(model: ModelClass, found: set[Cascade], seen: set[ModelClass]) -> None:
+def _collect(model: ModelClass, found: set[Cascade], seen: set[ModelClass], *, certain: bool = True) -> None:
     if model in seen:
         return
     seen.add(model)
     for parent in model._meta.get_parent_list():
-        found.add(Cascade(parent._meta.db_table, "delete", None))
-    related = [
-        field
-        for field in model._meta.get_fields(include_hidden=True)
-        if field.auto_created and not field.concrete and (field.one_to_one or field.one_to_many)
-    ]
-    for relation in related:
+        found.add(Cascade(parent._meta.db_table, "delete", None, certain))
+    for relation in _incoming(model):
         action = getattr(relation, "on_delete", None)
         target = relation.related_model
         if action is models.CASCADE:
-            found.add(Cascade(target._meta.db_table, "delete", None))
-            _collect(target, found, seen)
+            found.add(Cascade(target._meta.db_table, "delete", None, certain and _is_leaf(target)))
+            _collect(target, found, seen, certain=False)
         elif getattr(action, "__name__", "") in {"SET_NULL", "SET_DEFAULT", "set_on_delete", "SET"}:
-            found.add(Cascade(target._meta.db_table, "update", (relation.field.column,)))
+            found.add(Cascade(target._meta.db_table, "update", (relation.field.column,), certain))
     for field in model._meta.private_fields:
         target = getattr(field, "related_model", None)
         if hasattr(field, "bulk_related_objects") and isinstance(target, type):
-            found.add(Cascade(target._meta.db_table, "delete", None))
-            _collect(target, found, seen)
+            found.add(Cascade(target._meta.db_table, "delete", None, certain=False))
+            _collect(target, found, seen, certain=False)
+
+
+def _incoming(model: ModelClass) -> list[Any]:
+    fields = model._meta.get_fields(include_hidden=True)
+    return [field for field in fields if field.auto_created and not field.concrete and (field.one_to_one or field.one_to_many)]
+
+
+def _is_leaf(model: ModelClass) -> bool:
+    """True if Django deletes this model's rows by one statement, without looking at them: nothing depends on them, and nobody listens."""
+    listened = signals.pre_delete.has_listeners(model) or signals.post_delete.has_listeners(model)
+    kept = all(getattr(relation, "on_delete", None) is models.DO_NOTHING for relation in _incoming(model))
+    return kept and not listened and not model._meta.parents

@@ -74,7 +74,9 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
 
 def _lazy(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Call) -> Value:
     strings = name not in {"using", "raw", "extra", "db_manager", "dates", "datetimes"}
-    narrowed = queries.lookups(rows, _named(passed, strings=strings), frame, whole=name in {"select_related", "prefetch_related"})
+    narrowed = queries.lookups(
+        rows, _named(passed, strings=strings), frame, whole=name in {"select_related", "prefetch_related"}
+    )
     if name in _PLAIN and not (passed.positional or passed.named):
         narrowed = dataclasses.replace(narrowed, columns=())
     narrowed = dataclasses.replace(
@@ -103,11 +105,17 @@ def _lazy(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Call
 def _write(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Call) -> Value:
     made: Value = frozenset({Instance(rows.model, new=name == "create")})
     if name in {"get_or_create", "update_or_create"}:
-        queries.read(frame, node, queries.lookups(rows, [key for key in passed.named if key not in {"defaults", "create_defaults"}], frame))
+        queries.read(
+            frame,
+            node,
+            queries.lookups(
+                rows, [key for key in passed.named if key not in {"defaults", "create_defaults"}], frame
+            ),
+        )
     if name == "in_bulk":
         queries.read(frame, node, rows)
         return frozenset({Many(made)})
-    if name == "delete" or name == "_raw_delete":
+    if name in {"delete", "_raw_delete"}:
         effects.delete(frame, node, rows.model, "query", one=False)
         return UNKNOWN
     how = "related manager" if rows.related else "query"
@@ -119,11 +127,22 @@ def _write(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Cal
             frame.access(node, rows.through, "insert", "related manager")
     if name == "bulk_create":
         return frozenset({Many(made)})
-    return frozenset({Items((made, UNKNOWN))}) if name.endswith("or_create") else made if name == "create" else UNKNOWN
+    return (
+        frozenset({Items((made, UNKNOWN))})
+        if name.endswith("or_create")
+        else made
+        if name == "create"
+        else UNKNOWN
+    )
 
 
 def _link(frame: Frame, rows: Rows, name: str, node: ast.Call) -> None:
-    verbs: dict[str, tuple[Verb, ...]] = {"add": ("insert",), "remove": ("delete",), "clear": ("delete",), "set": ("insert", "delete")}
+    verbs: dict[str, tuple[Verb, ...]] = {
+        "add": ("insert",),
+        "remove": ("delete",),
+        "clear": ("delete",),
+        "set": ("insert", "delete"),
+    }
     if rows.through:
         for verb in verbs[name]:
             frame.access(node, rows.through, verb, "related manager")
@@ -152,9 +171,17 @@ def _other(frame: Frame, rows: Rows, name: str, node: ast.Call) -> Value | None:
 
 
 def _named(passed: Arguments, *, strings: bool) -> list[str]:
-    keywords = [name for name in passed.named if name not in {"defaults", "flat", "named", "nowait", "of", "skip_locked", "using"}]
+    keywords = [
+        name
+        for name in passed.named
+        if name not in {"defaults", "flat", "named", "nowait", "of", "skip_locked", "using"}
+    ]
     nodes = [each for each in passed.nodes if strings or not isinstance(each, ast.Constant)]
-    nodes += [each for each in passed.named_nodes.values() if isinstance(each, ast.Call) and callee(each.func) in {"F", "Count", "Sum", "Max", "Min", "Avg"}]
+    nodes += [
+        each
+        for each in passed.named_nodes.values()
+        if isinstance(each, ast.Call) and callee(each.func) in {"F", "Count", "Sum", "Max", "Min", "Avg"}
+    ]
     return queries.lookup_names(nodes, keywords)
 
 
@@ -170,6 +197,8 @@ def _updated(name: str, passed: Arguments) -> list[str] | None:
 def constants(node: ast.expr | None) -> list[str] | None:
     """Give the strings of a list that stands in the code; None if not all of them are known."""
     if isinstance(node, (ast.List, ast.Tuple, ast.Set)):
-        found = [each.value for each in node.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)]
+        found = [
+            each.value for each in node.elts if isinstance(each, ast.Constant) and isinstance(each.value, str)
+        ]
         return found if len(found) == len(node.elts) else None
     return None

@@ -29,16 +29,34 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
         return _through_class(frame, owner, method, passed, node)
     if not isinstance(owner, Instance) or frame.engine.registry.get(owner.cls) is None:
         return None
-    name = method.name.removeprefix("a") if method.name in {"asave", "adelete", "arefresh_from_db"} else method.name
+    name = (
+        method.name.removeprefix("a")
+        if method.name in {"asave", "adelete", "arefresh_from_db"}
+        else method.name
+    )
     if name in {"save", "save_base"}:
         after = method.after or ("" if name == "save" else owner.cls)
-        effects.save(frame, node, owner.cls, _verbs(owner, method, passed), "save", columns=_columns(frame, owner, passed, node), after=after)
+        effects.save(
+            frame,
+            node,
+            owner.cls,
+            _verbs(owner, method, passed),
+            "save",
+            columns=_columns(frame, owner, passed, node),
+            after=after,
+        )
     elif name == "delete":
         effects.delete(frame, node, owner.cls, "delete", after=method.after)
     elif name == "refresh_from_db":
         named = constants(passed.named_nodes.get("fields"))
         columns = [frame.engine.registry.column(owner.cls, each) for each in named or ()]
-        frame.access(node, frame.engine.registry.table(owner.cls), "read", "query", tuple(sorted(each[1] for each in columns if each)) or None)
+        frame.access(
+            node,
+            frame.engine.registry.table(owner.cls),
+            "read",
+            "query",
+            tuple(sorted(each[1] for each in columns if each)) or None,
+        )
     else:
         return _library(frame, owner, name, node)
     return UNKNOWN
@@ -55,12 +73,19 @@ def _verbs(owner: Instance, method: Method, passed: Arguments) -> tuple[Verb, ..
 def _columns(frame: Frame, owner: Instance, passed: Arguments, node: ast.Call) -> list[str] | None:
     if "update_fields" in passed.named_nodes:
         return constants(passed.named_nodes["update_fields"])
-    if owner.new or passed.spread or not isinstance(node.func, ast.Attribute) or not isinstance(node.func.value, (ast.Name, ast.Attribute)):
+    if (
+        owner.new
+        or passed.spread
+        or not isinstance(node.func, ast.Attribute)
+        or not isinstance(node.func.value, (ast.Name, ast.Attribute))
+    ):
         return None
     return sorted(frame.assigned.get(ast.unparse(node.func.value), ())) or None
 
 
-def _through_class(frame: Frame, owner: ClassOf, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
+def _through_class(
+    frame: Frame, owner: ClassOf, method: Method, passed: Arguments, node: ast.Call
+) -> Value | None:
     """``models.Model.save(self)``, and a library's class methods such as ``Category.add_root(…)``."""
     first = passed.positional[0] if passed.positional else UNKNOWN
     if method.name in {"save", "delete"}:
@@ -87,6 +112,7 @@ def _library(frame: Frame, owner: Instance, name: str, node: ast.Call) -> Value 
                 effects.delete(frame, node, owner.cls, "library")
             else:
                 effects.save(frame, node, owner.cls, verbs, "library")
+                effects.write(frame, node, owner.cls, ("update",), "library")  # a tree moves its other rows by SQL
             return frozenset({Instance(owner.cls)})
     if name.startswith("get_"):
         frame.access(node, frame.engine.registry.table(owner.cls), "read", "library")
@@ -100,5 +126,10 @@ def _from_library(frame: Frame, cls: str, name: str) -> bool:
         if name in vars(base):
             function = getattr(vars(base)[name], "__func__", vars(base)[name])
             module = str(getattr(function, "__module__", "") or "")
-            return bool(module) and module.split(".")[0] != "django" and not live.is_class(function) and hasattr(function, "__code__")
+            return (
+                bool(module)
+                and module.partition(".")[0] != "django"
+                and not live.is_class(function)
+                and hasattr(function, "__code__")
+            )
     return False

@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 _SERIALIZER = ("rest_framework.serializers.BaseSerializer", "BaseSerializer", "ModelSerializer", "Serializer")
 _ACTIONS = {"create": ("perform_create",), "update": ("perform_update",), "partial_update": ("perform_update",), "destroy": ("perform_destroy",),
             "post": ("perform_create",), "put": ("perform_update",), "patch": ("perform_update",), "delete": ("perform_destroy",)}  # fmt: skip
-_MIXINS = {"perform_create": "CreateModelMixin", "perform_update": "UpdateModelMixin", "perform_destroy": "DestroyModelMixin"}
+_MIXINS = {
+    "perform_create": "CreateModelMixin",
+    "perform_update": "UpdateModelMixin",
+    "perform_destroy": "DestroyModelMixin",
+}
 
 
 def is_serializer(frame: Frame, cls: str) -> bool:
+    """True for a serializer, of a model or not."""
     return frame.engine.classes.is_a(cls, *_SERIALIZER)
 
 
@@ -78,9 +83,15 @@ def by_itself(frame: Frame, cls: str, node: ast.ClassDef) -> None:
     if not classes.is_a(cls, "GenericAPIView"):
         return
     owner = Instance(cls)
-    handled = {"perform_create": ("create", "post"), "perform_update": ("update", "put", "patch"), "perform_destroy": ("destroy", "delete")}
+    handled = {
+        "perform_create": ("create", "post"),
+        "perform_update": ("update", "put", "patch"),
+        "perform_destroy": ("destroy", "delete"),
+    }
     for action, mixin in _MIXINS.items():
-        if classes.is_a(cls, mixin) and not any(classes.method(cls, each) for each in (action, *handled[action])):
+        if classes.is_a(cls, mixin) and not any(
+            classes.method(cls, each) for each in (action, *handled[action])
+        ):
             _perform(frame, owner, action, UNKNOWN, node)
     if not classes.method(cls, "get_queryset"):
         for each in views.rows(frame, cls):
@@ -111,7 +122,9 @@ def _perform(frame: Frame, owner: Instance, action: str, given: Value, node: ast
 
 
 def _write(frame: Frame, owner: Instance, name: str, node: ast.AST) -> Value:
-    if not frame.engine.classes.is_a(owner.cls, "ModelSerializer", "rest_framework.serializers.ModelSerializer"):
+    if not frame.engine.classes.is_a(
+        owner.cls, "ModelSerializer", "rest_framework.serializers.ModelSerializer"
+    ):
         return UNKNOWN
     found = forms.models(frame, owner.cls)
     for model in found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import bisect
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -46,8 +47,8 @@ class Module:
     app: str
     package: bool = False
     """True for an ``__init__.py``."""
-    _starts: list[int] = field(default_factory=list, repr=False)
-    _spans: list[tuple[int, int, str]] = field(default_factory=list, repr=False)
+    spans: list[tuple[int, int, str]] = field(default_factory=list, repr=False)
+    """First and last line, and dotted name, of each definition, sorted."""
 
     def resolve(self, level: int, name: str | None) -> str:
         """Give the dotted name that a relative import means here."""
@@ -73,7 +74,9 @@ class Function:
     def decorators(self) -> frozenset[str]:
         """Last names of its decorators."""
         inner = [node.func if isinstance(node, ast.Call) else node for node in self.node.decorator_list]
-        return frozenset(node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in inner)
+        return frozenset(
+            node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "") for node in inner
+        )
 
 
 @dataclass(eq=False)
@@ -107,20 +110,19 @@ class Sources:
         self.modules[module.name] = module
         for name, node, owner in _definitions(module.tree.body, module.name, ""):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            module._spans.append((first, node.end_lineno or node.lineno, name))
+            module.spans.append((first, node.end_lineno or node.lineno, name))
             if isinstance(node, ast.ClassDef):
                 self.classes.setdefault(name, Class(name, node, module))
             else:
                 self.functions[name] = Function(name, node, module, owner)
-        module._spans.sort()
-        module._starts = [start for start, _, _ in module._spans]
+        module.spans.sort()
 
     def function_at(self, module: Module, line: int) -> str:
         """Name the innermost function or class body around a line; empty at a module's level."""
-        index = bisect.bisect_right(module._starts, line)
+        index = bisect.bisect_right(module.spans, (line, sys.maxsize))
         while index:
             index -= 1
-            _, end, name = module._spans[index]
+            _, end, name = module.spans[index]
             if line <= end:
                 return name
         return ""
@@ -135,9 +137,15 @@ class Sources:
             tree = ast.parse(file.path.read_bytes(), filename=str(file.path))
         except (SyntaxError, ValueError, OSError, RecursionError) as error:
             why = f"{type(error).__name__}: {error}"
-            self.gaps.append(Gap(f"The file {file.shown} was not read.", why, Place(file.shown, 1, "", file.app)))
+            self.gaps.append(
+                Gap(f"The file {file.shown} was not read.", why, Place(file.shown, 1, "", file.app))
+            )
             return
-        self.add(Module(file.module, file.path, file.shown, tree, file.app, package=file.path.name == "__init__.py"))
+        self.add(
+            Module(
+                file.module, file.path, file.shown, tree, file.app, package=file.path.name == "__init__.py"
+            )
+        )
 
 
 def _definitions(

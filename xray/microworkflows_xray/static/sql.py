@@ -12,17 +12,9 @@ from functools import lru_cache
 
 from microworkflows_xray.facts import Verb
 
-_TOKEN = re.compile(
-    r"""
-    \s+ | --[^\n]* | /\*.*?\*/
-    | (?P<name> (?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[A-Za-z_][^\]]*\]|[^\W\d][\w$]*)
-        (?:\s*\.\s*(?:"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]+\]|[^\W\d][\w$]*|\*))* )
-    | (?P<text> '(?:[^']|'')*' | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
-    | (?P<mark> [(),;=*] )
-    | (?P<other> %\([^)]*\)s | %s | [\d.]+ | . )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+from . import sql_tokens
+from .sql_tokens import Token, bare, closing
+
 _VERBS: dict[str, Verb] = {
     "SELECT": "read", "VALUES": "read", "TABLE": "read",
     "INSERT": "insert", "REPLACE": "insert", "MERGE": "insert", "COPY": "insert",
@@ -30,10 +22,50 @@ _VERBS: dict[str, Verb] = {
     "DELETE": "delete", "TRUNCATE": "delete",
 }  # fmt: skip
 _ENDS_TABLES = frozenset(
-    "WHERE SET GROUP ORDER HAVING LIMIT UNION INTERSECT EXCEPT VALUES SELECT RETURNING ON USING WINDOW OFFSET FETCH FOR DEFAULT WHEN".split()
+    [
+        "WHERE",
+        "SET",
+        "GROUP",
+        "ORDER",
+        "HAVING",
+        "LIMIT",
+        "UNION",
+        "INTERSECT",
+        "EXCEPT",
+        "VALUES",
+        "SELECT",
+        "RETURNING",
+        "ON",
+        "USING",
+        "WINDOW",
+        "OFFSET",
+        "FETCH",
+        "FOR",
+        "DEFAULT",
+        "WHEN",
+    ]
 )
-_JOINING = frozenset("JOIN INNER LEFT RIGHT FULL OUTER CROSS NATURAL LATERAL STRAIGHT_JOIN".split())
-_SKIPPED = frozenset("ONLY LATERAL IGNORE LOW_PRIORITY DELAYED HIGH_PRIORITY QUICK OR ROLLBACK ABORT FAIL INTO TABLE".split())
+_JOINING = frozenset(
+    ["JOIN", "INNER", "LEFT", "RIGHT", "FULL", "OUTER", "CROSS", "NATURAL", "LATERAL", "STRAIGHT_JOIN"]
+)
+_SKIPPED = frozenset(
+    [
+        "ONLY",
+        "LATERAL",
+        "IGNORE",
+        "LOW_PRIORITY",
+        "DELAYED",
+        "HIGH_PRIORITY",
+        "QUICK",
+        "OR",
+        "REPLACE",
+        "ROLLBACK",
+        "ABORT",
+        "FAIL",
+        "INTO",
+        "TABLE",
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -55,14 +87,6 @@ class Statement:
         return tuple(sorted({*self.written, *self.read}))
 
 
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
-    word: str
-    """In capitals, for a name without quotes; else empty."""
-
-
 def read(sql: str, vendor: str = "") -> Statement | None:
     """Read one statement.
 
@@ -77,11 +101,13 @@ def read(sql: str, vendor: str = "") -> Statement | None:
 
 @lru_cache(maxsize=20_000)
 def _read(sql: str) -> Statement | None:
-    tokens = _tokens(sql)
+    tokens = sql_tokens.tokens(sql)
     start = 0
     if tokens and tokens[0].word == "EXPLAIN":
         start = 1
-    while start < len(tokens) and (tokens[start].text == "(" or tokens[start].word in {"ANALYZE", "VERBOSE", "QUERY", "PLAN"}):
+    while start < len(tokens) and (
+        tokens[start].text == "(" or tokens[start].word in {"ANALYZE", "VERBOSE", "QUERY", "PLAN"}
+    ):
         start += 1
     ctes: set[str] = set()
     head = start
@@ -101,28 +127,7 @@ def _read(sql: str) -> Statement | None:
     return Statement(verb, tuple(written), tuple(others), _columns(tokens, head, verb, walk))
 
 
-def _tokens(sql: str) -> list[_Token]:
-    found = []
-    for match in _TOKEN.finditer(sql):
-        kind = match.lastgroup if match.lastgroup != "tag" else "text"
-        if kind is None:
-            continue
-        text = match.group()
-        plain = kind == "name" and text[0] not in "\"`[" and "." not in text
-        found.append(_Token(kind, text, text.upper() if plain else ""))
-    return found
-
-
-def _bare(name: str) -> str:
-    """Last part of a dotted, quoted name."""
-    parts = re.findall(r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|\[[^\]]+\]|[^\s.]+', name)
-    last = parts[-1] if parts else name
-    if last[0] in "\"`":
-        return last[1:-1].replace(last[0] * 2, last[0])
-    return last[1:-1] if last[0] == "[" else last
-
-
-def _with(tokens: list[_Token], index: int) -> tuple[int, set[str]]:
+def _with(tokens: list[Token], index: int) -> tuple[int, set[str]]:
     """Skip common table expressions; give where the statement begins, and their names."""
     names: set[str] = set()
     index += 1
@@ -132,10 +137,12 @@ def _with(tokens: list[_Token], index: int) -> tuple[int, set[str]]:
             index += 1
             continue
         if token.kind == "name":
-            names.add(_bare(token.text))
+            names.add(bare(token.text))
             index += 1
-        while index < len(tokens) and (tokens[index].text == "(" or tokens[index].word in {"AS", "NOT", "MATERIALIZED"}):
-            index = _closing(tokens, index) + 1 if tokens[index].text == "(" else index + 1
+        while index < len(tokens) and (
+            tokens[index].text == "(" or tokens[index].word in {"AS", "NOT", "MATERIALIZED"}
+        ):
+            index = closing(tokens, index) + 1 if tokens[index].text == "(" else index + 1
         if index < len(tokens) and tokens[index].text == ",":
             index += 1
             continue
@@ -143,19 +150,10 @@ def _with(tokens: list[_Token], index: int) -> tuple[int, set[str]]:
     return index, names
 
 
-def _closing(tokens: list[_Token], index: int) -> int:
-    depth = 0
-    for position in range(index, len(tokens)):
-        depth += {"(": 1, ")": -1}.get(tokens[position].text, 0)
-        if not depth:
-            return position
-    return len(tokens)
-
-
 class _Walk:
     """Find the tables of a statement and all its subqueries."""
 
-    def __init__(self, tokens: list[_Token], ctes: set[str]) -> None:
+    def __init__(self, tokens: list[Token], ctes: set[str]) -> None:
         self.tokens = tokens
         self.ctes = ctes
         self.read: set[str] = set()
@@ -172,21 +170,27 @@ class _Walk:
             word = token.word
             if token.text == "(":
                 earlier = tokens[index - 1] if index else None
-                is_call = earlier is not None and earlier.word in {"EXTRACT", "TRIM", "SUBSTRING", "OVERLAY", "POSITION"}
+                is_call = earlier is not None and earlier.word in {
+                    "EXTRACT",
+                    "TRIM",
+                    "SUBSTRING",
+                    "OVERLAY",
+                    "POSITION",
+                }
                 calls.append(is_call)
             elif token.text == ")" and calls:
                 calls.pop()
             elif word in {"INSERT", "REPLACE", "MERGE"} and self._is_statement(index):
                 index = self._target(index + 1, "insert") - 1
             elif word == "UPDATE" and before not in {"FOR", "DO", "KEY", "ON"} and self._is_statement(index):
-                index = self._target(index + 1, "update") - 1
+                index = self._updated(index + 1) - 1
             elif word == "DELETE" and before != "ON" and self._is_statement(index):
                 index = self._deleted(index + 1) - 1
             elif word == "TRUNCATE":
                 index = self._target(index + 1, "delete", several=True) - 1
             elif word in {"FROM", "USING"} and before != "DISTINCT" and not (calls and calls[-1]):
                 index = self._sources(index + 1) - 1
-            elif word == "JOIN" or word == "STRAIGHT_JOIN":
+            elif word in {"JOIN", "STRAIGHT_JOIN"}:
                 index = self._source(index + 1) - 1
             before = word
             index += 1
@@ -210,6 +214,13 @@ class _Walk:
             index += 1
         return index
 
+    def _updated(self, index: int) -> int:
+        """``UPDATE t SET``; and MySQL's ``UPDATE t, u SET``, which reads the others."""
+        index = self._alias(self._target(index, "update"))
+        if index < len(self.tokens) and self.tokens[index].text == ",":
+            return self._sources(index + 1)
+        return index
+
     def _deleted(self, index: int) -> int:
         """``DELETE FROM t``; and MySQL's ``DELETE t FROM t INNER JOIN …`` and ``DELETE `t` FROM …``."""
         index = self._skip(index)
@@ -217,8 +228,8 @@ class _Walk:
             return self._target(index + 1, "delete")
         return self._target(index, "delete", several=True)
 
-    def _write(self, token: _Token, verb: Verb) -> None:
-        name = _bare(token.text)
+    def _write(self, token: Token, verb: Verb) -> None:
+        name = bare(token.text)
         if not self.written:
             self.first_write = verb
         if name not in self.ctes:
@@ -242,7 +253,7 @@ class _Walk:
         token = self.tokens[index]
         is_function = index + 1 < len(self.tokens) and self.tokens[index + 1].text == "("
         if token.kind == "name" and token.word not in {"SELECT", "VALUES", "WITH"} and not is_function:
-            name = _bare(token.text)
+            name = bare(token.text)
             if name not in self.ctes:
                 self.read.add(name)
                 self.first_table = self.first_table or name
@@ -259,7 +270,7 @@ class _Walk:
         return index
 
 
-def _columns(tokens: list[_Token], head: int, verb: Verb, walk: _Walk) -> tuple[str, ...] | None:
+def _columns(tokens: list[Token], head: int, verb: Verb, walk: _Walk) -> tuple[str, ...] | None:
     if verb == "insert":
         return _inserted(tokens, head)
     if verb == "update":
@@ -269,17 +280,19 @@ def _columns(tokens: list[_Token], head: int, verb: Verb, walk: _Walk) -> tuple[
     return None
 
 
-def _inserted(tokens: list[_Token], head: int) -> tuple[str, ...] | None:
+def _inserted(tokens: list[Token], head: int) -> tuple[str, ...] | None:
     for index in range(head, len(tokens)):
         if tokens[index].word in {"VALUES", "SELECT", "DEFAULT"}:
             return None
         if tokens[index].text == "(":
-            names = [_bare(token.text) for token in tokens[index : _closing(tokens, index)] if token.kind == "name"]
+            names = [
+                bare(token.text) for token in tokens[index : closing(tokens, index)] if token.kind == "name"
+            ]
             return tuple(sorted(names)) or None
     return None
 
 
-def _updated(tokens: list[_Token], head: int) -> tuple[str, ...] | None:
+def _updated(tokens: list[Token], head: int) -> tuple[str, ...] | None:
     """Names before ``=`` at the top level between SET and WHERE."""
     names: set[str] = set()
     depth = 0
@@ -291,25 +304,35 @@ def _updated(tokens: list[_Token], head: int) -> tuple[str, ...] | None:
             inside = True
         elif depth == 0 and inside and token.word in {"WHERE", "FROM", "RETURNING", "ORDER", "LIMIT"}:
             break
-        elif inside and depth == 0 and token.kind == "name" and index + 1 < len(tokens) and tokens[index + 1].text == "=":
-            if tokens[index - 1].text == "," or tokens[index - 1].word == "SET":
-                names.add(_bare(token.text))
+        elif (
+            inside
+            and depth == 0
+            and token.kind == "name"
+            and index + 1 < len(tokens)
+            and tokens[index + 1].text == "="
+        ) and (tokens[index - 1].text == "," or tokens[index - 1].word == "SET"):
+            names.add(bare(token.text))
     return tuple(sorted(names)) or None
 
 
-def _selected(tokens: list[_Token], head: int, table: str) -> tuple[str, ...] | None:
+def _is_assigned(tokens: list[Token], index: int) -> bool:
+    before, after = tokens[index - 1], tokens[index + 1] if index + 1 < len(tokens) else None
+    return after is not None and after.text == "=" and (before.text == "," or before.word == "SET")
+
+
+def _selected(tokens: list[Token], head: int, table: str) -> tuple[str, ...] | None:
     """Names ``table.column`` of the first table before FROM, if the list holds nothing else."""
     names: set[str] = set()
     index = head + 1
     while index < len(tokens) and tokens[index].word != "FROM":
         token = tokens[index]
-        if token.text == "*" or token.text == "(":
+        if token.text in {"*", "("}:
             return None
         if token.kind == "name" and not token.word:
             parts = re.findall(r'"(?:[^"]|"")*"|`(?:[^`]|``)*`|[^\s.]+', token.text)
             if parts[-1] == "*":
                 return None
-            if len(parts) == 2 and _bare(parts[0]) == table:
-                names.add(_bare(parts[1]))
+            if len(parts) == 2 and bare(parts[0]) == table:
+                names.add(bare(parts[1]))
         index += 1
     return tuple(sorted(names)) or None

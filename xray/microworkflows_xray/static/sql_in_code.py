@@ -12,7 +12,9 @@ from .values import Text
 if TYPE_CHECKING:
     from .calling import Arguments
 
-_RUNS = frozenset({"execute", "executemany", "execute_sql", "raw", "RawSQL", "run_sql", "fetch_all", "fetch_one", "sql"})
+_RUNS = frozenset(
+    {"execute", "executemany", "execute_sql", "raw", "RawSQL", "run_sql", "fetch_all", "fetch_one", "sql"}
+)
 
 
 def call(frame: Frame, name: str, passed: Arguments, node: ast.AST) -> None:

@@ -32,7 +32,12 @@ def _expression(frame: Frame, node: ast.Expr) -> None:
 
 def _assign(frame: Frame, node: ast.Assign) -> None:
     value = expressions.evaluate(frame, node.value)
-    if frame.function is None and not frame.cls and is_signal(node.value) and isinstance(node.targets[0], ast.Name):
+    if (
+        frame.function is None
+        and not frame.cls
+        and is_signal(node.value)
+        and isinstance(node.targets[0], ast.Name)
+    ):
         value = frozenset({Outside(f"{frame.module.name}.{node.targets[0].id}")})
     for target in node.targets:
         assignments.bind(frame, target, value)
@@ -75,7 +80,12 @@ def _if(frame: Frame, node: ast.If) -> None:
 def narrow(frame: Frame, test: ast.expr) -> None:
     """Take from ``isinstance(x, X)`` what ``x`` is in the branch."""
     for each in test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]:
-        if not (isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "isinstance" and len(each.args) == 2):
+        if not (
+            isinstance(each, ast.Call)
+            and isinstance(each.func, ast.Name)
+            and each.func.id == "isinstance"
+            and len(each.args) == 2
+        ):
             continue
         subject, kinds = each.args
         found = [
@@ -129,7 +139,13 @@ def _function(frame: Frame, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Non
 
 def _class(frame: Frame, node: ast.ClassDef) -> None:
     outer, env = frame.cls, frame.env
-    prefix = outer if outer and frame.function is None else frame.unit if frame.function is not None else frame.module.name
+    prefix = (
+        outer
+        if outer and frame.function is None
+        else frame.unit
+        if frame.function is not None
+        else frame.module.name
+    )
     frame.cls, frame.env = f"{prefix}.{node.name}", dict(env)
     for decorator in node.decorator_list:
         expressions.decorate(frame, node, decorator)

@@ -12,9 +12,39 @@ if TYPE_CHECKING:
     from .calling import Arguments
 
 _ENQUEUES = frozenset(
-    {"delay", "delay_on_commit", "apply_async", "apply_async_on_commit", "s", "si", "signature", "enqueue", "aenqueue", "send", "send_with_options", "schedule", "apply", "now", "defer", "using"}
+    {
+        "delay",
+        "delay_on_commit",
+        "apply_async",
+        "apply_async_on_commit",
+        "s",
+        "si",
+        "signature",
+        "enqueue",
+        "aenqueue",
+        "send",
+        "send_with_options",
+        "schedule",
+        "apply",
+        "now",
+        "defer",
+        "using",
+    }
 )
-_TAKES = frozenset({"enqueue", "enqueue_in", "enqueue_at", "enqueue_call", "submit", "run_in_executor", "call_later", "call_soon", "async_task", "create_task"})
+_TAKES = frozenset(
+    {
+        "enqueue",
+        "enqueue_in",
+        "enqueue_at",
+        "enqueue_call",
+        "submit",
+        "run_in_executor",
+        "call_later",
+        "call_soon",
+        "async_task",
+        "create_task",
+    }
+)
 
 
 def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
@@ -24,7 +54,9 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
     owner = method.owner
     if isinstance(owner, FunctionOf):
         if method.name in _ENQUEUES:
-            arguments = _unpacked(frame, passed, node) if method.name.startswith(("apply", "signature")) else passed
+            arguments = (
+                _unpacked(frame, passed, node) if method.name.startswith(("apply", "signature")) else passed
+            )
             calling.invoke(frame, owner, arguments, node, "task")
         return frozenset({owner}) if method.name in {"s", "si", "signature", "using", "options"} else UNKNOWN
     if isinstance(owner, (ClassOf, Instance)) and method.name in {"delay", "apply_async", "s", "si"}:

@@ -160,7 +160,9 @@ def without_text(value: Value) -> Value:
 def plain(value: Value) -> Value:
     """Leave out strings, and what a query has gathered so far: what passes between functions stays small."""
     return frozenset(
-        dataclasses.replace(each, joins=(), columns=()) if isinstance(each, Rows) and (each.joins or each.columns) else each
+        dataclasses.replace(each, joins=(), columns=())
+        if isinstance(each, Rows) and (each.joins or each.columns)
+        else each
         for each in value
         if not isinstance(each, Text)
     )

@@ -17,7 +17,10 @@ _VIEW = ("django.views.generic.base.View", "View", "rest_framework.views.APIView
 
 
 def is_view(frame: Frame, cls: str) -> bool:
-    return frame.engine.classes.is_a(cls, *_VIEW) or frame.engine.classes.is_a(cls, "SingleObjectMixin", "MultipleObjectMixin", "FormMixin")
+    """True for a class-based view, or a mixin of one."""
+    return frame.engine.classes.is_a(cls, *_VIEW) or frame.engine.classes.is_a(
+        cls, "SingleObjectMixin", "MultipleObjectMixin", "FormMixin"
+    )
 
 
 def members(frame: Frame, cls: str, name: str) -> Value:
@@ -37,7 +40,11 @@ def members(frame: Frame, cls: str, name: str) -> Value:
 def rows(frame: Frame, cls: str) -> Value:
     """Tell what a view's rows are: ``get_queryset()``, ``queryset``, ``model``, or those of its form or serializer."""
     method = frame.engine.classes.method(cls, "get_queryset")
-    found: Value = frozenset(each for each in frame.get("result", method) if isinstance(each, Rows)) if method else UNKNOWN
+    found: Value = (
+        frozenset(each for each in frame.get("result", method) if isinstance(each, Rows))
+        if method
+        else UNKNOWN
+    )
     found = found or frozenset(each for each in members(frame, cls, "queryset") if isinstance(each, Rows))
     if not found:
         models = [each.cls for each in members(frame, cls, "model") if isinstance(each, ClassOf)]
@@ -63,18 +70,26 @@ def form(frame: Frame, cls: str) -> Value:
     """Tell what a view's form is."""
     classes = form_classes(frame, cls)
     if not classes:
-        is_many = frame.engine.classes.is_a(cls, "ModelFormSetView", "ModelFormSetMixin", "BaseModelFormSetMixin")
+        is_many = frame.engine.classes.is_a(
+            cls, "ModelFormSetView", "ModelFormSetMixin", "BaseModelFormSetMixin"
+        )
         base = "django.forms.models.BaseModelFormSet" if is_many else "django.forms.models.ModelForm"
-        classes = [f"{base}[{each.cls}]" for each in members(frame, cls, "model") if isinstance(each, ClassOf)]
+        classes = [
+            f"{base}[{each.cls}]" for each in members(frame, cls, "model") if isinstance(each, ClassOf)
+        ]
         if not classes and frame.engine.classes.is_a(cls, "ModelFormMixin", "ModelFormSetMixin"):
-            classes = [f"{base}[{each.model}]" for each in members(frame, cls, "queryset") if isinstance(each, Rows)]
+            classes = [
+                f"{base}[{each.model}]" for each in members(frame, cls, "queryset") if isinstance(each, Rows)
+            ]
     return frozenset(Instance(each) for each in classes)
 
 
 def attribute(frame: Frame, owner: Instance, name: str) -> Value:
     """Tell what a view's attribute is."""
     if name == "object":
-        return union([frozenset({Instance(each.model)}) for each in rows(frame, owner.cls) if isinstance(each, Rows)])
+        return union(
+            [frozenset({Instance(each.model)}) for each in rows(frame, owner.cls) if isinstance(each, Rows)]
+        )
     if name == "object_list":
         return rows(frame, owner.cls)
     if name == "user":
@@ -87,24 +102,17 @@ def attribute(frame: Frame, owner: Instance, name: str) -> Value:
 def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value | None:
     """Tell what a method of Django's views gives, and what it saves."""
     owner, name = method.owner, method.name
-    if not isinstance(owner, Instance):
+    if not isinstance(owner, Instance) or not is_view(frame, owner.cls):
         return None
-    if name == "get_object":
-        found = rows(frame, owner.cls)
-        for each in found:
-            if isinstance(each, Rows):
-                queries.read(frame, node, each, "generic view")
-        return item(found)
-    if name == "get_queryset":
-        return rows(frame, owner.cls)
+    if name in {"get_object", "get_queryset"}:
+        return _fetched(frame, owner, name, node)
     if name in {"get_form", "get_formset", "construct_formset", "construct_form", "get_serializer"}:
         found = form(frame, owner.cls)
         return many(found) if passed.named_nodes.get("many") else found
     if name in {"get_form_class", "get_formset_class", "get_serializer_class"}:
         return frozenset(ClassOf(each.cls) for each in form(frame, owner.cls) if isinstance(each, Instance))
     if name in _VALID:
-        given = [value for value in passed.positional if value]
-        for each in union(given) or form(frame, owner.cls):
+        for each in union(passed.positional) or form(frame, owner.cls):
             _save(frame, owner, each, node)
         return UNKNOWN
     if name in {"post", "put"}:
@@ -113,6 +121,16 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
         delete(frame, owner, node)
         return UNKNOWN
     return None
+
+
+def _fetched(frame: Frame, owner: Instance, name: str, node: ast.AST) -> Value:
+    found = rows(frame, owner.cls)
+    if name == "get_queryset":
+        return found
+    for each in found:
+        if isinstance(each, Rows):
+            queries.read(frame, node, each, "generic view")
+    return item(found)
 
 
 def post(frame: Frame, owner: Instance, node: ast.AST) -> Value:
@@ -146,9 +164,13 @@ def by_itself(frame: Frame, cls: str, node: ast.ClassDef) -> None:
     owner = Instance(cls)
     if not classes.is_a(cls, "View") or cls.rpartition(".")[2].startswith("_"):
         return
-    if not classes.method(cls, "post") and classes.is_a(cls, "ProcessFormView", "BaseDeleteView", "DeletionMixin", "ProcessFormSetView"):
+    if not classes.method(cls, "post") and classes.is_a(
+        cls, "ProcessFormView", "BaseDeleteView", "DeletionMixin", "ProcessFormSetView"
+    ):
         post(frame, owner, node)
-    if classes.is_a(cls, "BaseListView", "BaseDetailView", "BaseUpdateView", "BaseDeleteView") and not classes.method(cls, "get_queryset"):
+    if classes.is_a(
+        cls, "BaseListView", "BaseDetailView", "BaseUpdateView", "BaseDeleteView"
+    ) and not classes.method(cls, "get_queryset"):
         for each in rows(frame, cls):
             if isinstance(each, Rows):
                 queries.read(frame, node, each, "generic view")
@@ -167,8 +189,16 @@ def _save(frame: Frame, owner: Instance, given: object, node: ast.AST) -> None:
         return
     if classes.is_a(owner.cls, "DeletionMixin") and not forms.is_formset(frame, given.cls):
         delete(frame, owner, node)
-    elif classes.is_a(owner.cls, "ModelFormMixin", "ModelFormSetMixin", "BaseModelFormSetMixin", "InlineFormSetMixin", "FormSetMixin"):
-        if forms.is_form(frame, given.cls) or forms.is_formset(frame, given.cls) or classes.method(given.cls, "save"):
-            forms.save(frame, given, "", calling.Arguments(), node, "generic view")
-
-
+    elif classes.is_a(
+        owner.cls,
+        "ModelFormMixin",
+        "ModelFormSetMixin",
+        "BaseModelFormSetMixin",
+        "InlineFormSetMixin",
+        "FormSetMixin",
+    ) and (
+        forms.is_form(frame, given.cls)
+        or forms.is_formset(frame, given.cls)
+        or classes.method(given.cls, "save")
+    ):
+        forms.save(frame, given, calling.Arguments(), node, how="generic view")

@@ -42,14 +42,18 @@ class Contexts:
         return cls.divide(options.read(path).contexts, static, str(path or options.NAME))
 
     @classmethod
-    def divide(cls, groups: Mapping[str, Iterable[str]], static: Static, source: str = options.NAME) -> Contexts:
+    def divide(
+        cls, groups: Mapping[str, Iterable[str]], static: Static, source: str = options.NAME
+    ) -> Contexts:
         """Divide by groups of labels of apps, labels of models, and dotted names; ``source`` is for error messages.
 
         Raises:
             ProjectError: as :meth:`read`.
         """
         members = _members(groups, source)
-        labels = {app.label: Contexts.SHARED if app.origin == "installed" else app.label for app in static.apps}
+        labels = {
+            app.label: Contexts.SHARED if app.origin == "installed" else app.label for app in static.apps
+        }
         models = {model.label.lower(): model for model in static.models}
         assigned: dict[str, str] = {}
         modules: dict[str, str] = {}
@@ -66,9 +70,15 @@ class Contexts:
             else:
                 unknown.append(member)
         if unknown:
-            raise ProjectError(_unknown(unknown, [*labels, *(model.label for model in static.models)], source))
-        by_class = {model.place.function: assigned[model.label] for model in static.models if model.label in assigned}
-        tables = {model.table: _context(model, assigned, by_class, modules, labels) for model in static.models}
+            raise ProjectError(
+                _unknown(unknown, [*labels, *(model.label for model in static.models)], source)
+            )
+        by_class = {
+            model.place.function: assigned[model.label] for model in static.models if model.label in assigned
+        }
+        tables = {
+            model.table: _context(model, assigned, by_class, modules, labels) for model in static.models
+        }
         names = {*groups, *labels.values()} - {Contexts.SHARED}
         return cls(tuple(sorted(names)), labels, tables, modules)
 
@@ -82,7 +92,9 @@ class Contexts:
             ProjectError: the file is there and cannot be read.
         """
         kept = options.read(target) if isinstance(target, Path) and target.exists() else options.Options()
-        text = options.written(replace(kept, contexts={name: tuple(sorted(members)) for name, members in groups.items()}))
+        text = options.written(
+            replace(kept, contexts={name: tuple(sorted(members)) for name, members in groups.items()})
+        )
         if isinstance(target, Path):
             target.write_text(text, encoding="utf-8")
         else:
@@ -99,7 +111,9 @@ class Contexts:
     def of_place(self, place: Place) -> str:
         """Tell the context of a line of code: by its function or file if those are assigned, else by its app; empty if it is in none."""
         file = place.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        holders = [name for name in self.modules if _within(place.function, name) or f".{name}." in f".{file}."]
+        holders = [
+            name for name in self.modules if _within(place.function, name) or f".{name}." in f".{file}."
+        ]
         return self.modules[max(holders, key=len)] if holders else self.of_app(place.app)
 
 
@@ -108,11 +122,19 @@ def _members(groups: Mapping[str, Iterable[str]], source: str) -> dict[str, str]
     for context, names in groups.items():
         for name in names:
             if members.setdefault(name, context) != context:
-                raise ProjectError(f"{source} puts {name} into two contexts, {members[name]} and {context}. Leave it in one.")
+                raise ProjectError(
+                    f"{source} puts {name} into two contexts, {members[name]} and {context}. Leave it in one."
+                )
     return members
 
 
-def _context(model: Model, assigned: Mapping[str, str], by_class: Mapping[str, str], modules: Mapping[str, str], apps: Mapping[str, str]) -> str:
+def _context(
+    model: Model,
+    assigned: Mapping[str, str],
+    by_class: Mapping[str, str],
+    modules: Mapping[str, str],
+    apps: Mapping[str, str],
+) -> str:
     """A table follows its model; one that Django makes for a many-to-many field the model that asks for it; else its module, its app."""
     if model.label in assigned:
         return assigned[model.label]
@@ -127,16 +149,16 @@ def _within(name: str, holder: str) -> bool:
 
 
 def _is_module(name: str, static: Static) -> bool:
-    """Tell whether some fact lies in a module, package or file of this dotted name."""
+    """Tell whether some file that was looked at is, or is in, the module or package of this dotted name."""
     path = name.replace(".", "/")
-    places = [fact.place for facts in (static.models, static.accesses, static.imports, static.calls) for fact in facts]  # type: ignore[attr-defined]
-    files = {place.file for place in places}
     return any(_within(app.name, name) for app in static.apps) or any(
-        f"/{file}".endswith(f"/{path}.py") or f"/{path}/" in f"/{file}" for file in files
+        f"/{file}".endswith(f"/{path}.py") or f"/{path}/" in f"/{file}" for file in static.files
     )
 
 
 def _unknown(names: list[str], known: list[str], source: str) -> str:
     hints = [match for name in names for match in difflib.get_close_matches(name, known, 1)]
     hint = f" Did you mean {', '.join(hints)}?" if hints else ""
-    return f"{source} names {', '.join(names)}, but the project has no app, model or module of that name.{hint}"
+    return (
+        f"{source} names {', '.join(names)}, but the project has no app, model or module of that name.{hint}"
+    )

@@ -27,8 +27,12 @@ def reason(shown: str, patterns: Sequence[str] = (), *, include_tests: bool = Fa
         return "migration"
     if include_tests:
         return ""
-    if _TEST_FOLDERS & set(path.parts[:-1]) or any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _TEST_FILES):
+    if _TEST_FOLDERS & set(path.parts[:-1]) or any(
+        fnmatch.fnmatchcase(path.name, pattern) for pattern in _TEST_FILES
+    ):
         return "test"
-    if _FACTORY_FOLDERS & set(path.parts[:-1]) or any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _FACTORY_FILES):
+    if _FACTORY_FOLDERS & set(path.parts[:-1]) or any(
+        fnmatch.fnmatchcase(path.name, pattern) for pattern in _FACTORY_FILES
+    ):
         return "factory"
     return ""

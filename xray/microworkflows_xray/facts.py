@@ -165,6 +165,8 @@ class Static:
     signals: tuple[Signal, ...] = ()
     tasks: tuple[Task, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    files: tuple[str, ...] = ()
+    """Files that were looked at."""
     excluded: tuple[str, ...] = ()
     """Files left out on purpose: tests, factories, migrations."""
     seconds: float = 0.0

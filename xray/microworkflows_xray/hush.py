@@ -18,11 +18,11 @@ def disconnect() -> None:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
     sys.dont_write_bytecode = True
-    logging.config.dictConfig = logging.config.fileConfig = _nothing  # type: ignore[assignment]
-    socket.getaddrinfo = _refuse_name  # type: ignore[assignment]
+    logging.config.dictConfig = logging.config.fileConfig = _nothing
+    socket.getaddrinfo = _refuse_name
     socket.socket.connect = _refuse_socket  # type: ignore[assignment, method-assign]
     socket.socket.connect_ex = _refuse_socket  # type: ignore[assignment, method-assign]
-    BaseDatabaseWrapper.connect = _refuse_database  # type: ignore[assignment, method-assign]
+    BaseDatabaseWrapper.connect = _refuse_database  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager

@@ -60,15 +60,25 @@ def read(path: Path | None) -> Options:
     options = dict(parser["xray"]) if parser.has_section("xray") else {}
     strange += [option for option in options if option not in _KNOWN]
     if strange:
-        raise ProjectError(f"{path} has {', '.join(strange)}, which means nothing. It may have [contexts] and, in [xray], {', '.join(_KNOWN)}.")
+        raise ProjectError(
+            f"{path} has {', '.join(strange)}, which means nothing. It may have [contexts] and, in [xray], {', '.join(_KNOWN)}."
+        )
     lists = {name: _items(text) for name, text in options.items() if name != "settings"}
-    contexts = {name: _items(text) for name, text in parser["contexts"].items()} if parser.has_section("contexts") else {}
+    contexts = (
+        {name: _items(text) for name, text in parser["contexts"].items()}
+        if parser.has_section("contexts")
+        else {}
+    )
     return Options(settings=options.get("settings", "").strip(), contexts=contexts, **lists)
 
 
 def written(options: Options) -> str:
     """Write options as the text of a file."""
-    said = {name: (value,) if isinstance(value, str) else value for name, value in vars(options).items() if name in _KNOWN}
+    said = {
+        name: (value,) if isinstance(value, str) else value
+        for name, value in vars(options).items()
+        if name in _KNOWN
+    }
     lines = [f"{name} = {', '.join(value)}" for name, value in said.items() if any(value)]
     lines = ["[xray]", *lines, ""] if lines else []
     lines.append("[contexts]")

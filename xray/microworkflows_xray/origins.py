@@ -24,7 +24,9 @@ def found(configs: Iterable[Any], root: Path, also: Iterable[str]) -> dict[App, 
     apps: dict[App, Path] = {}
     for config in configs:
         path = places[config.name]
-        if not (own(path, root) or any(config.name == name or config.name.startswith(f"{name}.") for name in also)):
+        if not (
+            own(path, root) or any(config.name == name or config.name.startswith(f"{name}.") for name in also)
+        ):
             apps[App(config.label, config.name, "", "installed")] = path
             continue
         original = _original(config, installed, root) if own(path, root) else ""
@@ -34,7 +36,7 @@ def found(configs: Iterable[Any], root: Path, also: Iterable[str]) -> dict[App, 
 
 def own(path: Path, root: Path) -> bool:
     """Tell whether code at this path is the project's: below its root, or beside it and no installed package."""
-    if virtual(path, root) or path.is_relative_to(Path(sys.prefix)) and not path.is_relative_to(root):
+    if virtual(path, root) or (path.is_relative_to(Path(sys.prefix)) and not path.is_relative_to(root)):
         return False
     return path.is_relative_to(root) or not any(path.is_relative_to(folder) for folder in _editable())
 
@@ -73,7 +75,9 @@ def _editable() -> tuple[Path, ...]:
 
 def _original(config: Any, installed: set[str], root: Path) -> str:
     """Name the installed app of which this own app is a fork; empty if it is none."""
-    return _by_config(config, root) or _by_label(config, installed, root) or _by_models(config, installed, root)
+    return (
+        _by_config(config, root) or _by_label(config, installed, root) or _by_models(config, installed, root)
+    )
 
 
 def _by_config(config: Any, root: Path) -> str:
@@ -87,7 +91,11 @@ def _by_config(config: Any, root: Path) -> str:
 
 def _by_label(config: Any, installed: set[str], root: Path) -> str:
     """A fork takes the label, and so the place, of an app from a family of which others are installed, and names that app."""
-    families = {name.rpartition(".")[0] for name in installed} - {"", "django.contrib", config.name.rpartition(".")[0]}
+    families = {name.rpartition(".")[0] for name in installed} - {
+        "",
+        "django.contrib",
+        config.name.rpartition(".")[0],
+    }
     for name in (f"{family}.{config.label}" for family in sorted(families)):
         if name in installed or not _is_app(name) or not _installed(name, root):
             continue
@@ -102,12 +110,16 @@ def _by_models(config: Any, installed: set[str], root: Path) -> str:
     for model in getattr(config, "models", {}).values():
         for base in model.__mro__[1:]:
             meta = getattr(base, "_meta", None)
-            if meta is None or not meta.abstract or base.__module__.split(".")[0] == config.name.split(".")[0]:
+            if (
+                meta is None
+                or not meta.abstract
+                or base.__module__.split(".")[0] == config.name.split(".")[0]
+            ):
                 continue
             package = base.__module__.rpartition(".")[0]
             same = package.rpartition(".")[2] == config.label or base.__name__ == f"Abstract{model.__name__}"
             if same and package not in installed and _is_app(package) and _installed(package, root):
-                return package
+                return str(package)
     return ""
 
 

@@ -74,7 +74,9 @@ class Phantom:
         return Phantom()
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        decorated = len(args) == 1 and not options and (inspect.isroutine(args[0]) or inspect.isclass(args[0]))
+        decorated = (
+            len(args) == 1 and not options and (inspect.isroutine(args[0]) or inspect.isclass(args[0]))
+        )
         return args[0] if decorated else self
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
@@ -126,5 +128,7 @@ class Phantom:
     def _other(self, other: Any) -> Any:
         return self
 
-    __or__ = __ror__ = __and__ = __rand__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __mod__ = _other
+    __or__ = __ror__ = __and__ = __rand__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = (
+        __truediv__
+    ) = __mod__ = _other
     __lt__ = __le__ = __gt__ = __ge__ = _other

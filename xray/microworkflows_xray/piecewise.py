@@ -1,7 +1,6 @@
 """Import a module that fails statement by statement, so that one line costs only what depends on it."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from microworkflows_xray import exclusions, origins, settings
+from microworkflows_xray.django_setup import Setup, packages_of
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import App, Gap
-from microworkflows_xray.tolerance import Setup, packages_of
 
 _NO_CODE = {"manage.py", "setup.py", "noxfile.py", "fabfile.py"}
 
@@ -97,7 +97,13 @@ class Project:
     @functools.cached_property
     def _files(self) -> tuple[File, ...]:
         found = {path: self._module(path) for path in self._paths()}
-        return tuple(sorted(File(name, path, self.shown(path), self.app_of_path(path)) for path, name in found.items() if name))
+        return tuple(
+            sorted(
+                File(name, path, self.shown(path), self.app_of_path(path))
+                for path, name in found.items()
+                if name
+            )
+        )
 
     def _paths(self) -> Iterator[Path]:
         for app in self.apps:
@@ -109,7 +115,7 @@ class Project:
             yield from _walk(self.places[name], self.root)
         for folder in self.folders:
             for path in sorted(folder.iterdir()):
-                if path.suffix == ".py" and path.name not in _NO_CODE or (path / "__init__.py").is_file():
+                if (path.suffix == ".py" and path.name not in _NO_CODE) or (path / "__init__.py").is_file():
                     yield from _walk(path.resolve(), self.root)
 
     def _module(self, path: Path) -> str:
@@ -117,7 +123,11 @@ class Project:
         packages = {place: name for name, place in self.places.items()}
         for holder in (path, *path.parents):
             if holder in packages:
-                return packages[holder] if holder == path else _dotted(path.relative_to(holder), packages[holder])
+                return (
+                    packages[holder]
+                    if holder == path
+                    else _dotted(path.relative_to(holder), packages[holder])
+                )
             if holder in self.folders:
                 return _dotted(path.relative_to(holder), "")
         return ""
@@ -154,7 +164,9 @@ def start(
     setup.run(name)
     described = origins.found(apps.get_app_configs(), root, also)
     places = {app.name: path for app, path in described.items()}
-    places |= {app.forked_from: path for app in described if (path := origins.location(app.forked_from or "-"))}
+    places |= {
+        app.forked_from: path for app in described if (path := origins.location(app.forked_from or "-"))
+    }
     for package in also:
         path = origins.location(package)
         if path is None:
@@ -163,17 +175,24 @@ def start(
     lost = dict(_lost(setup.lost, {app.label for app in described}, folders))
     places |= {app.name: path for app, path in lost.items()}
     sources = [folder.resolve() for folder in dict.fromkeys([*folders, *setup.added])]
-    project = Project(root, name, (), places, tuple(sources), tuple(also), tuple(exclude), tuple(loaders), setup.gaps)
+    project = Project(
+        root, name, (), places, tuple(sources), tuple(also), tuple(exclude), tuple(loaders), setup.gaps
+    )
     found = [replace(app, path=project.shown(places[app.name])) for app in (*described, *lost)]
     project = replace(project, apps=tuple(sorted(found)))
-    gaps = [replace(gap, place=gap.place and replace(gap.place, app=project.app_of_path(root / gap.place.file))) for gap in setup.gaps]
+    gaps = [
+        replace(gap, place=gap.place and replace(gap.place, app=project.app_of_path(root / gap.place.file)))
+        for gap in setup.gaps
+    ]
     return replace(project, gaps=gaps, seconds=time.monotonic() - began)
 
 
 def _lost(entries: Iterable[str], labels: set[str], folders: Sequence[Path]) -> Iterator[tuple[App, Path]]:
     """Describe the project's apps that do not import, by the folders that their names tell."""
     for entry in entries:
-        for name, path in ((name, folder.joinpath(*name.split("."))) for name in packages_of(entry) for folder in folders):
+        for name, path in (
+            (name, folder.joinpath(*name.split("."))) for name in packages_of(entry) for folder in folders
+        ):
             place = path if path.is_dir() else path.with_suffix(".py")
             label = name.rpartition(".")[2]
             if place.exists() and label not in labels:
@@ -187,14 +206,18 @@ def _walk(place: Path, root: Path) -> Iterator[Path]:
         return
     for folder, folders, files in os.walk(place):
         here = Path(folder)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and _code(here / name, place, root))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and _code(here / name, place, root)
+        )
         yield from (here / name for name in sorted(files) if name.endswith(".py"))
 
 
 def _code(folder: Path, place: Path, root: Path) -> bool:
     if folder.name in {"__pycache__", "node_modules"}:
         return False
-    return settings.virtual(place, root) or not place.is_relative_to(root) or not settings.virtual(folder, root)
+    return (
+        settings.virtual(place, root) or not place.is_relative_to(root) or not settings.virtual(folder, root)
+    )
 
 
 def _dotted(path: Path, package: str) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from microworkflows_xray.errors import ProjectError
 
 VARIABLE = "DJANGO_SETTINGS_MODULE"
 _INI = ("pyproject.toml", "pytest.ini", ".pytest.ini", "setup.cfg", "tox.ini")
-_IN_INI = re.compile(r"""^\s*(?:DJANGO_SETTINGS_MODULE|django_settings_module)\s*=\s*["']?([\w.]+)|--ds[= ]["']?([\w.]+)""", re.MULTILINE)
+_IN_INI = re.compile(
+    r"""^\s*(?:DJANGO_SETTINGS_MODULE|django_settings_module)\s*=\s*["']?([\w.]+)|--ds[= ]["']?([\w.]+)""",
+    re.MULTILINE,
+)
 _DEPTH = 2
 """Folders below the root in which a manage.py or wsgi.py is looked for."""
 
@@ -27,7 +31,10 @@ def find(given: str | None, root: Path) -> tuple[str, list[Path]]:
     """
     starters = [path for name in ("manage.py", "wsgi.py", "asgi.py") for path in _near(root, name)]
     managers = [path.parent for path in starters if path.name == "manage.py"]
-    folders = list(dict.fromkeys([*managers[:1], root, *(folder for folder in (root / "src",) if folder.is_dir())]))
+    sources = [
+        folder for folder in (root / "src",) if folder.is_dir() and not (folder / "__init__.py").exists()
+    ]
+    folders = list(dict.fromkeys([*managers[:1], root, *sources]))
     name = given or os.environ.get(VARIABLE) or _first(path for path in starters if path.name == "manage.py")
     name = name or _of_ini(root) or _first(path for path in starters if path.name != "manage.py")
     if not name:
@@ -40,7 +47,9 @@ def find(given: str | None, root: Path) -> tuple[str, list[Path]]:
 
 def _near(root: Path, name: str) -> list[Path]:
     found = [path for depth in range(_DEPTH + 1) for path in root.glob("*/" * depth + name)]
-    return sorted((path for path in found if not virtual(path, root)), key=lambda path: (len(path.parts), path))
+    return sorted(
+        (path for path in found if not virtual(path, root)), key=lambda path: (len(path.parts), path)
+    )
 
 
 def virtual(path: Path, root: Path) -> bool:
@@ -52,8 +61,8 @@ def virtual(path: Path, root: Path) -> bool:
     return any((folder / "pyvenv.cfg").is_file() or (folder / "conda-meta").is_dir() for folder in folders)
 
 
-def _first(paths: object) -> str:
-    return next(filter(None, map(_default, paths)), "")  # type: ignore[call-overload, no-any-return]
+def _first(paths: Iterable[Path]) -> str:
+    return next(filter(None, map(_default, paths)), "")
 
 
 def _default(path: Path) -> str:
@@ -63,13 +72,25 @@ def _default(path: Path) -> str:
     except SyntaxError:
         return ""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and any(_names_it(argument) for argument in node.args[:1]) and len(node.args) > 1:
+        if (
+            isinstance(node, ast.Call)
+            and any(_names_it(argument) for argument in node.args[:1])
+            and len(node.args) > 1
+        ):
             value: ast.expr = node.args[1]
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript) and _names_it(node.targets[0].slice):
+        elif (
+            isinstance(node, ast.Assign)
+            and isinstance(node.targets[0], ast.Subscript)
+            and _names_it(node.targets[0].slice)
+        ):
             value = node.value
         else:
             continue
-        texts = [part.value for part in ast.walk(value) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+        texts = [
+            part.value
+            for part in ast.walk(value)
+            if isinstance(part, ast.Constant) and isinstance(part.value, str)
+        ]
         names = [text for text in texts if re.fullmatch(r"[A-Za-z_][\w.]*", text) and text != VARIABLE]
         if names:
             return names[-1]

@@ -32,13 +32,18 @@ def look(project: Project, *, include_tests: bool = False) -> Static:
         sources = Sources.read(project, include_tests=include_tests)
         _refuse_nothing(project, sources)
         gaps = [*project.gaps, *sources.gaps]
-        models, found_relations = _careful("relations", gaps, lambda: relations.find(project), ((), ()))
-        found_imports, import_gaps = _careful("imports", gaps, lambda: imports.find(project, sources), ([], []))
-        loaded = _careful("loaders", gaps, lambda: loaders.find(project, sources), [])
-        found_accesses, calls, access_gaps = _careful("accesses", gaps, lambda: accesses.find(project, sources, models), ([], [], []))
-        edited = _careful("admin", gaps, lambda: admin.find(project), [])
-        found_signals = _careful("signals", gaps, lambda: signals.find(project, sources), [])
-        found_tasks = _careful("tasks", gaps, lambda: tasks.find(sources), [])
+        models, found_relations = _careful("relations", gaps, lambda: relations.find(project)) or ((), ())
+        found_imports, import_gaps = _careful("imports", gaps, lambda: imports.find(project, sources)) or (
+            [],
+            [],
+        )
+        loaded = _careful("loaders", gaps, lambda: loaders.find(project, sources)) or []
+        found_accesses, calls, access_gaps = _careful(
+            "accesses", gaps, lambda: accesses.find(project, sources, models)
+        ) or ([], [], [])
+        edited = _careful("admin", gaps, lambda: admin.find(project)) or []
+        found_signals = _careful("signals", gaps, lambda: signals.find(project, sources)) or []
+        found_tasks = _careful("tasks", gaps, lambda: tasks.find(sources)) or []
     return Static(
         root=project.root.name,
         settings=project.settings,
@@ -51,6 +56,7 @@ def look(project: Project, *, include_tests: bool = False) -> Static:
         signals=_sorted(found_signals),
         tasks=_sorted(found_tasks),
         gaps=_sorted([*gaps, *import_gaps, *access_gaps]),
+        files=tuple(sorted({module.file for module in sources.modules.values()})),
         excluded=project.excluded(include_tests=include_tests),
         seconds=round(project.seconds + time.monotonic() - began, 3),
         peak_megabytes=_peak_megabytes(),
@@ -64,17 +70,24 @@ def _refuse_nothing(project: Project, sources: Sources) -> None:
             "to look at. Name the project's folder with --root, or installed packages that count as its own with --also."
         )
     if not sources.modules:
-        raise ProjectError(f"No file of the project's {len(project.apps)} apps could be read. See what the settings exclude.")
+        raise ProjectError(
+            f"No file of the project's {len(project.apps)} apps could be read. See what the settings exclude."
+        )
 
 
-def _careful(what: str, gaps: list[Gap], find: Callable[[], Found], nothing: Found) -> Found:
+def _careful(what: str, gaps: list[Gap], find: Callable[[], Found]) -> Found | None:
     try:
         return find()
     except Exception as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}, line {frame.lineno}"
-        gaps.append(Gap(what, f"The finder failed, so nothing of these is in the report: {type(error).__name__}: {error} ({where})"))
-        return nothing
+        gaps.append(
+            Gap(
+                what,
+                f"The finder failed, so nothing of these is in the report: {type(error).__name__}: {error} ({where})",
+            )
+        )
+        return None
 
 
 def _sorted(facts: Iterable[Any]) -> tuple[Any, ...]:

@@ -9,7 +9,11 @@ from microworkflows_xray.facts import Access, Verb
 from microworkflows_xray.project import Project
 from microworkflows_xray.static import where
 
-_VERBS: dict[str, Verb] = {"has_add_permission": "insert", "has_change_permission": "update", "has_delete_permission": "delete"}
+_VERBS: dict[str, Verb] = {
+    "has_add_permission": "insert",
+    "has_change_permission": "update",
+    "has_delete_permission": "delete",
+}
 
 
 def find(project: Project) -> list[Access]:
@@ -20,7 +24,7 @@ def find(project: Project) -> list[Access]:
         return []
     from django.contrib.admin.sites import all_sites
 
-    admins = [admin for site in all_sites for admin in site._registry.values()]
+    admins = [admin for site in all_sites for admin in site._registry.values()]  # noqa: SLF001  # get_model_admin() came with Django 5.0, and lists none
     found = [access for admin in admins for access in _accesses(project, admin)]
     return [access for access in found if project.origin_of(access.place.app) in {"own", "fork"}]
 
@@ -40,7 +44,9 @@ def _of_table(options: Any, kind: type, model: Any, how: str, place: Any) -> Ite
     table = model._meta.concrete_model._meta.db_table
     yield Access(table, "read", None, how, place)
     for permission, verb in _VERBS.items():
-        if not _refuses(kind, permission, BaseModelAdmin) and not (how == "admin inline" and _impossible(options, verb)):
+        if not _refuses(kind, permission, BaseModelAdmin) and not (
+            how == "admin inline" and _impossible(options, verb)
+        ):
             yield Access(table, verb, None, how, place)
 
 
@@ -54,4 +60,4 @@ def _refuses(kind: type, permission: str, base: type) -> bool:
 
 
 def _impossible(inline: Any, verb: Verb) -> bool:
-    return verb == "insert" and inline.max_num == 0 or verb == "delete" and not inline.can_delete
+    return (verb == "insert" and inline.max_num == 0) or (verb == "delete" and not inline.can_delete)

@@ -33,16 +33,25 @@ def _graph(sources: Sources, root: Path) -> tuple[Any, list[Gap]]:
     """Let grimp read the packages, all in one graph; those that it cannot read are left to the syntax tree."""
     import grimp
 
-    packages = sorted({name.partition(".")[0] for name, module in sources.modules.items() if module.package or "." in name})
+    packages = sorted(
+        {name.partition(".")[0] for name, module in sources.modules.items() if module.package or "." in name}
+    )
     try:
         return grimp.build_graph(*packages, cache_dir=None), []
-    except Exception:  # noqa: BLE001  # grimp raises errors of its own and of Rust; which package it was, the next lines find out
+    except (
+        Exception
+    ):  # grimp raises errors of its own and of Rust; which package it was, the next lines find out
         readable, gaps = [], []
     for package in packages:
         try:
             grimp.build_graph(package, cache_dir=None)
-        except Exception as error:  # noqa: BLE001
-            gaps.append(Gap(f"imports of {package}", f"grimp cannot read it, so the syntax tree was read: {reason(error, root)}"))
+        except Exception as error:
+            gaps.append(
+                Gap(
+                    f"imports of {package}",
+                    f"grimp cannot read it, so the syntax tree was read: {reason(error, root)}",
+                )
+            )
         else:
             readable.append(package)
     return (grimp.build_graph(*readable, cache_dir=None) if readable else None), gaps

@@ -17,13 +17,17 @@ def find(project: Project) -> tuple[tuple[Model, ...], tuple[Relation, ...]]:
     from django.apps import apps
 
     kinds = [kind for kind in apps.get_models(include_auto_created=True) if not kind._meta.proxy]
-    return tuple(_model(project, kind) for kind in kinds), tuple(relation for kind in kinds for relation in _relations(project, kind))
+    return tuple(_model(project, kind) for kind in kinds), tuple(
+        relation for kind in kinds for relation in _relations(project, kind)
+    )
 
 
 def _model(project: Project, kind: Any) -> Model:
     meta = kind._meta
     columns = sorted(field.column for field in meta.local_concrete_fields if field.column)
-    return Model(meta.label, meta.db_table, meta.app_label, tuple(columns), _written(project, kind), meta.managed)
+    return Model(
+        meta.label, meta.db_table, meta.app_label, tuple(columns), _written(project, kind), meta.managed
+    )
 
 
 def _written(project: Project, kind: Any) -> Any:
@@ -31,7 +35,11 @@ def _written(project: Project, kind: Any) -> Any:
     if not kind._meta.auto_created:
         return where.of(project, kind)
     owner = kind._meta.auto_created
-    through = (field.name for field in owner._meta.local_many_to_many if getattr(field.remote_field, "through", None) is kind)
+    through = (
+        field.name
+        for field in owner._meta.local_many_to_many
+        if getattr(field.remote_field, "through", None) is kind
+    )
     return where.of_field(project, owner, next(through, ""))
 
 
@@ -39,9 +47,17 @@ def _relations(project: Project, kind: Any) -> Iterator[Relation]:
     meta = kind._meta
     for field in meta.local_fields:
         if field.remote_field is not None:
-            yield _relation(project, kind, field, _kind(field), bool(getattr(field, "db_constraint", False)) and meta.managed)
+            yield _relation(
+                project,
+                kind,
+                field,
+                _kind(field),
+                bool(getattr(field, "db_constraint", False)) and meta.managed,
+            )
     for field in meta.local_many_to_many:
-        yield _relation(project, kind, field, "many to many", bool(getattr(field.remote_field, "db_constraint", False)))
+        yield _relation(
+            project, kind, field, "many to many", bool(getattr(field.remote_field, "db_constraint", False))
+        )
     for field in meta.private_fields:
         if field.model is kind and (hasattr(field, "ct_field") or hasattr(field, "object_id_field_name")):
             yield _relation(project, kind, field, "generic", False)
@@ -49,7 +65,9 @@ def _relations(project: Project, kind: Any) -> Iterator[Relation]:
 
 def _relation(project: Project, kind: Any, field: Any, what: Kind, constraint: bool) -> Relation:
     place = _written(project, kind) if kind._meta.auto_created else where.of_field(project, kind, field.name)
-    return Relation(kind._meta.label, field.name, _target(field), what, _on_delete(field, what), constraint, place)
+    return Relation(
+        kind._meta.label, field.name, _target(field), what, _on_delete(field, what), constraint, place
+    )
 
 
 def _kind(field: Any) -> Kind:

@@ -20,10 +20,18 @@ _SENDS = {"send", "send_robust", "asend", "asend_robust"}
 def find(project: Project, sources: Sources) -> list[Signal]:
     """Give the receivers in the code that was looked at, and the places in it that send."""
     known = _known()
-    connected = [signal for signal in _connected(project, known) if project.origin_of(signal.place.app) in {"own", "fork"}]
+    connected = [
+        signal
+        for signal in _connected(project, known)
+        if project.origin_of(signal.place.app) in {"own", "fork"}
+    ]
     seen = {(signal.signal, signal.function) for signal in connected}
     written = [signal for module in sources.modules.values() for signal in _written(module, sources, known)]
-    return connected + [signal for signal in written if signal.role == "sender" or (signal.signal, signal.function) not in seen]
+    return connected + [
+        signal
+        for signal in written
+        if signal.role == "sender" or (signal.signal, signal.function) not in seen
+    ]
 
 
 def _known() -> dict[int, str]:
@@ -50,10 +58,14 @@ def _connected(project: Project, known: dict[int, str]) -> Iterator[Signal]:
     for name, signal in _objects(known):
         for entry in list(signal.receivers):
             key, receiver = entry[0], entry[1]
-            receiver = receiver() if isinstance(receiver, (weakref.ReferenceType, weakref.WeakMethod)) else receiver
+            receiver = (
+                receiver() if isinstance(receiver, (weakref.ReferenceType, weakref.WeakMethod)) else receiver
+            )
             if receiver is not None:
                 place = where.of(project, receiver)
-                yield Signal(name, "receiver", senders.get(key[1], ""), place.function or _called(receiver), place)
+                yield Signal(
+                    name, "receiver", senders.get(key[1], ""), place.function or _called(receiver), place
+                )
 
 
 def _called(receiver: Any) -> str:
@@ -80,17 +92,35 @@ def _written(module: Module, sources: Sources, known: dict[int, str]) -> Iterato
             if signal and node.func.attr in _SENDS:
                 sender = keyword(node, "sender") or (node.args[0] if node.args else None)
                 yield Signal(signal, "sender", _sender(module, place, sender), place.function, place)
-            elif signal and node.func.attr == "connect" and (receiver := node.args[0] if node.args else keyword(node, "receiver")):
-                yield Signal(signal, "receiver", _sender(module, place, keyword(node, "sender")), _function(module, place, receiver), place)
+            elif (
+                signal
+                and node.func.attr == "connect"
+                and (receiver := node.args[0] if node.args else keyword(node, "receiver"))
+            ):
+                yield Signal(
+                    signal,
+                    "receiver",
+                    _sender(module, place, keyword(node, "sender")),
+                    _function(module, place, receiver),
+                    place,
+                )
 
 
-def _receives(module: Module, sources: Sources, known: dict[int, str], decorator: ast.Call, node: Any) -> Iterator[Signal]:
+def _receives(
+    module: Module, sources: Sources, known: dict[int, str], decorator: ast.Call, node: Any
+) -> Iterator[Signal]:
     first = decorator.args[0]
     place = sources.place(module, node)
     for part in first.elts if isinstance(first, (ast.List, ast.Tuple)) else [first]:
         signal = _signal(module, sources, known, part, decorator) or dotted(module, part)
         if signal:
-            yield Signal(signal, "receiver", _sender(module, place, keyword(decorator, "sender")), place.function, place)
+            yield Signal(
+                signal,
+                "receiver",
+                _sender(module, place, keyword(decorator, "sender")),
+                place.function,
+                place,
+            )
 
 
 def _signal(module: Module, sources: Sources, known: dict[int, str], node: ast.expr, around: ast.AST) -> str:
@@ -122,7 +152,7 @@ def _loaded(name: str) -> Any:
 
 def _sender(module: Module, place: Place, node: ast.expr | None) -> str:
     """Name the model, by its label, or whatever else a signal is sent for; an instance by its class."""
-    if node is None or isinstance(node, ast.Constant) and node.value is None:
+    if node is None or (isinstance(node, ast.Constant) and node.value is None):
         return ""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
@@ -134,7 +164,12 @@ def _sender(module: Module, place: Place, node: ast.expr | None) -> str:
 
 
 def _is_type_of_self(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and last(node.func) == "type" and len(node.args) == 1 and last(node.args[0]) == "self"
+    return (
+        isinstance(node, ast.Call)
+        and last(node.func) == "type"
+        and len(node.args) == 1
+        and last(node.args[0]) == "self"
+    )
 
 
 def _function(module: Module, place: Place, receiver: ast.expr) -> str:

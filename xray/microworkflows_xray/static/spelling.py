@@ -31,21 +31,24 @@ def keyword(call: ast.Call, *names: str) -> ast.expr | None:
     return next((each.value for name in names for each in call.keywords if each.arg == name), None)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def nodes(module: Module) -> tuple[ast.AST, ...]:
     """Give the imports, definitions and calls of a module, in no particular order; the tree is walked once for all finders."""
     kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Call)
     return tuple(node for node in ast.walk(module.tree) if isinstance(node, kinds))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _bound(module: Module) -> dict[str, str]:
     """Map each name that a module imports or defines at its level, or imports further in, to the dotted name it stands for."""
     names: dict[str, str] = {}
     for node in nodes(module):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                names.setdefault(alias.asname or alias.name.partition(".")[0], alias.name if alias.asname else alias.name.partition(".")[0])
+                names.setdefault(
+                    alias.asname or alias.name.partition(".")[0],
+                    alias.name if alias.asname else alias.name.partition(".")[0],
+                )
         elif isinstance(node, ast.ImportFrom):
             base = module.resolve(node.level, node.module)
             for alias in node.names:
@@ -61,7 +64,13 @@ def _defined(body: Iterable[ast.stmt]) -> Iterator[str]:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             yield node.name
             continue
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
         yield from (target.id for target in targets if isinstance(target, ast.Name))
         for block in ("body", "orelse", "finalbody"):
             yield from _defined(getattr(node, block, ()))

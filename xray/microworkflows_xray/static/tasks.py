@@ -24,7 +24,12 @@ _DECORATORS = {
     "apscheduler": {"scheduled_job"},
 }
 """Names of decorators that make a function a task, by the package that they come from."""
-_LIBRARIES = {"django_rq": "rq", "rq_scheduler": "rq", "django_tasks": "django-tasks", "django.tasks": "django-tasks"} | {
+_LIBRARIES = {
+    "django_rq": "rq",
+    "rq_scheduler": "rq",
+    "django_tasks": "django-tasks",
+    "django.tasks": "django-tasks",
+} | {
     "django_dramatiq": "dramatiq",
     "background_task": "django-background-tasks",
     "django_q": "django-q",
@@ -81,7 +86,9 @@ def find(sources: Sources) -> list[Task]:
         for node in nodes(module):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 _task(module, sources, node, known)
-            elif isinstance(node, ast.ClassDef) and any(dotted(module, base) in _CLASSES for base in node.bases):
+            elif isinstance(node, ast.ClassDef) and any(
+                dotted(module, base) in _CLASSES for base in node.bases
+            ):
                 place = sources.place(module, node)
                 known.tasks[place.function] = Task(_name(node, place.function), "celery", "task", place)
     enqueued = [task for module in sources.modules.values() for task in _enqueued(module, sources, known)]
@@ -107,12 +114,18 @@ def _learn(module: Module, known: _Known) -> None:
 
 def _library(name: str) -> str:
     """Tell the task library that a dotted name comes from; empty if from none."""
-    packages = [package for package in (*_DECORATORS, *_LIBRARIES) if name == package or name.startswith(f"{package}.")]
+    packages = [
+        package
+        for package in (*_DECORATORS, *_LIBRARIES)
+        if name == package or name.startswith(f"{package}.")
+    ]
     package = max(packages, key=len, default="")
     return _LIBRARIES.get(package, package)
 
 
-def _task(module: Module, sources: Sources, node: ast.FunctionDef | ast.AsyncFunctionDef, known: _Known) -> None:
+def _task(
+    module: Module, sources: Sources, node: ast.FunctionDef | ast.AsyncFunctionDef, known: _Known
+) -> None:
     for decorator in node.decorator_list:
         call = decorator if isinstance(decorator, ast.Call) else None
         name = dotted(module, call.func if call else decorator)
@@ -120,7 +133,11 @@ def _task(module: Module, sources: Sources, node: ast.FunctionDef | ast.AsyncFun
         if library:
             place = sources.place(module, node)
             explicit = keyword(call, "name", "task_name", "actor_name") if call else None
-            text = explicit.value if isinstance(explicit, ast.Constant) and isinstance(explicit.value, str) else place.function
+            text = (
+                explicit.value
+                if isinstance(explicit, ast.Constant) and isinstance(explicit.value, str)
+                else place.function
+            )
             known.tasks[place.function] = Task(text, library, "task", place)
 
 
@@ -132,14 +149,22 @@ def _decorates(name: str, known: _Known) -> str:
             return _LIBRARIES.get(package, package)
     if holder in known.holders and any(what in decorators for decorators in _DECORATORS.values()):
         return known.holders[holder]
-    if what == "task" and "celery" in known.packages and holder.rpartition(".")[2] in {"app", "celery", "celery_app"}:
+    if (
+        what == "task"
+        and "celery" in known.packages
+        and holder.rpartition(".")[2] in {"app", "celery", "celery_app"}
+    ):
         return "celery"
     return "apscheduler" if what == "scheduled_job" else ""
 
 
 def _name(node: ast.ClassDef, default: str) -> str:
     for statement in node.body:
-        if isinstance(statement, ast.Assign) and last(statement.targets[0]) == "name" and isinstance(statement.value, ast.Constant):
+        if (
+            isinstance(statement, ast.Assign)
+            and last(statement.targets[0]) == "name"
+            and isinstance(statement.value, ast.Constant)
+        ):
             return str(statement.value.value)
     return default
 
@@ -148,7 +173,9 @@ def _enqueued(module: Module, sources: Sources, known: _Known) -> Iterator[Task]
     for node in nodes(module):
         if not isinstance(node, ast.Call):
             continue
-        found = _by_method(module, node, known) or _by_taker(module, node, known) or _by_call(module, node, known)
+        found = (
+            _by_method(module, node, known) or _by_taker(module, node, known) or _by_call(module, node, known)
+        )
         if found:
             yield Task(found[0], found[1], "enqueued", sources.place(module, node))
 
@@ -159,13 +186,19 @@ def _by_method(module: Module, node: ast.Call, known: _Known) -> tuple[str, str]
         return None
     owner = node.func.value
     while isinstance(owner, ast.Call) and isinstance(owner.func, ast.Attribute):
-        owner = owner.func.value  # task.s(…).apply_async(), task.using(…).enqueue(), task.configure(…).defer()
+        owner = (
+            owner.func.value
+        )  # task.s(…).apply_async(), task.using(…).enqueue(), task.configure(…).defer()
     name = dotted(module, owner)
     task = known.tasks.get(name)
     if task is not None:
         return task.name, task.library
     library = _METHODS[node.func.attr]
-    certain = node.func.attr in {"delay", "apply_async", "delay_on_commit"} and bool(name) and "celery" in known.packages
+    certain = (
+        node.func.attr in {"delay", "apply_async", "delay_on_commit"}
+        and bool(name)
+        and "celery" in known.packages
+    )
     return (name, library) if certain else None
 
 
@@ -178,8 +211,12 @@ def _by_taker(module: Module, node: ast.Call, known: _Known) -> tuple[str, str] 
         taken = keyword(node, "func", "f") or node.args[1]
     if not library or taken is None:
         return None
-    name = taken.value if isinstance(taken, ast.Constant) and isinstance(taken.value, str) else dotted(module, taken)
-    if not name or "." not in name and name not in known.tasks:
+    name = (
+        taken.value
+        if isinstance(taken, ast.Constant) and isinstance(taken.value, str)
+        else dotted(module, taken)
+    )
+    if not name or ("." not in name and name not in known.tasks):
         return None
     task = known.tasks.get(name)
     return (task.name, task.library) if task else (name, library)

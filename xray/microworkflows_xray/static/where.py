@@ -24,7 +24,11 @@ def of_field(project: Project, model: Any, name: str) -> Place:
     for kind in model.__mro__:
         node = _definition(kind)
         for statement in node.body if isinstance(node, ast.ClassDef) else ():
-            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            targets = (
+                statement.targets
+                if isinstance(statement, ast.Assign)
+                else [getattr(statement, "target", None)]
+            )
             if any(isinstance(target, ast.Name) and target.id == name for target in targets):
                 return _place(project, kind, statement.lineno, _name(kind))
     return of(project, model)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.xray.observed.workshop import Workshop
 
-REQUESTS = 100
+REQUESTS = 50
 ROUNDS = 21
 SHARES = {"without": None, "without, again": None, "1 %": "0.01", "100 %": "1"}
 

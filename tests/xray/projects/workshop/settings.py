@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -16,6 +17,8 @@ DATABASES = {
         "ATOMIC_REQUESTS": bool(os.environ.get("WORKSHOP_ATOMIC")),
     }
 }
+if "WORKSHOP_POSTGRES" in os.environ:
+    DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", **json.loads(os.environ["WORKSHOP_POSTGRES"])}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 STATIC_URL = "/static/"

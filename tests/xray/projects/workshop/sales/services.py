@@ -42,5 +42,15 @@ def forget(customer):
     return list(Line.objects.filter(order__customer=customer).values_list("item__name"))
 
 
+def reserve():
+    with transaction.atomic():
+        return Item.objects.select_for_update().get()
+
+
+def write_below():
+    with connection.cursor():
+        connection.connection.execute("INSERT INTO sales_note (text) VALUES ('secret-note')")
+
+
 def never():
     Item.objects.all().delete()

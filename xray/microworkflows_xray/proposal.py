@@ -123,10 +123,10 @@ def _touched(judged: tuple[Judged, ...], by_table: dict[str, str]) -> Iterator[t
     """Yield tables that one function touches; a function that touches many says little about each pair."""
     written: dict[tuple[str, str], set[str]] = defaultdict(set)
     read: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for one in judged:
-        place = one.access.place
-        target = written if one.access.verb in WRITES else read
-        tables = (one.access.table, *one.access.joins)
+    for access in (each.access for each in judged):
+        place = access.place
+        target = written if access.verb in WRITES else read
+        tables = (access.table, *access.joins)
         target[place.file, place.function].update(by_table[table] for table in tables if table in by_table)
     for key in sorted(written.keys() | read.keys()):
         units = sorted(written[key] | read[key])
@@ -184,7 +184,8 @@ def _word(model: Model, unit: dict[str, str]) -> str:
     if unit[model.label] == model.app:
         return model.app
     name = model.label.partition(".")[2]
-    return re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|\w", name)[0].lower()
+    words: list[str] = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|\w", name)
+    return words[0].lower()
 
 
 def _app(label: str) -> str:

@@ -88,7 +88,7 @@ def of(content: Content) -> Shown:
 
 def _tiles(content: Content) -> list[Shown]:
     graph = content.graph
-    writes, keys = (sum(edge.count(name) for edge in graph.edges) for name in ("write", "foreign key"))  # type: ignore[arg-type]
+    writes, keys = (sum(edge.count(name) for edge in graph.edges) for name in ("write", "foreign key"))
     seen = str(len(content.spans)) if content.observed else "?"
     return [
         {"number": f"{len(graph.contexts):,}", "label": "contexts", "href": "#map"},

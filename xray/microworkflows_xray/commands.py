@@ -16,7 +16,7 @@ from microworkflows_xray import options as settings_file
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import Observed, Static
-from microworkflows_xray.report import FORMATS
+from microworkflows_xray.report import FORMATS, words
 from microworkflows_xray.report import content as contents
 
 FINE, FOUND, UNUSABLE, PARTIAL = 0, 1, 2, 3
@@ -216,7 +216,7 @@ def _exit(options: Namespace, static: Static, observed: Observed | None = None) 
     tell(
         [
             f"Partial: {len(gaps)} thing{'s' * (len(gaps) > 1)} could not be looked at.",
-            *(f"  {gap.what}: {gap.why}" for gap in gaps),
+            *(f"  {words.gap(gap)}" for gap in gaps),
         ]
     )
     return PARTIAL if options.strict else FINE

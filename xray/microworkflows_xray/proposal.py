@@ -26,7 +26,7 @@ RELATION = {"inheritance": 8.0, "one to one": 6.0, "many to many": 4.0, "foreign
 TOGETHER = 3.0
 """How strongly a function, or a transaction seen, that writes two tables holds them together."""
 READ = 0.5
-"""How strongly a function that reads one and reads or writes the other does; many do, so all functions count by their logarithm."""
+"""How strongly a function that reads one and reads or writes the other does; many do, so functions and transactions count by their logarithm."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,9 @@ def _affinity(
     number = {name: index for index, name in enumerate(units)}
     weights: dict[tuple[str, str], float] = defaultdict(float)
     used: dict[tuple[str, str], float] = defaultdict(float)
-    declared = itertools.chain(
-        _related(static.relations, unit), _committed(observed, by_table), _through(models, unit)
-    )
-    for found, sums in ((declared, weights), (_touched(judged, by_table), used)):
+    declared = itertools.chain(_related(static.relations, unit), _through(models, unit))
+    running = itertools.chain(_touched(judged, by_table), _committed(observed, by_table))
+    for found, sums in ((declared, weights), (running, used)):
         for one, two, weight in found:
             if one != two:
                 sums[min(one, two), max(one, two)] += weight

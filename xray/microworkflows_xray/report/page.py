@@ -40,7 +40,9 @@ def of(content: Content) -> Shown:
         "name": content.name,
         "settings": content.static.settings,
         "partial": content.partial,
-        "gaps": [{"what": gap.what, "why": gap.why, "at": at(gap.place)} for gap in content.gaps],
+        "gaps": [
+            {"what": gap.what.rstrip(". "), "why": gap.why, "at": at(gap.place)} for gap in content.gaps
+        ],
         "recording": content.recording,
         "recorded": content.observed is not None,
         "tiles": _tiles(content),

@@ -155,13 +155,17 @@ def test_a_proposal_is_a_file_that_divides_the_next_report(
     }
 
 
-def test_a_proposal_does_not_write_over_a_file(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_proposal_replaces_contexts_only_if_that_is_asked_for(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     Path("xray.ini").write_text("[contexts]\nmine = orders\n", encoding="utf-8")
 
     assert run("propose", "--facts", shop) == 2
 
     assert Path("xray.ini").read_text(encoding="utf-8") == "[contexts]\nmine = orders\n"
-    assert "xray.ini exists" in capsys.readouterr().err
+    assert "xray.ini has contexts already" in capsys.readouterr().err
+    assert run("propose", "--facts", shop, "--force") == 0
+    assert "mine" not in Path("xray.ini").read_text(encoding="utf-8")
 
 
 def test_the_footprint_of_a_step_is_shown_in_the_report(shop: Path) -> None:

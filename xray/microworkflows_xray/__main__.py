@@ -144,6 +144,7 @@ def _propose(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--output", default="xray.ini", metavar="FILE", help="- for standard output (default: %(default)s)"
     )
+    parser.add_argument("--force", action="store_true", help="replace the contexts that the file has")
 
 
 def _rank(subparsers: Subparsers) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from microworkflows_xray import contexts as divisions
 from microworkflows_xray import facts, proposal
 from microworkflows_xray import footprint as footprints
 from microworkflows_xray import graph as graphs
@@ -17,7 +16,7 @@ from microworkflows_xray import options as settings_file
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import Observed, Static
-from microworkflows_xray.report import FORMATS
+from microworkflows_xray.report import FORMATS, words
 from microworkflows_xray.report import content as contents
 
 FINE, FOUND, UNUSABLE, PARTIAL = 0, 1, 2, 3
@@ -58,9 +57,17 @@ def propose(options: Namespace) -> int:
         raise contents.EmptyError("There are no models of the project, so there is no context to propose.")
     groups = {group.name: list(group.members) for group in proposed.groups}
     if options.output == "-":
-        divisions.write(out(), groups)
+        Contexts.write(out(), groups)
         return _exit(options, static, observed)
-    divisions.write(Path(options.output), groups)
+    if (
+        Path(options.output).exists()
+        and settings_file.read(Path(options.output)).contexts
+        and not options.force
+    ):
+        raise ProjectError(
+            f"{options.output} has contexts already. Name another file with --output, or replace them with --force."
+        )
+    Contexts.write(Path(options.output), groups)
     _say(
         f"Wrote {len(groups)} proposed contexts to {options.output} (modularity {proposed.modularity:.2f}). Edit it, then give it to --contexts."
     )
@@ -209,7 +216,7 @@ def _exit(options: Namespace, static: Static, observed: Observed | None = None) 
     tell(
         [
             f"Partial: {len(gaps)} thing{'s' * (len(gaps) > 1)} could not be looked at.",
-            *(f"  {gap.what}: {gap.why}" for gap in gaps),
+            *(f"  {words.gap(gap)}" for gap in gaps),
         ]
     )
     return PARTIAL if options.strict else FINE

@@ -161,7 +161,9 @@ def _light_order(ring: list[str], weights: dict[tuple[str, str], int]) -> list[s
     By the heuristic of Eades, Lin and Smyth: whoever depends on nobody left goes to the end, whoever nobody left depends on
     to the start; if there is neither, whoever has the greatest surplus of outgoing over incoming points goes to the start.
     """
-    left, start, end = list(ring), [], []
+    left = list(ring)
+    start: list[str] = []
+    end: list[str] = []
     while left:
         going = {one: sum(weights.get((one, other), 0) for other in left) for one in left}
         coming = {one: sum(weights.get((other, one), 0) for other in left) for one in left}

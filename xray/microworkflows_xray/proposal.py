@@ -26,7 +26,7 @@ RELATION = {"inheritance": 8.0, "one to one": 6.0, "many to many": 4.0, "foreign
 TOGETHER = 3.0
 """How strongly a function, or a transaction seen, that writes two tables holds them together."""
 READ = 0.5
-"""How strongly a function that reads one and reads or writes the other does; many do, so all functions count by their logarithm."""
+"""How strongly a function that reads one and reads or writes the other does; many do, so functions and transactions count by their logarithm."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,9 @@ def _affinity(
     number = {name: index for index, name in enumerate(units)}
     weights: dict[tuple[str, str], float] = defaultdict(float)
     used: dict[tuple[str, str], float] = defaultdict(float)
-    declared = itertools.chain(
-        _related(static.relations, unit), _committed(observed, by_table), _through(models, unit)
-    )
-    for found, sums in ((declared, weights), (_touched(judged, by_table), used)):
+    declared = itertools.chain(_related(static.relations, unit), _through(models, unit))
+    running = itertools.chain(_touched(judged, by_table), _committed(observed, by_table))
+    for found, sums in ((declared, weights), (running, used)):
         for one, two, weight in found:
             if one != two:
                 sums[min(one, two), max(one, two)] += weight
@@ -123,10 +122,10 @@ def _touched(judged: tuple[Judged, ...], by_table: dict[str, str]) -> Iterator[t
     """Yield tables that one function touches; a function that touches many says little about each pair."""
     written: dict[tuple[str, str], set[str]] = defaultdict(set)
     read: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for one in judged:
-        place = one.access.place
-        target = written if one.access.verb in WRITES else read
-        tables = (one.access.table, *one.access.joins)
+    for access in (each.access for each in judged):
+        place = access.place
+        target = written if access.verb in WRITES else read
+        tables = (access.table, *access.joins)
         target[place.file, place.function].update(by_table[table] for table in tables if table in by_table)
     for key in sorted(written.keys() | read.keys()):
         units = sorted(written[key] | read[key])
@@ -184,7 +183,8 @@ def _word(model: Model, unit: dict[str, str]) -> str:
     if unit[model.label] == model.app:
         return model.app
     name = model.label.partition(".")[2]
-    return re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|\w", name)[0].lower()
+    words: list[str] = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|\w", name)
+    return words[0].lower()
 
 
 def _app(label: str) -> str:

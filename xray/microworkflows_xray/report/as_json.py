@@ -29,7 +29,7 @@ def render(content: Content) -> str:
         "gaps": [_plain(gap) for gap in content.gaps],
         "recording": content.recording,
         "evidence": content.evidence,
-        "weights": {**WEIGHTS, "transaction": SPAN_WEIGHT, "shared": SHARED_WEIGHT},
+        "weights": {**dict[str, int](WEIGHTS.items()), "transaction": SPAN_WEIGHT, "shared": SHARED_WEIGHT},
         "contexts": [_plain(context) for context in graph.contexts],
         "edges": _edges(graph.edges),
         "shared": _edges(graph.shared),

@@ -41,7 +41,7 @@ def _head(content: Content) -> Iterator[str]:
     if content.partial:
         yield f"> **{content.partial}**"
         yield ">"
-        yield from (f"> - {_text(gap.what)}: {_text(gap.why)}{_at(gap.place)}" for gap in content.gaps)
+        yield from (f"> - {_text(words.gap(gap))}{_at(gap.place)}" for gap in content.gaps)
         yield ""
     graph = content.graph
     parts = [

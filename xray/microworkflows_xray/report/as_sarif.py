@@ -14,6 +14,7 @@ from urllib.parse import quote
 import microworkflows_xray
 from microworkflows_xray.bonds import Bond, Kind
 from microworkflows_xray.facts import Place
+from microworkflows_xray.report import words as texts
 from microworkflows_xray.report.content import Content
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -85,7 +86,7 @@ def _notifications(content: Content, installed: set[str]) -> Iterator[dict[str, 
     for gap in content.gaps:
         notification: dict[str, Any] = {
             "level": "warning",
-            "message": {"text": f"Not looked at: {gap.what}. {gap.why}"},
+            "message": {"text": f"Not looked at: {texts.gap(gap)}"},
         }
         if gap.place and gap.place.file:
             notification["locations"] = [_location(gap.place, installed)]

@@ -18,6 +18,7 @@ from microworkflows_xray.footprint import Footprint
 from microworkflows_xray.graph import Graph
 from microworkflows_xray.proposal import Proposal
 from microworkflows_xray.ranking import Candidate
+from microworkflows_xray.report import words
 from microworkflows_xray.transactions import Span
 
 
@@ -106,7 +107,7 @@ def _refuse_nothing(static: Static) -> None:
     own = [app for app in static.apps if app.origin != "installed"]
     if own and (static.models or static.imports or static.accesses):
         return
-    missing = "; ".join(f"{gap.what}: {gap.why}" for gap in static.gaps[:5])
+    missing = "; ".join(words.gap(gap) for gap in static.gaps[:5])
     what = "Its apps have no models, imports or queries" if own else "It has no app of its own"
     raise EmptyError(
         f"There is nothing to report about {static.root or 'this project'}. {what} that could be looked at."

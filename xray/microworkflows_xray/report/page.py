@@ -40,7 +40,9 @@ def of(content: Content) -> Shown:
         "name": content.name,
         "settings": content.static.settings,
         "partial": content.partial,
-        "gaps": [{"what": gap.what, "why": gap.why, "at": at(gap.place)} for gap in content.gaps],
+        "gaps": [
+            {"what": gap.what.rstrip(". "), "why": gap.why, "at": at(gap.place)} for gap in content.gaps
+        ],
         "recording": content.recording,
         "recorded": content.observed is not None,
         "tiles": _tiles(content),
@@ -88,7 +90,7 @@ def of(content: Content) -> Shown:
 
 def _tiles(content: Content) -> list[Shown]:
     graph = content.graph
-    writes, keys = (sum(edge.count(name) for edge in graph.edges) for name in ("write", "foreign key"))  # type: ignore[arg-type]
+    writes, keys = (sum(edge.count(name) for edge in graph.edges) for name in ("write", "foreign key"))
     seen = str(len(content.spans)) if content.observed else "?"
     return [
         {"number": f"{len(graph.contexts):,}", "label": "contexts", "href": "#map"},

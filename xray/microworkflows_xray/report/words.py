@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microworkflows_xray.bonds import Kind
-from microworkflows_xray.facts import Place
+from microworkflows_xray.facts import Gap, Place
 from microworkflows_xray.graph import Edge
 
 KINDS: dict[Kind, tuple[str, str]] = {
@@ -33,6 +33,11 @@ def kind(edge: Edge, name: Kind) -> str:
 def kinds(edge: Edge) -> str:
     """Return ``2 writes, 1 foreign key, 4 imports``."""
     return ", ".join(kind(edge, name) for name in edge.kinds)
+
+
+def gap(missing: Gap) -> str:
+    """Return what is missing and why, as ``app loyalty: its models do not import``."""
+    return f"{missing.what.rstrip('. ')}: {missing.why}"
 
 
 def at(place: Place | None) -> str:

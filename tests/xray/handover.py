@@ -1,8 +1,10 @@
 """Facts of the project in projects/handover, as a look at it finds them, so that a test of what reads them needs no look."""
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from microworkflows_xray.facts import Access, App, Call, Import, Model, Place, Relation, Signal, Static
 
@@ -75,3 +77,21 @@ def static(root: Path = PROJECT) -> Static:
             Signal(f"{_ORDERS}.signals.order_closed", "sender", "orders.Order", close_order, place(close_order, "send(")),
         ),
     )
+
+
+def renamed(facts: Static, before: str, after: str) -> Static:
+    """Return the facts with one text for another in all places, as if a file or an app were called otherwise."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, str):
+            slashed = value.replace(before.replace(".", "/"), after.replace(".", "/"))
+            return slashed.replace(before, after)
+        if isinstance(value, tuple):
+            return tuple(changed(each) for each in value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            names = (each.name for each in dataclasses.fields(value))
+            return dataclasses.replace(value, **{name: changed(getattr(value, name)) for name in names})
+        return value
+
+    result: Static = changed(facts)
+    return result

@@ -11,7 +11,7 @@ import pytest
 from microworkflows_xray import guard
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.facts import Access, App, Gap, Import, Model, Place, Static
-from tests.xray.handover import static
+from tests.xray.handover import renamed, static
 
 
 def held(facts: Static, root: Path, division: dict[str, list[str]] | None = None, **options: Any) -> tuple[int, str]:
@@ -131,23 +131,6 @@ def test_gain_is_told_and_locked_in_by_update(facts: Static, better: Static, tmp
     assert held(facts, tmp_path)[0] == 1
 
 
-def moved(facts: Static, before: str, after: str) -> Static:
-    """Return the facts with one text for another in all places, as if a file or an app were called otherwise."""
-
-    def changed(value: Any) -> Any:
-        if isinstance(value, str):
-            slashed = value.replace(before.replace(".", "/"), after.replace(".", "/"))
-            return slashed.replace(before, after)
-        if isinstance(value, tuple):
-            return tuple(changed(each) for each in value)
-        if hasattr(value, "__dataclass_fields__"):
-            return replace(value, **{name: changed(getattr(value, name)) for name in value.__dataclass_fields__})
-        return value
-
-    result: Static = changed(facts)
-    return result
-
-
 def test_moved_lines_are_no_change(facts: Static, tmp_path: Path) -> None:
     held(facts, tmp_path, init=True)
     accesses = (replace(each, place=replace(each.place, line=each.place.line + 7)) for each in facts.accesses)
@@ -161,7 +144,7 @@ def test_moved_lines_are_no_change(facts: Static, tmp_path: Path) -> None:
 def test_moved_file_is_no_decoupling_and_no_new_violation(worse: Static, tmp_path: Path) -> None:
     held(worse, tmp_path, init=True)
 
-    status, told = held(moved(worse, "shop.orders.services", "shop.orders.operations"), tmp_path)
+    status, told = held(renamed(worse, "shop.orders.services", "shop.orders.operations"), tmp_path)
 
     assert status == 0
     assert "0 new, 0 gone" in told
@@ -170,30 +153,30 @@ def test_moved_file_is_no_decoupling_and_no_new_violation(worse: Static, tmp_pat
 
 def test_renamed_app_is_no_decoupling_and_no_new_violation(worse: Static, tmp_path: Path) -> None:
     held(worse, tmp_path, init=True)
-    renamed = moved(moved(moved(worse, "shop.stock", "shop.depot"), "stock_", "depot_"), "stock.", "depot.")
-    renamed = replace(
-        renamed,
-        apps=tuple(replace(app, label="depot") if app.label == "stock" else app for app in renamed.apps),
-        models=tuple(replace(each, app="depot") if each.app == "stock" else each for each in renamed.models),
+    depot = renamed(renamed(renamed(worse, "shop.stock", "shop.depot"), "stock_", "depot_"), "stock.", "depot.")
+    depot = replace(
+        depot,
+        apps=tuple(replace(app, label="depot") if app.label == "stock" else app for app in depot.apps),
+        models=tuple(replace(each, app="depot") if each.app == "stock" else each for each in depot.models),
         imports=tuple(
             replace(
                 each,
                 app="depot" if each.app == "stock" else each.app,
                 place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app),
             )
-            for each in renamed.imports
+            for each in depot.imports
         ),
         accesses=tuple(
             replace(each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app))
-            for each in renamed.accesses
+            for each in depot.accesses
         ),
         signals=tuple(
             replace(each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app))
-            for each in renamed.signals
+            for each in depot.signals
         ),
     )
 
-    status, told = held(renamed, tmp_path)
+    status, told = held(depot, tmp_path)
 
     assert "0 new, 0 gone" in told, told
     assert status == 0

@@ -35,8 +35,10 @@ def _called(call: ast.Call) -> str:
 def result(caller: Definition | None, name: str, line: int | None = None) -> Literal["unused", "used", "unknown"]:
     """Tell whether a caller goes on with what the called function returns."""
     calls = [] if caller is None else calls_of(caller, name, line)
-    if caller is None or not calls:
+    if caller is None:
         return "unknown"
+    if not calls:  # a property is read without a call
+        return "used" if any(getattr(node, "attr", "") == name for node in ast.walk(caller.node)) else "unknown"
     above = parents(caller.node)
     for call in calls:
         node = above.get(call)

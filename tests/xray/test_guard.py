@@ -14,7 +14,9 @@ from microworkflows_xray.facts import Access, App, Gap, Import, Model, Place, St
 from tests.xray.handover import renamed, static
 
 
-def held(facts: Static, root: Path, division: dict[str, list[str]] | None = None, **options: Any) -> tuple[int, str]:
+def held(
+    facts: Static, root: Path, division: dict[str, list[str]] | None = None, **options: Any
+) -> tuple[int, str]:
     told = io.StringIO()
     contexts = Contexts.read(None, facts) if division is None else Contexts.divide(division, facts)
     status = guard.run(facts, contexts, root=root, out=told, **options)
@@ -35,7 +37,9 @@ def facts() -> Static:
 def worse(facts: Static) -> Static:
     """The same with a new write across the border."""
     place = Place("shop/orders/services.py", 9, "shop.orders.services.return_order", "orders")
-    return replace(facts, accesses=(*facts.accesses, Access("stock_stock", "update", ("available",), "query", place)))
+    return replace(
+        facts, accesses=(*facts.accesses, Access("stock_stock", "update", ("available",), "query", place))
+    )
 
 
 @pytest.fixture
@@ -153,7 +157,9 @@ def test_moved_file_is_no_decoupling_and_no_new_violation(worse: Static, tmp_pat
 
 def test_renamed_app_is_no_decoupling_and_no_new_violation(worse: Static, tmp_path: Path) -> None:
     held(worse, tmp_path, init=True)
-    depot = renamed(renamed(renamed(worse, "shop.stock", "shop.depot"), "stock_", "depot_"), "stock.", "depot.")
+    depot = renamed(
+        renamed(renamed(worse, "shop.stock", "shop.depot"), "stock_", "depot_"), "stock.", "depot."
+    )
     depot = replace(
         depot,
         apps=tuple(replace(app, label="depot") if app.label == "stock" else app for app in depot.apps),
@@ -167,11 +173,15 @@ def test_renamed_app_is_no_decoupling_and_no_new_violation(worse: Static, tmp_pa
             for each in depot.imports
         ),
         accesses=tuple(
-            replace(each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app))
+            replace(
+                each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app)
+            )
             for each in depot.accesses
         ),
         signals=tuple(
-            replace(each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app))
+            replace(
+                each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app)
+            )
             for each in depot.signals
         ),
     )
@@ -197,7 +207,9 @@ def test_fork_is_no_decoupling() -> None:
         return Static("/", "settings", (app, partner), models, accesses=(access,))
 
     before = looked_at(original, "oscar.apps.order")
-    fork = replace(original, name="shop.order", path="/shop/order", origin="fork", forked_from="oscar.apps.order")
+    fork = replace(
+        original, name="shop.order", path="/shop/order", origin="fork", forked_from="oscar.apps.order"
+    )
     after = looked_at(fork, "shop.order")
 
     found = [violations.of(each, Contexts.divide(division, each)) for each in (before, after)]
@@ -279,10 +291,14 @@ def test_json_holds_what_is_new_and_gone(facts: Static, worse: Static, tmp_path:
     found = json.loads(held(replace(worse, imports=worse.imports[:1]), tmp_path, format="json")[1])
 
     assert (found["holds"], len(found["gone"])) == (False, 2)
-    assert [(one["kind"], one["subject"], one["line"]) for one in found["new"]] == [("write", "stock_stock", 9)]
+    assert [(one["kind"], one["subject"], one["line"]) for one in found["new"]] == [
+        ("write", "stock_stock", 9)
+    ]
 
 
-def test_sarif_names_rule_place_and_a_fingerprint_without_lines(facts: Static, worse: Static, tmp_path: Path) -> None:
+def test_sarif_names_rule_place_and_a_fingerprint_without_lines(
+    facts: Static, worse: Static, tmp_path: Path
+) -> None:
     held(facts, tmp_path, init=True)
 
     (sarif_run,) = json.loads(held(worse, tmp_path, format="sarif")[1])["runs"]
@@ -296,6 +312,8 @@ def test_sarif_names_rule_place_and_a_fingerprint_without_lines(facts: Static, w
 def test_import_of_a_new_name_from_the_same_module_is_new(facts: Static, tmp_path: Path) -> None:
     held(facts, tmp_path, init=True)
     place = Place("shop/stock/services.py", 3, "", "stock")
-    more = replace(facts, imports=(*facts.imports, Import("shop.orders.models.Line", "orders", "import", place)))
+    more = replace(
+        facts, imports=(*facts.imports, Import("shop.orders.models.Line", "orders", "import", place))
+    )
 
     assert held(more, tmp_path)[0] == 1

@@ -16,7 +16,11 @@ from microworkflows_xray.facts import Static
 from tests.xray.handover import copied, renamed, static
 
 BINARIES = Path(sys.executable).parent
-SEAMS = {"call": "return-order-put-back", "template method": "place-update-stock", "signal": "close-order-release"}
+SEAMS = {
+    "call": "return-order-put-back",
+    "template method": "place-update-stock",
+    "signal": "close-order-release",
+}
 each_shape = pytest.mark.parametrize("shape", SEAMS)
 RULES = "E,W,F,I,UP,B,C4,D2,D3,D4,N,RET,SIM,ANN,RUF"
 
@@ -108,7 +112,9 @@ def test_scaffolded_code_passes_strict_mypy_in_a_typed_project(shape: str, tmp_p
 
     mine = [line for line in checked.stdout.splitlines() if line.split(":")[0] in written(told)]
     assert mine == [], checked.stdout
-    assert "checked 7 source files" in checked.stdout or "Success" in checked.stdout, checked.stdout + checked.stderr
+    assert "checked 7 source files" in checked.stdout or "Success" in checked.stdout, (
+        checked.stdout + checked.stderr
+    )
 
 
 def test_files_that_are_there_are_left_alone_and_named(tmp_path: Path) -> None:

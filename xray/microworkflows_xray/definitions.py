@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
 from microworkflows_xray.facts import App, Static
 
-Node = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef]
+Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -57,7 +56,7 @@ class Definitions:
         """Tell whether an app's folder lies in the project."""
         return app.origin != "installed" and (self.root / app.path).is_dir()
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019  (one instance lives as long as its command)
+    @functools.cache  # noqa: B019  (one instance lives as long as its command)
     def of(self, dotted: str) -> Definition | None:
         """Return the definition of a dotted name, or None if no source is found."""
         parts = dotted.split(".")
@@ -68,7 +67,9 @@ class Definitions:
                 if tree is None or node is None:
                     return None
                 module = ".".join(parts[:length])
-                return Definition(module=module, name=".".join(parts[length:]), node=node, tree=tree, path=path)
+                return Definition(
+                    module=module, name=".".join(parts[length:]), node=node, tree=tree, path=path
+                )
         return None
 
     def _file(self, parts: list[str]) -> Path | None:
@@ -89,7 +90,7 @@ class Definitions:
         yield from (Path(entry) for entry in sys.path if entry)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _tree(path: Path) -> ast.Module | None:
     """Parse a file; None if it is not valid here, which the look at the project reports as a gap."""
     try:

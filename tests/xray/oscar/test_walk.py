@@ -70,7 +70,11 @@ def test_stock_allocation_in_order_placement_becomes_a_step_that_runs_inline_and
 
     # The edits: where the project names its class; and the line that is handed over is the basket's.
     (shop / "shop/order/utils.py").write_text(OUR_CREATOR)
-    for path in ("shop/order/announcing.py", "partner_events/legacy.py", "partner_events/test_line_placed.py"):
+    for path in (
+        "shop/order/announcing.py",
+        "partner_events/legacy.py",
+        "partner_events/test_line_placed.py",
+    ):
         text = (shop / path).read_text()
         assert "from oscar.apps.order.models import Line" in text
         (shop / path).write_text(text.replace("oscar.apps.order.models", "oscar.apps.basket.models"))

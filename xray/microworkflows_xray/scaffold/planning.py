@@ -92,7 +92,12 @@ class Plan:
         name = model.rpartition(".")[2]
         if found.place.function.endswith(f".{name}"):
             return found.place.function.removesuffix(f".{name}")
-        return found.place.file.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+        return (
+            found.place.file.removesuffix(".py")
+            .removesuffix("/__init__")
+            .removeprefix("src/")
+            .replace("/", ".")
+        )
 
 
 def plan(seam: Seam, static: Static, root: Path | None = None) -> Plan:

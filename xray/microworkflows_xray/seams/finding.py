@@ -48,7 +48,9 @@ def pick(seams: Iterable[Seam], wanted: str) -> Seam:
     exact = [seam for seam in seams if wanted and seam.id.startswith(wanted)]
     exact = [seam for seam in exact if seam.id == wanted] or exact
     if len(exact) != 1:
-        which = f"These begin so: {', '.join(seam.id for seam in exact)}." if exact else "`xray seams` lists all."
+        which = (
+            f"These begin so: {', '.join(seam.id for seam in exact)}." if exact else "`xray seams` lists all."
+        )
         raise NoSuchSeamError(f"{'More than one' if exact else 'No'} seam has the id {wanted}. {which}")
     return exact[0]
 
@@ -106,7 +108,9 @@ class _Finder:
         caller, consumer = self._definitions.of(call.caller), self._definitions.of(call.callee)
         how, replaces = self._variant(call, caller)
         replaced = self._definitions.of(replaces)
-        apps = tuple(app.label for name in (call.caller, call.callee) if (app := self._definitions.app_of(name)))
+        apps = tuple(
+            app.label for name in (call.caller, call.callee) if (app := self._definitions.app_of(name))
+        )
         signal = self._signal(call) if how == "signal" else ("", "")
         payload = self._payload.of(replaced, apps, row=how == "call", signal_model=signal[1])
         reach = self._reach([call.callee])
@@ -149,7 +153,9 @@ class _Finder:
         own_calls = (ast.unparse(call.func) for call in handing.calls_of(around, name))
         return not name.startswith("__") and f"self.{name}" in own_calls
 
-    def _event(self, call: Call, caller: Definition | None, hook: Definition | None, payload: tuple[Field, ...]) -> str:
+    def _event(
+        self, call: Call, caller: Definition | None, hook: Definition | None, payload: tuple[Field, ...]
+    ) -> str:
         """Propose the event's name, after the method that the class is called by rather than after its helper."""
         if caller is None:
             return names.event(call.caller.rpartition(".")[2])
@@ -185,12 +191,19 @@ class _Finder:
             model = self._models.get(field.model)
             if model is not None and consumer is not None and self._contexts.of_table(model.table) == context:
                 used = _attributes(consumer, field.parameter)
-                found |= {f"{model.table}.{each}" for each in model.columns if {each, each.removesuffix("_id")} & used}
+                found |= {
+                    f"{model.table}.{each}"
+                    for each in model.columns
+                    if {each, each.removesuffix("_id")} & used
+                }
         return tuple(sorted(found))
 
     def _writes(self, reach: set[str], context: str) -> tuple[Written, ...]:
         tables = {
-            access.table for function in reach for access in self._accesses.get(function, ()) if access.verb in WRITES
+            access.table
+            for function in reach
+            for access in self._accesses.get(function, ())
+            if access.verb in WRITES
         }
         others = {"", self._contexts.SHARED, context}
         return tuple(Written(table, tuple(sorted(self._users[table] - others))) for table in sorted(tables))

@@ -37,7 +37,11 @@ def run(
         return 2
     if format == "json":
         seams = [{**dataclasses.asdict(seam), "is_query": seam.is_query} for seam in found]
-        plain = {"workflow": workflow, "seams": seams, "gaps": [dataclasses.asdict(gap) for gap in static.gaps]}
+        plain = {
+            "workflow": workflow,
+            "seams": seams,
+            "gaps": [dataclasses.asdict(gap) for gap in static.gaps],
+        }
         out.write(json.dumps(plain, indent=1, ensure_ascii=False) + "\n")
     else:
         out.writelines(f"{line}\n" for line in _lines(found, workflow, len(static.gaps)))
@@ -81,7 +85,11 @@ def _field(field: Field) -> str:
 
 
 def _result(seam: Seam) -> str:
-    return "not used: an event can take over" if seam.result == "unused" else "unknown: look whether the caller uses it"
+    return (
+        "not used: an event can take over"
+        if seam.result == "unused"
+        else "unknown: look whether the caller uses it"
+    )
 
 
 def _errors(seam: Seam) -> str:

@@ -11,10 +11,12 @@ import pytest
 from microworkflows_xray import guard
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.facts import Access, App, Gap, Import, Model, Place, Static
-from tests.xray.handover import static
+from tests.xray.handover import renamed, static
 
 
-def held(facts: Static, root: Path, division: dict[str, list[str]] | None = None, **options: Any) -> tuple[int, str]:
+def held(
+    facts: Static, root: Path, division: dict[str, list[str]] | None = None, **options: Any
+) -> tuple[int, str]:
     told = io.StringIO()
     contexts = Contexts.read(None, facts) if division is None else Contexts.divide(division, facts)
     status = guard.run(facts, contexts, root=root, out=told, **options)
@@ -35,7 +37,9 @@ def facts() -> Static:
 def worse(facts: Static) -> Static:
     """The same with a new write across the border."""
     place = Place("shop/orders/services.py", 9, "shop.orders.services.return_order", "orders")
-    return replace(facts, accesses=(*facts.accesses, Access("stock_stock", "update", ("available",), "query", place)))
+    return replace(
+        facts, accesses=(*facts.accesses, Access("stock_stock", "update", ("available",), "query", place))
+    )
 
 
 @pytest.fixture
@@ -131,23 +135,6 @@ def test_gain_is_told_and_locked_in_by_update(facts: Static, better: Static, tmp
     assert held(facts, tmp_path)[0] == 1
 
 
-def moved(facts: Static, before: str, after: str) -> Static:
-    """Return the facts with one text for another in all places, as if a file or an app were called otherwise."""
-
-    def changed(value: Any) -> Any:
-        if isinstance(value, str):
-            slashed = value.replace(before.replace(".", "/"), after.replace(".", "/"))
-            return slashed.replace(before, after)
-        if isinstance(value, tuple):
-            return tuple(changed(each) for each in value)
-        if hasattr(value, "__dataclass_fields__"):
-            return replace(value, **{name: changed(getattr(value, name)) for name in value.__dataclass_fields__})
-        return value
-
-    result: Static = changed(facts)
-    return result
-
-
 def test_moved_lines_are_no_change(facts: Static, tmp_path: Path) -> None:
     held(facts, tmp_path, init=True)
     accesses = (replace(each, place=replace(each.place, line=each.place.line + 7)) for each in facts.accesses)
@@ -161,7 +148,7 @@ def test_moved_lines_are_no_change(facts: Static, tmp_path: Path) -> None:
 def test_moved_file_is_no_decoupling_and_no_new_violation(worse: Static, tmp_path: Path) -> None:
     held(worse, tmp_path, init=True)
 
-    status, told = held(moved(worse, "shop.orders.services", "shop.orders.operations"), tmp_path)
+    status, told = held(renamed(worse, "shop.orders.services", "shop.orders.operations"), tmp_path)
 
     assert status == 0
     assert "0 new, 0 gone" in told
@@ -170,30 +157,36 @@ def test_moved_file_is_no_decoupling_and_no_new_violation(worse: Static, tmp_pat
 
 def test_renamed_app_is_no_decoupling_and_no_new_violation(worse: Static, tmp_path: Path) -> None:
     held(worse, tmp_path, init=True)
-    renamed = moved(moved(moved(worse, "shop.stock", "shop.depot"), "stock_", "depot_"), "stock.", "depot.")
-    renamed = replace(
-        renamed,
-        apps=tuple(replace(app, label="depot") if app.label == "stock" else app for app in renamed.apps),
-        models=tuple(replace(each, app="depot") if each.app == "stock" else each for each in renamed.models),
+    depot = renamed(
+        renamed(renamed(worse, "shop.stock", "shop.depot"), "stock_", "depot_"), "stock.", "depot."
+    )
+    depot = replace(
+        depot,
+        apps=tuple(replace(app, label="depot") if app.label == "stock" else app for app in depot.apps),
+        models=tuple(replace(each, app="depot") if each.app == "stock" else each for each in depot.models),
         imports=tuple(
             replace(
                 each,
                 app="depot" if each.app == "stock" else each.app,
                 place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app),
             )
-            for each in renamed.imports
+            for each in depot.imports
         ),
         accesses=tuple(
-            replace(each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app))
-            for each in renamed.accesses
+            replace(
+                each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app)
+            )
+            for each in depot.accesses
         ),
         signals=tuple(
-            replace(each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app))
-            for each in renamed.signals
+            replace(
+                each, place=replace(each.place, app="depot" if each.place.app == "stock" else each.place.app)
+            )
+            for each in depot.signals
         ),
     )
 
-    status, told = held(renamed, tmp_path)
+    status, told = held(depot, tmp_path)
 
     assert "0 new, 0 gone" in told, told
     assert status == 0
@@ -214,7 +207,9 @@ def test_fork_is_no_decoupling() -> None:
         return Static("/", "settings", (app, partner), models, accesses=(access,))
 
     before = looked_at(original, "oscar.apps.order")
-    fork = replace(original, name="shop.order", path="/shop/order", origin="fork", forked_from="oscar.apps.order")
+    fork = replace(
+        original, name="shop.order", path="/shop/order", origin="fork", forked_from="oscar.apps.order"
+    )
     after = looked_at(fork, "shop.order")
 
     found = [violations.of(each, Contexts.divide(division, each)) for each in (before, after)]
@@ -296,10 +291,14 @@ def test_json_holds_what_is_new_and_gone(facts: Static, worse: Static, tmp_path:
     found = json.loads(held(replace(worse, imports=worse.imports[:1]), tmp_path, format="json")[1])
 
     assert (found["holds"], len(found["gone"])) == (False, 2)
-    assert [(one["kind"], one["subject"], one["line"]) for one in found["new"]] == [("write", "stock_stock", 9)]
+    assert [(one["kind"], one["subject"], one["line"]) for one in found["new"]] == [
+        ("write", "stock_stock", 9)
+    ]
 
 
-def test_sarif_names_rule_place_and_a_fingerprint_without_lines(facts: Static, worse: Static, tmp_path: Path) -> None:
+def test_sarif_names_rule_place_and_a_fingerprint_without_lines(
+    facts: Static, worse: Static, tmp_path: Path
+) -> None:
     held(facts, tmp_path, init=True)
 
     (sarif_run,) = json.loads(held(worse, tmp_path, format="sarif")[1])["runs"]
@@ -313,6 +312,8 @@ def test_sarif_names_rule_place_and_a_fingerprint_without_lines(facts: Static, w
 def test_import_of_a_new_name_from_the_same_module_is_new(facts: Static, tmp_path: Path) -> None:
     held(facts, tmp_path, init=True)
     place = Place("shop/stock/services.py", 3, "", "stock")
-    more = replace(facts, imports=(*facts.imports, Import("shop.orders.models.Line", "orders", "import", place)))
+    more = replace(
+        facts, imports=(*facts.imports, Import("shop.orders.models.Line", "orders", "import", place))
+    )
 
     assert held(more, tmp_path)[0] == 1

@@ -47,7 +47,11 @@ def edit_call(root: Path) -> None:
 
 
 def edit_template_method(root: Path) -> None:
-    edit(root / "shop/settings.py", "shop.stock.creators.StockOrderCreator", "shop.orders.announcing.StockOrderCreator")
+    edit(
+        root / "shop/settings.py",
+        "shop.stock.creators.StockOrderCreator",
+        "shop.orders.announcing.StockOrderCreator",
+    )
 
 
 def edit_signal(root: Path) -> None:

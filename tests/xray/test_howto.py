@@ -34,13 +34,17 @@ def test_commands_of_the_page_run(tmp_path: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(root)}
         environment.pop("DJANGO_SETTINGS_MODULE", None)
         command = [binary, *arguments]
-        finished = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+        finished = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, check=False
+        )
         assert finished.returncode == 0, f"{line}\n{finished.stdout}\n{finished.stderr}"
         printed[line] = finished.stdout
 
     made = {path.name for path in root.iterdir()}
     assert {"xray-facts.json", "xray-report.html", "xray-report.md", "xray-observed.json", "xray.ini"} <= made
-    (shown,) = (block for block in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL) if "emitter" in block)
+    (shown,) = (
+        block for block in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL) if "emitter" in block
+    )
     seams = printed["python -m microworkflows_xray seams place_order"]
     assert [line for line in shown.splitlines() if line not in seams.splitlines()] == []
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,10 +12,15 @@ import pytest
 
 from microworkflows_xray import scaffold, seams
 from microworkflows_xray.contexts import Contexts
-from tests.xray.handover import copied, static
+from microworkflows_xray.facts import Static
+from tests.xray.handover import copied, renamed, static
 
 BINARIES = Path(sys.executable).parent
-SEAMS = {"call": "return-order-put-back", "template method": "place-update-stock", "signal": "close-order-release"}
+SEAMS = {
+    "call": "return-order-put-back",
+    "template method": "place-update-stock",
+    "signal": "close-order-release",
+}
 each_shape = pytest.mark.parametrize("shape", SEAMS)
 RULES = "E,W,F,I,UP,B,C4,D2,D3,D4,N,RET,SIM,ANN,RUF"
 
@@ -45,8 +51,10 @@ def written(told: str) -> list[str]:
     return [line.split()[0] for line in told.splitlines() if line.split("  ")[0].endswith(".py")]
 
 
-def run(root: Path, *command: str, settings: str = "microworkflows_settings") -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": str(root)}
+def run(
+    root: Path, *command: str, settings: str = "microworkflows_settings", paths: str = ""
+) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": paths or str(root)}
     return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -104,7 +112,9 @@ def test_scaffolded_code_passes_strict_mypy_in_a_typed_project(shape: str, tmp_p
 
     mine = [line for line in checked.stdout.splitlines() if line.split(":")[0] in written(told)]
     assert mine == [], checked.stdout
-    assert "checked 7 source files" in checked.stdout or "Success" in checked.stdout, checked.stdout + checked.stderr
+    assert "checked 7 source files" in checked.stdout or "Success" in checked.stdout, (
+        checked.stdout + checked.stderr
+    )
 
 
 def test_files_that_are_there_are_left_alone_and_named(tmp_path: Path) -> None:
@@ -150,29 +160,41 @@ def test_unknown_seam_is_refused(tmp_path: Path) -> None:
     assert told.getvalue() == "No seam has the id no-such. `xray seams` lists all.\n"
 
 
-def test_code_that_nobody_can_edit_is_refused(tmp_path: Path) -> None:
-    facts, told = static(), io.StringIO()
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Static]:
+    """Return a project whose orders come from a package that is installed beside it."""
+    root = copied(tmp_path)
+    facts = static(root)
     orders, stock = facts.apps
-    facts = replace(facts, apps=(replace(orders, origin="installed"), stock))
-    contexts = Contexts.divide({"orders": ["orders"], "stock": ["stock"]}, facts)
+    packages = tmp_path / "site-packages"
+    shutil.move(root / "shop/orders", packages / "sold")
+    for path in [*packages.rglob("*.py"), *root.rglob("*.py")]:
+        path.write_text(path.read_text().replace("shop.orders", "sold"))
+    monkeypatch.syspath_prepend(packages)
+    facts = replace(facts, apps=(replace(orders, name="shop.orders", path="shop/orders"), stock))
+    return root, renamed(facts, "shop.orders", "sold")
 
-    status = scaffold.run(facts, contexts, seam=SEAMS["call"], output=tmp_path, out=told)
+
+def test_code_that_nobody_can_edit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, facts = installed(tmp_path, monkeypatch)
+    told = io.StringIO()
+
+    status = scaffold.run(facts, Contexts.read(None, facts), seam="return-order", output=root, out=told)
 
     assert status == 2
-    assert "lies in the installed package shop.orders" in told.getvalue()
+    assert "sold.services.return_order lies in an installed package" in told.getvalue()
 
 
-def test_context_of_an_installed_package_gets_an_app_of_its_own(tmp_path: Path) -> None:
-    root = copied(tmp_path)
-    facts, told = static(root), io.StringIO()
-    orders, stock = facts.apps
-    facts = replace(facts, apps=(replace(orders, origin="installed"), stock))
-    contexts = Contexts.divide({"orders": ["orders"], "stock": ["stock"]}, facts)
+def test_context_of_an_installed_package_gets_an_app_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, facts = installed(tmp_path, monkeypatch)
+    told = io.StringIO()
 
-    status = scaffold.run(facts, contexts, seam=SEAMS["template method"], output=root, out=told)
+    status = scaffold.run(facts, Contexts.read(None, facts), seam="place-update-stock", output=root, out=told)
 
-    finished = run(root, sys.executable, "manage.py", "test", "shop")
-    assert status == 0
+    paths = os.pathsep.join([str(root), str(tmp_path / "site-packages")])
+    finished = run(root, sys.executable, "manage.py", "test", "shop", paths=paths)
+    assert status == 0, told.getvalue()
     assert 'type="orders_events.line_placed.v1"' in (root / "orders_events/events.py").read_text()
     assert '"orders_events"' in (root / "microworkflows_settings.py").read_text()
     assert finished.returncode == 0, finished.stderr

@@ -67,7 +67,9 @@ def test_readme_of_the_wheel_has_at_most_300_words() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("version", "django"), [("3.10", "4.2"), ("3.13", "6.1")])
-def test_wheel_works_with_the_oldest_and_the_newest(wheel: Path, version: str, django: str, tmp_path: Path) -> None:
+def test_wheel_works_with_the_oldest_and_the_newest(
+    wheel: Path, version: str, django: str, tmp_path: Path
+) -> None:
     """Here pip resolves what the wheel asks for, from the package index that it is configured with."""
     root = copied(tmp_path)
     run(_python(version), "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
@@ -83,7 +85,9 @@ def test_wheel_works_with_the_oldest_and_the_newest(wheel: Path, version: str, d
     run(xray, "guard", cwd=root)
     run(xray, "scaffold", "place-update-stock", "--output", "new", cwd=root)
 
-    installed = run(python, "-c", "import sys, django; print(sys.version_info[:2], django.VERSION[:2])", cwd=root)
+    installed = run(
+        python, "-c", "import sys, django; print(sys.version_info[:2], django.VERSION[:2])", cwd=root
+    )
     assert installed == f"({version.replace('.', ', ')}) ({django.replace('.', ', ')})\n"
     assert "LinePlaced: orders -> stock (template method)" in seams
     assert (root / "new/shop/stock/legacy.py").exists()

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Union
 
 from microworkflows_xray.facts import App, Static
 
-Node = Union[ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef]
+Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -36,15 +35,28 @@ class Definition:
 class Definitions:
     """Finds definitions in the project's root, in its apps wherever they lie, and on Python's path."""
 
-    def __init__(self, static: Static) -> None:
-        self._apps = sorted(static.apps, key=lambda app: -len(app.name))
-        self._root = Path(static.root)
+    def __init__(self, static: Static, root: Path | None = None) -> None:
+        """Take the project's folder; by default where the look was, if the facts tell, else the current one."""
+        named = [(app.name, app) for app in static.apps]
+        # What a fork leaves to its original is code of the same app.
+        named += [(app.forked_from, app) for app in static.apps if app.forked_from]
+        self._apps = sorted(named, key=lambda pair: (-len(pair[0]), pair))
+        self.root = (root or (Path(static.root) if Path(static.root).is_absolute() else Path())).resolve()
 
     def app_of(self, dotted: str) -> App | None:
         """Return the app that holds a name, the innermost one."""
-        return next((app for app in self._apps if f"{dotted}.".startswith(f"{app.name}.")), None)
+        return next((app for name, app in self._apps if f"{dotted}.".startswith(f"{name}.")), None)
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019  (one instance lives as long as its command)
+    def is_editable(self, definition: Definition) -> bool:
+        """Tell whether the code lies in the project, and in no package that is installed."""
+        inside = definition.path.resolve().is_relative_to(self.root)
+        return inside and not {"site-packages", "dist-packages"} & set(definition.path.parts)
+
+    def is_editable_app(self, app: App) -> bool:
+        """Tell whether an app's folder lies in the project."""
+        return app.origin != "installed" and (self.root / app.path).is_dir()
+
+    @functools.cache  # noqa: B019  (one instance lives as long as its command)
     def of(self, dotted: str) -> Definition | None:
         """Return the definition of a dotted name, or None if no source is found."""
         parts = dotted.split(".")
@@ -55,7 +67,9 @@ class Definitions:
                 if tree is None or node is None:
                     return None
                 module = ".".join(parts[:length])
-                return Definition(module=module, name=".".join(parts[length:]), node=node, tree=tree, path=path)
+                return Definition(
+                    module=module, name=".".join(parts[length:]), node=node, tree=tree, path=path
+                )
         return None
 
     def _file(self, parts: list[str]) -> Path | None:
@@ -67,15 +81,16 @@ class Definitions:
         return None
 
     def _bases(self, dotted: str) -> Iterator[Path]:
-        if (app := self.app_of(dotted)) is not None:
-            path = self._root / app.path  # an absolute path replaces the root
+        app = self.app_of(dotted)
+        if app is not None and f"{dotted}.".startswith(f"{app.name}."):
+            path = self.root / app.path  # an absolute path replaces the root
             yield Path(*path.parts[: len(path.parts) - len(app.name.split("."))])
-        yield self._root
-        yield self._root / "src"
+        yield self.root
+        yield self.root / "src"
         yield from (Path(entry) for entry in sys.path if entry)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _tree(path: Path) -> ast.Module | None:
     """Parse a file; None if it is not valid here, which the look at the project reports as a gap."""
     try:

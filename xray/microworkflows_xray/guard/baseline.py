@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.facts import Static
@@ -60,7 +59,9 @@ def of(static: Static, contexts: Contexts, *, allowed: tuple[Allowed, ...] = ())
         if (context := contexts.of_app(app.label)) != Contexts.SHARED
     }
     if not apps:
-        raise BaselineError("No app of the project was looked at, so there is nothing to guard. `xray look` says why.")
+        raise BaselineError(
+            "No app of the project was looked at, so there is nothing to guard. `xray look` says why."
+        )
     return Baseline(apps, violations.of(static, contexts), _gaps(static), allowed)
 
 
@@ -78,7 +79,9 @@ def write(baseline: Baseline, path: Path) -> None:
     plain = {
         "about": ABOUT,
         "format": FORMAT,
-        "apps": {label: {"name": app.name, "context": app.context} for label, app in sorted(baseline.apps.items())},
+        "apps": {
+            label: {"name": app.name, "context": app.context} for label, app in sorted(baseline.apps.items())
+        },
         "gaps": list(baseline.gaps),
         "violations": pairs,
         "allowed": [{"reason": each.reason, "added": list(each.added)} for each in baseline.allowed],
@@ -95,11 +98,17 @@ def read(path: Path) -> Baseline:
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise BaselineError(f"There is no {path}. Write down today's violations with `xray guard --init`.") from None
+        raise BaselineError(
+            f"There is no {path}. Write down today's violations with `xray guard --init`."
+        ) from None
     except ValueError as error:
-        raise BaselineError(f"{path} is not JSON: {error}. Resolve a merge conflict by `xray guard --update`.") from error
+        raise BaselineError(
+            f"{path} is not JSON: {error}. Resolve a merge conflict by `xray guard --update`."
+        ) from error
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        raise BaselineError(f"{path} is no baseline of format {FORMAT}. Which file did `xray guard --init` write?")
+        raise BaselineError(
+            f"{path} is no baseline of format {FORMAT}. Which file did `xray guard --init` write?"
+        )
     try:
         return Baseline(
             apps={label: LookedAt(app["name"], app["context"]) for label, app in plain["apps"].items()},
@@ -108,7 +117,9 @@ def read(path: Path) -> Baseline:
             allowed=tuple(Allowed(each["reason"], tuple(each["added"])) for each in plain["allowed"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BaselineError(f"{path} was changed by hand: {error!r}. Take the version of the last commit.") from error
+        raise BaselineError(
+            f"{path} was changed by hand: {error!r}. Take the version of the last commit."
+        ) from error
 
 
 def _violations(pairs: dict[str, dict[str, list[str]]]) -> Iterable[Violation]:

@@ -69,7 +69,9 @@ def _last(module: str) -> str:
     return module.rpartition(".")[2]
 
 
-def _renamed_apps(before: Baseline, now: Baseline) -> Iterator[tuple[tuple[str, str, str], tuple[str, str, str]]]:
+def _renamed_apps(
+    before: Baseline, now: Baseline
+) -> Iterator[tuple[tuple[str, str, str], tuple[str, str, str]]]:
     """Yield label, name and context, before and now, of each app that is called otherwise."""
     for label in sorted(before.apps.keys() & now.apps.keys()):
         if before.apps[label].name != now.apps[label].name:
@@ -80,7 +82,9 @@ def _renamed_apps(before: Baseline, now: Baseline) -> Iterator[tuple[tuple[str, 
         concerned = [one for one in before.violations if _concerns(one, before, label)]
         score: Counter[str] = Counter()
         for other in arrived:
-            score[other] = sum(renamed(one, _names(before, label), _names(now, other)) in present for one in concerned)
+            score[other] = sum(
+                renamed(one, _names(before, label), _names(now, other)) in present for one in concerned
+            )
         best = max(score, key=lambda other: score[other], default="")
         if best and score[best] * 2 > len(concerned):
             arrived.remove(best)
@@ -93,7 +97,9 @@ def _names(look: Baseline, label: str) -> tuple[str, str, str]:
 
 def _concerns(violation: Violation, look: Baseline, label: str) -> bool:
     app = look.apps[label]
-    return app.context in (violation.source, violation.target) or f"{violation.module}.".startswith(f"{app.name}.")
+    return app.context in (violation.source, violation.target) or f"{violation.module}.".startswith(
+        f"{app.name}."
+    )
 
 
 def _partial(before: Baseline, now: Baseline, gone: tuple[Violation, ...]) -> Iterator[str]:

@@ -57,13 +57,17 @@ def write(static: Static, contexts: Contexts, *, root: Path, path: Path) -> None
 
 def _graph(roots: list[str], root: Path) -> grimp.ImportGraph:
     if not roots:
-        raise BaselineError("No app of the project's own was looked at, so import-linter has nothing to guard.")
+        raise BaselineError(
+            "No app of the project's own was looked at, so import-linter has nothing to guard."
+        )
     before = list(sys.path)
     sys.path[:0] = [str(root), str(root / "src")]
     try:
         return grimp.build_graph(*roots, exclude_type_checking_imports=True, cache_dir=None)
     except Exception as error:  # grimp raises what the foreign code makes it raise, such as SyntaxError
-        raise BaselineError(f"grimp cannot read {', '.join(roots)}: {error}. So import-linter could not either.") from error
+        raise BaselineError(
+            f"grimp cannot read {', '.join(roots)}: {error}. So import-linter could not either."
+        ) from error
     finally:
         sys.path[:] = before
 

@@ -66,12 +66,21 @@ def _init(now: Baseline, path: Path, out: TextIO) -> int:
         raise BaselineError(f"{path} is there already. `xray guard --update` locks in what has gone since.")
     baselines.write(now, path)
     gaps = f" It is partial: {len(now.gaps)} things could not be looked at." if now.gaps else ""
-    out.write(f"{path.name}: {len(now.violations)} violations among {len(now.apps)} apps. Commit the file.{gaps}\n")
+    out.write(
+        f"{path.name}: {len(now.violations)} violations among {len(now.apps)} apps. Commit the file.{gaps}\n"
+    )
     return 0
 
 
 def _check(
-    before: Baseline, now: Baseline, path: Path, *, update: bool, allow: str, format_: telling.Format, out: TextIO
+    before: Baseline,
+    now: Baseline,
+    path: Path,
+    *,
+    update: bool,
+    allow: str,
+    format_: telling.Format,
+    out: TextIO,
 ) -> int:
     if allow and not update:
         raise BaselineError("--allow goes with --update: a check alone writes nothing.")

@@ -13,11 +13,24 @@ from microworkflows_xray.guard.violations import Violation
 Format = Literal["text", "json", "sarif", "github"]
 
 SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
-_VERBS = {"write": "writes", "read": "reads", "join": "joins", "import": "imports", "loader": "loads", "call": "calls"}
+_VERBS = {
+    "write": "writes",
+    "read": "reads",
+    "join": "joins",
+    "import": "imports",
+    "loader": "loads",
+    "call": "calls",
+}
 
 
 def tell(
-    comparison: Comparison, before: Baseline, format_: Format, out: TextIO, *, update: bool = False, allow: str = ""
+    comparison: Comparison,
+    before: Baseline,
+    format_: Format,
+    out: TextIO,
+    *,
+    update: bool = False,
+    allow: str = "",
 ) -> None:
     """Write what was found in a format."""
     if format_ == "json":
@@ -93,10 +106,13 @@ def _escaped(text: str, *, inside: bool = False) -> str:
 
 def _sarif(comparison: Comparison) -> dict[str, object]:
     kinds = sorted({one.kind for one in comparison.new})
-    rules = [{"id": _rule(kind), "shortDescription": {"text": f"New {kind} across contexts"}} for kind in kinds]
+    rules = [
+        {"id": _rule(kind), "shortDescription": {"text": f"New {kind} across contexts"}} for kind in kinds
+    ]
     rules += [{"id": "guard-partial", "shortDescription": {"text": "Less was looked at than before"}}]
     results: list[dict[str, object]] = [
-        {"ruleId": "guard-partial", "level": "error", "message": {"text": reason}} for reason in comparison.partial
+        {"ruleId": "guard-partial", "level": "error", "message": {"text": reason}}
+        for reason in comparison.partial
     ]
     for one in comparison.new:
         where = {"uri": one.place.file, "uriBaseId": "%SRCROOT%"}

@@ -86,7 +86,8 @@ def _at(place: Place) -> str:
 def renamed(violation: Violation, old: tuple[str, str, str], new: tuple[str, str, str]) -> Violation:
     """Return a violation as it reads once an app, given by its label, name and context, is called otherwise."""
     subject = violation.subject
-    for before, after in zip((f"{old[1]}.", f"{old[0]}.", f"{old[0]}_"), (f"{new[1]}.", f"{new[0]}.", f"{new[0]}_")):
+    beginnings = {f"{old[1]}.": f"{new[1]}.", f"{old[0]}.": f"{new[0]}.", f"{old[0]}_": f"{new[0]}_"}
+    for before, after in beginnings.items():
         if subject.startswith(before):
             subject = after + subject[len(before) :]
             break

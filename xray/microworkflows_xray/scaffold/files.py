@@ -41,7 +41,9 @@ def _module(says: str, plan: Plan) -> Module:
 def _announced(plan: Plan) -> str:
     module = _module(f"What {plan.emitter.label} announces.", plan)
     base = module.name("microworkflows", "DomainEvent")
-    module.parts.append(_event(plan, module, base, "Something happened.", f"It used to be told to {plan.old}."))
+    module.parts.append(
+        _event(plan, module, base, "Something happened.", f"It used to be told to {plan.old}.")
+    )
     return module.text()
 
 
@@ -72,7 +74,11 @@ def _record(plan: Plan, module: Module, *, indent: str, of: str = "{}") -> str:
     line = f"{indent}{outbox}.record({event}({', '.join(arguments)}))"
     if len(line) <= 88:
         return line
-    return f"{indent}{outbox}.record(\n" + listed(f"{event}(", arguments, ")", indent=f"{indent}    ") + f"\n{indent})"
+    return (
+        f"{indent}{outbox}.record(\n"
+        + listed(f"{event}(", arguments, ")", indent=f"{indent}    ")
+        + f"\n{indent})"
+    )
 
 
 def _calling(plan: Plan, module: Module) -> None:
@@ -80,7 +86,9 @@ def _calling(plan: Plan, module: Module) -> None:
     module.parts.append(
         "\n".join(
             [
-                comment(f"TODO: call it in place of {plan.function} at {place}, in the transaction of the change."),
+                comment(
+                    f"TODO: call it in place of {plan.function} at {place}, in the transaction of the change."
+                ),
                 listed(f"def {plan.announcement}(", values.parameters(plan, module), ") -> None:"),
                 docstring("Record the event.", f"The legacy step calls {plan.old}.", indent="    "),
                 _record(plan, module, indent="    "),
@@ -96,7 +104,9 @@ def _overriding(plan: Plan, module: Module) -> None:
     module.parts.append(
         "\n".join(
             [
-                comment(f"TODO: let the project use this class wherever it uses {plan.replaced.module}.{owner}."),
+                comment(
+                    f"TODO: let the project use this class wherever it uses {plan.replaced.module}.{owner}."
+                ),
                 f"class {owner}({before}):",
                 docstring("As before, but the work follows from an event.", indent="    "),
                 "",
@@ -113,7 +123,9 @@ def _receiving(plan: Plan, module: Module) -> None:
     module.parts.append(
         "\n".join(
             [
-                comment(f"TODO: legacy.py of {plan.consumer.label} connects it; do so in ready() once that file is deleted."),
+                comment(
+                    f"TODO: legacy.py of {plan.consumer.label} connects it; do so in ready() once that file is deleted."
+                ),
                 listed(f"def {plan.announcement}(", [f"sender: {any_}", f"**kwargs: {any_}"], ") -> None:"),
                 docstring("Record the event.", f"The legacy step calls {plan.old}.", indent="    "),
                 _record(plan, module, indent="    ", of='kwargs["{}"]'),
@@ -124,7 +136,11 @@ def _receiving(plan: Plan, module: Module) -> None:
 
 def _sender(plan: Plan, module: Module) -> str:
     """Return the model to which the old receiver is limited, imported; empty for none."""
-    receivers = (each for each in plan.static.signals if each.function == plan.seam.consumer and each.role == "receiver")
+    receivers = (
+        each
+        for each in plan.static.signals
+        if each.function == plan.seam.consumer and each.role == "receiver"
+    )
     sender = next((each.sender for each in receivers if each.signal == plan.seam.signal), "")
     if sender not in {model.label for model in plan.static.models}:
         return ""
@@ -141,7 +157,9 @@ def _workflows(plan: Plan) -> str:
             [
                 f"@{decorator}(on={event})",
                 listed(f"def {plan.workflow}(", [f"event: {event}"], ") -> None:"),
-                docstring("Take over from the old code.", f"Until then legacy.py calls {plan.old}.", indent="    "),
+                docstring(
+                    "Take over from the old code.", f"Until then legacy.py calls {plan.old}.", indent="    "
+                ),
                 comment(f"TODO: the new step reads the event alone, and writes {tables}.", indent="    "),
                 f'    raise NotImplementedError("Not written yet: leave {plan.consumer.label} inline.")',
             ]
@@ -167,7 +185,9 @@ def _legacy(plan: Plan) -> str:
 def _registered(plan: Plan, module: Module, decorator: str, workflow: str) -> Iterator[str]:
     rows = list(_observed(plan, module))
     if not rows:
-        yield comment("TODO: observe=lambda event: [querysets of the rows that it changes], before it goes to shadow.")
+        yield comment(
+            "TODO: observe=lambda event: [querysets of the rows that it changes], before it goes to shadow."
+        )
         yield f"@{decorator}({workflow})"
         return
     if any(".all()" in row for row in rows):
@@ -193,7 +213,10 @@ def _filter(plan: Plan, label: str) -> str:
         if field.model == label:
             return f"filter(pk=event.{field.name})"
         for relation in plan.static.relations:
-            if (relation.model, relation.to) == (label, field.model) and relation.kind in {"foreign key", "one to one"}:
+            if (relation.model, relation.to) == (label, field.model) and relation.kind in {
+                "foreign key",
+                "one to one",
+            }:
                 return f"filter({relation.field}=event.{field.name})"
     return "all()"
 
@@ -210,7 +233,10 @@ def _old_call(plan: Plan, module: Module) -> Iterator[str]:
     if plan.seam.how == "signal":
         arguments = [f"{name}={_stand_in(name, plan, module)}" for name in missing] + arguments
     elif missing:
-        yield comment(f"TODO: an event carries no {' and no '.join(missing)}; what does the old code need of it?", indent="    ")
+        yield comment(
+            f"TODO: an event carries no {' and no '.join(missing)}; what does the old code need of it?",
+            indent="    ",
+        )
         arguments += [f"{name}=None" for name in missing]
     old = f"{row}.{plan.function}" if row else _spelled(plan, module)
     if not row and plan.owner and not _is_static(plan.replaced):
@@ -247,7 +273,9 @@ def _required(function: Definition) -> list[str]:
     taken = function.node.args
     plain = [*taken.posonlyargs, *taken.args]
     plain = plain[: len(plain) - len(taken.defaults)]
-    plain += [each for each, default in zip(taken.kwonlyargs, taken.kw_defaults) if default is None]
+    plain += [
+        each for each, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True) if default is None
+    ]
     return [each.arg for each in plain if each.arg not in {"self", "cls"}]
 
 
@@ -287,11 +315,16 @@ def _test(plan: Plan) -> str:
         arguments.insert(0, "sender=None")
     lines = [
         f"class {plan.event}Test({case}):",
-        docstring("What follows while the context is inline.", f"It is the seam {plan.seam.id}.", indent="    "),
+        docstring(
+            "What follows while the context is inline.", f"It is the seam {plan.seam.id}.", indent="    "
+        ),
         "",
         f"    def test_{names.snake(plan.event)}_runs_the_old_code_once(self) -> None:",
         "        with (",
-        *(f'            {patch}.object({legacy}, "{name}"){" as old" if name == old else ""},' for name in patched),
+        *(
+            f'            {patch}.object({legacy}, "{name}"){" as old" if name == old else ""},'
+            for name in patched
+        ),
         f"            {transaction}.atomic(),",
         "        ):",
         listed(f"{recording}(", arguments, ")", indent="            "),
@@ -316,13 +349,19 @@ def _asked(plan: Plan) -> str:
     if not plan.owner:
         return f"old.{plan.function}"
     inner = "".join(f".{part}" for part in plan.owner.split(".")[1:])
-    return f"old{inner}.{plan.function}" if _is_static(plan.replaced) else f"old{inner}.return_value.{plan.function}"
+    return (
+        f"old{inner}.{plan.function}"
+        if _is_static(plan.replaced)
+        else f"old{inner}.return_value.{plan.function}"
+    )
 
 
 def _settings(plan: Plan) -> str:
     before = plan.static.settings
     new = [side.package for side in (plan.emitter, plan.consumer) if side.new]
-    apps = [f'"{name}"' for name in (*new, "django_outbox_pattern", "microworkflows", "microworkflows.cutover")]
+    apps = [
+        f'"{name}"' for name in (*new, "django_outbox_pattern", "microworkflows", "microworkflows.cutover")
+    ]
     return "\n".join(
         [
             docstring("The project's settings with events; take these lines over into your own."),
@@ -333,7 +372,9 @@ def _settings(plan: Plan) -> str:
             listed("ADDED = [", apps, "]"),
             "INSTALLED_APPS = [*BEFORE, *(app for app in ADDED if app not in BEFORE)]",
             f'MICROWORKFLOWS = {{"CUTOVER": ["{plan.consumer.label}"]}}',
-            comment("TODO: inline steps need no worker. Before a context goes live, add a Celery app for events, and delete this."),
+            comment(
+                "TODO: inline steps need no worker. Before a context goes live, add a Celery app for events, and delete this."
+            ),
             'SILENCED_SYSTEM_CHECKS = [*globals().get("SILENCED_SYSTEM_CHECKS", [])]',
             'SILENCED_SYSTEM_CHECKS += ["microworkflows.E030"]',
             "",

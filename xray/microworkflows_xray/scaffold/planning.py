@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.definitions import Definition, Definitions
-from microworkflows_xray.facts import App, Static
+from microworkflows_xray.facts import Static
 from microworkflows_xray.seams import names
 from microworkflows_xray.seams.records import Seam
 
@@ -43,7 +42,8 @@ class Plan:
     @cached_property
     def own(self) -> frozenset[str]:
         """Return the top-level packages of the project."""
-        packages = {app.name.partition(".")[0] for app in self.static.apps if app.origin != "installed"}
+        apps = filter(self.definitions.is_editable_app, self.static.apps)
+        packages = {app.name.partition(".")[0] for app in apps}
         packages |= {side.package.partition(".")[0] for side in (self.emitter, self.consumer)}
         return frozenset(packages | {self.static.settings.partition(".")[0]} - {""})
 
@@ -92,16 +92,21 @@ class Plan:
         name = model.rpartition(".")[2]
         if found.place.function.endswith(f".{name}"):
             return found.place.function.removesuffix(f".{name}")
-        return found.place.file.removesuffix(".py").removesuffix("/__init__").removeprefix("src/").replace("/", ".")
+        return (
+            found.place.file.removesuffix(".py")
+            .removesuffix("/__init__")
+            .removeprefix("src/")
+            .replace("/", ".")
+        )
 
 
-def plan(seam: Seam, static: Static, contexts: Contexts) -> Plan:
+def plan(seam: Seam, static: Static, root: Path | None = None) -> Plan:
     """Return the plan for a seam.
 
     Raises:
         ScaffoldError: the seam is a query, or its code is nowhere to be found or cannot be named from outside.
     """
-    definitions = Definitions(static)
+    definitions = Definitions(static, root)
     replaced = definitions.of(seam.replaces)
     if seam.is_query:
         raise ScaffoldError(
@@ -110,9 +115,10 @@ def plan(seam: Seam, static: Static, contexts: Contexts) -> Plan:
         )
     if replaced is None:
         raise ScaffoldError(f"The source of {seam.replaces} was not found, so its parameters are unknown.")
-    if seam.how == "call" and (home := definitions.app_of(seam.emitter)) is not None and home.origin == "installed":
+    emitter = definitions.of(seam.emitter)
+    if seam.how == "call" and emitter is not None and not definitions.is_editable(emitter):
         raise ScaffoldError(
-            f"{seam.emitter} lies in the installed package {home.name}, and no method of its class can be overridden there. "
+            f"{seam.emitter} lies in an installed package, and no method of its class can be overridden there. "
             "Fork the app first, or take a seam further out."
         )
     if replaced.owner and definitions.of(f"{replaced.module}.{replaced.owner}") is None:
@@ -121,17 +127,17 @@ def plan(seam: Seam, static: Static, contexts: Contexts) -> Plan:
         seam=seam,
         static=static,
         definitions=definitions,
-        emitter=_side(seam.emitter_context, definitions.app_of(seam.emitter), static),
-        consumer=_side(seam.consumer_context, definitions.app_of(seam.consumer), static),
+        emitter=_side(seam.emitter_context, seam.emitter, definitions, static),
+        consumer=_side(seam.consumer_context, seam.consumer, definitions, static),
         replaced=replaced,
     )
 
 
-def _side(context: str, app: App | None, static: Static) -> Side:
-    if app is not None and app.origin != "installed":
-        path = Path(app.path)
-        folder = path.relative_to(static.root) if path.is_relative_to(static.root) else path
-        return Side(app.label, app.name, Path(*app.name.split(".")) if folder.is_absolute() else folder, new=False)
+def _side(context: str, function: str, definitions: Definitions, static: Static) -> Side:
+    app = definitions.app_of(function)
+    if app is not None and definitions.is_editable_app(app):
+        folder = (definitions.root / app.path).resolve()
+        return Side(app.label, app.name, folder.relative_to(definitions.root), new=False)
     name = re.sub(r"\W+", "_", context).lower()
     if name in {each.label for each in static.apps}:
         name = f"{name}_events"

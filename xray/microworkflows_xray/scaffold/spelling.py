@@ -46,7 +46,10 @@ class Module:
             sections[self._section(module or min(names))] += lines
         for _, lines in sorted(sections.items()):
             plain = sorted(line for line in lines if line.startswith("import "))
-            named = sorted((line for line in lines if line.startswith("from ")), key=lambda line: line.split()[1].casefold())
+            named = sorted(
+                (line for line in lines if line.startswith("from ")),
+                key=lambda line: line.split()[1].casefold(),
+            )
             blocks.append("\n".join(plain + named))
         head = "\n\n".join(blocks)
         return "\n\n\n".join([head, *self.parts]) + "\n"

@@ -37,7 +37,9 @@ def declarations(plan: Plan, module: Module) -> Iterator[str]:
                 indent="    ",
             )
         elif not field.type:
-            yield comment(f"TODO: which plain values of {field.parameter} do the listeners need?", indent="    ")
+            yield comment(
+                f"TODO: which plain values of {field.parameter} do the listeners need?", indent="    "
+            )
         default = "" if field.required else " = None"
         yield f"    {field.name}: {type_of(field, module)}{default}"
 
@@ -53,7 +55,7 @@ def parameters(plan: Plan, module: Module) -> list[str]:
             keywords = True
         hint = plain_type(field, plan, module)
         default = defaults.get(field.parameter, "")
-        if default == "None" and hint not in {"Any"} and not hint.endswith("| None"):
+        if default == "None" and hint != "Any" and not hint.endswith("| None"):
             hint = f"{hint} | None"
         found.append(f"{variable(field)}: {hint}" + (f" = {default}" if default else ""))
     return found
@@ -114,7 +116,10 @@ def _defaults(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[st
     taken = node.args
     plain = [*taken.posonlyargs, *taken.args]
     with_default = plain[len(plain) - len(taken.defaults) :]
-    pairs = [*zip(with_default, taken.defaults), *zip(taken.kwonlyargs, taken.kw_defaults)]
+    pairs = [
+        *zip(with_default, taken.defaults, strict=True),
+        *zip(taken.kwonlyargs, taken.kw_defaults, strict=True),
+    ]
     for argument, default in pairs:
         if default is not None:
             yield argument.arg, ast.unparse(default) if isinstance(default, ast.Constant) else "None"

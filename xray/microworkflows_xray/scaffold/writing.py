@@ -12,7 +12,15 @@ from microworkflows_xray.facts import Static
 from microworkflows_xray.scaffold import files, planning
 
 
-def run(static: Static, contexts: Contexts, *, seam: str, output: Path, out: TextIO | None = None) -> int:
+def run(
+    static: Static,
+    contexts: Contexts,
+    *,
+    seam: str,
+    output: Path,
+    root: Path | None = None,
+    out: TextIO | None = None,
+) -> int:
     """Write the files of a seam.
 
     Args:
@@ -20,6 +28,7 @@ def run(static: Static, contexts: Contexts, *, seam: str, output: Path, out: Tex
         contexts: The borders.
         seam: Id of the seam, or its beginning.
         output: Folder for the files; in the project's root they lie where Django and the kit find them.
+        root: Folder of the project; see :class:`.Definitions` for the default.
         out: Where to tell; by default standard output.
 
     Returns:
@@ -27,7 +36,7 @@ def run(static: Static, contexts: Contexts, *, seam: str, output: Path, out: Tex
     """
     out = out or sys.stdout
     try:
-        plan = planning.plan(seams.pick(seams.find(static, contexts), seam), static, contexts)
+        plan = planning.plan(seams.pick(seams.find(static, contexts, root=root), seam), static, root)
     except (seams.NoSuchSeamError, planning.ScaffoldError) as error:
         out.write(f"{error}\n")
         return 2

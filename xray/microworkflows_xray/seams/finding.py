@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from microworkflows_xray.definitions import Definition, Definitions, Function
@@ -21,14 +22,21 @@ class NoSuchSeamError(Exception):
 
 
 def find(
-    static: Static, contexts: Contexts, *, workflow: str = "", observed: Observed | None = None
+    static: Static,
+    contexts: Contexts,
+    *,
+    workflow: str = "",
+    observed: Observed | None = None,
+    root: Path | None = None,
 ) -> tuple[Seam, ...]:
-    """Return the seams of a workflow, sorted by place; see :func:`.workflows.entries` for how to name it.
+    """Return the seams of a workflow, sorted by place.
+
+    :func:`.workflows.entries` says how to name it, and :class:`.Definitions` which root is the default.
 
     Raises:
         UnknownWorkflowError: nothing has that name.
     """
-    return _Finder(static, contexts).along(workflows.entries(static, workflow, observed))
+    return _Finder(static, contexts, root).along(workflows.entries(static, workflow, observed))
 
 
 def pick(seams: Iterable[Seam], wanted: str) -> Seam:
@@ -40,15 +48,17 @@ def pick(seams: Iterable[Seam], wanted: str) -> Seam:
     exact = [seam for seam in seams if wanted and seam.id.startswith(wanted)]
     exact = [seam for seam in exact if seam.id == wanted] or exact
     if len(exact) != 1:
-        which = f"These begin so: {', '.join(seam.id for seam in exact)}." if exact else "`xray seams` lists all."
+        which = (
+            f"These begin so: {', '.join(seam.id for seam in exact)}." if exact else "`xray seams` lists all."
+        )
         raise NoSuchSeamError(f"{'More than one' if exact else 'No'} seam has the id {wanted}. {which}")
     return exact[0]
 
 
 class _Finder:
-    def __init__(self, static: Static, contexts: Contexts) -> None:
+    def __init__(self, static: Static, contexts: Contexts, root: Path | None) -> None:
         self._contexts = contexts
-        self._definitions = Definitions(static)
+        self._definitions = Definitions(static, root)
         self._payload = handing.Payload(static, self._definitions)
         self._columns = {model.table: model for model in static.models}
         self._models = {model.label: model for model in static.models}
@@ -97,16 +107,17 @@ class _Finder:
     def _seam(self, call: Call) -> Seam:
         caller, consumer = self._definitions.of(call.caller), self._definitions.of(call.callee)
         how, replaces = self._variant(call, caller)
-        hook = replaces.rpartition(".")[2]
         replaced = self._definitions.of(replaces)
-        apps = tuple(app.label for name in (call.caller, call.callee) if (app := self._definitions.app_of(name)))
+        apps = tuple(
+            app.label for name in (call.caller, call.callee) if (app := self._definitions.app_of(name))
+        )
         signal = self._signal(call) if how == "signal" else ("", "")
         payload = self._payload.of(replaced, apps, row=how == "call", signal_model=signal[1])
         reach = self._reach([call.callee])
-        fate = handing.result(caller, hook, call.place.line)
-        if replaces == call.caller and caller is not None:
+        fate = handing.result(caller, call.callee.rpartition(".")[2], call.place.line)
+        if replaces == call.caller and caller is not None and fate == "unused":
             around = self._definitions.of(f"{caller.module}.{caller.owner}")
-            fate = handing.result(around, hook)
+            fate = handing.result(around, replaces.rpartition(".")[2])
         return Seam(
             id=names.identity(how, call.caller, call.callee),
             event=self._event(call, caller, replaced if how == "template method" else None, payload),
@@ -135,15 +146,16 @@ class _Finder:
 
     def _is_hook(self, caller: Definition) -> bool:
         """Tell whether installed code, which nobody edits, calls this method of its own, so that a subclass can override it."""
-        app = self._definitions.app_of(caller.module)
         around = self._definitions.of(f"{caller.module}.{caller.owner}") if caller.owner else None
-        if app is None or app.origin != "installed" or around is None:
+        if around is None or self._definitions.is_editable(caller):
             return False
         name = caller.name.rpartition(".")[2]
         own_calls = (ast.unparse(call.func) for call in handing.calls_of(around, name))
         return not name.startswith("__") and f"self.{name}" in own_calls
 
-    def _event(self, call: Call, caller: Definition | None, hook: Definition | None, payload: tuple[Field, ...]) -> str:
+    def _event(
+        self, call: Call, caller: Definition | None, hook: Definition | None, payload: tuple[Field, ...]
+    ) -> str:
         """Propose the event's name, after the method that the class is called by rather than after its helper."""
         if caller is None:
             return names.event(call.caller.rpartition(".")[2])
@@ -179,12 +191,19 @@ class _Finder:
             model = self._models.get(field.model)
             if model is not None and consumer is not None and self._contexts.of_table(model.table) == context:
                 used = _attributes(consumer, field.parameter)
-                found |= {f"{model.table}.{each}" for each in model.columns if {each, each.removesuffix("_id")} & used}
+                found |= {
+                    f"{model.table}.{each}"
+                    for each in model.columns
+                    if {each, each.removesuffix("_id")} & used
+                }
         return tuple(sorted(found))
 
     def _writes(self, reach: set[str], context: str) -> tuple[Written, ...]:
         tables = {
-            access.table for function in reach for access in self._accesses.get(function, ()) if access.verb in WRITES
+            access.table
+            for function in reach
+            for access in self._accesses.get(function, ())
+            if access.verb in WRITES
         }
         others = {"", self._contexts.SHARED, context}
         return tuple(Written(table, tuple(sorted(self._users[table] - others))) for table in sorted(tables))

@@ -32,11 +32,17 @@ def _called(call: ast.Call) -> str:
     return getattr(call.func, "attr", "") or getattr(call.func, "id", "")
 
 
-def result(caller: Definition | None, name: str, line: int | None = None) -> Literal["unused", "used", "unknown"]:
+def result(
+    caller: Definition | None, name: str, line: int | None = None
+) -> Literal["unused", "used", "unknown"]:
     """Tell whether a caller goes on with what the called function returns."""
     calls = [] if caller is None else calls_of(caller, name, line)
-    if caller is None or not calls:
+    if caller is None:
         return "unknown"
+    if not calls:  # a property is read without a call
+        return (
+            "used" if any(getattr(node, "attr", "") == name for node in ast.walk(caller.node)) else "unknown"
+        )
     above = parents(caller.node)
     for call in calls:
         node = above.get(call)
@@ -75,7 +81,11 @@ def _guards(block: ast.Try, call: ast.Call) -> bool:
 def is_repeated(caller: Definition | None, name: str, line: int) -> bool:
     """Tell whether the call stands in a loop of the caller, so that each thing it goes over is handed over by itself."""
     calls = [] if caller is None else calls_of(caller, name, line)
-    loops = [] if caller is None else [node for node in ast.walk(caller.node) if isinstance(node, (ast.For, ast.While, ast.AsyncFor))]
+    loops = (
+        []
+        if caller is None
+        else [node for node in ast.walk(caller.node) if isinstance(node, (ast.For, ast.While, ast.AsyncFor))]
+    )
     return bool(calls) and all(any(call in ast.walk(loop) for loop in loops) for call in calls)
 
 
@@ -83,7 +93,9 @@ def raised(consumer: Definition | None) -> tuple[str, ...]:
     """Return the names of the errors that a function's own code raises."""
     nodes = () if consumer is None else ast.walk(consumer.node)
     errors = (node.exc for node in nodes if isinstance(node, ast.Raise) and node.exc is not None)
-    return tuple(sorted({ast.unparse(error.func if isinstance(error, ast.Call) else error) for error in errors}))
+    return tuple(
+        sorted({ast.unparse(error.func if isinstance(error, ast.Call) else error) for error in errors})
+    )
 
 
 class Payload:
@@ -93,7 +105,9 @@ class Payload:
         self._models = static.models
         self._definitions = definitions
 
-    def of(self, function: Definition | None, apps: tuple[str, ...], *, row: bool, signal_model: str = "") -> tuple[Field, ...]:
+    def of(
+        self, function: Definition | None, apps: tuple[str, ...], *, row: bool, signal_model: str = ""
+    ) -> tuple[Field, ...]:
         """Return one field for each value that the function takes.
 
         Args:
@@ -114,11 +128,13 @@ class Payload:
             plain, first_default = plain[1:], first_default - 1
         for position, argument in enumerate(plain):
             found.append(self._field(argument, apps, position < first_default, False, signal_model))
-        for argument, default in zip(taken.kwonlyargs, taken.kw_defaults):
+        for argument, default in zip(taken.kwonlyargs, taken.kw_defaults, strict=True):
             found.append(self._field(argument, apps, default is None, True, signal_model))
         return tuple(field for field in found if field.parameter not in _NOT_HANDED)
 
-    def _field(self, argument: ast.arg, apps: tuple[str, ...], required: bool, keyword: bool, signal_model: str) -> Field:
+    def _field(
+        self, argument: ast.arg, apps: tuple[str, ...], required: bool, keyword: bool, signal_model: str
+    ) -> Field:
         hint = "" if argument.annotation is None else ast.unparse(argument.annotation).strip("'\"")
         bare = hint.replace("| None", "").replace("Optional[", "").strip("] ").rpartition(".")[2]
         if bare in PLAIN:
@@ -144,8 +160,20 @@ class Payload:
         owner = method.owner.rpartition(".")[2]
         app = self._definitions.app_of(method.module)
         label = "" if app is None else app.label
-        named = {owner, owner.removeprefix("Abstract"), owner.removesuffix("Base"), owner.removeprefix("Base")}
-        return next((model for model in self._models if model.app == label and model.label.rpartition(".")[2] in named), None)
+        named = {
+            owner,
+            owner.removeprefix("Abstract"),
+            owner.removesuffix("Base"),
+            owner.removeprefix("Base"),
+        }
+        return next(
+            (
+                model
+                for model in self._models
+                if model.app == label and model.label.rpartition(".")[2] in named
+            ),
+            None,
+        )
 
     def _row(self, parameter: str, models: list[Model], *, required: bool, keyword: bool) -> Field:
         model = models[0]

@@ -5,25 +5,29 @@ from __future__ import annotations
 import hashlib
 import re
 
-IRREGULAR = {
-    **{"begin": "begun", "bring": "brought", "build": "built", "buy": "bought", "choose": "chosen", "do": "done"},
-    **{"draw": "drawn", "find": "found", "get": "got", "give": "given", "go": "gone", "hold": "held", "keep": "kept"},
-    **{"leave": "left", "lend": "lent", "lose": "lost", "make": "made", "pay": "paid", "put": "put", "read": "read"},
-    **{"rebuild": "rebuilt", "repay": "repaid", "reset": "reset", "run": "run", "sell": "sold", "send": "sent"},
-    **{"set": "set", "ship": "shipped", "shut": "shut", "split": "split", "take": "taken", "win": "won"},
-    **{"withdraw": "withdrawn", "write": "written", "undo": "undone", "withhold": "withheld"},
-    **{"cancel": "cancelled", "submit": "submitted", "commit": "committed", "refer": "referred", "transfer": "transferred"},
-    **{"stop": "stopped", "drop": "dropped", "plan": "planned", "debit": "debited", "credit": "credited"},
-    **{"log": "logged", "tag": "tagged", "map": "mapped", "permit": "permitted", "scan": "scanned", "wrap": "wrapped"},
-}
+
+def _pairs(text: str) -> dict[str, str]:
+    return dict(pair.split() for pair in text.split(","))
+
+
+IRREGULAR = _pairs("""
+    begin begun, bring brought, build built, buy bought, choose chosen, do done, draw drawn, find found, get got,
+    give given, go gone, hold held, keep kept, leave left, lend lent, lose lost, make made, pay paid, put put,
+    read read, rebuild rebuilt, repay repaid, reset reset, run run, sell sold, send sent, set set, shut shut,
+    split split, take taken, undo undone, win won, withdraw withdrawn, withhold withheld, write written,
+    cancel cancelled, commit committed, drop dropped, log logged, map mapped, permit permitted, plan planned,
+    refer referred, scan scanned, ship shipped, stop stopped, submit submitted, tag tagged,
+    transfer transferred, wrap wrapped
+""")
 """Past participles that no rule makes."""
 
-GENERIC = {"post": "submitted", "put": "submitted", "patch": "changed", "form_valid": "submitted", "submit": "submitted"} | {
-    **{"perform_create": "created", "create": "created", "perform_update": "changed", "update": "changed"},
-    **{"partial_update": "changed", "perform_destroy": "deleted", "destroy": "deleted", "delete": "deleted"},
-    **{"save": "saved", "save_model": "saved", "perform_mutation": "changed", "mutate": "changed"},
-    **dict.fromkeys(("handle", "run", "execute", "process", "perform", "dispatch", "get", "__call__", "do"), "handled"),
-}
+GENERIC = _pairs("""
+    post submitted, put submitted, form_valid submitted, submit submitted, patch changed, perform_create created,
+    create created, perform_update changed, update changed, partial_update changed, perform_destroy deleted,
+    destroy deleted, delete deleted, save saved, save_model saved, perform_mutation changed, mutate changed,
+    handle handled, run handled, execute handled, process handled, perform handled, dispatch handled,
+    get handled, __call__ handled, do handled
+""")
 """Methods that say how Django or a library calls a class, and not what happened: its name does."""
 
 _ENDINGS = r"(View|ViewSet|APIView|Serializer|Form|Command|Mutation|Service|Handler|Manager|Mixin|UseCase|Creator|Task)+$"

@@ -44,7 +44,11 @@ def entries(static: Static, workflow: str, observed: Observed | None = None) -> 
     if not found:
         word = workflow.rpartition(".")[2].rpartition(":")[2].casefold()
         similar = sorted(name for name in known if word and word in name.casefold())[:5]
-        hint = f" Did you mean {', '.join(similar)}?" if similar else " `xray seams` without a name lists all seams."
+        hint = (
+            f" Did you mean {', '.join(similar)}?"
+            if similar
+            else " `xray seams` without a name lists all seams."
+        )
         raise UnknownWorkflowError(
             f"No function, class, URL, task or recorded transaction that does anything is named {workflow}.{hint}"
         )
@@ -75,8 +79,8 @@ def _views(name: str) -> Iterator[str]:
         return
     for full, view in _patterns(patterns, ""):
         if full == name:
-            view = getattr(view, "view_class", None) or getattr(view, "cls", None) or inspect.unwrap(view)
-            yield f"{view.__module__}.{view.__qualname__}"
+            plain = getattr(view, "view_class", None) or getattr(view, "cls", None) or inspect.unwrap(view)
+            yield f"{plain.__module__}.{plain.__qualname__}"
 
 
 def _patterns(patterns: Any, namespace: str) -> Iterator[tuple[str, Any]]:

@@ -53,28 +53,24 @@ def test_one_order_is_one_journey_through_four_services(four: Running, admin: Ad
 
 
 def test_stopped_worker_is_named_where_orders_wait_for_it(four: Running, admin: Admin) -> None:
-    four.services.stop_worker("payments")
-    order = four.place()
-    open_journey(admin, order.number)
+    with four.without_worker("payments"):
+        order = four.place()
+        open_journey(admin, order.number)
 
-    admin.wait_for_text("#content", "payments has no worker since")
-    summary = admin.text("[data-mw-part=summary]")
-    assert "on its way" in summary
-    assert "done" not in summary
-    assert "celery -A project worker -Q payments" in admin.text("#content")
-    admin.screenshots("stopped_worker_journey")
-    admin.open("/admin/")
-    admin.wait_for_text(".mw-contexts", "stopped since")
-    admin.screenshots("stopped_worker_first_page")
-    admin.open("/admin/microworkflows_journal/alarm/")
-    admin.reload_until("#content", order.number)
-    assert "payments" in admin.text("#content")
-    admin.screenshots("overdue_alarm")
-    admin.open(f"{FLOWS}?state=overdue")
-    assert order.number in admin.text("#content")
-    admin.screenshots("overdue_flows")
-
-    four.services.start_worker("payments")
+        admin.wait_for_text("#content", "payments has no worker since")
+        assert "done" not in admin.text("[data-mw-part=summary]")
+        assert "celery -A project worker -Q payments" in admin.text("#content")
+        admin.screenshots("stopped_worker_journey")
+        admin.open("/admin/")
+        admin.wait_for_text(".mw-contexts", "stopped since")
+        admin.screenshots("stopped_worker_first_page")
+        admin.open("/admin/microworkflows_journal/alarm/")
+        admin.reload_until("#content", order.number)
+        assert "payments" in admin.text("#content")
+        admin.screenshots("overdue_alarm")
+        admin.open(f"{FLOWS}?state=overdue")
+        assert order.number in admin.text("#content")
+        admin.screenshots("overdue_flows")
 
     open_journey(admin, order.number)
     admin.wait_for_text("[data-mw-part=summary]", "done")
@@ -83,17 +79,14 @@ def test_stopped_worker_is_named_where_orders_wait_for_it(four: Running, admin: 
 
 
 def test_flow_is_stuck_where_nobody_relays(four: Running, admin: Admin) -> None:
-    four.services.stop_worker("shipping")
-    four.services.start_worker("shipping", relays=False)
-    order = four.place()
-    open_journey(admin, order.number)
+    with four.without_relay("shipping"):
+        order = four.place()
+        open_journey(admin, order.number)
 
-    admin.wait_for_text("#content", "shipping has no relay since")
+        admin.wait_for_text("#content", "shipping has no relay since")
 
-    assert "done" not in admin.text("[data-mw-part=summary]")
-    admin.screenshots("stuck_flow")
-    four.services.stop_worker("shipping")
-    four.services.start_worker("shipping")
+        assert "done" not in admin.text("[data-mw-part=summary]")
+        admin.screenshots("stuck_flow")
     admin.wait_for_text("[data-mw-part=summary]", "done")
 
 

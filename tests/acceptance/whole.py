@@ -34,6 +34,26 @@ class Running:
         """Run Python in a shell of a service."""
         self.services.run(name, f"python manage.py shell --verbosity 0 --command {shlex.quote(code)}")
 
+    @contextmanager
+    def without_worker(self, name: str) -> Iterator[None]:
+        """Let a service be without its worker for the block."""
+        self.services.stop_worker(name)
+        try:
+            yield
+        finally:
+            self.services.start_worker(name)
+
+    @contextmanager
+    def without_relay(self, name: str) -> Iterator[None]:
+        """Let a service be without its relay for the block; its worker works."""
+        self.services.stop_worker(name)
+        self.services.start_worker(name, relays=False)
+        try:
+            yield
+        finally:
+            self.services.stop_worker(name)
+            self.services.start_worker(name)
+
     def place(self) -> Order:
         """Place an order, as a customer does."""
         return self.shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 1})

@@ -190,6 +190,7 @@ class _Rounds:
         self._memory = Memory()
         self._looks_at = time.monotonic() + _EVERY_SECONDS
         self._watches_at = 0.0
+        self._works_out_at = 0.0
 
     def go_round(self) -> None:
         """Do one round."""
@@ -231,9 +232,8 @@ class _Rounds:
 
     def _remember(self) -> None:
         """Read anew what is kept between batches, of which a failed one may have left half."""
-        offsets = self._memory.offsets
-        self._memory = Memory()
-        self._memory.offsets = offsets
+        before, self._memory = self._memory, Memory()
+        self._memory.offsets, self._memory.large = before.offsets, before.large | self._memory.large
 
     def _look(self) -> None:
         """Find processes that died, fill gaps, and work out anew the flows that new declarations or gaps concern."""
@@ -242,11 +242,20 @@ class _Rounds:
             numbering.find_the_dead(now)
         filled = filling.fill_gaps(self._memory, now=now)
         self._memory.look_again()
+        self._work_out_large(now)
         writing.refresh(filled.concerned, now=now, memory=self._memory)
         if self._memory.has_new_declarations:
             self._memory.has_new_declarations = False
             still_open = Flow.objects.exclude(state=Flow.State.DONE).values_list("pk", flat=True)
             writing.refresh(list(still_open), now=now, memory=self._memory)
+
+    def _work_out_large(self, now: datetime) -> None:
+        """Work out where the large flows stand that something was told of; that takes long, and at most a tenth of the time."""
+        began = time.monotonic()
+        if self._memory.large and began >= self._works_out_at:
+            large, self._memory.large = self._memory.large, set()
+            writing.refresh(large, now=now, memory=self._memory)
+            self._works_out_at = began + 10 * (time.monotonic() - began)
 
 
 def _batches(messages: Sequence[Sent]) -> list[list[Sent]]:

@@ -1,12 +1,13 @@
 """Merging: the rows of some flows, as they become with what was told of them. Nothing depends on the order in which it comes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
 from django.db import models
+from django.db.models import Q
 
 from microworkflows.journal import histograms, states, variants
 from microworkflows.journal.models import Attempt, Delivery, Event, Flow, Minute, Process
@@ -22,6 +23,8 @@ _OUTCOMES = {
 _ENDINGS = {Kind.FAILED: Attempt.Ending.FAILED, Kind.PARKED: Attempt.Ending.PARKED}
 _FINAL = (Delivery.Status.HANDLED, Delivery.Status.DISMISSED)
 _AT_ONCE = 500
+LARGE = 2_000
+"""Number of events from which on a flow is not loaded whole each time that something is told of it."""
 
 Change = tuple[Kind, datetime, EventTold | AttemptTold, Process | None]
 """Something told: kind, time by the collector's clock, facts, and who told it."""
@@ -32,6 +35,8 @@ class Rows:
 
     def __init__(self) -> None:
         self._flows: dict[str, Flow] = {}
+        self.large: set[int] = set()
+        """Keys of flows of which only some rows are loaded, so that where they stand is worked out later."""
         self._events: dict[UUID, Event] = {}
         self._flow_of: dict[UUID, Flow] = {}
         self._deliveries: dict[UUID, dict[str, Delivery]] = defaultdict(dict)
@@ -41,13 +46,21 @@ class Rows:
 
     # Loading
 
-    def load(self, flows: Iterable[Flow]) -> None:
-        """Load all that is known of these flows."""
+    def load(self, flows: Iterable[Flow], *, told_of: Collection[UUID] | None = None) -> None:
+        """Load all that is known of these flows; of a large one, only these events, unless that is None."""
         found = {flow.pk: flow for flow in flows if flow.correlation_id not in self._flows}
         self._flows |= {flow.correlation_id: flow for flow in found.values()}
-        for event in Event.objects.filter(flow__in=list(found)):
+        large = (
+            set() if told_of is None else {key for key, flow in found.items() if flow.events_count > LARGE}
+        )
+        self.large |= large
+        wanted = Q(flow__in=list(found.keys() - large))
+        if large:
+            wanted |= Q(flow__in=list(large), pk__in=list(told_of or ()))
+        for event in Event.objects.filter(wanted):
             self._events[event.pk], self._flow_of[event.pk] = event, found[event.flow_id]
-        for delivery in Delivery.objects.filter(event__flow__in=list(found)):
+        of_small, of_told = Q(event__flow__in=list(found.keys() - large)), Q(event__in=list(told_of or ()))
+        for delivery in Delivery.objects.filter(of_small | of_told if large else of_small):
             self._deliveries[delivery.event_id][delivery.consumer] = delivery
 
     # Merging
@@ -221,11 +234,13 @@ class Rows:
     # Working out
 
     def work_out(self, declared: Declared, *, now: datetime, silences: Sequence[Silence]) -> None:
-        """Work out where the flows that were told of, or all if none was, stand now."""
+        """Work out where the flows that were told of, or all if none was, stand now; but not the large ones."""
         of_flow: dict[int, list[Event]] = defaultdict(list)
         for event_id, flow in self._flow_of.items():
             of_flow[id(flow)].append(self._events[event_id])
         for flow in self._changed[Flow].values() or self._flows.values():
+            if flow.pk in self.large:
+                continue
             events = sorted(of_flow[id(flow)], key=lambda event: (event.recorded_at, event.id))
             deliveries = [each for event in events for each in self._deliveries[event.id].values()]
             self._name_emitters(events, deliveries)

@@ -184,7 +184,7 @@ def _presence(
     living = [each for each in workers if _lives(each, now)]
     depths = [each.life.get("depths", {}).get(name) for each in living]
     handled = [each.life["handling"] for each in living if "handling" in each.life]
-    tallied_at = context and context.tallied_at and times.aware(context.tallied_at)
+    tallied_at = times.aware(context.tallied_at) if context and context.tallied_at else None
     holds = tallied_at is not None and now - tallied_at <= TALLY_HOLDS_FOR and _hears(heard_at, now)
     tally = context.tally if context and holds else {}
     return Presence(
@@ -204,7 +204,7 @@ def _presence(
         dead=_number(tally, "dead"),
         unheard=_number(tally, "unheard"),
         rejected=_number(tally, "rejected"),
-        tallied_at=tallied_at or None,
+        tallied_at=tallied_at,
         declarations=context.declarations if context else {},
         missing=tuple(sorted({each.name for each in processes if each.has_gap})),
     )

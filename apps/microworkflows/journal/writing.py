@@ -8,7 +8,7 @@ from typing import Any
 from django.db import router
 
 from microworkflows import transactions
-from microworkflows.journal import declaring, reading
+from microworkflows.journal import declaring, merging, reading
 from microworkflows.journal.clock_offsets import ClockOffsets
 from microworkflows.journal.merging import Change, Rows
 from microworkflows.journal.models import Context, Flow, Process
@@ -34,6 +34,9 @@ class Memory:
         self.declared = Declared.of(self.contexts.values())
         self.silences = silences(self.contexts.values())
         self.has_new_declarations = False
+        unfinished = Flow.objects.exclude(state=Flow.State.DONE).filter(events_count__gt=merging.LARGE)
+        self.large: set[int] = set(unfinished.values_list("pk", flat=True))
+        """Keys of large flows that are to be worked out anew, from time to time."""
 
     def look_again(self) -> None:
         """Read anew which notices are missing."""
@@ -128,14 +131,18 @@ def write_changes(changes: Sequence[Change], memory: Memory, *, acts: Sequence[A
         (facts.flow if isinstance(facts, reading.EventTold) else facts.event.flow)
         for _, _, facts, _ in changes
     }
-    rows.load(Flow.objects.filter(correlation_id__in=told))
+    told_of = {
+        facts.id if isinstance(facts, reading.EventTold) else facts.event.id for _, _, facts, _ in changes
+    } | {act.event for act in acts}
+    rows.load(Flow.objects.filter(correlation_id__in=told), told_of=told_of)
     if acts:
-        rows.load(Flow.objects.filter(events__in={act.event for act in acts}).distinct())
+        rows.load(Flow.objects.filter(events__in={act.event for act in acts}).distinct(), told_of=told_of)
     rows.merge(changes)
     for act in acts:
         rows.act(act)
     rows.work_out(memory.declared, now=datetime.now(UTC), silences=memory.silences)
     rows.save()
+    memory.large |= rows.large
 
 
 def refresh(flows: Collection[int], *, now: datetime, memory: Memory | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from microworkflows.journal import numbering, reading, retention, writing
+from microworkflows.journal import merging, numbering, reading, retention, writing
 from microworkflows.journal.models import Attempt, Context, Delivery, Event, Flow, Gap, Minute, Process
 from microworkflows.journal.notices import Kind
 from microworkflows.journal.reading import Sent
@@ -397,3 +397,25 @@ def test_retention_deletes_what_has_ended_and_leaves_what_has_not() -> None:
     assert retention.purge(now=BEGAN + timedelta(days=31))["flows of the journal"] == 1
     assert [flow.correlation_id for flow in Flow.objects.all()] == ["stuck"]
     assert (Event.objects.count(), Delivery.objects.count(), Minute.objects.count()) == (1, 1, 0)
+
+
+def test_large_flow_is_loaded_in_part_and_stands_the_same_once_it_is_worked_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, _, notices = _an_order()
+    _write(Speaker("shop").says(*notices))
+    whole = _told()
+    Flow.objects.all().delete()
+    Minute.objects.all().delete()
+    monkeypatch.setattr(merging, "LARGE", 0)
+    memory, speaker = Memory(), Speaker("shop")
+
+    for notice in notices:
+        writing.write([speaker.says(notice)], memory)
+    before = Flow.objects.get().state
+    writing.refresh(memory.large, now=BEGAN, memory=memory)
+
+    assert before == Flow.State.ON_ITS_WAY
+    told = _told()
+    assert (told[0][0][7], told[0][0][9:]) == (whole[0][0][7], whole[0][0][9:])
+    assert told[1:] == whole[1:]

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from microworkflows_xray import footprint
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import Access, Call, Model, Observed, Place, Static, Transaction, Verb

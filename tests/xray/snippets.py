@@ -11,6 +11,7 @@ from pathlib import Path
 from django.apps.registry import Apps
 from django.db.migrations.state import AppConfigStub
 from django.db.models.options import Options
+
 from microworkflows_xray.facts import App
 from microworkflows_xray.static import accesses
 from microworkflows_xray.static.engine import Engine

@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
+
 from microworkflows_xray.static import sql
 from microworkflows_xray.static.sql import Statement
 

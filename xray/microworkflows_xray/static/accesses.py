@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from typing import Protocol
 
@@ -53,21 +54,16 @@ def _merged(accesses: Iterable[Access]) -> list[Access]:
         key = (access.place, access.table, access.verb, access.how)
         before = by_line.get(key)
         if before is not None:
-            columns = (
-                None
-                if before.columns is None or access.columns is None
-                else (*before.columns, *access.columns)
-            )
-            access = Access(
-                access.table,
-                access.verb,
-                None if columns is None else tuple(sorted(set(columns))),
-                access.how,
-                access.place,
-                tuple(sorted({*before.joins, *access.joins})),
-            )
-        by_line[key] = access
+            by_line[key] = _united(before, access)
+        else:
+            by_line[key] = access
     return sorted(by_line.values(), key=_order)
+
+
+def _united(one: Access, other: Access) -> Access:
+    whole = one.columns is None or other.columns is None
+    columns = None if whole else tuple(sorted({*(one.columns or ()), *(other.columns or ())}))
+    return dataclasses.replace(one, columns=columns, joins=tuple(sorted({*one.joins, *other.joins})))
 
 
 def _order(access: Access) -> tuple[object, ...]:

@@ -41,11 +41,8 @@ def value(frame: Frame, node: ast.expr | None) -> Value:
         return _subscript(frame, node)
     if not isinstance(node, (ast.Name, ast.Attribute)):
         return UNKNOWN
-    found = []
-    for each in frame.engine.names.expression(frame.module, node):
-        if isinstance(each, ClassOf):
-            found.append(frame.engine.instances(each.cls))
-    return union(found)
+    kinds = frame.engine.names.expression(frame.module, node)
+    return union([frame.engine.instances(each.cls) for each in kinds if isinstance(each, ClassOf)])
 
 
 def _subscript(frame: Frame, node: ast.Subscript) -> Value:

@@ -6,7 +6,7 @@ import ast
 import dataclasses
 from collections.abc import Iterable
 
-from . import effects as effects
+
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Rows, Value
 

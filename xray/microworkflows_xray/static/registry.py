@@ -163,7 +163,7 @@ class Registry:
                 joined[-1] = column
             elif column is not None and own is None:
                 own = column
-            target = getattr(field, "related_model", None)
+            target: Any = getattr(field, "related_model", None)
             if not isinstance(target, type):
                 break
             if field.many_to_many:

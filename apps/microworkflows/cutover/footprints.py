@@ -6,119 +6,15 @@ that it wrote is believed as far as it goes, and what it does not tell is unknow
 """
 
 import functools
-import hashlib
 import inspect
-import json
-import sys
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from microworkflows import registry, times
-from microworkflows.cutover import conf, legacy_steps
-
-_LARGEST = 64 * 1024 * 1024
-"""Largest file that is read, in bytes."""
-_WRITES = ("insert", "update", "delete")
-
-Line = Annotated[int, Field(ge=0)]
-Text = Annotated[str, Field(max_length=2000)]
-Verb = Literal["read", "insert", "update", "delete"]
-
-
-class _Read(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Writing(_Read):
-    """A line by which a step writes a table, itself or by what it calls."""
-
-    file: Text
-    line: Line
-    function: Text = ""
-    verb: Verb
-
-
-class Other(_Read):
-    """An access by code outside the step to a table that the step writes."""
-
-    file: Text
-    line: Line
-    function: Text = ""
-    app: Text = ""
-    verb: Verb
-    columns: tuple[Text, ...] | None = None
-    """Columns that it names; None for whole rows, or where nobody knows."""
-    evidence: Text = "predicted"
-    inside: Text = ""
-    """Unit in which it runs, such as ``POST checkout:preview``; empty if unknown."""
-    synchronous: bool = False
-    """True if it runs after the step in the same request or transaction."""
-    later: Text = ""
-    """What it sees or does once the step runs later, in the X-ray's words."""
-
-    @property
-    def writes(self) -> bool:
-        """True if it writes the table."""
-        return self.verb in _WRITES
-
-
-class Written(_Read):
-    """A table that a step writes, and everybody else at it."""
-
-    table: Text
-    model: Text = ""
-    columns: tuple[Text, ...] | None = None
-    written_at: tuple[Writing, ...] = ()
-    others: tuple[Other, ...] = ()
-
-    @property
-    def in_the_way(self) -> tuple[Other, ...]:
-        """The others that may meet what the step writes: none whose columns are known and are not the step's.
-
-        Rows that come or go concern everybody, whatever columns they name.
-        """
-        rows_change = any(writing.verb in ("insert", "delete") for writing in self.written_at)
-        return tuple(
-            other
-            for other in self.others
-            if rows_change
-            or self.columns is None
-            or other.columns is None
-            or other.verb in ("insert", "delete")
-            or set(other.columns) & set(self.columns)
-        )
-
-
-class Footprint(_Read):
-    """Everything that one function writes, with all that it calls."""
-
-    function: Text
-    tables: tuple[Written, ...]
-
-
-class Gap(_Read):
-    """Something that the X-ray could not look at."""
-
-    what: Text
-    why: Text = ""
-
-
-class Footprints(_Read):
-    """The file."""
-
-    format: Literal[1]
-    kind: Literal["footprint"]
-    recorded_at: datetime
-    root: str
-    files: dict[str, str]
-    """SHA-256 of each file that is named, as it was."""
-    gaps: tuple[Gap, ...]
-    footprints: tuple[Footprint, ...]
+from microworkflows.cutover import conf, footprint_file, legacy_steps
+from microworkflows.cutover.footprint_file import Footprint, Other, Written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,8 +81,8 @@ def of_context(context: str) -> Known:
     """Return what the file tells of the steps of a context: its microworkflows and the legacy steps in their place."""
     steps = tuple(steps_of(context))
     try:
-        file = _load()
-    except _UnknownError as error:
+        file = footprint_file.load()
+    except footprint_file.UnknownError as error:
         return Known(
             context=context, unknown=(f"{error} {_advice(steps)}",), tables=(), recorded_at=None, steps=steps
         )
@@ -195,7 +91,7 @@ def of_context(context: str) -> Known:
     if not steps:
         unknown.append(f"{context} has no step in this process.")
     unknown += [f"The X-ray could not look at {gap.what}: {gap.why}" for gap in file.gaps]
-    if changed := _changed(file):
+    if changed := footprint_file.changed(file):
         unknown.append(
             f"{len(changed)} of the files that it names have changed since, or are gone: {', '.join(changed[:5])}"
             f"{' …' if len(changed) > 5 else ''}."
@@ -264,54 +160,6 @@ def touching(context: str, tables: Collection[str]) -> Iterator[str]:
         if table.table in tables:
             for at in table.written_at:
                 yield f"{at.file}:{at.line}  {at.verb} {table.table}, in a step of {context}"
-
-
-class _UnknownError(Exception):
-    """The file tells nothing; the text says why."""
-
-
-def _load() -> Footprints:
-    path = conf.footprint()
-    try:
-        stat = path.stat()
-        return _parsed(path, stat.st_mtime_ns, stat.st_size)
-    except FileNotFoundError:
-        raise _UnknownError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise _UnknownError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-@functools.lru_cache(maxsize=4)
-def _parsed(path: Path, changed_at: int, size: int) -> Footprints:
-    if size > _LARGEST:
-        raise _UnknownError(f"{path} is larger than {_LARGEST} bytes, and is not read.")
-    try:
-        return Footprints.model_validate(json.loads(path.read_bytes()))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise _UnknownError(f"{path} is no footprint of the X-ray: {where}: {first['msg']}.") from error
-    except (ValueError, RecursionError) as error:
-        raise _UnknownError(f"{path} is not JSON: {error}.") from error
-
-
-def _changed(file: Footprints) -> list[str]:
-    """Return the files that are no longer as the X-ray saw them."""
-    tables = [table for footprint in file.footprints for table in footprint.tables]
-    named = {writing.file for table in tables for writing in table.written_at}
-    named |= {other.file for table in tables for other in table.others}
-    return sorted(
-        name
-        for name in named | file.files.keys()
-        if name not in file.files or _digest(file, name) != file.files[name]
-    )
-
-
-def _digest(file: Footprints, name: str) -> str:
-    for root in (str(conf.footprint().parent), file.root, *filter(None, sys.path)):
-        if (path := Path(root, name)).is_file():
-            return hashlib.sha256(path.read_bytes()).hexdigest()
-    return ""
 
 
 def _merged(own: set[str], footprints: list[Footprint]) -> tuple[Written, ...]:

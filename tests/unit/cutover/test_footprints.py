@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
-from microworkflows.cutover import footprints, legacy
+from microworkflows.cutover import footprint_file, footprints, legacy
 from payments.workflows import take_payment
 from tests.unit.cutover.conftest import Switch
 from tests.unit.shop.conftest import admin_user  # noqa: F401  (a fixture)
@@ -174,8 +174,8 @@ def test_file_that_is_a_folder_or_too_large_is_unknown(
     assert "cannot be read" in said()
     (project / "footprint.json").rmdir()
     written(project)
-    monkeypatch.setattr(footprints, "_LARGEST", 10)
-    footprints._parsed.cache_clear()
+    monkeypatch.setattr(footprint_file, "_LARGEST", 10)
+    footprint_file._parsed.cache_clear()
 
     assert "is larger than 10 bytes" in said()
 

@@ -23,7 +23,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if path.is_relative_to("xray"):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / path, folder / path)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, folder / "xray"]
+    build: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        folder,
+        folder / "xray",
+    ]
     run(*build, cwd=folder)
     (built,) = folder.glob("*.whl")
     return built

@@ -10,6 +10,7 @@ from microworkflows_xray import seams
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.facts import Static
 from microworkflows_xray.scaffold import files, planning
+from microworkflows_xray.seams import names
 
 
 def run(
@@ -52,7 +53,7 @@ def run(
         (output / path).write_text(text, encoding="utf-8")
         todo = text.count("TODO")
         out.write(f"{path}{f'  {todo} TODO' if todo else ''}\n")
-    test = f"{plan.consumer.package}.test_{files.names.snake(plan.event)}"
+    test = f"{plan.consumer.package}.test_{names.snake(plan.event)}"
     out.write(
         f"\nWith --settings {files.SETTINGS}, `manage.py test {test}` is green: the event runs the old code, inline and once.\n"
         "Next: put the recording in place of the old code (TODO in announcing.py), and place a real one.\n"

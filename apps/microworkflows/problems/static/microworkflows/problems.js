@@ -3,7 +3,7 @@
 
 {
     const PAUSE = 1000; // milliseconds between two looks
-    const element = document.getElementById("mw-progress");
+    let element = null;
 
     const isRunning = () => element.querySelector("[data-mw-running]")?.dataset.mwRunning === "true";
 
@@ -23,7 +23,11 @@
         }
     };
 
-    if (element && isRunning()) {
-        setTimeout(look, PAUSE);
-    }
+    // The script is in the page's head: what it looks for comes after it.
+    document.addEventListener("DOMContentLoaded", () => {
+        element = document.getElementById("mw-progress");
+        if (element && isRunning()) {
+            setTimeout(look, PAUSE);
+        }
+    });
 }

@@ -253,7 +253,9 @@ def load(record: type[Record], path: Path) -> Record:
     if not isinstance(plain, dict) or plain.get("kind") != kind:
         raise FactsError(f"{path} holds no {kind} facts. Is it a file that the X-ray wrote?")
     if plain.get("format") != FORMAT:
-        raise FactsError(f"{path} has format {plain.get('format')}; this X-ray reads format {FORMAT}. Make it anew.")
+        raise FactsError(
+            f"{path} has format {plain.get('format')}; this X-ray reads format {FORMAT}. Make it anew."
+        )
     return from_plain(record, plain)
 
 

@@ -6,7 +6,6 @@ import ast
 import dataclasses
 from collections.abc import Iterable
 
-
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Rows, Value
 

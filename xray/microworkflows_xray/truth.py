@@ -155,7 +155,7 @@ def _score(seen: dict[str, list[Access]], predicted: dict[str, list[Access]], ex
     cascades = {
         name
         for name, accesses in ran.items()
-        if accesses and all(access.how == "cascade" for access in accesses)
+        if accesses and all(access.how == "possible cascade" for access in accesses)
     }
     return Score(
         found=tuple(sorted(seen.keys() & predicted.keys())),

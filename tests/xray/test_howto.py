@@ -41,7 +41,7 @@ def test_commands_of_the_page_run(tmp_path: Path) -> None:
         printed[line] = finished.stdout
 
     made = {path.name for path in root.iterdir()}
-    assert {"xray-facts.json", "xray-report.html", "xray-report.md", "xray-observed.json", "xray.ini"} <= made
+    assert {"xray-facts.json", "xray-report.html", "xray-report.md", "xray-observed.json"} <= made
     (shown,) = (
         block for block in re.findall(r"```text\n(.*?)```", PAGE, flags=re.DOTALL) if "emitter" in block
     )

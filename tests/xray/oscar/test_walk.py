@@ -40,7 +40,7 @@ PYTEST = """
 import sys
 sys.path += {paths}
 import pytest
-sys.exit(pytest.main(["-q", "-p", "pytest_django", "--ds", "microworkflows_settings", *sys.argv[1:]]))
+sys.exit(pytest.main(["-q", "-p", "pytest_django.plugin", "--ds", "microworkflows_settings", *sys.argv[1:]]))
 """
 """The kit and what it depends on come last on the path, so that the shop's own packages win."""
 

@@ -33,14 +33,14 @@ allow_indirect_imports = true
 
 
 def write(static: Static, contexts: Contexts, *, root: Path, path: Path) -> None:
-    """Write a contract for each context whose code is the project's.
+    """Write a contract for each context whose code lies in the project.
 
     Raises:
         BaselineError: the project's packages cannot be found or read, so there would be nothing to hold.
     """
     packages: dict[str, list[str]] = {}
     for app in sorted(static.apps, key=lambda app: app.name):
-        if app.origin != "installed" and (context := contexts.of_app(app.label)) != Contexts.SHARED:
+        if (root / app.path).is_dir() and (context := contexts.of_app(app.label)) != Contexts.SHARED:
             packages.setdefault(context, []).append(app.name)
     roots = sorted({name.partition(".")[0] for names in packages.values() for name in names})
     graph = _graph(roots, root)

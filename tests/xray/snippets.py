@@ -114,7 +114,7 @@ def registry() -> Iterator[Registry]:
     """Give a registry with the models above alone."""
     apps = Apps([])
     before = Options.default_apps
-    Options.default_apps = apps  # type: ignore[attr-defined]  # as django.test.utils.isolate_apps does
+    Options.default_apps = apps  # as django.test.utils.isolate_apps does
     try:
         exec(compile(MODELS, "models.py", "exec"), {"__name__": "shop.models"})
         config = AppConfigStub("shop")
@@ -124,7 +124,7 @@ def registry() -> Iterator[Registry]:
         apps.clear_cache()
         yield Registry(apps)
     finally:
-        Options.default_apps = before  # type: ignore[attr-defined]
+        Options.default_apps = before
 
 
 def sources(**modules: str) -> Sources:

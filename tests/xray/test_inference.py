@@ -87,8 +87,8 @@ SNIPPETS = {
         {("shop_line", "update")},
     ),
     "a_mixin_writes_what_the_views_have_that_it_is_mixed_into": (
-        "from django.views.generic import DeleteView\nclass M:\n    def f(self):\n        self.get_object().save()\n"
-        "class V(M, DeleteView):\n    model = Line\n    def post(self, request):\n        self.f()",
+        ("from django.views.generic import DeleteView\nclass M:\n    def f(self):\n        self.get_object().save()\n"
+        "class V(M, DeleteView):\n    model = Line\n    def post(self, request):\n        self.f()"),
         {("shop_line", "update")},
     ),
     "an_unknown_objects_attribute_is_known_by_its_name": ("def f(request):\n    request.basket.order.save()", UPDATED),
@@ -126,13 +126,17 @@ def test_the_written_tables_of(name: str) -> None:
 
 FRAMEWORKS = {
     "a_form_saves_its_model": (
-        "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['status']\n"
-        "def f(request):\n    form = F(request.POST)\n    form.save()",
+        (
+            "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['status']\n"
+            "def f(request):\n    form = F(request.POST)\n    form.save()"
+        ),
         {("shop_order", "insert"), ("shop_order", "update")},
     ),
     "a_form_saves_its_links": (
-        "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['tags']\n"
-        "def f(request):\n    F(request.POST).save()",
+        (
+            "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['tags']\n"
+            "def f(request):\n    F(request.POST).save()"
+        ),
         {
             ("shop_order", "insert"),
             ("shop_order", "update"),
@@ -141,18 +145,24 @@ FRAMEWORKS = {
         },
     ),
     "a_form_that_does_not_commit_writes_nothing": (
-        "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['status']\n"
-        "def f(request):\n    F(request.POST).save(commit=False)",
+        (
+            "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Order\n        fields = ['status']\n"
+            "def f(request):\n    F(request.POST).save(commit=False)"
+        ),
         set(),
     ),
     "a_forms_instance_is_its_models": (
-        "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Line\n        fields = []\n"
-        "    def clean(self):\n        self.instance.order.save()",
+        (
+            "from django import forms\nclass F(forms.ModelForm):\n    class Meta:\n        model = Line\n        fields = []\n"
+            "    def clean(self):\n        self.instance.order.save()"
+        ),
         UPDATED,
     ),
     "a_field_of_cleaned_data_is_a_row": (
-        "from django import forms\nclass F(forms.Form):\n    thing = forms.ModelChoiceField(queryset=Order.objects.all())\n"
-        "    def apply(self):\n        self.cleaned_data['thing'].save()",
+        (
+            "from django import forms\nclass F(forms.Form):\n    thing = forms.ModelChoiceField(queryset=Order.objects.all())\n"
+            "    def apply(self):\n        self.cleaned_data['thing'].save()"
+        ),
         UPDATED,
     ),
     "a_formset_factory_gives_forms_of_its_model": (
@@ -164,8 +174,10 @@ FRAMEWORKS = {
         {("shop_order", "insert"), ("shop_order", "update")},
     ),
     "a_view_that_passes_on_a_valid_form_saves": (
-        "from django.views.generic import UpdateView\nclass V(UpdateView):\n    model = Order\n    fields = ['status']\n"
-        "    def form_valid(self, form):\n        return super().form_valid(form)",
+        (
+            "from django.views.generic import UpdateView\nclass V(UpdateView):\n    model = Order\n    fields = ['status']\n"
+            "    def form_valid(self, form):\n        return super().form_valid(form)"
+        ),
         {("shop_order", "insert"), ("shop_order", "update")},
     ),
     "a_delete_view_deletes_by_itself": (
@@ -173,48 +185,66 @@ FRAMEWORKS = {
         {("shop_tag", "delete"), ("shop_order_tags", "delete")},
     ),
     "the_object_of_a_view_is_its_models": (
-        "from django.views.generic import DetailView\nclass V(DetailView):\n    model = Order\n"
-        "    def post(self, request):\n        self.object.save()\n        self.get_object().save()",
+        (
+            "from django.views.generic import DetailView\nclass V(DetailView):\n    model = Order\n"
+            "    def post(self, request):\n        self.object.save()\n        self.get_object().save()"
+        ),
         UPDATED,
     ),
     "a_views_queryset_tells_its_model": (
-        "from django.views.generic import DetailView\nclass V(DetailView):\n"
-        "    def get_queryset(self):\n        return Order.objects.all()\n    def post(self, request):\n        self.get_object().save()",
+        (
+            "from django.views.generic import DetailView\nclass V(DetailView):\n"
+            "    def get_queryset(self):\n        return Order.objects.all()\n    def post(self, request):\n        self.get_object().save()"
+        ),
         UPDATED,
     ),
     "a_serializer_saves_its_model": (
-        "from rest_framework import serializers\nclass S(serializers.ModelSerializer):\n    class Meta:\n        model = Order\n"
-        "def f(data):\n    s = S(data=data)\n    s.save()",
+        (
+            "from rest_framework import serializers\nclass S(serializers.ModelSerializer):\n    class Meta:\n        model = Order\n"
+            "def f(data):\n    s = S(data=data)\n    s.save()"
+        ),
         {("shop_order", "insert"), ("shop_order", "update")},
     ),
     "a_serializers_create_is_called_by_save": (
-        "from rest_framework import serializers\nclass S(serializers.Serializer):\n"
-        "    def create(self, validated_data):\n        return Order.objects.create()\ndef f(data):\n    S(data=data).save().lines.create()",
+        (
+            "from rest_framework import serializers\nclass S(serializers.Serializer):\n"
+            "    def create(self, validated_data):\n        return Order.objects.create()\ndef f(data):\n    S(data=data).save().lines.create()"
+        ),
         {("shop_order", "insert"), ("shop_line", "insert")},
     ),
     "an_api_view_creates_by_itself": (
-        "from rest_framework import serializers, mixins, generics\nclass S(serializers.ModelSerializer):\n    class Meta:\n        model = Order\n"
-        "class V(mixins.CreateModelMixin, generics.GenericAPIView):\n    serializer_class = S\n    queryset = Order.objects.all()",
+        (
+            "from rest_framework import serializers, mixins, generics\nclass S(serializers.ModelSerializer):\n    class Meta:\n        model = Order\n"
+            "class V(mixins.CreateModelMixin, generics.GenericAPIView):\n    serializer_class = S\n    queryset = Order.objects.all()"
+        ),
         {("shop_order", "insert"), ("shop_order", "update")},
     ),
     "an_api_views_hook_gets_its_serializer": (
-        "from rest_framework import serializers, generics\nclass S(serializers.ModelSerializer):\n    class Meta:\n        model = Tag\n"
-        "class V(generics.GenericAPIView):\n    serializer_class = S\n    def perform_create(self, serializer):\n        serializer.save()",
+        (
+            "from rest_framework import serializers, generics\nclass S(serializers.ModelSerializer):\n    class Meta:\n        model = Tag\n"
+            "class V(generics.GenericAPIView):\n    serializer_class = S\n    def perform_create(self, serializer):\n        serializer.save()"
+        ),
         {("shop_tag", "insert"), ("shop_tag", "update")},
     ),
     "an_admin_hook_saves_its_model": (
-        "from django.contrib import admin\n@admin.register(Order)\nclass A(admin.ModelAdmin):\n"
-        "    def save_model(self, request, obj, form, change):\n        super().save_model(request, obj, form, change)",
+        (
+            "from django.contrib import admin\n@admin.register(Order)\nclass A(admin.ModelAdmin):\n"
+            "    def save_model(self, request, obj, form, change):\n        super().save_model(request, obj, form, change)"
+        ),
         {("shop_order", "insert"), ("shop_order", "update")},
     ),
     "a_receiver_gets_its_senders_instance": (
-        "from django.db.models.signals import post_save\nfrom django.dispatch import receiver\n@receiver(post_save, sender=Line)\n"
-        "def changed(sender, instance, **kwargs):\n    instance.order.save()",
+        (
+            "from django.db.models.signals import post_save\nfrom django.dispatch import receiver\n@receiver(post_save, sender=Line)\n"
+            "def changed(sender, instance, **kwargs):\n    instance.order.save()"
+        ),
         UPDATED,
     ),
     "a_receiver_of_the_projects_signal_gets_what_is_sent": (
-        "from django.dispatch import Signal, receiver\nplaced = Signal()\n@receiver(placed)\ndef on_placed(sender, thing, **kwargs):\n    thing.save()\n"
-        "def f():\n    placed.send(sender=None, thing=Order.objects.first())",
+        (
+            "from django.dispatch import Signal, receiver\nplaced = Signal()\n@receiver(placed)\ndef on_placed(sender, thing, **kwargs):\n    thing.save()\n"
+            "def f():\n    placed.send(sender=None, thing=Order.objects.first())"
+        ),
         UPDATED,
     ),
     "a_task_gets_what_is_sent": (

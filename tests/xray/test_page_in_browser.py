@@ -48,7 +48,7 @@ class Page:
 
     @property
     def errors(self) -> list[Any]:
-        return list(self._browser.get_log("browser"))
+        return list(self._browser.get_log("browser"))  # type: ignore[no-untyped-call]  # selenium leaves it untyped
 
 
 @pytest.fixture

@@ -105,6 +105,8 @@ def truth(options: Namespace) -> int:
     from microworkflows_xray import truth as truths
 
     static, _, observed = _read(options)
+    if observed is None:
+        raise ProjectError("There is nothing to compare with. Name recordings with --observed.")
     return truths.run(static, observed, format=options.format, out=out()) or _exit(options, static, observed)
 
 

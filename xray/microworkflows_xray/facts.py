@@ -287,5 +287,6 @@ def _built(kind: Any, value: Any) -> Any:
         return tuple(_built(item, each) for each in value)
     if not dataclasses.is_dataclass(kind):
         return value
-    hints = typing.get_type_hints(kind)
-    return kind(**{name: _built(hints[name], value[name]) for name in hints if name in value})
+    record: Any = kind
+    hints = typing.get_type_hints(record)
+    return record(**{name: _built(hints[name], value[name]) for name in hints if name in value})

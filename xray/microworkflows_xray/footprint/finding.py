@@ -100,7 +100,7 @@ def of_function(
     return Footprint(
         function,
         writes,
-        _others(writes, steps, graph.after(function), static, observed, contexts),
+        _others(writes, steps, graph.after(function), static=static, observed=observed, contexts=contexts),
         static.gaps,
     )
 
@@ -128,7 +128,10 @@ def of_columns(
     )
     step = ", ".join(sorted(columns))
     return Footprint(
-        step, writes, _others(writes, frozenset(), frozenset(), static, observed, contexts), static.gaps
+        step,
+        writes,
+        _others(writes, frozenset(), frozenset(), static=static, observed=observed, contexts=contexts),
+        static.gaps,
     )
 
 
@@ -172,6 +175,7 @@ def _others(
     writes: Iterable[Written],
     steps: frozenset[str],
     after: frozenset[str],
+    *,
     static: Static,
     observed: Observed | None,
     contexts: ContextsLike,
@@ -241,7 +245,7 @@ def _meets(access: Access, written: Written) -> bool:
     return not set(access.columns).isdisjoint(written.columns)
 
 
-def _later(access: Access, written: Written) -> str:
+def _later(access: Access, written: Written) -> str:  # noqa: PLR0911  (a sentence each)
     """Say what an access would see or do if the step ran later."""
     columns = (
         ", ".join(sorted(set(written.columns) & set(access.columns or written.columns)))

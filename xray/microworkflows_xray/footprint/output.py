@@ -26,7 +26,7 @@ def run(
     columns: tuple[str, ...] = (),
     observed: Observed | None = None,
     root: Path,
-    format: Literal["text", "json"] = "text",
+    format: Literal["text", "json"] = "text",  # noqa: A002  (named as the command's option)
     out: TextIO,
 ) -> int:
     """Write the footprints of functions, or one of columns together; gives the exit status.

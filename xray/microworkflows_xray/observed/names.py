@@ -41,7 +41,7 @@ def joined(module: str, qualname: str) -> str:
     return f"{module}.{inner}" if inner and inner != "<module>" else ""
 
 
-if sys.version_info >= (3, 11):  # noqa: UP036 - the X-ray runs on Python 3.10 too
+if sys.version_info >= (3, 11):
 
     def _qualname(code: CodeType) -> str:
         return code.co_qualname

@@ -142,7 +142,7 @@ class Recording:
             gaps=tuple(sorted(gaps, key=lambda gap: (gap.what, gap.why))),
             django=django.get_version(),
             python=platform.python_version(),
-            recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),  # noqa: UP017 - Python 3.10 has no UTC
+            recorded_at=datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )
 
 

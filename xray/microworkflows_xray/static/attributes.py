@@ -44,7 +44,7 @@ def member(frame: Frame, owner: Method, key: Value, node: ast.expr) -> Value:
     return UNKNOWN
 
 
-def own(frame: Frame, owner: Type, cls: str, name: str, node: ast.expr, after: str = "") -> Value:
+def own(frame: Frame, owner: Type, cls: str, name: str, node: ast.expr, *, after: str = "") -> Value:
     """Look for a member in the code: in the class and its bases, and in subclasses if the object may be of one."""
     engine = frame.engine
     order = engine.classes.mro(cls)

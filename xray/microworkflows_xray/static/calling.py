@@ -133,9 +133,11 @@ def invoke(frame: Frame, function: FunctionOf, passed: Arguments, node: ast.AST,
     if isinstance(owner, (Instance, ClassOf)) and owner.open:
         method = function.name.rpartition(".")[2]
         direct = engine.sources.functions[function.name].cls
-        for each in engine.classes.overrides(owner.cls, method):
-            if each != function.name and direct in engine.classes.mro(engine.sources.functions[each].cls):
-                targets.append((each, how or "template method"))
+        targets += [
+            (each, how or "template method")
+            for each in engine.classes.overrides(owner.cls, method)
+            if each != function.name and direct in engine.classes.mro(engine.sources.functions[each].cls)
+        ]
     results = []
     for name, kind in targets:
         frame.call(node, name, kind)

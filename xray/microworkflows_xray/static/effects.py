@@ -31,7 +31,7 @@ def save(
     if override:
         frame.call(node, override)
         return
-    write(frame, node, cls, verbs, how, columns)
+    write(frame, node, cls, verbs, how=how, columns=columns)
     signals_sent.of_model(frame, node, cls, ("pre_save", "post_save"))
 
 
@@ -40,6 +40,7 @@ def write(
     node: ast.AST,
     cls: str,
     verbs: Iterable[Verb],
+    *,
     how: str,
     columns: Iterable[str] | None = None,
 ) -> None:

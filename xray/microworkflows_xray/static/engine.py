@@ -79,6 +79,7 @@ class Frame:
         verb: Verb,
         how: str,
         columns: tuple[str, ...] | None = None,
+        *,
         joins: tuple[str, ...] = (),
     ) -> None:
         """Note that the code reads or writes a table here."""
@@ -185,7 +186,7 @@ class Engine:
         module = sys.modules.get("django.contrib.admin.sites")
         found: dict[str, set[str]] = {}
         for site in getattr(module, "all_sites", ()):
-            for model, admin in site._registry.items():
+            for model, admin in site._registry.items():  # noqa: SLF001  (it has no public name)
                 found.setdefault(name_of(type(admin)), set()).add(name_of(model))
         return found
 

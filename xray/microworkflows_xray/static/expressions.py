@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
+from typing import Any
 
-from . import admins, attributes, calling, guesses, signals_sent, statements
+from . import admins, assignments, attributes, calling, guesses, signals_sent, statements
 from .engine import Frame
 from .values import (
     UNKNOWN,
@@ -202,7 +204,7 @@ def _comprehension(frame: Frame, node: ast.ListComp | ast.SetComp | ast.Generato
     outer = frame.env
     frame.env = dict(outer)
     for each in node.generators:
-        statements.assignments.bind(frame, each.target, iterate(frame, each.iter))
+        assignments.bind(frame, each.target, iterate(frame, each.iter))
         for condition in each.ifs:
             evaluate(frame, condition)
             statements.narrow(frame, condition)
@@ -230,7 +232,7 @@ def _lambda(frame: Frame, node: ast.Lambda) -> Value:
 
 def _named(frame: Frame, node: ast.NamedExpr) -> Value:
     value = evaluate(frame, node.value)
-    statements.assignments.bind(frame, node.target, value)
+    assignments.bind(frame, node.target, value)
     return value
 
 
@@ -249,7 +251,7 @@ def _yield_from(frame: Frame, node: ast.YieldFrom) -> Value:
     return UNKNOWN
 
 
-_HANDLERS = {
+_HANDLERS: dict[type[ast.expr], Callable[[Frame, Any], Value]] = {
     ast.Name: _name,
     ast.Constant: _constant,
     ast.JoinedStr: _joined,

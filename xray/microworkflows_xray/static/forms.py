@@ -104,7 +104,7 @@ def save_links(frame: Frame, owner: Instance, model: str, node: ast.AST, how: st
         through = getattr(field, "remote_field", None) and field.remote_field.through
         if field.name in named and through is not None and through._meta.auto_created:
             for verb in ("insert", "delete"):
-                frame.access(node, through._meta.db_table, verb, how)  # type: ignore[arg-type]  # a verb
+                frame.access(node, through._meta.db_table, verb, how)
 
 
 def fields(frame: Frame, cls: str) -> set[str] | None:

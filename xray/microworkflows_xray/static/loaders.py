@@ -119,8 +119,10 @@ class Loaders:
             for cut in range(len(parts), 0, -1):
                 head = ".".join(parts[:cut])
                 if app.name == head or app.name.endswith(f".{head}") or (cut == 1 and app.label == head):
-                    for base in filter(None, (app.name, app.forked_from)):
-                        found.append((-cut, app.origin == "installed", ".".join([base, *parts[cut:]])))
+                    bases = filter(None, (app.name, app.forked_from))
+                    found += [
+                        (-cut, app.origin == "installed", ".".join([base, *parts[cut:]])) for base in bases
+                    ]
         candidates = [module for _, _, module in sorted(found)]
         return [label, *candidates, *([f"{prefix}.{label}"] if prefix else [])]
 
@@ -168,6 +170,12 @@ def find(project: ProjectLike, sources: Sources) -> list[Import]:
     names = Names(sources, Registry())
     loaders = Loaders(names, project.apps, project.loaders)
     found: set[Import] = set()
+
+    def note(module: Module, node: ast.AST, name: str, how: Literal["loader", "string"]) -> None:
+        app = project.app_of_module(name)
+        if app and app != module.app:
+            found.add(Import(name, app, how, sources.place(module, node)))
+
     for module in sources.modules.values():
         taken: set[int] = set()
         for node in ast.walk(module.tree):
@@ -175,7 +183,7 @@ def find(project: ProjectLike, sources: Sources) -> list[Import]:
                 taken |= _relation_strings(node)
                 for name in _called(loaders, module, node):
                     taken |= {id(each) for each in ast.walk(node) if isinstance(each, ast.Constant)}
-                    _note(found, project, sources, module, node, name, "loader")
+                    note(module, node, name, "loader")
         documented = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
         for node in ast.walk(module.tree):
             if (
@@ -184,7 +192,7 @@ def find(project: ProjectLike, sources: Sources) -> list[Import]:
                 and isinstance(node.value, str)
             ):
                 for name in _named(names, node.value):
-                    _note(found, project, sources, module, node, name, "string")
+                    note(module, node, name, "string")
     return sorted(found)
 
 
@@ -222,17 +230,3 @@ def _relation_strings(node: ast.Call) -> set[int]:
         *(keyword.value for keyword in node.keywords if keyword.arg in {"to", "through"}),
     ]
     return {id(each) for each in first if isinstance(each, ast.Constant)}
-
-
-def _note(
-    found: set[Import],
-    project: ProjectLike,
-    sources: Sources,
-    module: Module,
-    node: ast.AST,
-    name: str,
-    how: Literal["loader", "string"],
-) -> None:
-    app = project.app_of_module(name)
-    if app and app != module.app:
-        found.add(Import(name, app, how, sources.place(module, node)))

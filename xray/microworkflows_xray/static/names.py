@@ -140,7 +140,7 @@ class Names:
         loaded = live.find(dotted)
         if loaded is not None:
             return self.of_object(loaded)
-        if f"{dotted}" in self.sources.modules:
+        if dotted in self.sources.modules:
             return frozenset({Outside(dotted)})
         return UNKNOWN
 
@@ -181,11 +181,11 @@ def imported(module: Module, node: ast.Import | ast.ImportFrom) -> list[tuple[st
 def _bind(module: Module, body: list[ast.stmt], bindings: _Bindings) -> None:
     for node in body:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            for name, target in imported(module, node):
+            for name, dotted in imported(module, node):
                 if name == "*":
-                    bindings.stars.append(target)
+                    bindings.stars.append(dotted)
                 else:
-                    bindings.imports.setdefault(name, []).append(target)
+                    bindings.imports.setdefault(name, []).append(dotted)
         elif isinstance(node, ast.Assign):
             for target in node.targets:
                 _bind_target(target, node.value, bindings)

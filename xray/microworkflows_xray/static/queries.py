@@ -23,12 +23,12 @@ def read(frame: Frame, node: ast.AST, rows: Rows, how: str = "query", *, whole: 
     columns = rows.columns if rows.plain or not whole else ()
     joined = [*rows.joins, *([(rows.through, "")] if rows.through else [])]
     names = tuple(sorted({join for join, _ in joined}))
-    frame.access(node, table, "read", how, tuple(sorted(set(columns))) or None, names)
+    frame.access(node, table, "read", how, tuple(sorted(set(columns))) or None, joins=names)
     for name in names:
         if name != table:
             read_of_it = [column for join, column in joined if join == name]
             named = tuple(sorted(set(read_of_it))) if all(read_of_it) else None
-            frame.access(node, name, "read", how, named, (*names, table))
+            frame.access(node, name, "read", how, named, joins=(*names, table))
 
 
 def follow(frame: Frame, owner: Instance, name: str, related: Value, node: ast.AST) -> None:

@@ -113,11 +113,7 @@ class Registry:
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        return {
-            model._meta.db_table: model._meta.pk.column
-            for model in self.models.values()
-            if model._meta.pk is not None
-        }
+        return {model._meta.db_table: str(model._meta.pk.column) for model in self.models.values()}
 
     def column(self, cls: str, name: str) -> tuple[str, str] | None:
         """Table and column of a field, by field or attribute name; ``pk`` as well."""
@@ -164,7 +160,7 @@ class Registry:
             elif column is not None and own is None:
                 own = column
             target: Any = getattr(field, "related_model", None)
-            if not isinstance(target, type):
+            if target is None or isinstance(target, str):
                 break
             if field.many_to_many:
                 through = getattr(field, "through", None) or field.remote_field.through
@@ -238,10 +234,10 @@ class Registry:
             if accessor != name:
                 continue
             target: Any = getattr(field, "related_model", None)
-            if not isinstance(target, type):
+            if target is None or isinstance(target, str):
                 continue
             if field.many_to_many:
-                through = getattr(field, "through", None) or field.remote_field.through
+                through: Any = getattr(field, "through", None) or getattr(field.remote_field, "through", None)
                 yield Rows(
                     name_of(target),
                     self.manager_class(target._default_manager),
@@ -274,10 +270,10 @@ def _collect(model: ModelClass, found: set[Cascade], seen: set[ModelClass], *, c
         elif getattr(action, "__name__", "") in {"SET_NULL", "SET_DEFAULT", "set_on_delete", "SET"}:
             found.add(Cascade(target._meta.db_table, "update", (relation.field.column,), certain))
     for field in model._meta.private_fields:
-        target = getattr(field, "related_model", None)
-        if hasattr(field, "bulk_related_objects") and isinstance(target, type):
-            found.add(Cascade(target._meta.db_table, "delete", None, certain=False))
-            _collect(target, found, seen, certain=False)
+        related: Any = getattr(field, "related_model", None)
+        if hasattr(field, "bulk_related_objects") and isinstance(related, type):
+            found.add(Cascade(related._meta.db_table, "delete", None, certain=False))
+            _collect(related, found, seen, certain=False)
 
 
 def _incoming(model: ModelClass) -> list[Any]:

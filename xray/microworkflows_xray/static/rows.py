@@ -122,7 +122,7 @@ def _write(frame: Frame, rows: Rows, name: str, passed: Arguments, node: ast.Cal
         return UNKNOWN  # the rows are of another model: this one has no such fields
     how = "related manager" if rows.related else "query"
     if name in {"update", "bulk_update", "bulk_create"}:
-        effects.write(frame, node, rows.model, _WRITES[name], how, _updated(name, passed))
+        effects.write(frame, node, rows.model, _WRITES[name], how=how, columns=_updated(name, passed))
     else:
         effects.save(frame, node, rows.model, _WRITES[name], how)
         if rows.through:

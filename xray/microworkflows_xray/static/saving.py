@@ -112,9 +112,8 @@ def _library(frame: Frame, owner: Instance, name: str, node: ast.Call) -> Value 
                 effects.delete(frame, node, owner.cls, "library")
             else:
                 effects.save(frame, node, owner.cls, verbs, "library")
-                effects.write(
-                    frame, node, owner.cls, ("update",), "library"
-                )  # a tree moves its other rows by SQL
+                # A tree moves its other rows by SQL.
+                effects.write(frame, node, owner.cls, ("update",), how="library")
             return frozenset({Instance(owner.cls)})
     if name.startswith("get_"):
         frame.access(node, frame.engine.registry.table(owner.cls), "read", "library")

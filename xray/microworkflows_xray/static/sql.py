@@ -87,7 +87,7 @@ class Statement:
         return tuple(sorted({*self.written, *self.read}))
 
 
-def read(sql: str, vendor: str = "") -> Statement | None:
+def read(sql: object, vendor: str = "") -> Statement | None:
     """Read one statement.
 
     Args:

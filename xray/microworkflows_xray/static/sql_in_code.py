@@ -27,6 +27,6 @@ def call(frame: Frame, name: str, passed: Arguments, node: ast.AST) -> None:
             continue
         for table in statement.written:
             if statement.verb != "read":
-                frame.access(node, table, statement.verb, "SQL", statement.columns, statement.read)
+                frame.access(node, table, statement.verb, "SQL", statement.columns, joins=statement.read)
         for table in statement.read:
-            frame.access(node, table, "read", "SQL", None, statement.tables)
+            frame.access(node, table, "read", "SQL", None, joins=statement.tables)

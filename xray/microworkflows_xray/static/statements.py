@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from . import assignments, expressions, frameworks, hints
 from .engine import Frame
@@ -215,7 +216,7 @@ def yielded_from(frame: Frame, value: Value) -> None:
         frame.join("result", frame.function.name, "", many(item(value)))
 
 
-_HANDLERS = {
+_HANDLERS: dict[type[ast.stmt], Callable[[Frame, Any], None]] = {
     ast.Expr: _expression,
     ast.Assign: _assign,
     ast.AnnAssign: _ann_assign,

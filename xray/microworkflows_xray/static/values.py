@@ -104,7 +104,7 @@ class Text:
     text: str
 
 
-Type = Union[Instance, ClassOf, Rows, Many, Items, FunctionOf, Method, Super, Outside, Text]
+Type = Union[Instance, ClassOf, Rows, Many, Items, FunctionOf, Method, Super, Outside, Text]  # noqa: UP007  (no runtime unions of strings before Python 3.10)
 Value = frozenset[Type]
 
 UNKNOWN: Value = frozenset()

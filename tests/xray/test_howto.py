@@ -52,7 +52,7 @@ def test_commands_of_the_page_run(tmp_path: Path) -> None:
 def test_reference_lists_every_command_and_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
-    commands = re.findall(r"^    (\w+) ", capsys.readouterr().out, flags=re.MULTILINE)
+    commands = re.findall(r"^    (\w+)\b", capsys.readouterr().out, flags=re.MULTILINE)
     options = set()
     for command in commands:
         with pytest.raises(SystemExit):

@@ -168,7 +168,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, St
     packages = tmp_path / "site-packages"
     shutil.move(root / "shop/orders", packages / "sold")
     for path in [*packages.rglob("*.py"), *root.rglob("*.py")]:
-        path.write_text(path.read_text().replace("shop.orders", "sold"))
+        text = path.read_text().replace("shop.orders", "sold")
+        path.write_text(text.replace('"orders.Order"', '"sold.Order"'))
     monkeypatch.syspath_prepend(packages)
     facts = replace(facts, apps=(replace(orders, name="shop.orders", path="shop/orders"), stock))
     return root, renamed(facts, "shop.orders", "sold")

@@ -41,7 +41,7 @@ def report(options: Namespace) -> int:
             content, footprint=footprints.of_function(options.function, static, contexts, observed)
         )
     if options.workflow:
-        content = contents.with_chosen(content, seams=_seams_of(options.workflow, static, contexts, observed))
+        content = contents.with_chosen(content, seams=_seams_of(options, static, contexts, observed))
     for name in formats:
         _write(FORMATS[name](content), _target(options.output, name, len(formats)))
     return _exit(options, static, observed)
@@ -116,7 +116,13 @@ def seams(options: Namespace) -> int:
 
     static, contexts, observed = _read(options)
     code = found.run(
-        static, contexts, workflow=options.workflow, observed=observed, format=options.format, out=out()
+        static,
+        contexts,
+        workflow=options.workflow,
+        observed=observed,
+        root=Path(options.root),
+        format=options.format,
+        out=out(),
     )
     return code or _exit(options, static, observed)
 
@@ -139,9 +145,10 @@ def scaffold(options: Namespace) -> int:
     from microworkflows_xray import scaffold as scaffolds
 
     static, contexts, _ = _read(options)
-    return scaffolds.run(static, contexts, seam=options.seam, output=options.output, out=out()) or _exit(
-        options, static
+    code = scaffolds.run(
+        static, contexts, seam=options.seam, output=options.output, root=Path(options.root), out=out()
     )
+    return code or _exit(options, static)
 
 
 def out() -> TextIO:
@@ -185,11 +192,13 @@ def _read(options: Namespace) -> tuple[Static, Contexts, Observed | None]:
     return static, Contexts.read(_ini(options), static), observed
 
 
-def _seams_of(workflow: str, static: Static, contexts: Contexts, observed: Observed | None) -> Any:
+def _seams_of(options: Namespace, static: Static, contexts: Contexts, observed: Observed | None) -> Any:
     from microworkflows_xray import seams as found
 
     try:
-        return found.find(static, contexts, workflow=workflow, observed=observed)
+        return found.find(
+            static, contexts, workflow=options.workflow, observed=observed, root=Path(options.root)
+        )
     except found.UnknownWorkflowError as error:
         raise ProjectError(str(error)) from error
 

@@ -271,7 +271,7 @@ def _collect(model: ModelClass, found: set[Cascade], seen: set[ModelClass], *, c
             found.add(Cascade(target._meta.db_table, "update", (relation.field.column,), certain))
     for field in model._meta.private_fields:
         related: Any = getattr(field, "related_model", None)
-        if hasattr(field, "bulk_related_objects") and isinstance(related, type):
+        if hasattr(field, "bulk_related_objects") and related is not None and not isinstance(related, str):
             found.add(Cascade(related._meta.db_table, "delete", None, certain=False))
             _collect(related, found, seen, certain=False)
 

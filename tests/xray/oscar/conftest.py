@@ -1,3 +1,0 @@
-"""The shop's own tests run in its own environment."""
-
-collect_ignore = ["project"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from microworkflows_xray.definitions import Definition, Function
 from microworkflows_xray.scaffold import values
@@ -136,12 +137,13 @@ def _receiving(plan: Plan, module: Module) -> None:
 
 def _sender(plan: Plan, module: Module) -> str:
     """Return the model to which the old receiver is limited, imported; empty for none."""
-    receivers = (
-        each
-        for each in plan.static.signals
-        if each.function == plan.seam.consumer and each.role == "receiver"
-    )
-    sender = next((each.sender for each in receivers if each.signal == plan.seam.signal), "")
+    return _model_of(plan, module, role="receiver", function=plan.seam.consumer)
+
+
+def _model_of(plan: Plan, module: Module, *, role: Literal["receiver", "sender"], function: str) -> str:
+    """Return the model that a signal's receiver, or the place that sends it, names as its sender, imported; empty for none."""
+    among = (each for each in plan.static.signals if (each.role, each.function) == (role, function))
+    sender = next((each.sender for each in among if each.signal == plan.seam.signal), "")
     if sender not in {model.label for model in plan.static.models}:
         return ""
     return module.name(plan.home_of(sender), sender.rpartition(".")[2])
@@ -248,7 +250,8 @@ def _old_call(plan: Plan, module: Module) -> Iterator[str]:
 
 def _stand_in(name: str, plan: Plan, module: Module) -> str:
     if name == "sender":
-        return _sender(plan, module) or "None"
+        sent = _model_of(plan, module, role="sender", function=plan.seam.emitter)
+        return _sender(plan, module) or sent or "None"
     return "False" if name == "raw" else "None"
 
 

@@ -60,7 +60,7 @@ def test_page_whose_own_database_is_away_says_that_it_is_not_up_to_date(four: Ru
         admin.wait_for_text(".mw-contexts", "connection lost")
 
         admin.screenshots("own_database_away_first_page")
-    admin.wait_for_text("[data-mw-connection]", "live")
+    wait_until("the page is up to date again", lambda: admin.run(CONNECTION) == "live", seconds=60)
 
 
 def test_service_whose_database_is_away_is_where_the_order_waits(four: Running, admin: Admin) -> None:
@@ -153,6 +153,8 @@ def settle(admin: Admin, number: str) -> None:
     open_journey(admin, number)
     admin.wait_for_text("[data-mw-part=summary]", "done")
 
+
+CONNECTION = "return document.querySelector('.mw-contexts [data-mw-connection]').dataset.mwConnection"
 
 ROW = """
 const row = [...document.querySelectorAll('.mw-contexts tbody tr')].find(

@@ -59,6 +59,7 @@ def test_page_whose_own_database_is_away_says_that_it_is_not_up_to_date(four: Ru
     with away(four.databases["orders"]):
         admin.wait_for_text(".mw-contexts", "connection lost")
 
+        assert admin.run(COLOURS) == "grayscale(1)", "what was green is no longer shown as good"
         admin.screenshots("own_database_away_first_page")
     wait_until("the page is up to date again", lambda: admin.run(CONNECTION) == "live", seconds=60)
 
@@ -155,6 +156,7 @@ def settle(admin: Admin, number: str) -> None:
 
 
 CONNECTION = "return document.querySelector('.mw-contexts [data-mw-connection]').dataset.mwConnection"
+COLOURS = "return getComputedStyle(document.querySelector('.mw-contexts [data-mw-part]')).filter"
 
 ROW = """
 const row = [...document.querySelectorAll('.mw-contexts tbody tr')].find(

@@ -35,11 +35,12 @@ def table(request: HttpRequest) -> Table | None:
     now = times.aware(times.now())
     overdue, heard_at = alarms.flows_by_owner(), presence.last_heard()
     # While the journal hears from nobody, no deadline is judged.
-    none = 0 if heard_at is not None and now - heard_at <= presence.TALLY_HOLDS_FOR else None
+    note = silence.sentence(heard_at, now=now)
+    none = None if note else 0
     rows = tuple(
         _row(each, overdue.get(each.context, none), now) for each in presence.presences(now=now, flows=False)
     )
-    return Table(columns=COLUMNS, rows=rows, note=silence.sentence(heard_at, now=now)) if rows else None
+    return Table(columns=COLUMNS, rows=rows, note=note) if rows else None
 
 
 def overdue_url(context: str) -> str:

@@ -114,6 +114,7 @@
         say(message, state) {
             this.connection.hidden = message === "";
             this.connection.dataset.mwConnection = state;
+            this.element.classList.toggle("mw-stale", state === "lost");
             if (this.connection.textContent !== message) {
                 this.connection.textContent = message;
             }

@@ -175,7 +175,6 @@ def test_own_database_can_be_dumped_restored_and_flushed(source: str, target: st
         shop.execute(f'DROP DATABASE "{copy}"')
 
 
-@pytest.mark.slow
 def test_plan_is_said_and_nothing_is_changed(source: str, target: str, on: On) -> None:
     said = shop.split(to=target, check=True)
 

@@ -5,12 +5,22 @@ from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
+from django.db.models import Value
 
-from microworkflows import Subject
+from microworkflows import Subject, times
 from microworkflows.models import InboxEvent
+from microworkflows.problems import replays
 from microworkflows.testing import Flow
 
 Fail = Callable[..., list[InboxEvent]]
+
+
+@pytest.fixture(autouse=True)
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time stand still for replays: on a busy machine they would bring back more."""
+    now = times.now()
+    clock = SimpleNamespace(now=lambda: now, database_now=lambda: Value(now), stored=times.stored)
+    monkeypatch.setattr(replays, "times", clock)
 
 
 @pytest.fixture

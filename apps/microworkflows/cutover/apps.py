@@ -36,9 +36,7 @@ def _keep_others_away(*, using: str, **kwargs: Any) -> None:
     """Let new tables and columns of others be refused, too, after a migration of a context's own database."""
     from django.db import connections
 
-    from microworkflows.cutover.splitting import others
-
-    if others.made_for(connections[using]):
+    if connections[using].vendor == "postgresql":
         from microworkflows.cutover.splitting import elsewhere
 
         elsewhere.keep_up(connections[using])

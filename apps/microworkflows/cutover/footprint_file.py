@@ -161,5 +161,12 @@ def changed(file: Footprints) -> list[str]:
 def _digest(file: Footprints, name: str) -> str:
     for root in (str(conf.footprint().parent), file.root, *filter(None, sys.path)):
         if (path := Path(root, name)).is_file():
-            return hashlib.sha256(path.read_bytes()).hexdigest()
+            stat = path.stat()
+            return _digest_of(path, stat.st_mtime_ns, stat.st_size)
     return ""
+
+
+@functools.lru_cache(maxsize=10_000)
+def _digest_of(path: Path, changed_at: int, size: int) -> str:
+    """Return a file's SHA-256; it is read again once it has changed, for the page shows each context and polls."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

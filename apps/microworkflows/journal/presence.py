@@ -185,7 +185,7 @@ def _presence(
     depths = [each.life.get("depths", {}).get(name) for each in living]
     handled = [each.life["handling"] for each in living if "handling" in each.life]
     tallied_at = times.aware(context.tallied_at) if context and context.tallied_at else None
-    holds = tallied_at is not None and now - tallied_at <= TALLY_HOLDS_FOR and _hears(heard_at, now)
+    holds = tallied_at is not None and now - tallied_at <= TALLY_HOLDS_FOR and hears(heard_at, now)
     tally = context.tally if context and holds else {}
     return Presence(
         context=name,
@@ -210,7 +210,7 @@ def _presence(
     )
 
 
-def _hears(heard_at: datetime | None, now: datetime) -> bool:
+def hears(heard_at: datetime | None, now: datetime) -> bool:
     """Return True if the journal has lately heard from anybody, so that it knows who is silent, and that a number still holds."""
     return heard_at is not None and now - heard_at <= ALIVE_FOR
 
@@ -232,7 +232,7 @@ def _seen(processes: list[Process], heard_at: datetime | None, now: datetime) ->
         return Seen(
             life=Life.STOPPED, since=times.aware(last.stopped_at), seen_at=seen_at, names=(last.name,)
         )
-    life = Life.SILENT if _hears(heard_at, now) else Life.UNKNOWN
+    life = Life.SILENT if hears(heard_at, now) else Life.UNKNOWN
     return Seen(life=life, since=seen_at, seen_at=seen_at, names=(last.name,))
 
 

@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from microworkflows import times
-from microworkflows.journal import conf, words
-from microworkflows.journal.presence import ALIVE_FOR, Presence
+from microworkflows.journal import conf, presence, words
+from microworkflows.journal.presence import Presence
 
 
 def sentence(heard_at: datetime | None, *, now: datetime) -> str:
     """Return since when the journal has heard from nobody, and what to do; empty while it hears from somebody."""
     if heard_at is None:
         return f"Nobody has told the journal anything yet. {_remedy()}"
-    if times.aware(now) - heard_at <= ALIVE_FOR:
+    if presence.hears(heard_at, times.aware(now)):
         return ""
     since = words.clock(heard_at, now)
     return f"The journal has heard from nobody since {since}, so it knows of nothing later. {_remedy()}"

@@ -127,14 +127,9 @@ def write_changes(changes: Sequence[Change], memory: Memory, *, acts: Sequence[A
     if not changes and not acts:
         return
     rows = Rows()
-    told = {
-        (facts.flow if isinstance(facts, reading.EventTold) else facts.event.flow)
-        for _, _, facts, _ in changes
-    }
-    told_of = {
-        facts.id if isinstance(facts, reading.EventTold) else facts.event.id for _, _, facts, _ in changes
-    } | {act.event for act in acts}
-    rows.load(Flow.objects.filter(correlation_id__in=told), told_of=told_of)
+    events = [facts if isinstance(facts, reading.EventTold) else facts.event for _, _, facts, _ in changes]
+    told_of = {event.id for event in events} | {act.event for act in acts}
+    rows.load(Flow.objects.filter(correlation_id__in={event.flow for event in events}), told_of=told_of)
     if acts:
         rows.load(Flow.objects.filter(events__in={act.event for act in acts}).distinct(), told_of=told_of)
     rows.merge(changes)

@@ -16,7 +16,7 @@ from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from microworkflows import database_errors, times
 from microworkflows.cutover.models import ContextMove, OwnDatabase
-from microworkflows.cutover.splitting import others
+from microworkflows.cutover.splitting import others, tables
 from microworkflows.cutover.splitting.databases import address, execute, rows
 from microworkflows.cutover.splitting.steps import AWAY, SplitError
 
@@ -284,8 +284,8 @@ def _schema(connection: BaseDatabaseWrapper) -> str:
 
 def _others_at_work(target: BaseDatabaseWrapper, context: str) -> Sequence[str]:
     """Return the contexts, except this one, of which a database has messages."""
-    found = rows(
-        target,
-        "SELECT split_part(destination, '.', 1) FROM published UNION SELECT split_part(msg_id, '.', 1) FROM received",
+    statement = SQL(
+        "SELECT split_part(destination, '.', 1) FROM {} UNION SELECT substring(msg_id FROM '^[^.:]+') FROM {}"
     )
+    found = rows(target, statement.format(Identifier(tables.OUTBOX), Identifier(tables.INBOX)))
     return sorted({name for (name,) in found} - {context})

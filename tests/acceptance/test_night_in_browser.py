@@ -3,21 +3,14 @@
 With ``SCREENSHOTS=folder`` each page is kept as it was: in the light, in the dark and on a phone. docs/howto/at-night.md shows some.
 """
 
-import pytest
 from kombu import Connection
 
 from tests.acceptance.admin import Admin
 from tests.acceptance.running import wait_until
-from tests.acceptance.whole import FLOWS, Running, away, open_journey, stopped
+from tests.acceptance.whole import FLOWS, MARKS, Running, away, open_journey, stopped
 from tests.integration.support.processes import pool_of
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.browser,
-    pytest.mark.postgres,
-    pytest.mark.rabbitmq,
-    pytest.mark.slow,
-]
+pytestmark = MARKS
 
 HEARS_NOTHING = "The journal has heard from nobody since"
 

@@ -9,19 +9,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import jsonschema
-import pytest
 
 from tests.acceptance.admin import Admin
 from tests.acceptance.running import wait_until
-from tests.acceptance.whole import FLOWS, Running, open_journey
+from tests.acceptance.whole import FLOWS, MARKS, Running, open_journey
 
-pytestmark = [
-    pytest.mark.acceptance,
-    pytest.mark.browser,
-    pytest.mark.postgres,
-    pytest.mark.rabbitmq,
-    pytest.mark.slow,
-]
+pytestmark = MARKS
 
 SCHEMA = Path(__file__).parents[1] / "unit/journal/ocel20.schema.json"
 VALID = jsonschema.Draft7Validator(json.loads(SCHEMA.read_text()), format_checker=jsonschema.FormatChecker())

@@ -8,6 +8,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+import pytest
+
 from migrations_guide.engine.shop import USER, Order, Shop
 from tests import servers
 from tests.acceptance import services
@@ -16,6 +18,13 @@ from tests.acceptance.services import Services
 from tests.integration.support.proxy import Proxy
 
 FLOWS = "/admin/microworkflows_journal/flow/"
+MARKS = [
+    pytest.mark.acceptance,
+    pytest.mark.browser,
+    pytest.mark.postgres,
+    pytest.mark.rabbitmq,
+    pytest.mark.slow,
+]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,25 +12,10 @@ from pathlib import Path
 
 from microworkflows_xray import facts
 from microworkflows_xray.facts import Static
+from tests.xray import processes
 
 REPOSITORY = Path(__file__).parents[2]
 PROJECTS = Path(__file__).parent / "projects"
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from microworkflows_xray import errors, facts, options, project, static
-
-root = Path.cwd()
-said = options.read(root / "xray.ini" if (root / "xray.ini").exists() else None)
-try:
-    started = project.start(
-        said.settings or None, root, also=said.also + tuple(sys.argv[2:]), exclude=said.exclude, loaders=said.loaders
-    )
-    facts.dump(static.look(started), Path(sys.argv[1]))
-except errors.ProjectError as error:
-    sys.exit(str(error))
-"""
 
 
 def unpack(name: str, folder: Path) -> Path:
@@ -44,10 +29,10 @@ def unpack(name: str, folder: Path) -> Path:
 
 def run(project: Path, output: Path, *also: str, path: str = "") -> subprocess.CompletedProcess[str]:
     """Look at a project; its facts, if there are any, are in the output."""
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
-    environment = kept | {"PYTHONPATH": os.pathsep.join(filter(None, [str(REPOSITORY / "xray"), path]))}
-    command = [sys.executable, "-c", SCRIPT, str(output), *also]
-    return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, check=False)
+    told = [part for package in also for part in ("--also", package)]
+    command = [sys.executable, "-m", "microworkflows_xray", "look", "--output", str(output), *told]
+    paths = os.pathsep.join(filter(None, [str(REPOSITORY / "xray"), path]))
+    return processes.run(*command, cwd=project, PYTHONPATH=paths)
 
 
 @functools.cache

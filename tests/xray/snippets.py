@@ -13,6 +13,7 @@ from django.db.migrations.state import AppConfigStub
 from django.db.models.options import Options
 
 from microworkflows_xray.facts import App
+from microworkflows_xray.project import Project
 from microworkflows_xray.static import accesses
 from microworkflows_xray.static.engine import Engine
 from microworkflows_xray.static.registry import Registry
@@ -92,21 +93,15 @@ class TrackedParcel(Parcel):
 """
 
 
-class Project:
-    """What the inference needs of a project."""
-
-    apps = (App("shop", "shop", "shop"), App("desk", "work.desk", "work/desk"))
-    loaders = ("fetch",)
-
-    def app_of_module(self, name: str) -> str:
-        return "shop" if name.startswith("shop") else "desk" if name.startswith("work.desk") else ""
+APPS = (App("shop", "shop", "shop"), App("desk", "work.desk", "work/desk"))
+PROJECT = Project(Path(), "", APPS, {}, (), loaders=("fetch",))
 
 
 @contextmanager
 def code(**modules: str) -> Iterator[Engine]:
     """Read modules of an app ``desk``, by their names, next to ``shop.models``."""
     with registry() as known:
-        yield accesses.read(Project(), sources(**modules), known)
+        yield accesses.read(PROJECT, sources(**modules), known)
 
 
 @contextmanager

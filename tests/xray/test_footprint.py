@@ -7,13 +7,9 @@ from pathlib import Path
 import pytest
 
 from microworkflows_xray import footprint
+from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.errors import ProjectError
-from microworkflows_xray.facts import Access, Call, Model, Observed, Place, Static, Transaction, Verb
-
-
-class Contexts:
-    def of_place(self, place: Place) -> str:
-        return place.app
+from microworkflows_xray.facts import Access, App, Call, Model, Observed, Place, Static, Transaction, Verb
 
 
 def access(
@@ -30,6 +26,7 @@ def call(caller: str, callee: str, line: int) -> Call:
 STATIC = Static(
     root="shop",
     settings="shop.settings",
+    apps=tuple(App(label, label, label) for label in ("stock", "basket", "orders", "checkout")),
     models=(Model("stock.Stock", "stock", "stock", ("id", "number", "note"), Place("stock.py", 1)),),
     accesses=(
         access("stock.take", "update"),
@@ -47,12 +44,15 @@ STATIC = Static(
 )
 
 
+CONTEXTS = Contexts.read(None, STATIC)
+
+
 def by_function(found: footprint.Footprint) -> dict[str, footprint.Other]:
     return {other.access.place.function: other for other in found.others}
 
 
 def test_a_step_writes_what_it_calls_writes() -> None:
-    found = footprint.of_function("stock.take_all", STATIC, Contexts())
+    found = footprint.of_function("stock.take_all", STATIC, CONTEXTS)
 
     assert [(written.table, written.model, written.columns, written.verbs) for written in found.writes] == [
         ("stock", "stock.Stock", ("number",), ("update",))
@@ -60,7 +60,7 @@ def test_a_step_writes_what_it_calls_writes() -> None:
 
 
 def test_readers_of_its_columns_and_other_writers_are_named_with_what_they_would_see() -> None:
-    found = by_function(footprint.of_function("stock.take_all", STATIC, Contexts()))
+    found = by_function(footprint.of_function("stock.take_all", STATIC, CONTEXTS))
 
     assert sorted(found) == ["basket.available", "checkout.receipt", "orders.cancel", "orders.purge"]
     assert found["basket.available"].later == "would still see the old number until the step has run"
@@ -69,7 +69,7 @@ def test_readers_of_its_columns_and_other_writers_are_named_with_what_they_would
 
 
 def test_what_a_caller_does_after_the_step_is_synchronous() -> None:
-    found = by_function(footprint.of_function("stock.take_all", STATIC, Contexts()))
+    found = by_function(footprint.of_function("stock.take_all", STATIC, CONTEXTS))
 
     assert {name for name, other in found.items() if other.synchronous} == {"checkout.receipt"}
 
@@ -82,7 +82,7 @@ def test_evidence_tells_what_was_seen_what_ran_and_what_never_did() -> None:
         "pytest", 1.0, 3, (seen,), executed=("stock.take", "basket.available", "orders.cancel")
     )
 
-    found = by_function(footprint.of_function("stock.take", STATIC, Contexts(), observed))
+    found = by_function(footprint.of_function("stock.take", STATIC, CONTEXTS, observed))
 
     assert {name: (other.evidence, other.certainty) for name, other in found.items()} == {
         "basket.available": ("both", "observed"),
@@ -94,24 +94,24 @@ def test_evidence_tells_what_was_seen_what_ran_and_what_never_did() -> None:
 
 
 def test_columns_have_a_footprint_too() -> None:
-    found = footprint.of_columns(["stock.note"], STATIC, Contexts())
+    found = footprint.of_columns(["stock.note"], STATIC, CONTEXTS)
 
     assert sorted(by_function(found)) == ["basket.described", "orders.cancel", "orders.purge"]
 
 
 def test_what_is_unknown_is_refused() -> None:
     with pytest.raises(ProjectError, match=r"stock\.give"):
-        footprint.of_function("stock.give", STATIC, Contexts())
+        footprint.of_function("stock.give", STATIC, CONTEXTS)
     with pytest.raises(ProjectError, match=r"stock\.colour"):
-        footprint.of_columns(["stock.colour"], STATIC, Contexts())
+        footprint.of_columns(["stock.colour"], STATIC, CONTEXTS)
 
 
 def test_a_footprint_is_written_as_text_and_as_json(tmp_path: Path) -> None:
     text, plain = io.StringIO(), io.StringIO()
     (tmp_path / "basket.py").write_text("…", encoding="utf-8")
 
-    footprint.run(STATIC, Contexts(), functions=("stock.take",), root=tmp_path, out=text)
-    footprint.run(STATIC, Contexts(), functions=("stock.take",), root=tmp_path, format="json", out=plain)
+    footprint.run(STATIC, CONTEXTS, functions=("stock.take",), root=tmp_path, out=text)
+    footprint.run(STATIC, CONTEXTS, functions=("stock.take",), root=tmp_path, format="json", out=plain)
 
     assert "basket.py:1 available reads number [predicted only]: would still see" in text.getvalue()
     written = json.loads(plain.getvalue())

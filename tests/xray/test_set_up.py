@@ -66,7 +66,7 @@ def test_a_manage_py_in_a_virtual_environment_below_the_root_is_not_the_projects
 def test_a_folder_with_no_settings_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     done = looking.run(tmp_path, tmp_path / "facts.json")
 
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert re.search(r"No settings were found in .*--settings", done.stderr)
 
 

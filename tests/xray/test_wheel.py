@@ -1,9 +1,7 @@
 """The X-ray's own wheel: its package and no more, for the oldest and the newest Django, without the kit."""
 
-import os
 import re
 import shutil
-import subprocess
 import sys
 import zipfile
 from email import message_from_string
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.files import ROOT, project_files
+from tests.xray import processes
 from tests.xray.handover import copied
 
 
@@ -40,8 +39,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(*command: str | Path, cwd: Path) -> str:
     """Run a command to which nothing of this run's settings or paths is known."""
-    environment = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR", "LANG") if key in os.environ}
-    process = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    process = processes.run(*command, cwd=cwd)
     assert process.returncode == 0, f"{command}:\n{process.stdout}\n{process.stderr}"
     return process.stdout
 

@@ -234,7 +234,18 @@ def dump(facts: Static | Observed, path: Path) -> None:
 
 def to_plain(facts: Static | Observed) -> dict[str, Any]:
     """Return facts as what JSON can hold."""
-    return {"format": FORMAT, "kind": type(facts).__name__.lower(), **_plain(facts)}
+    return {"format": FORMAT, "kind": type(facts).__name__.lower(), **as_plain(facts)}
+
+
+def as_plain(value: Any) -> Any:
+    """Return a record, or anything that holds records, as what JSON can hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: as_plain(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [as_plain(one) for one in value]
+    return value
 
 
 def load(record: type[Record], path: Path) -> Record:
@@ -244,19 +255,19 @@ def load(record: type[Record], path: Path) -> Record:
         FactsError: the file is not there, is of another kind, or was written by a later version.
     """
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FactsError(f"There is no file {path}.") from None
     except ValueError as error:
         raise FactsError(f"{path} is not JSON: {error}.") from error
     kind = record.__name__.lower()
-    if not isinstance(plain, dict) or plain.get("kind") != kind:
+    if not isinstance(found, dict) or found.get("kind") != kind:
         raise FactsError(f"{path} holds no {kind} facts. Is it a file that the X-ray wrote?")
-    if plain.get("format") != FORMAT:
+    if found.get("format") != FORMAT:
         raise FactsError(
-            f"{path} has format {plain.get('format')}; this X-ray reads format {FORMAT}. Make it anew."
+            f"{path} has format {found.get('format')}; this X-ray reads format {FORMAT}. Make it anew."
         )
-    return from_plain(record, plain)
+    return from_plain(record, found)
 
 
 def from_plain(record: type[Record], plain: dict[str, Any]) -> Record:
@@ -266,14 +277,6 @@ def from_plain(record: type[Record], plain: dict[str, Any]) -> Record:
 
 class FactsError(Exception):
     """A file of facts cannot be read; the text says why."""
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _built(kind: Any, value: Any) -> Any:

@@ -4,7 +4,6 @@ Processes without, with 1 % and with 100 % take turns at the same view of ten st
 A second process without the middleware tells how far such ratios can be trusted.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.xray import processes
 from tests.xray.observed.workshop import Workshop
 
 REQUESTS = 50
@@ -50,12 +50,9 @@ def main(rounds: int = ROUNDS) -> dict[str, float]:
 
 
 def _start(workshop: Workshop, share: str | None) -> subprocess.Popen[str]:
-    environment = {
-        **{name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "TMPDIR", "LANG"}},
-        "PYTHONPATH": str(workshop.folder),
-        "DJANGO_SETTINGS_MODULE": "settings",
-        "WORKSHOP_DATABASE": ":memory:",
-    }
+    environment = processes.environment(
+        PYTHONPATH=str(workshop.folder), DJANGO_SETTINGS_MODULE="settings", WORKSHOP_DATABASE=":memory:"
+    )
     if share is not None:
         environment |= {
             "WORKSHOP_MIDDLEWARE": "1",

@@ -1,6 +1,5 @@
 """A copy of the workshop, a tiny project, and the recordings that its tests and requests leave."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -9,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from microworkflows_xray.facts import Access, Observed, Transaction, load
+from tests.xray import processes
 
 _ORIGINAL = Path(__file__).parents[1] / "projects/workshop"
 RECORDER = ("-p", "microworkflows_xray.recorder")
@@ -23,22 +23,12 @@ class Workshop:
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run Python to its end."""
-        kept = {
-            name: value for name, value in os.environ.items() if name in {"HOME", "PATH", "TMPDIR", "LANG"}
-        }
-        kept |= {
+        own = {
             "PYTHONPATH": str(self.folder),
             "DJANGO_SETTINGS_MODULE": "settings",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        return subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self.folder,
-            env={**kept, **variables},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return processes.run(sys.executable, *arguments, cwd=self.folder, **{**own, **variables})
 
     def test(self, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run its tests."""

@@ -17,7 +17,7 @@ from tests.xray.oscar import environment
 
 pytestmark = pytest.mark.slow
 
-LOOK = Path(__file__).with_name("look.py")
+LOOK = ("-m", "microworkflows_xray", "look", "--output", "static.json")
 
 
 class Seen(NamedTuple):
@@ -35,7 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     shutil.copytree(environment.PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
     tests = ("-m", "pytest", "-q", "-p", "microworkflows_xray.recorder", "--xray-also", "oscar")
     assert "25 passed" in environment.run(python, *tests, folder=folder)
-    environment.run(python, str(LOOK), "shop.settings", "static.json", "oscar", folder=folder)
+    environment.run(python, *LOOK, "--settings", "shop.settings", "--also", "oscar", folder=folder)
     return Seen(load(Static, folder / "static.json"), load(Observed, folder / "xray-observed.json"))
 
 
@@ -103,7 +103,7 @@ def test_code_tells_what_oscars_own_tests_show(tmp_path: Path) -> None:
     )
 
     environment.run(python, *tests, folder=folder, PYTHONPATH=path)
-    environment.run(python, str(LOOK), "tests.settings", "static.json", folder=folder, PYTHONPATH=path)
+    environment.run(python, *LOOK, "--settings", "tests.settings", folder=folder, PYTHONPATH=path)
     found = truth.compare(load(Static, folder / "static.json"), load(Observed, folder / "xray-observed.json"))
 
     assert (found.pairs.recall or 0) >= 0.9, found.pairs.missed

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
+from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.errors import ProjectError
-from microworkflows_xray.facts import WRITES, Access, Gap, Observed, Place, Static, Verb
+from microworkflows_xray.facts import WRITES, Access, Gap, Observed, Static, Verb
 from microworkflows_xray.static.calls import Graph
 
 Evidence = Literal["observed", "predicted", "both"]
 Certainty = Literal["observed", "predicted only", "never executed"]
-
-
-class ContextsLike(Protocol):
-    """The part of the contexts that this module needs."""
-
-    def of_place(self, place: Place) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,7 @@ class Footprint:
 
 
 def of_function(
-    function: str, static: Static, contexts: ContextsLike, observed: Observed | None = None
+    function: str, static: Static, contexts: Contexts, observed: Observed | None = None
 ) -> Footprint:
     """Find who else reads and writes the rows that a function, with all that it calls, writes.
 
@@ -106,7 +101,7 @@ def of_function(
 
 
 def of_columns(
-    columns: Iterable[str], static: Static, contexts: ContextsLike, observed: Observed | None = None
+    columns: Iterable[str], static: Static, contexts: Contexts, observed: Observed | None = None
 ) -> Footprint:
     """Find who reads and writes columns, given as ``table.column``, or ``table`` for whole rows.
 
@@ -178,7 +173,7 @@ def _others(
     *,
     static: Static,
     observed: Observed | None,
-    contexts: ContextsLike,
+    contexts: Contexts,
 ) -> tuple[Other, ...]:
     tables = {written.table: written for written in writes}
     units = _units(observed, steps, tables)

@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.facts import Access, Observed, Static
 from microworkflows_xray.footprint import finding
 
@@ -20,7 +21,7 @@ FORMAT = 1
 
 def run(
     static: Static,
-    contexts: finding.ContextsLike,
+    contexts: Contexts,
     *,
     functions: tuple[str, ...] = (),
     columns: tuple[str, ...] = (),

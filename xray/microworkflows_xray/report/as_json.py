@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable
 from typing import Any
 
 from microworkflows_xray.bonds import WEIGHTS, Bond
-from microworkflows_xray.facts import Place
+from microworkflows_xray.facts import Place, as_plain
 from microworkflows_xray.graph import Edge
 from microworkflows_xray.ranking import SHARED_WEIGHT, SPAN_WEIGHT, Candidate
 from microworkflows_xray.report.content import Content
@@ -26,11 +25,11 @@ def render(content: Content) -> str:
         "project": content.name,
         "settings": static.settings,
         "partial": bool(content.gaps),
-        "gaps": [_plain(gap) for gap in content.gaps],
+        "gaps": [as_plain(gap) for gap in content.gaps],
         "recording": content.recording,
         "evidence": content.evidence,
         "weights": {**dict[str, int](WEIGHTS.items()), "transaction": SPAN_WEIGHT, "shared": SHARED_WEIGHT},
-        "contexts": [_plain(context) for context in graph.contexts],
+        "contexts": [as_plain(context) for context in graph.contexts],
         "edges": _edges(graph.edges),
         "shared": _edges(graph.shared),
         "outside": _edges(graph.outside),
@@ -45,13 +44,13 @@ def render(content: Content) -> str:
             }
             for cycle in graph.cycles
         ],
-        "transactions": [_plain(span) for span in content.spans],
-        "functions": [_plain(span) for span in content.predicted],
+        "transactions": [as_plain(span) for span in content.spans],
+        "functions": [as_plain(span) for span in content.predicted],
         "ranking": [_candidate(candidate) for candidate in content.ranking],
-        "proposal": _plain(content.proposal),
-        "footprint": _plain(content.footprint),
-        "seams": _plain(content.seams),
-        "accesses": [_plain(one) for one in graph.judged],
+        "proposal": as_plain(content.proposal),
+        "footprint": as_plain(content.footprint),
+        "seams": as_plain(content.seams),
+        "accesses": [as_plain(one) for one in graph.judged],
         "excluded": static.excluded,
         "seconds": round(static.seconds, 1),
     }
@@ -73,7 +72,7 @@ def _edges(edges: Iterable[Edge]) -> list[dict[str, Any]]:
 
 def _bond(bond: Bond) -> dict[str, Any]:
     """Return a bond without its ends, which the edge names."""
-    plain: dict[str, Any] = _plain(bond)
+    plain: dict[str, Any] = as_plain(bond)
     return {
         name: value
         for name, value in plain.items()
@@ -105,13 +104,3 @@ def _candidate(candidate: Candidate) -> dict[str, Any]:
 
 def _place(place: Place) -> str:
     return f"{place.file}:{place.line}"
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(one) for one in value]
-    return value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Protocol
 
-from microworkflows_xray.facts import Access, App, Call, Gap, Model
+from microworkflows_xray.facts import Access, Call, Gap, Model
+from microworkflows_xray.project import Project
 
 from .engine import Engine
 from .loaders import Loaders
@@ -15,17 +15,8 @@ from .registry import Registry
 from .sources import Sources
 
 
-class ProjectLike(Protocol):
-    """The part of a project that this module needs."""
-
-    @property
-    def apps(self) -> tuple[App, ...]: ...
-    @property
-    def loaders(self) -> tuple[str, ...]: ...
-
-
 def find(
-    project: ProjectLike, sources: Sources, models: Iterable[Model] = ()
+    project: Project, sources: Sources, models: Iterable[Model] = ()
 ) -> tuple[list[Access], list[Call], list[Gap]]:
     """Find all accesses and calls in the code.
 
@@ -38,7 +29,7 @@ def find(
     return accesses, calls, engine.gaps
 
 
-def read(project: ProjectLike, sources: Sources, registry: Registry) -> Engine:
+def read(project: Project, sources: Sources, registry: Registry) -> Engine:
     """Read all functions, and give what was learnt."""
     names = Names(sources, registry)
     Loaders(names, project.apps, project.loaders)

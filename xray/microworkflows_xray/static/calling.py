@@ -19,8 +19,8 @@ from . import (
     tasks_sent,
 )
 from .engine import Frame
-from .names import callee
 from .sources import Function
+from .spelling import last
 from .values import (
     UNKNOWN,
     ClassOf,
@@ -80,7 +80,7 @@ def arguments(frame: Frame, node: ast.Call) -> Arguments:
 
 def call(frame: Frame, node: ast.Call) -> Value:
     """Tell what a call gives."""
-    name = callee(node.func)
+    name = last(node.func)
     if isinstance(node.func, ast.Name) and name not in frame.env:
         found = builtin.call(frame, name, node)
         if found is not None:

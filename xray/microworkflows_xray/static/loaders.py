@@ -10,15 +10,17 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 from django.conf import settings
 
 from microworkflows_xray.facts import App, Import
+from microworkflows_xray.project import Project
 
-from .names import Names, callee
+from .names import Names
 from .registry import Registry
 from .sources import Module, Sources
+from .spelling import last
 from .values import UNKNOWN, ClassOf, FunctionOf, Items, Outside, Text, Value, text_of, union
 
 _FACTORIES = {
@@ -155,17 +157,7 @@ def _inside(value: Value) -> Value:
     return union([frozenset({each}) for each in value if not isinstance(each, Outside)])
 
 
-class ProjectLike(Protocol):
-    """The part of a project that this module needs."""
-
-    @property
-    def apps(self) -> tuple[App, ...]: ...
-    @property
-    def loaders(self) -> tuple[str, ...]: ...
-    def app_of_module(self, name: str) -> str: ...
-
-
-def find(project: ProjectLike, sources: Sources) -> list[Import]:
+def find(project: Project, sources: Sources) -> list[Import]:
     """Find calls of loaders that name another app's code, and strings that do so by ``app.Model`` or a dotted path."""
     names = Names(sources, Registry())
     loaders = Loaders(names, project.apps, project.loaders)
@@ -197,7 +189,7 @@ def find(project: ProjectLike, sources: Sources) -> list[Import]:
 
 
 def _called(loaders: Loaders, module: Module, node: ast.Call) -> list[str]:
-    value = loaders.call(callee(node.func), [loaders.names.expression(module, each) for each in node.args])
+    value = loaders.call(last(node.func), [loaders.names.expression(module, each) for each in node.args])
     return sorted({name for each in value for name in _dotted(each)})
 
 
@@ -223,7 +215,7 @@ def _named(names: Names, text: str) -> list[str]:
 
 def _relation_strings(node: ast.Call) -> set[int]:
     """Give the strings of a relation's field, which are facts of their own."""
-    if not callee(node.func).endswith(("Field", "ForeignKey", "Relation", "ParentalKey")):
+    if not last(node.func).endswith(("Field", "ForeignKey", "Relation", "ParentalKey")):
         return set()
     first = [
         *node.args[:1],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from . import live
 from .registry import Registry, name_of
 from .sources import Module, Sources
+from .spelling import imported, last
 from .values import UNKNOWN, ClassOf, FunctionOf, Items, Many, Outside, Rows, Text, Value, union
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Names:
             return self.expression(module, node.value)  # Generic[T], List[T]: the class itself
         if isinstance(node, ast.Call):
             arguments = [self.expression(module, each) for each in node.args]
-            return self.loaders.call(callee(node.func), arguments)
+            return self.loaders.call(last(node.func), arguments)
         return UNKNOWN
 
     def attribute(self, owner: Any, name: str) -> Value:
@@ -154,28 +155,7 @@ class Names:
 
 def is_signal(node: ast.expr) -> bool:
     """True for the call that makes a signal, which is known by the name it is given."""
-    return isinstance(node, ast.Call) and callee(node.func).endswith("Signal")
-
-
-def callee(node: ast.expr) -> str:
-    """Last part of the name of what is called."""
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def imported(module: Module, node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
-    """Give the names that an import statement binds, each with the dotted name it stands for; ``*`` for all."""
-    if isinstance(node, ast.Import):
-        return [
-            (each.asname or each.name.split(".")[0], each.name if each.asname else each.name.split(".")[0])
-            for each in node.names
-        ]
-    base = module.resolve(node.level, node.module)
-    return [
-        ("*", base) if each.name == "*" else (each.asname or each.name, f"{base}.{each.name}")
-        for each in node.names
-    ]
+    return isinstance(node, ast.Call) and last(node.func).endswith("Signal")
 
 
 def _bind(module: Module, body: list[ast.stmt], bindings: _Bindings) -> None:

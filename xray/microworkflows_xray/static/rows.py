@@ -10,7 +10,7 @@ from microworkflows_xray.facts import Verb
 
 from . import effects, queries, signals_sent
 from .engine import Frame
-from .names import callee
+from .spelling import last
 from .values import UNKNOWN, Instance, Items, Many, Method, Rows, Value
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _named(passed: Arguments, *, strings: bool) -> list[str]:
     nodes += [
         each
         for each in passed.named_nodes.values()
-        if isinstance(each, ast.Call) and callee(each.func) in {"F", "Count", "Sum", "Max", "Min", "Avg"}
+        if isinstance(each, ast.Call) and last(each.func) in {"F", "Count", "Sum", "Max", "Min", "Avg"}
     ]
     return queries.lookup_names(nodes, keywords)
 

@@ -9,30 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 from microworkflows_xray.facts import Gap, Place
+from microworkflows_xray.project import File, Project
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class FileLike(Protocol):
-    """A file of code to look at."""
-
-    @property
-    def module(self) -> str: ...
-    @property
-    def path(self) -> Path: ...
-    @property
-    def shown(self) -> str: ...
-    @property
-    def app(self) -> str: ...
-
-
-class ProjectLike(Protocol):
-    """The part of a project that this module needs."""
-
-    def files(self, *, include_tests: bool = False) -> Iterable[FileLike]: ...
 
 
 @dataclass(eq=False)
@@ -98,7 +79,7 @@ class Sources:
     gaps: list[Gap] = field(default_factory=list)
 
     @classmethod
-    def read(cls, project: ProjectLike, *, include_tests: bool = False) -> Sources:
+    def read(cls, project: Project, *, include_tests: bool = False) -> Sources:
         """Parse the files that a project names; one that cannot be parsed leaves a gap."""
         sources = cls()
         for file in project.files(include_tests=include_tests):
@@ -132,7 +113,7 @@ class Sources:
         line = getattr(node, "lineno", 1)
         return Place(module.file, line, self.function_at(module, line), module.app)
 
-    def _parse(self, file: FileLike) -> None:
+    def _parse(self, file: File) -> None:
         try:
             tree = ast.parse(file.path.read_bytes(), filename=str(file.path))
         except (SyntaxError, ValueError, OSError, RecursionError) as error:

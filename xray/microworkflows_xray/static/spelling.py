@@ -26,6 +26,20 @@ def last(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def imported(module: Module, node: ast.Import | ast.ImportFrom) -> list[tuple[str, str]]:
+    """Give the names that an import statement binds, each with the dotted name it stands for; ``*`` for all."""
+    if isinstance(node, ast.Import):
+        return [
+            (each.asname or each.name.split(".")[0], each.name if each.asname else each.name.split(".")[0])
+            for each in node.names
+        ]
+    base = module.resolve(node.level, node.module)
+    return [
+        ("*", base) if each.name == "*" else (each.asname or each.name, f"{base}.{each.name}")
+        for each in node.names
+    ]
+
+
 def keyword(call: ast.Call, *names: str) -> ast.expr | None:
     """Give the value of the first of these keywords that a call has."""
     return next((each.value for name in names for each in call.keywords if each.arg == name), None)
@@ -43,16 +57,9 @@ def _bound(module: Module) -> dict[str, str]:
     """Map each name that a module imports or defines at its level, or imports further in, to the dotted name it stands for."""
     names: dict[str, str] = {}
     for node in nodes(module):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                names.setdefault(
-                    alias.asname or alias.name.partition(".")[0],
-                    alias.name if alias.asname else alias.name.partition(".")[0],
-                )
-        elif isinstance(node, ast.ImportFrom):
-            base = module.resolve(node.level, node.module)
-            for alias in node.names:
-                names.setdefault(alias.asname or alias.name, f"{base}.{alias.name}")
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            for name, target in imported(module, node):
+                names.setdefault(name, target)
     for name in _defined(module.tree.body):
         names.setdefault(name, f"{module.name}.{name}")
     return names

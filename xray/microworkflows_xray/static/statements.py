@@ -8,7 +8,8 @@ from typing import Any
 
 from . import assignments, expressions, frameworks, hints
 from .engine import Frame
-from .names import imported, is_signal
+from .names import is_signal
+from .spelling import imported
 from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Outside, Value, item, many, union
 
 

@@ -6,7 +6,6 @@ from datetime import datetime
 
 from django.db.models import Count
 
-from microworkflows import times
 from microworkflows.journal.models import Alarm
 
 
@@ -36,7 +35,7 @@ def overdue(*, most: int, owner: str | None = None) -> list[Overdue]:
             correlation_id=alarm.flow.correlation_id,
             awaited=alarm.awaited,
             of=alarm.of,
-            due_at=times.aware(alarm.due_at),
+            due_at=alarm.due_at,
             owner=alarm.owner,
             cause=alarm.cause,
             details=alarm.details,

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from django.core.mail import EmailMessage
 from django.db import connections
-from django.db.models import Max
+from django.db.models import Max, Value
 from django.db.models.functions import Coalesce
 
-from microworkflows import texts, times
+from microworkflows import texts
 from microworkflows.journal import conf
-from microworkflows.journal.models import Alarm, Alert
+from microworkflows.journal.models import Alarm, Alert, Moment
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def note(alarm: Alarm, *, now: datetime) -> None:
     named = {"subject": str(alarm.flow), "correlation_id": alarm.flow.correlation_id}
     group = {"kind": kind, "owner": alarm.owner, "cause": alarm.cause, "awaited": alarm.awaited}
     last = Alert.objects.filter(**group).aggregate(last=Max("sealed_at"))["last"]
-    due_at = now + GATHERS if last is None else max(now + GATHERS, times.aware(last) + PAUSE)
+    due_at = now + GATHERS if last is None else max(now + GATHERS, last + PAUSE)
     alert, is_new = Alert.objects.select_for_update().get_or_create(
         **group,
         sealed_at=None,
@@ -59,8 +59,8 @@ def note(alarm: Alarm, *, now: datetime) -> None:
             "id": uuid.uuid4(),
             "details": alarm.details,
             "flows": [named],
-            "began_at": times.stored(now),
-            "due_at": times.stored(due_at),
+            "began_at": now,
+            "due_at": due_at,
         },
     )
     if not is_new:
@@ -91,15 +91,14 @@ def _send_and_leave(now: datetime) -> None:
 
 
 def _due(now: datetime) -> Any:
-    return Alert.objects.filter(done_at=None, due_at__lte=times.stored(now))
+    return Alert.objects.filter(done_at=None, due_at__lte=now)
 
 
 def _sent(alert: Alert, now: datetime) -> bool:
     """Try to send a message; False if another process does, or somebody has not got it."""
     pause = min(_FIRST_RETRY * 2 ** min(alert.attempts, 10), _LONGEST_RETRY)
-    stored = times.stored(now)
     claimed = Alert.objects.filter(pk=alert.pk, due_at=alert.due_at, done_at=None).update(
-        due_at=times.stored(now + pause), sealed_at=Coalesce("sealed_at", stored), attempts=alert.attempts + 1
+        due_at=now + pause, sealed_at=Coalesce("sealed_at", Value(now, Moment())), attempts=alert.attempts + 1
     )
     if not claimed:
         return False
@@ -107,16 +106,16 @@ def _sent(alert: Alert, now: datetime) -> bool:
     settings = conf.current()
     errors = []
     if settings.journal_alert_mail and alert.mailed_at is None:
-        errors.append(_tried(alert, "mailed_at", stored, lambda: _mail(alert, settings.journal_alert_mail)))
+        errors.append(_tried(alert, "mailed_at", now, lambda: _mail(alert, settings.journal_alert_mail)))
     if settings.journal_alert_webhook and alert.posted_at is None:
         errors.append(
-            _tried(alert, "posted_at", stored, lambda: _post(alert, settings.journal_alert_webhook))
+            _tried(alert, "posted_at", now, lambda: _post(alert, settings.journal_alert_webhook))
         )
     alert.error = "\n".join(filter(None, errors))
-    given_up = bool(alert.error) and now - times.aware(alert.began_at) > _GIVEN_UP_AFTER
+    given_up = bool(alert.error) and now - alert.began_at > _GIVEN_UP_AFTER
     if given_up:
         logger.error("alert %s was given up after %d attempts: %s", alert.pk, alert.attempts, alert.error)
-    alert.done_at = stored if given_up or not alert.error else None
+    alert.done_at = now if given_up or not alert.error else None
     alert.save(update_fields=["mailed_at", "posted_at", "error", "done_at"])
     return not alert.error
 
@@ -167,7 +166,7 @@ def _post(alert: Alert, url: str) -> None:
         "details": alert.details,
         "count": alert.count,
         "flows": alert.flows,
-        "began_at": times.aware(alert.began_at).isoformat(),
+        "began_at": alert.began_at.isoformat(),
         "url": _url(),
     }
     request = urllib.request.Request(  # noqa: S310  (the settings allow http and https alone)

@@ -20,14 +20,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.django_db(trans
 
 @pytest.fixture
 def services(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four contexts: of inventory nobody tells, and shipping's messages need somebody."""
+    """Four contexts that began on an earlier day: of inventory nobody tells, and shipping's messages need somebody."""
     monkeypatch.setattr(rows, "NOW", timezone.now())
     for name in ("orders", "payments", "shipping"):
         rows.context(
             name, tallied_at=rows.ago(-600), tally={"parked": 3, "dead": 1} if name == "shipping" else None
         )
         for kind in ("worker", "relay"):
-            rows.process(kind, name, seen=-600)
+            rows.process(kind, name, seen=-600, began_at=rows.ago(2 * 24 * 3600))
     rows.context("inventory", tallied_at=rows.ago(600))
     Alarm.objects.create(
         flow=rows.flow("A-000123"),

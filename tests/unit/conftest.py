@@ -23,10 +23,10 @@ def empty_registry() -> Iterator[None]:
 
 @pytest.fixture
 def login(client: Client, db: None) -> Callable[..., Client]:
-    """Return a function that logs in a member of staff with these permissions."""
+    """Return a function that logs in a member of staff with these permissions and no others."""
 
     def login(*codenames: str) -> Client:
-        user = User.objects.create_user("clerk", is_staff=True)
+        user, _ = User.objects.get_or_create(username="clerk", is_staff=True)
         permissions = Permission.objects.filter(codename__in=codenames)
         assert {permission.codename for permission in permissions} == set(codenames)
         user.user_permissions.set(permissions)

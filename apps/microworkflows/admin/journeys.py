@@ -9,11 +9,10 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, overviews
-from microworkflows.admin.reading import polled
+from microworkflows import journeys
+from microworkflows.pages import fragment, fragment_url, journey_context
 from microworkflows.subjects import Subject
 
 if TYPE_CHECKING:
@@ -101,41 +100,6 @@ class JourneyAdminMixin(_ModelAdmin):
 
     def _journey_context(self, request: HttpRequest, obj: Model) -> dict[str, Any]:
         return journey_context(request, self.journey_correlation_id(obj), headline=self.journey_headline(obj))
-
-
-def journey_context(
-    request: HttpRequest, correlation_id: str | None, *, headline: SafeString
-) -> dict[str, Any]:
-    """Return the context for the templates of the journey: the picture across services where a guest has one, else this database's.
-
-    Users who may see the flow's object see its steps and their states. Payloads and the broker's errors are for users
-    who may see the outbox, errors of microworkflows for those who may see the inbox.
-    """
-    user, known = request.user, overviews.overview
-    picture = None if correlation_id is None else known.picture(request, correlation_id)
-    journey = journeys.Journey(correlation_id=correlation_id or "", steps=())
-    if picture is None and correlation_id is not None:
-        journey = journeys.journey(correlation_id)
-    return {
-        "mw_picture": picture,
-        "mw_css": known.css,
-        "mw_journey": journey,
-        "mw_absences": journeys.absences(journey),
-        "mw_headline": headline,
-        "mw_see_outbox": user.has_perm("microworkflows.view_outboxevent"),
-        "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),
-    }
-
-
-def fragment_url(request: HttpRequest, url: str) -> str:
-    """Return the address of a journey's fragment, in the view that the page shows."""
-    view = request.GET.get("view", "")
-    return f"{url}?{urlencode({'view': view})}" if view else url
-
-
-def fragment(request: HttpRequest, context: dict[str, Any]) -> HttpResponseBase:
-    """Return the parts of the journey that change, with an ETag; 304 if the client already has them."""
-    return polled(request, "microworkflows/journey_fragment.html", context)
 
 
 def flow_link(correlation_id: str, *, site: str) -> SafeString:

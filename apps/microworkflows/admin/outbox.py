@@ -15,18 +15,10 @@ from django.utils.safestring import SafeString
 
 from microworkflows import journeys, masking, overviews, unreceived
 from microworkflows.admin import contexts, texts
-from microworkflows.admin.journeys import (
-    about_link,
-    flow_link,
-    fragment,
-    fragment_url,
-    journey_context,
-    journey_link,
-    title,
-)
+from microworkflows.admin.journeys import about_link, flow_link, journey_link, title
 from microworkflows.admin.messages import Act, ContextFilter, MessageAdmin, StatusFilter, TypeFilter
-from microworkflows.admin.reading import polled
 from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
+from microworkflows.pages import fragment, fragment_url, journey_context, polled
 
 _MOST_EVENTS = 20
 """Events of one type and listener that the page of unreceived events names."""

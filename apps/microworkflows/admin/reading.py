@@ -1,15 +1,11 @@
 """Base of the kit's pages in the admin: rows are read, never edited, and pages of its own have the admin's frame."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.template.loader import render_to_string
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.cache import get_conditional_response
-from django.utils.http import quote_etag
 
 if TYPE_CHECKING:
     _ModelAdmin = admin.ModelAdmin[Any]
@@ -37,15 +33,3 @@ class ReadOnlyAdmin(_ModelAdmin):
         request.current_app = self.admin_site.name  # as Django's own admin views do
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, {**frame, **context})
-
-
-def polled(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponseBase:
-    """Return the parts of a page that change, with an ETag; 304 if the client already has them."""
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD"])
-    html = render_to_string(template, {**context}, request)
-    etag = quote_etag(hashlib.sha256(html.encode()).hexdigest()[:32])
-    response = get_conditional_response(request, etag=etag, response=HttpResponse(html))
-    assert response is not None  # it is given a response, so it returns one
-    response.headers["ETag"] = etag
-    return response

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from microworkflows.journal import waiting, words
 from microworkflows.journal.models import Flow
@@ -51,12 +51,19 @@ class Expectation:
     cause: Cause
     reason: str
     """What stands in the way, in a sentence."""
+    error: str = ""
+    """First line of the error that stands in the way, for those who may see errors: it may quote what an event holds."""
     command: str = ""
     """What to type, where that helps."""
     event_id: str = ""
     """Event whose delivery it is about."""
     is_urgent: bool = False
     """True if it will not come by itself."""
+
+    @property
+    def full_reason(self) -> str:
+        """What stands in the way, with the error."""
+        return f"{self.reason.removesuffix('.')}: {self.error}" if self.error else self.reason
 
 
 def listeners(event_type: str, seen: Mapping[str, Presence], *, at: datetime) -> set[str]:
@@ -89,20 +96,22 @@ def _deliveries(
         for delivery in event.deliveries:
             if not (delivery.open or delivery.failed):
                 continue
-            cause, reason, command, urgent = _way(event, delivery, seen, now, others)
+            way = _way(event, delivery, seen, now, others)
             yield Expectation(
                 what=f"{delivery.consumer} of {event.name}",
                 context=delivery.context,
                 since=delivery.bars[-1].began_at if delivery.bars else event.recorded_at,
-                cause=cause,
-                reason=reason,
-                command=command,
                 event_id=str(event.id),
-                is_urgent=urgent,
+                **way._asdict(),
             )
 
 
-_Way = tuple[Cause, str, str, bool]
+class _Way(NamedTuple):
+    cause: Cause
+    reason: str
+    command: str = ""
+    is_urgent: bool = False
+    error: str = ""
 
 
 def _way(
@@ -119,26 +128,31 @@ def _way(
             if delivery.due_at
             else "the next is due now"
         )
-        return (
+        return _Way(
             Cause.RETRY,
-            f"Attempt {delivery.attempts} failed, {due}: {_first_line(delivery.error)}",
-            "",
-            False,
+            f"Attempt {delivery.attempts} failed, {due}.",
+            error=_first_line(delivery.error),
         )
     if delivery.status == "running":
         by = f" on {delivery.worker}" if delivery.worker else ""
-        return Cause.UNDER_WAY, f"It runs since {words.clock(delivery.received_at, now)}{by}.", "", False
+        return _Way(Cause.UNDER_WAY, f"It runs since {words.clock(delivery.received_at, now)}{by}.")
     return _in_queue(event, delivery.context, seen, now)
 
 
 def _failed(event: "Event", delivery: "Delivery") -> _Way:
     if delivery.status == "parked":
-        said = f"It is parked after attempt {delivery.attempts}: {_first_line(delivery.error)}"
-        return Cause.PARKED, said, f"python manage.py replay --context {delivery.context}", True
+        return _Way(
+            Cause.PARKED,
+            f"It is parked after attempt {delivery.attempts}.",
+            f"python manage.py replay --context {delivery.context}",
+            is_urgent=True,
+            error=_first_line(delivery.error),
+        )
     if event.status == "rejected":
-        return Cause.REJECTED, f"The broker refuses the event for good: {event.error}", "", True
+        error = _first_line(event.error)
+        return _Way(Cause.REJECTED, "The broker refuses the event for good.", is_urgent=True, error=error)
     said = f"When the event was relayed, no queue was bound to {event.type}. Start a worker of {delivery.context}, then relay it again."
-    return Cause.UNHEARD, said, "python manage.py unheard --relay", True
+    return _Way(Cause.UNHEARD, said, "python manage.py unheard --relay", is_urgent=True)
 
 
 def _absent(context: str, seen: Mapping[str, Presence], now: datetime, others: "_Waiting") -> _Way | None:
@@ -150,57 +164,52 @@ def _absent(context: str, seen: Mapping[str, Presence], now: datetime, others: "
     command = f"celery -A project worker -Q {context}"
     if worker is None or worker.since is None:
         said = f"No worker of {context} has ever reported to the journal; {others.on(context)}. Start it:"
-        return Cause.UNKNOWN, said, command, True
+        return _Way(Cause.UNKNOWN, said, command, is_urgent=True)
     since = words.clock(worker.since, now)
     if worker.life is Life.UNKNOWN:
         said = (
             f"Unknown: the journal has heard from nobody since {since}, also not from a worker of {context}."
         )
-        return Cause.UNKNOWN, said, "", False
+        return _Way(Cause.UNKNOWN, said)
     ended = "was stopped" if worker.life is Life.STOPPED else "fell silent"
     said = f"{context} has no worker since {since}: the last {ended}; {others.on(context)}. Start it:"
-    return Cause.WORKER, said, command, True
+    return _Way(Cause.WORKER, said, command, is_urgent=True)
 
 
 def _in_queue(event: "Event", context: str, seen: Mapping[str, Presence], now: datetime) -> _Way:
     known = seen[context]
     if known.missing:
         said = f"Unknown: notices of {', '.join(known.missing)} are missing, so it may have been handled."
-        return Cause.UNKNOWN, said, "", False
+        return _Way(Cause.UNKNOWN, said)
     if known.depth:
         hands = f", {known.handling:,} in hand" if known.handling else ""
         said = f"{known.depth:,} messages wait in the queue of {context}{hands}."
-        return Cause.BACKLOG, said, "", False
+        return _Way(Cause.BACKLOG, said)
     if now - (event.relayed_at or event.recorded_at) <= _SOON or known.handling:
-        return Cause.UNDER_WAY, f"It is on its way into the worker of {context}.", "", False
+        return _Way(Cause.UNDER_WAY, f"It is on its way into the worker of {context}.")
     if known.depth is None:
-        return (
+        return _Way(
             Cause.UNKNOWN,
             f"Unknown: nobody tells how many messages wait in the queue of {context}.",
-            "",
-            False,
         )
     if known.dead:
         said = f"The queue of {context} is empty, and it has {known.dead:,} dead letters: this may be one."
-        return Cause.DEAD_LETTER, said, f"python manage.py dead_letters {context}", True
+        return _Way(Cause.DEAD_LETTER, said, f"python manage.py dead_letters {context}", is_urgent=True)
     said = f"It was relayed at {words.clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
-    return Cause.LOST, said, "python manage.py unreceived", True
+    return _Way(Cause.LOST, said, "python manage.py unreceived", is_urgent=True)
 
 
 def _relays(events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime) -> Iterator[Expectation]:
     for event in events:
         if event.status != "pending":
             continue
-        cause, said, command, urgent = _relay(event.context, seen.get(event.context), now)
+        way = _relay(event.context, seen.get(event.context), now)
         yield Expectation(
             what=f"relay of {event.name}",
             context=event.context,
             since=event.recorded_at,
-            cause=cause,
-            reason=said,
-            command=command,
             event_id=str(event.id),
-            is_urgent=urgent,
+            **way._asdict(),
         )
 
 
@@ -209,16 +218,16 @@ def _relay(context: str, known: Presence | None, now: datetime) -> _Way:
     command = f"celery -A project worker -Q {context}"
     if known is None or known.relay.life is Life.UNKNOWN:
         said = f"No relay of {context} has lately reported to the journal. It runs beside the worker:"
-        return Cause.UNKNOWN, said, command, True
+        return _Way(Cause.UNKNOWN, said, command, is_urgent=True)
     if known.relay.life.is_down:
         said = f"{context} has no relay since {words.clock(known.relay.since, now)}. It runs beside the worker; start it:"
-        return Cause.RELAY, said, command, True
+        return _Way(Cause.RELAY, said, command, is_urgent=True)
     if known.relay.leads is False:
         said = f"The relay of {context} runs, but has not the lead, so it relays nothing."
-        return Cause.RELAY, said, "", True
+        return _Way(Cause.RELAY, said, is_urgent=True)
     if known.pending:
-        return Cause.BACKLOG, f"The relay of {context} has {known.pending:,} events to relay.", "", False
-    return Cause.UNDER_WAY, f"It is on its way to the broker by the relay of {context}.", "", False
+        return _Way(Cause.BACKLOG, f"The relay of {context} has {known.pending:,} events to relay.")
+    return _Way(Cause.UNDER_WAY, f"It is on its way to the broker by the relay of {context}.")
 
 
 def _deadlines(

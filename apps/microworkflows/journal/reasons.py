@@ -113,8 +113,8 @@ def _reason(journey: Journey, expected: Expectation | None, owner: str, involved
 
 def _said(expected: Expectation) -> str:
     if not expected.command:
-        return expected.reason
-    return f"{expected.reason} {'' if expected.reason.endswith(':') else 'Next: '}{expected.command}"
+        return expected.full_reason
+    return f"{expected.full_reason} {'' if expected.reason.endswith(':') else 'Next: '}{expected.command}"
 
 
 def _at_rest(journey: Journey, owner: str) -> str:

@@ -29,7 +29,7 @@ def account(journey: Journey) -> Account:
     ended = f", {journey.outcome}" if journey.outcome else ""
     took = human_duration(journey.ended_at - journey.began_at)
     hints = [
-        f"{'!' if each.is_urgent else ' '} {each.what}: {each.reason} {each.command}".rstrip()
+        f"{'!' if each.is_urgent else ' '} {each.what}: {each.full_reason} {each.command}".rstrip()
         for each in journey.expected
     ]
     if journey.missing:
@@ -64,6 +64,7 @@ def plain(journey: Journey) -> dict[str, Any]:
                 "since": _time(each.since),
                 "cause": str(each.cause),
                 "reason": each.reason,
+                "error": each.error,
                 "command": each.command,
                 "urgent": each.is_urgent,
             }

@@ -1,15 +1,39 @@
-"""Badges, times and counts for the kit's templates: ``{% load microworkflows %}``."""
+"""The journey for any page; badges, times and counts for the kit's own: ``{% load microworkflows %}``."""
 
 from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.templatetags.static import static
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys
+from microworkflows import journeys, pages
 from microworkflows.admin import badges, contexts, counts, texts
 
 register = template.Library()
+
+
+@register.inclusion_tag("microworkflows/journey.html", takes_context=True)
+def journey(context: template.Context, about: Any, *, url: str = "") -> dict[str, Any]:
+    """Render the journey of the newest flow about an object, or of a correlation id, on a page of one's own.
+
+    With ``url``, the address of a view that answers with :func:`~microworkflows.pages.journey_response`, the page keeps it up to date
+    until the flow has ended. The page includes ``{% journey_media %}`` once.
+    """
+    request = context["request"]
+    found = pages.journey_context(request, pages.flow_of(about), headline=SafeString())
+    return {**found, "mw_fragment_url": pages.fragment_url(request, url) if url else ""}
+
+
+@register.simple_tag
+def journey_media() -> SafeString:
+    """Render the stylesheet and the script of the journey, for the head of a page."""
+    return format_html(
+        '<link rel="stylesheet" href="{}">\n<script src="{}" defer></script>',
+        static("microworkflows/admin.css"),
+        static("microworkflows/journey.js"),
+    )
 
 
 @register.simple_tag

@@ -150,7 +150,7 @@ def test_parked_delivery_is_urgent_and_says_how_to_replay_it() -> None:
     (expected,) = journey_of(flow).expected
 
     assert (expected.cause, expected.is_urgent) == (Cause.PARKED, True)
-    assert expected.reason == "It is parked after attempt 1: CardStolen: call the police"
+    assert expected.full_reason == "It is parked after attempt 1: CardStolen: call the police"
     assert expected.command == "python manage.py replay --context payments"
 
 
@@ -166,7 +166,7 @@ def test_waiting_delivery_says_when_it_is_tried_again() -> None:
     (expected,) = journey_of(flow).expected
 
     assert expected.cause is Cause.RETRY
-    assert expected.reason == "Attempt 2 failed, the next is due at 02:50:30: BankAway: no answer"
+    assert expected.full_reason == "Attempt 2 failed, the next is due at 02:50:30: BankAway: no answer"
 
 
 def test_unheard_event_misses_its_declared_listener() -> None:

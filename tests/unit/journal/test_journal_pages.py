@@ -86,17 +86,34 @@ def test_links_to_other_services_are_addresses_and_no_scripts(admin_client: Clie
         assert "javascript:" not in page
 
 
-def test_errors_are_for_those_who_may_see_the_inbox(login: Login) -> None:
-    client = login("view_flow")
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(Delivery.Status.PARKED, "It is parked"), (Delivery.Status.WAITING, "failed, the next is due")],
+)
+@pytest.mark.parametrize("view", ["timeline", "tree", "sequence", "table"])
+def test_errors_are_for_those_who_may_see_the_inbox(
+    login: Login, status: Delivery.Status, said: str, view: str
+) -> None:
     flow = stuck()
     event = Event.objects.filter(flow=flow, type=shop.RESERVED).get()
-    shop.delivery(event, "shipping.schedule_shipment", status=Delivery.Status.PARKED, error="Secret: 4711")
+    shop.delivery(event, "shipping.schedule_shipment", status=status, error="Secret: 4711")
+    shop.process("shipping@host-3", seen_at=timezone.now())
 
-    page = client.get(journey_url(flow))
+    without = text_of(login("view_flow").get(journey_url(flow, view)))
+    with_inbox = text_of(login("view_flow", "view_inboxevent").get(journey_url(flow, view)))
 
-    assert page.status_code == 200
-    assert "4711" not in page.content.decode()
-    assert "It is parked." in text_of(page)
+    assert said in without
+    assert "4711" not in without
+    assert "4711" in with_inbox
+
+
+def test_refusals_of_the_broker_are_for_those_who_may_see_the_outbox(login: Login) -> None:
+    flow = stuck()
+    refused = Event.objects.filter(flow=flow, type=shop.RESERVED)
+    refused.update(status=Event.Status.REJECTED, error="Secret: 4711")
+
+    assert "4711" not in text_of(login("view_flow", "view_inboxevent").get(journey_url(flow)))
+    assert "4711" in text_of(login("view_flow", "view_outboxevent").get(journey_url(flow)))
 
 
 def test_page_of_a_journey_is_for_those_who_may_see_flows(login: Login) -> None:

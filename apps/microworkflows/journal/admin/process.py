@@ -9,13 +9,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.urls import URLPattern, path, reverse
 
 from microworkflows import times
-from microworkflows.admin.reading import ReadOnlyAdmin, polled
+from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.journal import charts, graph, mining, picture, ways, words
 from microworkflows.journal.admin import links
 from microworkflows.journal.business import business
 from microworkflows.journal.models import Context
 from microworkflows.journal.windows import SPANS, Window, window
 from microworkflows.journeys import event_name
+from microworkflows.pages import polled
 
 MAP = "admin:microworkflows_journal_context_changelist"
 _FOLDER = "admin/microworkflows_journal"

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from microworkflows import journeys, overviews, times
+from microworkflows import accounts, times
 from microworkflows.management import waterfalls
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=["text", "json"], default="text", help="by default text")
 
     def handle(self, *args: Any, flow: str, **options: Any) -> None:
-        account = overviews.overview.account(flow) or _here(flow)
+        account = accounts.account(flow)
         if account is None:
             raise CommandError(
                 f"No flow about {flow!r}, and none with this id, is known here. Ask the service in which it began, or "
@@ -35,12 +35,3 @@ class Command(BaseCommand):
         width = shutil.get_terminal_size((100, 24)).columns
         for line in waterfalls.rendered(account, width=width, now=times.aware(times.now())):
             self.stdout.write(line)
-
-
-def _here(term: str) -> overviews.Account | None:
-    """Return the account of the newest flow that a term means in this database."""
-    for correlation_id in (*journeys.flows_about(term)[:1], term):
-        journey = journeys.journey(correlation_id)
-        if journey.steps:
-            return waterfalls.account_of(journey)
-    return None

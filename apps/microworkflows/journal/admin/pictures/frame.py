@@ -16,6 +16,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
 from microworkflows import registry
+from microworkflows.journal.expectations import Cause, Expectation
 from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
 from microworkflows.texts import line
@@ -42,6 +43,8 @@ class Viewer:
     now: datetime
     sees_outbox: bool = False
     sees_inbox: bool = False
+    sees_admin: bool = True
+    """False where there is no admin that the person may enter: then nothing links to one."""
     site: str = "admin"
     local: frozenset[str] = field(default_factory=lambda: frozenset(registry.contexts()))
     """Contexts whose rows are in this service's own admin."""
@@ -50,6 +53,11 @@ class Viewer:
         """Return the first line of an error, for those who may see it."""
         first = text.strip().partition("\n")[0]
         return line(first, longest=160) if self.sees_inbox else ""
+
+    def reason(self, expected: Expectation) -> str:
+        """Return what stands in the way, with the error for those who may see it: the broker's in the outbox, others in the inbox."""
+        sees = self.sees_outbox if expected.cause is Cause.REJECTED else self.sees_inbox
+        return expected.full_reason if sees else expected.reason
 
     def payload(self, journey: Journey, event: Event) -> str:
         """Return the address of the owner's page of an event, which masks what is sensitive; empty if there is none."""
@@ -67,7 +75,7 @@ class Viewer:
 
     def comparison(self, journey: Journey) -> str:
         """Return the address of the flow's shadow comparisons; empty without the cut-over."""
-        if not apps.is_installed("microworkflows.cutover"):
+        if not (self.sees_admin and apps.is_installed("microworkflows.cutover")):
             return ""
         try:
             url = reverse("admin:microworkflows_cutover_shadowcomparison_changelist", current_app=self.site)
@@ -80,6 +88,8 @@ class Viewer:
         return reverse("admin:index", current_app=self.site)
 
     def _admin(self, journey: Journey, context: str) -> str:
+        if not self.sees_admin:
+            return ""
         if context in self.local:
             return self._home
         known = journey.contexts.get(context)

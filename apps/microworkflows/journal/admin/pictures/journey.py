@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import times
+from microworkflows import pages, times
 from microworkflows.admin.badges import badge
 from microworkflows.journal import silence
 from microworkflows.journal.admin.pictures import sequence, table, timeline, tree
@@ -33,8 +33,9 @@ def picture(request: HttpRequest, journey: Journey) -> Picture:
     """Return a journey as a person sees it, in the view that the address names."""
     viewer = Viewer(
         now=times.now(),
-        sees_outbox=request.user.has_perm("microworkflows.view_outboxevent"),
-        sees_inbox=request.user.has_perm("microworkflows.view_inboxevent"),
+        sees_outbox=pages.may(request, "view_outboxevent"),
+        sees_inbox=pages.may(request, "view_inboxevent"),
+        sees_admin=pages.sees_admin(request),
         site=getattr(request, "current_app", None) or "admin",
     )
     chosen = request.GET.get("view", "")
@@ -47,13 +48,13 @@ def picture(request: HttpRequest, journey: Journey) -> Picture:
         "expected": [
             (
                 each,
+                viewer.reason(each),
                 waited(each.since, viewer.now),
                 viewer.message(journey, each.event_id, each.context) if each.event_id else "",
             )
             for each in journey.expected[:_MOST_EXPECTED]
         ],
         "more": max(len(journey.expected) - _MOST_EXPECTED, 0),
-        "sees_inbox": viewer.sees_inbox,
         "shifts": [
             (host, "ahead" if shift.total_seconds() < 0 else "behind", human_duration(abs(shift)))
             for host, shift in sorted(journey.shifts.items())

@@ -1,0 +1,110 @@
+"""Accounts of flows as lines and as plain data: a guest's where one knows the flow, else of what this database knows."""
+
+from datetime import datetime
+from typing import Any
+
+from microworkflows import journeys, overviews
+from microworkflows.journeys import human_duration
+from microworkflows.overviews import Account, Line, Span
+
+
+def account(term: str) -> Account | None:
+    """Return the account of the newest flow that a name, key or id means; None if it is unknown here."""
+    return overviews.overview.account(term) or _here(term)
+
+
+def without_errors(plain: Any) -> Any:
+    """Return an account's plain data for somebody who may not see errors, which may quote what an event holds."""
+    if isinstance(plain, dict):
+        return {
+            key: None if key == "error" and value else without_errors(value) for key, value in plain.items()
+        }
+    return [without_errors(each) for each in plain] if isinstance(plain, list) else plain
+
+
+def _here(term: str) -> Account | None:
+    """Return the account of the newest flow that a term means in this database."""
+    for correlation_id in (*journeys.flows_about(term)[:1], term):
+        journey = journeys.journey(correlation_id)
+        if journey.steps:
+            return account_of(journey)
+    return None
+
+
+def account_of(journey: journeys.Journey) -> Account:
+    """Return the account of a journey of this database, whose attempts have no times of their own."""
+    lines: list[Line] = []
+    for step in journey.steps:
+        status = "" if step.relay.status in ("relayed", "foreign") else f" ({step.relay.status})"
+        lines.append(
+            Line(text=f"{step.name}{status}", note=f"+{human_duration(step.recorded_at - _began(journey))}")
+        )
+        lines += [_line(step, delivery) for delivery in step.deliveries]
+    state = "needs attention" if journey.failed else "unknown" if journey.unknown else "on its way"
+    state = "settled in this database" if journey.settled and not journey.failed else state
+    hints = [
+        f"! No worker of {absence.context} is known to live: celery -A … worker -Q {absence.context}"
+        for absence in journeys.absences(journey)
+    ]
+    return Account(
+        title=journey.subject.title if journey.subject else journey.correlation_id,
+        summary=f"{state}, {len(journey.steps)} events",
+        lines=lines,
+        hints=hints,
+        plain=_plain(journey, state),
+    )
+
+
+def _began(journey: journeys.Journey) -> datetime:
+    assert journey.began_at is not None  # it has steps
+    return journey.began_at
+
+
+def _line(step: journeys.Step, delivery: journeys.Delivery) -> Line:
+    spans: list[Span] = []
+    if delivery.received_at is None:
+        if delivery.open:
+            spans.append(Span(began_at=step.recorded_at, ended_at=None, sign="·"))
+    else:
+        spans.append(Span(began_at=step.recorded_at, ended_at=delivery.received_at, sign="·"))
+        spans.append(
+            Span(
+                began_at=delivery.received_at,
+                ended_at=delivery.handled_at,
+                sign="█" if delivery.handled_at else "-",
+            )
+        )
+    note = f"{delivery.status}{f' [{delivery.mode}]' if delivery.mode else ''}"
+    if delivery.error:
+        note += f": {delivery.error.strip().partition(chr(10))[0][:80]}"
+    return Line(text=f"  {delivery.label}", note=note, spans=tuple(spans))
+
+
+def _plain(journey: journeys.Journey, state: str) -> dict[str, object]:
+    return {
+        "correlation_id": journey.correlation_id,
+        "state": state,
+        "events": [
+            {
+                "id": str(step.id),
+                "type": step.type,
+                "emitted_by": step.emitted_by,
+                "causation_id": step.causation_id,
+                "recorded_at": step.recorded_at.isoformat(),
+                "status": str(step.relay.status),
+                "deliveries": [
+                    {
+                        "consumer": each.label,
+                        "status": str(each.status),
+                        "mode": each.mode,
+                        "received_at": each.received_at and each.received_at.isoformat(),
+                        "handled_at": each.handled_at and each.handled_at.isoformat(),
+                        "attempts": each.attempts,
+                        "error": each.error,
+                    }
+                    for each in step.deliveries
+                ],
+            }
+            for step in journey.steps
+        ],
+    }

@@ -1,0 +1,136 @@
+"""The journey of a flow on any page: of Django's admin, or of a back office of one's own, as HTML that keeps up to date or as JSON.
+
+A view decides who may see the object that the flow is about, and answers with :func:`journey_response`; a template shows the
+journey with ``{% load microworkflows %}{% journey order url=… %}``, and the page keeps it up to date from that view.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
+from django.template.loader import render_to_string
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.html import format_html
+from django.utils.http import quote_etag, urlencode
+from django.utils.safestring import SafeString
+
+from microworkflows import accounts, journeys, overviews
+
+HTML, JSON = "text/html", "application/json"
+
+
+def journey_response(
+    request: HttpRequest, about: Model | str, *, headline: SafeString | str = ""
+) -> HttpResponseBase:
+    """Answer with the journey of the newest flow about an object, for a view that has decided that the user may see it.
+
+    A client that prefers JSON by its ``Accept`` header, or asks with ``?format=json``, gets what ``manage.py journey --format
+    json`` prints: state, events, deliveries, and what is still expected; 404 while no flow is known. Any other gets the fragment
+    that ``{% journey %}`` asks for. Either has an ETag, and 304 if the client already has it.
+
+    As in the admin, errors are left out for users without the permission ``microworkflows.view_inboxevent``, and payloads and what
+    the broker said without ``microworkflows.view_outboxevent``. A request without a user, as in a project without
+    ``django.contrib.auth``, sees neither.
+
+    Args:
+        request: The request.
+        about: What the flow is about, as it was given to ``record(about=…)``, or the flow's correlation id.
+        headline: Headline above the journey, such as the object's state.
+    """
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    if _wants_json(request):
+        response = _json(request, flow_of(about))
+    else:
+        context = journey_context(request, flow_of(about), headline=format_html("{}", headline))
+        response = fragment(request, context)
+    patch_vary_headers(response, ["Accept"])
+    return response
+
+
+def flow_of(about: Model | str) -> str:
+    """Return the correlation id of the newest flow about an object; without one, its primary key, under which one may begin."""
+    return about if isinstance(about, str) else journeys.flow_about(about) or str(about.pk)
+
+
+def journey_context(
+    request: HttpRequest, correlation_id: str | None, *, headline: SafeString
+) -> dict[str, Any]:
+    """Return the context for the templates of the journey: the picture across services where a guest has one, else this database's.
+
+    Users who may see the flow's object see its steps and their states. Payloads and the broker's errors are for users
+    who may see the outbox, errors of microworkflows for those who may see the inbox. Links lead into the admin where the project has one
+    and the user may enter it.
+    """
+    known = overviews.overview
+    picture = None if correlation_id is None else known.picture(request, correlation_id)
+    journey = journeys.Journey(correlation_id=correlation_id or "", steps=())
+    if picture is None and correlation_id is not None:
+        journey = journeys.journey(correlation_id)
+    return {
+        "mw_picture": picture,
+        "mw_css": known.css,
+        "mw_journey": journey,
+        "mw_absences": journeys.absences(journey),
+        "mw_headline": headline,
+        "mw_see_outbox": may(request, "view_outboxevent"),
+        "mw_see_inbox": may(request, "view_inboxevent"),
+        "mw_see_admin": sees_admin(request),
+    }
+
+
+def may(request: HttpRequest, permission: str) -> bool:
+    """Return True if the request's user has a permission of the kit's models; False without a user."""
+    user = getattr(request, "user", None)
+    return user is not None and user.has_perm(f"microworkflows.{permission}")
+
+
+def sees_admin(request: HttpRequest) -> bool:
+    """Return True if a link into Django's admin helps the request's user."""
+    user = getattr(request, "user", None)
+    return apps.is_installed("django.contrib.admin") and user is not None and user.is_active and user.is_staff
+
+
+def fragment_url(request: HttpRequest, url: str) -> str:
+    """Return the address of a journey's fragment, in the view that the page shows."""
+    view = request.GET.get("view", "")
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'view': view})}" if view else url
+
+
+def fragment(request: HttpRequest, context: Mapping[str, Any]) -> HttpResponseBase:
+    """Return the parts of the journey that change, with an ETag; 304 if the client already has them."""
+    return polled(request, "microworkflows/journey_fragment.html", context)
+
+
+def polled(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponseBase:
+    """Return the parts of a page that change, with an ETag; 304 if the client already has them."""
+    if request.method not in ("GET", "HEAD"):
+        return HttpResponseNotAllowed(["GET", "HEAD"])
+    return _unless_known(request, HttpResponse(render_to_string(template, {**context}, request)))
+
+
+def _wants_json(request: HttpRequest) -> bool:
+    wanted = request.GET.get("format")
+    return wanted == "json" if wanted else request.get_preferred_type([HTML, JSON]) == JSON
+
+
+def _json(request: HttpRequest, term: str) -> HttpResponseBase:
+    account = accounts.account(term)
+    if account is None:
+        said = "No event of this flow is known here yet: it has not begun, or was purged."
+        return JsonResponse({"error": said}, status=404)
+    plain = account.plain
+    return _unless_known(
+        request, JsonResponse(plain if may(request, "view_inboxevent") else accounts.without_errors(plain))
+    )
+
+
+def _unless_known(request: HttpRequest, response: HttpResponse) -> HttpResponseBase:
+    etag = quote_etag(hashlib.sha256(response.content).hexdigest()[:32])
+    answer = get_conditional_response(request, etag=etag, response=response)
+    assert answer is not None  # it is given a response, so it returns one
+    answer.headers["ETag"] = etag
+    return answer

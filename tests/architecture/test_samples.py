@@ -21,9 +21,12 @@ from uuid import UUID, uuid4
 
 import pytest
 import yaml
+from django.contrib.auth.models import AnonymousUser, User
 from django.core.checks import ERROR, run_checks
+from django.core.exceptions import PermissionDenied
 from django.db import connection
-from django.test import override_settings
+from django.template import engines
+from django.test import RequestFactory, override_settings
 
 from microworkflows import conf, registry
 from microworkflows.cloudevents import CloudEvent
@@ -32,6 +35,7 @@ from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.signals import parked
 from microworkflows.testing import delivered
+from orders.models import Order
 from payments.events import OrderAccepted
 from project import service
 from tests.architecture.files import ROOT
@@ -105,6 +109,7 @@ def test_samples_are_of_languages_that_a_test_reads() -> None:
         "python",
         "sh",
         "sql",
+        "html",
         "json",
         "yaml",
         "mermaid",
@@ -203,6 +208,27 @@ def test_receiver_of_a_signal_notes_a_parked_message(
         parked.disconnect(app.note_parked)
 
     assert caplog.messages == ["payments.take_payment is parked: no bank"]
+
+
+@pytest.mark.django_db
+def test_page_of_ones_own_shows_the_journey_and_keeps_it_up_to_date(
+    declared: Callable[[Path], dict[str, ModuleType]], rf: RequestFactory, admin_user: User
+) -> None:
+    how = ROOT / "docs/howto/journeys.md"
+    (page,) = (each.text for each in SAMPLES if each.language == "html")
+    order = Order.objects.create()
+    request = rf.get("/")
+    request.user = admin_user
+
+    shown = engines["django"].from_string(page).render({"order": order, "journey_url": "journey/"}, request)
+    answer = declared(how)["orders/views.py"].order_journey(request, order.pk)
+    request.user = AnonymousUser()
+
+    assert 'data-mw-journey="journey/"' in shown
+    assert "No event of this flow has been recorded yet." in shown
+    assert "No event of this flow has been recorded yet." in answer.content.decode()
+    with pytest.raises(PermissionDenied):
+        declared(how)["orders/views.py"].order_journey(request, order.pk)
 
 
 # Settings

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template import engines
 from django.test import Client
 from django.urls import path
+from pytest_django import Settings
 
 from microworkflows import PermanentError
 from microworkflows.pages import journey_response
@@ -118,6 +119,21 @@ def test_links_lead_into_the_admin_only_for_those_who_may_enter_it(letter: Group
         "/admin/microworkflows/inboxevent/"
         in clerk(*everything, staff=True).get("/letters/1/").content.decode()
     )
+
+
+@pytest.mark.parametrize("asked", ["/letters/1/", "/letters/1/journey/", "/letters/1/journey/?format=json"])
+def test_project_without_the_admin_has_journeys_and_no_links_into_it(
+    letter: Group, settings: Settings, asked: str
+) -> None:
+    everything = clerk("view_inboxevent", "view_outboxevent", staff=True)
+    settings.ROOT_URLCONF = tuple(urlpatterns[:2])
+    settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app != "django.contrib.admin"]
+
+    response = everything.get(asked)
+
+    assert response.status_code == 200
+    assert "letters.letter_written.v1" in response.content.decode()
+    assert "/admin/" not in response.content.decode()
 
 
 def test_unknown_flow_is_told_as_such(db: None) -> None:

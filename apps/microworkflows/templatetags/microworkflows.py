@@ -5,7 +5,7 @@ from typing import Any
 
 from django import template
 from django.templatetags.static import static
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys, pages
@@ -28,12 +28,13 @@ def journey(context: template.Context, about: Any, *, url: str = "") -> dict[str
 
 @register.simple_tag
 def journey_media() -> SafeString:
-    """Render the stylesheet and the script of the journey, for the head of a page."""
-    return format_html(
-        '<link rel="stylesheet" href="{}">\n<script src="{}" defer></script>',
-        static("microworkflows/admin.css"),
-        static("microworkflows/journey.js"),
+    """Render the stylesheets and the script of the journey, for the head of a page."""
+    styles = format_html_join(
+        "\n",
+        '<link rel="stylesheet" href="{}">',
+        ((static(f"microworkflows/{name}.css"),) for name in ("page", "admin")),
     )
+    return format_html('{}\n<script src="{}" defer></script>', styles, static("microworkflows/journey.js"))
 
 
 @register.simple_tag

@@ -79,7 +79,7 @@ def test_evidence_tells_what_was_seen_what_ran_and_what_never_did() -> None:
         "request", "POST basket", 3, (access("stock.take", "update"), access("basket.available", "read"))
     )
     observed = Observed(
-        "pytest", 1.0, 3, (seen,), executed=("stock.take", "basket.available", "orders.cancel")
+        "tests", 1.0, 3, (seen,), executed=("stock.take", "basket.available", "orders.cancel")
     )
 
     found = by_function(footprint.of_function("stock.take", STATIC, CONTEXTS, observed))

@@ -94,7 +94,7 @@ def test_workflow_is_named_by_a_task() -> None:
 def test_workflow_is_named_by_a_recorded_request() -> None:
     place = Place("shop/orders/creators.py", 12, "shop.orders.creators.OrderCreator.place", "orders")
     access = Access("orders_order", "insert", None, "query", place)
-    observed = Observed("pytest", 1.0, 1, (Transaction("request", "POST shop:order", 1, (access,)),))
+    observed = Observed("tests", 1.0, 1, (Transaction("request", "POST shop:order", 1, (access,)),))
 
     assert set(found(static(), "POST shop:order", observed)) == {"update_stock"}
 

@@ -23,6 +23,10 @@ _CODES = """exit codes:
   3  the result is partial, under --strict"""
 
 
+_RECORD_CODES = """exit codes:
+  that of the program; 2 if it ran no test"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
     options = _parser().parse_args(arguments)
@@ -55,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_look, _report, _propose, _rank, _footprint, _truth, _seams, _guard, _scaffold):
+    for add in (_look, _record, _report, _propose, _rank, _footprint, _truth, _seams, _guard, _scaffold):
         add(subparsers)
     return parser
 
@@ -158,6 +162,33 @@ def _footprint(subparsers: Subparsers) -> None:
     what.add_argument("function", nargs="*", default=[], metavar="FUNCTION", help="dotted name")
     what.add_argument("--columns", default="", metavar="TABLE.COLUMN,…", help="start from columns instead")
     parser.add_argument("--format", choices=["text", "json"], default="text", help="(default: %(default)s)")
+
+
+def _record(subparsers: Subparsers) -> None:
+    text = "Run a project's tests by Django's test runner, and write what they did."
+    parser = subparsers.add_parser(
+        "record",
+        help=text,
+        description=text,
+        epilog=_RECORD_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=commands.record)
+    parser.add_argument(
+        "--output", default="xray-observed.json", metavar="FILE", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--root", default=".", metavar="DIR", help="the project's root (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--also",
+        metavar="PACKAGE",
+        action="append",
+        help="an installed package to look at as if it were the project's; may be given several times",
+    )
+    parser.add_argument(
+        "program", nargs=argparse.REMAINDER, metavar="PROGRAM ARGUMENT …", help="such as: manage.py test"
+    )
 
 
 def _truth(subparsers: Subparsers) -> None:

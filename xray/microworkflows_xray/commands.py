@@ -31,6 +31,16 @@ def look(options: Namespace) -> int:
     return _exit(options, static)
 
 
+def record(options: Namespace) -> int:
+    """Run a project's tests by Django's test runner, and write what they did."""
+    from microworkflows_xray import recording  # which imports Django
+
+    code, seen = recording.run(options.program, root=Path(options.root), also=options.also or ())
+    facts.dump(seen, Path(options.output))
+    tell([f"X-ray: {seen.summary}: {options.output}"])
+    return code
+
+
 def report(options: Namespace) -> int:
     """Write the report in each format that was asked for."""
     formats = options.format.split(",")

@@ -209,7 +209,7 @@ class Transaction:
 class Observed:
     """Everything that was seen while the project ran."""
 
-    source: Literal["pytest", "middleware", "both"]
+    source: Literal["tests", "middleware", "both"]
     sampled: float
     """Share of requests that was recorded, from 0 to 1."""
     units: int
@@ -222,6 +222,14 @@ class Observed:
     python: str = ""
     recorded_at: str = ""
     """RFC 3339, UTC."""
+
+    @property
+    def summary(self) -> str:
+        """What a recording of tests holds, in numbers."""
+        return (
+            f"{self.units} tests, {len(self.transactions)} kinds of units, {len(self.executed)} functions that ran, "
+            f"{len(self.gaps)} gaps"
+        )
 
 
 Record = TypeVar("Record", Static, Observed)

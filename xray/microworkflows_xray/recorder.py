@@ -136,25 +136,12 @@ class Recorder:
             raise pytest.UsageError(
                 "microworkflows_xray.recorder found Django without settings: name them with DJANGO_SETTINGS_MODULE or --ds."
             )
-        from microworkflows_xray.observed import (
-            functions,
-            network,
-            requesting,
-            statements,
-            tasks,
-            transactions,
-        )
-        from microworkflows_xray.observed.recording import Recording
+        from microworkflows_xray.observed.starting import start
 
         try:
-            self._recording = Recording(
-                "pytest", self._root, also=self._config.getoption("xray_also"), everywhere=True
-            )
+            self._recording = start(self._root, also=self._config.getoption("xray_also"))
         except LookupError as error:
             raise pytest.UsageError(str(error)) from error
-        self._recording.hook(
-            *(each.hook for each in (statements, transactions, requesting, tasks, network, functions))
-        )
 
     def _write(self, recordings: list[Observed]) -> None:
         from dataclasses import replace
@@ -169,7 +156,4 @@ class Recorder:
         ]
         merged = replace(merged, gaps=(*merged.gaps, *gaps))
         facts.dump(merged, self._output)
-        self._written = (
-            f"X-ray: {merged.units} tests, {len(merged.transactions)} kinds of units, {len(merged.executed)} functions that ran, "
-            f"{len(merged.gaps)} gaps: {self._output}"
-        )
+        self._written = f"X-ray: {merged.summary}: {self._output}"

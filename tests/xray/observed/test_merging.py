@@ -32,9 +32,9 @@ def request(*accesses: Access, count: int = 1, on_commit: tuple[str, ...] = ()) 
 
 def test_counts_are_added_and_accesses_are_kept_once() -> None:
     first = Observed(
-        "pytest", 1.0, 3, (request(READ, WRITE, count=2, on_commit=("a.tell", "a.count")),), ("a.take",)
+        "tests", 1.0, 3, (request(READ, WRITE, count=2, on_commit=("a.tell", "a.count")),), ("a.take",)
     )
-    second = Observed("pytest", 1.0, 4, (request(WRITE, on_commit=("a.count", "a.bill")),), ("a.look",))
+    second = Observed("tests", 1.0, 4, (request(WRITE, on_commit=("a.count", "a.bill")),), ("a.look",))
 
     merged = merge([first, second])
 
@@ -44,12 +44,12 @@ def test_counts_are_added_and_accesses_are_kept_once() -> None:
     assert found.on_commit == ("a.tell", "a.count", "a.bill")
     assert found.network == ("bank:443",)
     assert found.writers == (Writer("a.take", ("stock_item",)),)
-    assert (merged.units, merged.executed, merged.source) == (7, ("a.look", "a.take"), "pytest")
+    assert (merged.units, merged.executed, merged.source) == (7, ("a.look", "a.take"), "tests")
 
 
 def test_share_is_that_of_all_requests_and_gaps_stay() -> None:
     gap = Gap("worker gw1", "lost")
-    tests = Observed("pytest", 1.0, 10, gaps=(gap,))
+    tests = Observed("tests", 1.0, 10, gaps=(gap,))
     production = Observed("middleware", 0.01, 10)
 
     merged = merge([tests, production])
@@ -75,7 +75,7 @@ def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
 
 
 def test_merged_recording_can_be_written_and_read(tmp_path: Path) -> None:
-    merged = merge([Observed("pytest", 1.0, 3, (request(READ, WRITE),))])
+    merged = merge([Observed("tests", 1.0, 3, (request(READ, WRITE),))])
 
     dump(merged, tmp_path / "merged.json")
 

@@ -107,7 +107,7 @@ def test_no_value_is_kept(recorded: Recorded) -> None:
 def test_recording_has_no_gap_and_counts_the_tests(recorded: Recorded) -> None:
     assert recorded.observed.gaps == ()
     assert recorded.observed.units == 12
-    assert recorded.observed.source == "pytest"
+    assert recorded.observed.source == "tests"
     assert "X-ray: 12 tests" in recorded.ended.stdout
 
 

@@ -29,7 +29,7 @@ def observed(
     *accesses: Access, writers: tuple[Writer, ...] = (), executed: tuple[str, ...] = (), atomic: bool = True
 ) -> Observed:
     unit = Transaction("request", "POST order", 1, accesses, writers=writers, atomic=atomic)
-    return Observed("pytest", 1.0, 1, (unit,), executed)
+    return Observed("tests", 1.0, 1, (unit,), executed)
 
 
 def test_pair_is_an_app_and_a_table_of_another() -> None:

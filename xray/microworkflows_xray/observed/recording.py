@@ -35,7 +35,7 @@ class Recording:
 
     def __init__(
         self,
-        source: Literal["pytest", "middleware"],
+        source: Literal["tests", "middleware"],
         root: Path,
         *,
         also: Iterable[str] = (),

@@ -70,7 +70,7 @@ class Content:
         seen = self.observed
         if seen is None:
             return "Nothing was recorded: each access is predicted from the code, and none has been seen."
-        if seen.source == "pytest":
+        if seen.source == "tests":
             return f"Recorded while {seen.units} tests ran."
         return f"Recorded from {seen.units} requests, {seen.sampled:.0%} of those that came."
 

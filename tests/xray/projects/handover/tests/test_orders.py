@@ -1,16 +1,15 @@
-import pytest
-
+from django.test import TestCase
 from shop.orders import creators, services
 from shop.stock.models import Reservation, Stock
 
 
-@pytest.mark.django_db
-def test_order_takes_goods_and_gives_them_back():
-    Stock.objects.create(sku="tea", available=10)
+class OrderTest(TestCase):
+    def test_order_takes_goods_and_gives_them_back(self):
+        Stock.objects.create(sku="tea", available=10)
 
-    order = creators.place_order("1", {"tea": 3})
-    services.return_order(order)
-    services.close_order(order)
+        order = creators.place_order("1", {"tea": 3})
+        services.return_order(order)
+        services.close_order(order)
 
-    assert Stock.objects.get().available == 10
-    assert not Reservation.objects.exists()
+        assert Stock.objects.get().available == 10
+        assert not Reservation.objects.exists()

@@ -147,7 +147,7 @@ class _Suite:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._said:
-            colour = {"green": True} if self._good else {"red": True}
+            colour: dict[str, Any] = {"green" if self._good else "red": True}
             terminalreporter.section("SUITE IN A MODE", bold=True, **colour)
             for line in self._said:
                 terminalreporter.write_line(line)

@@ -16,8 +16,6 @@ from microworkflows import times
 from microworkflows.cutover.unplugging.parties import Parties
 from microworkflows.errors import MicroworkflowsError
 
-_LONGEST = 500
-"""Longest text that the record of a move holds."""
 _INSTALLED = {"site-packages", "dist-packages"}
 _KIT = Path(__file__).parents[2]
 
@@ -95,11 +93,13 @@ def of(context: str) -> Proof:
 
 
 def evidence(context: str, unproven: str) -> str:
-    """Return on what a context is moved, in a sentence for the record of the move."""
+    """Return on what a context is moved, in a sentence for the record of the move; ``unproven`` is the reason to do without."""
+    if unproven:
+        return f"unproven: {unproven}"
     try:
         return str(of(context))
     except UnprovenError:
-        return f"unproven: {unproven}"[:_LONGEST]
+        return "no proof was asked for: it moves back, or on from a database of its own"
 
 
 def digest() -> str:

@@ -61,7 +61,7 @@ class Step:
 
     def as_dict(self) -> dict[str, str]:
         """Return it as plain JSON."""
-        return asdict(self)
+        return {name: str(value) for name, value in asdict(self).items()}
 
 
 def refuse(ways: Mapping[str, Way]) -> None:
@@ -186,7 +186,11 @@ class _Run:
                 on_commit.cut(connection, before)
 
     def _deliver(self, event: CloudEvent, queue: str) -> None:
-        listeners = registry.listeners(event.meta.type, contexts=topology.contexts_served_by(queue))
+        listeners = [
+            workflow
+            for workflow in registry.listeners(event.meta.type, contexts=topology.contexts_served_by(queue))
+            if topology.queue_for(workflow.context, event.meta.mark) == queue
+        ]
         if not listeners:
             return
         body = json.loads(bounds.json_text(event.to_dict()))

@@ -26,11 +26,11 @@ def folder(settings: Settings, tmp_path: Path) -> Path:
 
 
 def test_move_begins_on_a_proof_or_on_a_reason_and_keeps_it(source: str, target: str) -> None:
-    for options in ({}, {"check": True}):
+    for check in (False, True):
         with pytest.raises(
             CommandError, match="Nothing proves that payments is apart from the others"
         ) as refusal:
-            shop.split(to=target, unproven=" ", **options)
+            shop.split(to=target, unproven=" ", check=check)
         assert "manage.py unplug payments" in str(refusal.value)
         assert '--unproven "why"' in str(refusal.value)
     assert shop.move() is None

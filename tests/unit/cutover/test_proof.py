@@ -18,7 +18,7 @@ def folder(settings: Settings, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def prove(context: str = "payments", **other: object) -> None:
+def prove(context: str = "payments", /, **other: object) -> None:
     given = {
         "proven_at": timezone.now(),
         "code": proof.digest(),

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -308,7 +309,7 @@ class Move:
         begun = {
             "target": address(self.target),
             "started_at": now,
-            "evidence": proof.evidence(self.context, self.unproven),
+            "evidence": partial(proof.evidence, self.context, self.unproven),
         }
         present = {"step": step.value, "changed_at": now, **more}
         ContextMove.objects.using(self.source.alias).update_or_create(

@@ -141,7 +141,9 @@ class _Run:
             if (block.using or "default") == alias and self._left.events and not block._from_testcase:  # noqa: SLF001
                 connection = connections[alias]
                 if _is_over(connection):
-                    self._see_to(self._taken(connection), connection)
+                    kept = self._taken(connection)
+                    if error[0] is None:
+                        self._see_to(kept, connection)
 
         return ending
 

@@ -4,7 +4,7 @@ import builtins
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import _bootstrap  # type: ignore[attr-defined]  # private: import_module goes by it, under whatever name
+from importlib import _bootstrap  # private: import_module goes by it, under whatever name
 from importlib.util import resolve_name
 from types import FrameType
 from typing import Any
@@ -34,6 +34,7 @@ def in_code(context: str, parties: Parties) -> tuple[list[Finding], list[str]]:
 @contextmanager
 def watched(contexts: Sequence[str], parties: Parties, found: Mapping[str, Found]) -> Iterator[None]:
     """Note the imports across the border that code makes in the block, however it names the module."""
+    untyped: Any = _bootstrap
     packages = forks.packages(list(apps.get_app_configs()))
     beyond = {context: {context, *parties.others_of(context)} for context in contexts}
 
@@ -51,7 +52,7 @@ def watched(contexts: Sequence[str], parties: Parties, found: Mapping[str, Found
 
     with (
         mock.patch.object(builtins, "__import__", _noting_statements(builtins.__import__, note)),
-        mock.patch.object(_bootstrap, "_gcd_import", _noting_calls(_bootstrap._gcd_import, note)),  # noqa: SLF001
+        mock.patch.object(untyped, "_gcd_import", _noting_calls(untyped._gcd_import, note)),  # noqa: SLF001
     ):
         yield
 

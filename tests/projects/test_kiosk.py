@@ -42,6 +42,12 @@ class Kiosk:
         plugins = ("-p", "pytest_django.plugin", "-p", "microworkflows.cutover.suite")
         return self._run("-m", "pytest", *plugins, *chosen, "--baseline", "before.json", "--tb=no", *more)
 
+    def test(self, *modes: str) -> tuple[int, str]:
+        """Run its test cases by Django's own runner."""
+        chosen = [part for mode in modes for part in ("--mode", mode)]
+        runner = ("--testrunner", "microworkflows.cutover.suite.runner.SuiteRunner")
+        return self._run("manage.py", "test", "tests", *runner, *chosen, "--baseline", "django.json")
+
     def unplug(self, *arguments: str) -> tuple[int, str]:
         """Run its tests unplugged."""
         tests = ("-p", "pytest_django.plugin", "--deselect", ANYWAY, "--tb=no")
@@ -116,6 +122,28 @@ def test_mended_shop_passes_the_same_tests_in_both_modes(kiosk: Kiosk) -> None:
 
     assert [code for code, _ in runs] == [0, 0, 0], runs
     assert all("Nothing is new against the baseline." in said for _, said in runs[1:])
+
+
+@pytest.mark.slow
+def test_djangos_own_runner_comes_to_the_same_verdict(kiosk: Kiosk) -> None:
+    inline, withheld = kiosk.test("stock=inline"), kiosk.test("stock=withheld")
+    kiosk.mend()
+    mended = kiosk.test("stock=withheld")
+    refused = kiosk.test("sales=withheld")
+
+    assert [code for code, _ in (inline, withheld, mended, refused)] == [0, 1, 0, 4], (
+        inline,
+        withheld,
+        mended,
+    )
+    assert "django.json holds the outcomes of 1 tests; 0 of them fail anyway." in inline[1]
+    assert (
+        "      tests.test_buying.CancellingTests::test_cancelled_order_leaves_no_stock_behind\n"
+        in withheld[1]
+    )
+    assert "stock.allocate on sales.order_placed.v1 had not run" in withheld[1]
+    assert "Nothing is new against the baseline." in mended[1]
+    assert "is not being cut over" in refused[1]
 
 
 @pytest.mark.slow

@@ -59,7 +59,6 @@ class _Suite:
 
         self._config, self._ways = config, chosen
         self._path: Path = config.getoption("--baseline")
-        self._writes = set(chosen.values()) == {Way.INLINE}
         self._is_worker = hasattr(config, "workerinput")
         self._baseline: Baseline | None = None
         self._open = ExitStack()
@@ -70,12 +69,12 @@ class _Suite:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
-        from microworkflows.cutover.suite import baseline, running
+        from microworkflows.cutover.suite import baseline, judging, running
         from microworkflows.errors import MicroworkflowsError
 
         try:
             running.refuse(self._ways)
-            if not self._writes and not self._is_worker:
+            if not judging.writes(self._ways) and not self._is_worker:
                 self._baseline = baseline.read(self._path)
         except MicroworkflowsError as error:
             raise pytest.UsageError(str(error)) from None
@@ -109,6 +108,8 @@ class _Suite:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        from microworkflows.cutover.suite import judging
+
         if self._is_worker:
             return
         if session.exitstatus not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
@@ -117,33 +118,9 @@ class _Suite:
                 "The run did not come to its end, so nothing is compared, and no baseline is written."
             ]
             return
-        session.exitstatus = self._judge()
+        code, self._said = judging.judge(self._seen, self._ways, self._path, self._baseline)
+        session.exitstatus = pytest.ExitCode(code)
         self._good = session.exitstatus == pytest.ExitCode.OK
-
-    def _judge(self) -> pytest.ExitCode:
-        from microworkflows.cutover.suite import baseline, verdict
-
-        seen, contexts = self._seen, list(self._ways)
-        self._said = list(verdict.sums(seen, self._ways))
-        if self._baseline is None:
-            if untriggered := verdict.untriggered(seen, contexts):
-                self._said += [*verdict.proves_nothing(untriggered), "No baseline is written."]
-                return pytest.ExitCode.USAGE_ERROR
-            try:
-                baseline.write(self._path, seen.outcomes)
-            except baseline.BaselineError as error:
-                self._said.append(str(error))
-                return pytest.ExitCode.USAGE_ERROR
-            failing = sum(outcome == "failed" for outcome in seen.outcomes.values())
-            self._said.append(
-                f"{self._path} holds the outcomes of {len(seen.outcomes)} tests; {failing} of them fail anyway."
-            )
-            return pytest.ExitCode.OK
-        found = verdict.compare(seen, self._baseline, contexts=contexts)
-        self._said += verdict.lines(found, seen)
-        if found.proves_nothing:
-            return pytest.ExitCode.USAGE_ERROR
-        return pytest.ExitCode.OK if found.is_clear else pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._said:

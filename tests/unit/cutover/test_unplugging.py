@@ -1,5 +1,6 @@
 """A watched run: whose statement it is, whose table, and which line is to be mended."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.db import connection
 from django.urls import reverse
 
@@ -194,6 +196,26 @@ def test_shop_is_apart(monolith: None, draft: Draft) -> None:
         assert found[context].others_statements > 0
         assert importing.in_code(context, Parties()) == ([], [])
     assert found["payments"].steps == {"payments.take_payment"}
+
+
+@pytest.mark.django_db
+def test_code_of_no_app_is_the_others(monolith: None) -> None:
+    services: dict[str, Any] = {"__name__": "services"}
+    exec(compile(CHARGE, str(Path(settings.BASE_DIR, "services.py")), "exec"), services)
+
+    found = found_while(services["charge"])
+
+    (update,) = found.sorted()
+    assert (update.file, update.who) == ("services.py", "code of no app with tables")
+
+
+def test_production_needs_no_pytest() -> None:
+    code = (
+        "import sys; sys.modules['pytest'] = None; import django; django.setup();"
+        "from microworkflows.cutover.unplugging import proof, running; from microworkflows.cutover.management.commands import unplug"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=settings.BASE_DIR)
 
 
 def test_run_that_saw_nothing_proves_nothing() -> None:

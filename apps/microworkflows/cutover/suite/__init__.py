@@ -6,6 +6,21 @@ run yet) or *live* (they run right after the commit): what fails then and did no
 The two are the ends of what production does: a worker is never quicker than *live*, and as late as anything may be *withheld*.
 """
 
-from microworkflows.cutover.suite.plugin import pytest_addoption, pytest_configure
+from typing import TYPE_CHECKING
 
-__all__ = ["pytest_addoption", "pytest_configure"]
+if TYPE_CHECKING:
+    import pytest
+
+
+def pytest_addoption(parser: "pytest.Parser") -> None:
+    """Add the options; pytest is imported by nobody who runs no tests."""
+    from microworkflows.cutover.suite import plugin
+
+    plugin.add_options(parser)
+
+
+def pytest_configure(config: "pytest.Config") -> None:
+    """Take part in the run, or refuse it."""
+    from microworkflows.cutover.suite import plugin
+
+    plugin.take_part(config)

@@ -1,4 +1,4 @@
-"""The plugin's hooks: options, and the run from its first test to the verdict, in one process or in those of pytest-xdist."""
+"""The plugin: its options, and the run from its first test to the verdict, in one process or in those of pytest-xdist."""
 
 from collections.abc import Generator
 from contextlib import ExitStack
@@ -19,7 +19,7 @@ _STEPS = "microworkflows_steps"
 """Attribute of a report that holds the steps noted since the report before; pytest-xdist carries it along."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def add_options(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("microworkflows")
     group.addoption(
@@ -37,7 +37,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def take_part(config: pytest.Config) -> None:
     """Take part in the run, or refuse it."""
     try:
         chosen = ways.parse(config.getoption("--mode"))

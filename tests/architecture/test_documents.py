@@ -305,6 +305,7 @@ TESTED_ELSEWHERE = {
     "python manage.py ocel --since 2026-01-01 --output log.json": "tests/unit/journal/test_ocel.py",
     "pytest --microworkflows-drift": "tests/unit/journal/test_drift.py",
     **dict.fromkeys(_shell(ROOT / "docs/howto/xray.md"), "tests/xray/test_howto.py"),
+    **dict.fromkeys(_shell(ROOT / "docs/howto/evidence.md"), "tests/projects/test_kiosk.py"),
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",
     "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",

@@ -14,7 +14,7 @@ from tests.conftest import go_without
 from tests.projects import environment
 from tests.projects.foreign import ForeignProject
 
-collect_ignore = ["bookshop", "parcels"]  # their tests are run in their own environment
+collect_ignore = ["bookshop", "kiosk", "parcels"]  # their tests are run in their own environment
 
 
 @pytest.fixture(scope="session")

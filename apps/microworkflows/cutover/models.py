@@ -143,6 +143,10 @@ class ContextMove(models.Model):
     started_at = models.DateTimeField()
     changed_at = models.DateTimeField()
     counts = models.JSONField(default=dict, help_text="Rows by table, as they were copied.")
+    evidence = models.TextField(
+        default="",
+        help_text="The proof that the context was apart from the others, or why it was moved without one.",
+    )
 
     objects = PrimaryManager["ContextMove"]()
 

@@ -2,6 +2,8 @@
 
 import logging
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import router
@@ -38,12 +40,27 @@ class Setting:
 
 
 _LIVE_FOR_ALL = Setting(Mode.LIVE, 100)
+_forced: dict[str, Setting] = {}
 
 
 def settings() -> dict[str, Setting]:
     """Return the setting of each context that is being cut over, in the order of ``MICROWORKFLOWS["CUTOVER"]``."""
     kept = {row.context: Setting(Mode(row.mode), row.percent) for row in ContextMode.objects.all()}
-    return {context: kept.get(context, Setting()) for context in conf.contexts()}
+    return {context: kept.get(context, Setting()) for context in conf.contexts()} | {
+        context: setting for context, setting in _forced.items() if context in conf.contexts()
+    }
+
+
+@contextmanager
+def forced(settings: Mapping[str, Setting]) -> Iterator[None]:
+    """Let these settings hold in this process, whatever the database keeps; for runs of a test suite in a mode."""
+    before = dict(_forced)
+    _forced.update(settings)
+    try:
+        yield
+    finally:
+        _forced.clear()
+        _forced.update(before)
 
 
 def stamp(correlation_id: str) -> Stamp:

@@ -52,7 +52,9 @@ def start(source: str, target: str, tmp_path: Path) -> Iterator[Callable[[], Pro
     """Yield what starts the command as a process."""
     launcher = Launcher(tmp_path, database=source, broker=f"embedded://{tmp_path / 'broker'}")
     settings = {"DJANGO_SETTINGS_MODULE": "tests.integration.cutover.settings"}
-    yield lambda: launcher.manage("split_database", "payments", "--to", target, environment=settings)
+    yield lambda: launcher.manage(
+        *("split_database", "payments", "--to", target, "--unproven", shop.UNPROVEN), environment=settings
+    )
     launcher.end()
 
 

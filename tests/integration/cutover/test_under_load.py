@@ -38,7 +38,8 @@ def worker(launcher: Launcher, queues: str, database: str) -> Process:
 def move(launcher: Launcher, *, of: Process, source: str, to: str) -> Process:
     """Move payments as an operator does; return its new worker."""
     environment = {**SETTINGS, "DATABASE_URL": source}
-    mover = launcher.manage("split_database", "payments", "--to", to, environment=environment)
+    command = ("split_database", "payments", "--to", to, "--unproven", shop.UNPROVEN)
+    mover = launcher.manage(*command, environment=environment)
     assert mover.wait(timeout=90) == 0, mover.output
     of.says("was moved to", timeout=30)
     assert of.stop() == 0

@@ -5,9 +5,10 @@ From the first step to the last, one of the two databases has its fence closed: 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -30,6 +31,7 @@ from microworkflows.cutover.splitting.fence import Sign
 from microworkflows.cutover.splitting.progress import Progress
 from microworkflows.cutover.splitting.steps import AGAIN, AWAY, MoveStep, SplitError
 from microworkflows.cutover.splitting.tables import Table
+from microworkflows.cutover.unplugging import proof
 from microworkflows.models import OutboxEvent
 
 _LOOK_SECONDS = 0.2
@@ -47,6 +49,8 @@ class Move:
     progress: Progress
     patience: float
     """Seconds for which to try to fence in a table that others use."""
+    unproven: str = ""
+    """The reason to move without a proof that the context is apart from the others; empty to ask for one."""
 
     def run(self) -> None:
         """Move the context, or go on with a move that stopped.
@@ -64,9 +68,14 @@ class Move:
                 )
                 return
             if noted is None:
-                preflight.refuse(self.context, preflight.of_source(self.source, self.target, self.context))
+                preflight.refuse(
+                    self.context,
+                    [*preflight.of_source(self.source, self.target, self.context), *self._of_proof()],
+                )
             refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
             preflight.refuse(self.context, refused)
+            if noted is None:
+                self.say(f"{self.context}, {proof.evidence(self.context, self.unproven)}")
             for line in plan.lines(self.context, self.source, self.target):
                 self.say(line)
             with databases.only_mover(self.target, self.context):
@@ -81,7 +90,10 @@ class Move:
         problems = [*preflight.of_context(self.context), *preflight.of_migrations(self.source)]
         if not problems and self._noted() is None:
             problems += preflight.of_source(self.source, self.target, self.context)
-            problems += preflight.of_target(self.source, self.target, self.context, resumed=False)
+            problems += [
+                *preflight.of_target(self.source, self.target, self.context, resumed=False),
+                *self._of_proof(),
+            ]
         preflight.refuse(self.context, problems)
         for line in plan.lines(self.context, self.source, self.target):
             self.say(line)
@@ -271,6 +283,9 @@ class Move:
                 f"{number:>12}  rows of {name} were there already: kept in the schema {elsewhere.SET_ASIDE}"
             )
 
+    def _of_proof(self) -> Iterable[str]:
+        return () if self.unproven else preflight.of_proof(self.source, self.target, self.context)
+
     def _own(self, connection: BaseDatabaseWrapper) -> list[Table]:
         return tables.of_context(connection, self.context)
 
@@ -291,7 +306,11 @@ class Move:
 
     def _note(self, step: MoveStep, **more: object) -> None:
         now = times.now()
-        begun = {"target": address(self.target), "started_at": now}
+        begun = {
+            "target": address(self.target),
+            "started_at": now,
+            "evidence": partial(proof.evidence, self.context, self.unproven),
+        }
         present = {"step": step.value, "changed_at": now, **more}
         ContextMove.objects.using(self.source.alias).update_or_create(
             pk=self.context, defaults=present, create_defaults={**begun, **present}

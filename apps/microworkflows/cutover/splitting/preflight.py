@@ -24,6 +24,7 @@ from microworkflows.cutover.splitting.tables import (
     unmanaged,
 )
 from microworkflows.cutover.stamps import Mode
+from microworkflows.cutover.unplugging import proof
 from microworkflows.models import Heartbeat
 
 _FILLED_BY_DJANGO = {"django_migrations", "django_content_type", "auth_permission", "django_site"}
@@ -83,6 +84,25 @@ def of_source(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context:
         yield (
             f"{context} has models that it does not manage, so no migration makes their tables: {', '.join(tables)}. "
             "Manage them (managed = True), or move them to another app."
+        )
+
+
+def of_proof(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: str) -> Iterator[str]:
+    """Yield a problem if nothing proves that the context and the others leave each other's tables and code alone.
+
+    One that moves back, or on from a database of its own, needs no proof: it works apart already, or the others are there.
+    """
+    if others.made_for(source):
+        return
+    with suppress(DatabaseError):  # a target out of reach is told in its turn
+        if was_left(target, context):
+            return
+    try:
+        proof.of(context)
+    except proof.UnprovenError as error:
+        yield (
+            f"Nothing proves that {context} is apart from the others. {error} Run manage.py unplug {context} with the project's tests "
+            'on this very code, and deploy the file with it; or move without a proof, by --unproven "why".'
         )
 
 

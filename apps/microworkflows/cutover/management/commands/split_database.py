@@ -31,6 +31,12 @@ class Command(BaseCommand):
             default=120.0,
             help="seconds for which to try to fence in a table that others use (120)",
         )
+        parser.add_argument(
+            "--unproven",
+            default="",
+            metavar="WHY",
+            help="move without a proof by manage.py unplug, for this reason, which is kept with the move",
+        )
         instead = parser.add_mutually_exclusive_group()
         instead.add_argument(
             "--check",
@@ -53,6 +59,7 @@ class Command(BaseCommand):
         context: str,
         to: str,
         patience: float,
+        unproven: str,
         abort: bool,
         drop_source: bool,
         **options: Any,
@@ -80,6 +87,7 @@ class Command(BaseCommand):
                     say=self._say,
                     progress=Progress(sys.stderr),
                     patience=patience,
+                    unproven=unproven.strip(),
                 )
                 if options["check"]:
                     move.check()

@@ -1,0 +1,6 @@
+from microworkflows import DomainEvent
+
+
+class OrderPlaced(DomainEvent, type="sales.order_placed.v1"):
+    number: int
+    sku: str

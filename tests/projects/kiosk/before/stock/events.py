@@ -1,0 +1,6 @@
+from microworkflows import IncomingEvent
+
+
+class OrderPlaced(IncomingEvent, type="sales.order_placed.v1"):
+    number: int
+    sku: str

@@ -1,0 +1,2 @@
+def label(sku):
+    return f"shelf of {sku}"

@@ -31,16 +31,18 @@ def put_up(
     for table in _with_key(tables):
         changes = Identifier(schema, _name(context, table))
         about = f"Keys of rows of {table.name} that change while {context} is moved by split_database, which drops this table."
-        for statement in (
+        patiently(
+            connection,
+            [table.name],
             SQL("CREATE TABLE IF NOT EXISTS {} AS SELECT {} FROM {} WITH NO DATA").format(
                 changes, each(table.key_columns), Identifier(table.name)
             ),
             SQL("COMMENT ON TABLE {} IS {}").format(changes, Literal(about)),
             SQL("GRANT INSERT ON {} TO PUBLIC").format(changes),  # to whoever may write the rows themselves
-        ):
-            execute(connection, statement)
-        _define(connection, changes, _body(changes, table))
-        patiently(connection, [table.name], *_triggers(table, context, changes), patience=patience)
+            _function(connection, changes, _body(changes, table)),
+            *_triggers(table, context, changes),
+            patience=patience,
+        )
 
 
 def stands(connection: BaseDatabaseWrapper, context: str, tables: Sequence[Table]) -> bool:
@@ -66,42 +68,28 @@ def take_down(
     Raises:
         BusyError: a table is in use for longer than ``patience`` seconds. It may be done again.
     """
-    for name in [_name(context, table) for table in tables if table.columns]:
-        if rows(
-            connection, "SELECT 1 FROM pg_proc WHERE proname = %s AND pg_function_is_visible(oid)", [name]
-        ):
-            _define(connection, Identifier(name), SQL("BEGIN RETURN NULL; END"))
-    for table in tables:
+    noted = [table for table in tables if _is_known(connection, _name(context, table))]
+    for table in noted:
         name = Identifier(_name(context, table))
-        dropped = [
-            SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
-                Identifier(_trigger(context, event)), Identifier(table.name)
-            )
-            for event in _EVENTS
-        ]
-        # The changes go last: whoever writes to the table may still be noting one.
-        if table.columns and _has_trigger(connection, context, table):
-            patiently(connection, [table.name], *dropped, patience=patience)
-        execute(connection, SQL("DROP FUNCTION IF EXISTS {}()").format(name))
-        execute(connection, SQL("DROP TABLE IF EXISTS {}").format(name))
+        execute(connection, _function(connection, name, SQL("BEGIN RETURN NULL; END")))
+    for table in noted:
+        name, own = Identifier(_name(context, table)), Identifier(table.name)
+        patiently(
+            connection,
+            [table.name],
+            *(
+                SQL("DROP TRIGGER IF EXISTS {} ON {}").format(Identifier(_trigger(context, event)), own)
+                for event in _EVENTS
+            ),
+            SQL("DROP FUNCTION {}()").format(name),
+            SQL("DROP TABLE IF EXISTS {}").format(name),
+            patience=patience,
+        )
 
 
 def changes_of(context: str, table: Table) -> Identifier:
     """Return the name of the table of changes."""
     return Identifier(_name(context, table))
-
-
-def pending(connection: BaseDatabaseWrapper, context: str, tables: Sequence[Table], *, most: int) -> int:
-    """Return the number of changes that are noted, counting no further than ``most`` in each table."""
-    return sum(
-        rows(
-            connection,
-            SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS some").format(
-                changes_of(context, table), Literal(most)
-            ),
-        )[0][0]
-        for table in _with_key(tables)
-    )
 
 
 def _with_key(tables: Sequence[Table]) -> Iterator[Table]:
@@ -151,16 +139,12 @@ def _body(changes: Identifier, table: Table) -> Composable:
     ).format(changes=changes, nothing=nothing, old=old, new=new)
 
 
-def _define(connection: BaseDatabaseWrapper, name: Identifier, body: Composable) -> None:
+def _function(connection: BaseDatabaseWrapper, name: Identifier, body: Composable) -> Composable:
     connection.ensure_connection()
     text = Literal(body.as_string(connection.connection))
-    execute(
-        connection,
-        SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}").format(name, text),
-    )
+    return SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}").format(name, text)
 
 
-def _has_trigger(connection: BaseDatabaseWrapper, context: str, table: Table) -> bool:
-    names = [_trigger(context, event) for event in _EVENTS]
-    query = "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(quote_ident(%s)) AND tgname = ANY(%s)"
-    return bool(rows(connection, query, [table.name, names]))
+def _is_known(connection: BaseDatabaseWrapper, name: str) -> bool:
+    query = "SELECT 1 FROM pg_proc WHERE proname = %s AND pg_function_is_visible(oid)"
+    return bool(rows(connection, query, [name]))

@@ -116,7 +116,7 @@ class Stepping:
         fence.put_up(self.source, self.context, own, None, patience=self.patience)
         capture.put_up(self.source, self.context, own, patience=self.patience)
         aside = self._progress().aside or constraints.to_lay_aside(self.target, self._of_context(self.target))
-        self._note(MoveStep.CAPTURE, aside=aside, copied={})
+        self._note(MoveStep.CAPTURE, aside=aside, copied={}, counts={})
         constraints.lay(self.target, aside, patience=self.patience)
         self._forget_copied()
 
@@ -149,7 +149,6 @@ class Stepping:
         for table in self._of_context(self.target):
             execute(self.target, SQL("ANALYZE {}").format(Identifier(table.name)))
         counts = self._round(verify_all=True).counts
-        self._note(MoveStep.CATCH_UP, counts=counts)
         for name, count in counts.items():
             self.say(f"{count:>12}  {name}")
         self._fence_others()
@@ -195,12 +194,10 @@ class Stepping:
     def _switch(self) -> None:
         """The last changes follow, and the source gives it up, in one transaction."""
         self._refuse_other_columns()
-        grown = self._round().grown
+        self._round()
         own = self._own(self.source)
-        counts = dict(self._progress().counts)
-        counts.update({name: counts.get(name, 0) + more for name, more in grown.items()})
         without_key = [table for table in own if not table.key]
-        counts |= rounds.replace(self.source, self.target, self.context, without_key)
+        counts = rounds.replace(self.source, self.target, self.context, without_key)
         sequences.go_on(self.source, self.target, own)
         constraints.bring_back_foreign_keys(self.target, self._progress().aside, patience=self.patience)
         sign = Sign(
@@ -211,7 +208,7 @@ class Stepping:
             for statement in tables.unfinished(self.context):
                 execute(self.source, statement)
             fence.write_on(self.source, self.context, sign)
-            self._note(MoveStep.OPEN, counts=counts)
+            self._note(MoveStep.OPEN, counts={**self._progress().counts, **counts})
 
     def _open(self) -> None:
         """The target's fence opens: it can write there."""
@@ -238,10 +235,16 @@ class Stepping:
     # Shared by the steps
 
     def _round(self, *, verify_all: bool = False) -> rounds.Round:
-        """Copy what has changed since the last round."""
-        return rounds.catch_up(
+        """Copy what has changed since the last round, and keep the numbers of rows up to date once all were counted."""
+        done = rounds.catch_up(
             *(self.source, self.target, self.context, self._with_key()), verify_all=verify_all
         )
+        before = done.counts or self._progress().counts
+        grown = {} if done.counts else done.grown
+        if done.counts or any(grown.values()):
+            counts = {name: number + grown.get(name, 0) for name, number in before.items()}
+            ContextMove.objects.using(self.source.alias).filter(pk=self.context).update(counts=counts)
+        return done
 
     def _until_short(self) -> None:
         """Copy what changes until that takes so little time that the rest fits into a pause."""

@@ -99,6 +99,16 @@ def triggers() -> list[str]:
     return texts("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'microworkflows_fence%' ORDER BY 1")
 
 
+def left_behind() -> list[str]:
+    """Return all that a move may have put into the database of this process."""
+    return texts(
+        "SELECT relname FROM pg_class WHERE relname LIKE 'microworkflows_changes%' UNION ALL"
+        " SELECT tgname FROM pg_trigger WHERE tgname LIKE 'microworkflows_%' UNION ALL"
+        " SELECT proname FROM pg_proc WHERE proname LIKE 'microworkflows_changes%' OR proname LIKE 'microworkflows_fence%'"
+        " UNION ALL SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+    )
+
+
 def execute(*statements: str) -> None:
     """Execute SQL."""
     with connection.cursor() as cursor:

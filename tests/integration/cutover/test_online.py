@@ -3,9 +3,10 @@
 import psycopg
 import pytest
 from django.core.management import CommandError
+from django.db import connection
 
 from microworkflows.cutover.models import ContextMove
-from microworkflows.cutover.splitting import chunks, patience
+from microworkflows.cutover.splitting import chunks, patience, tables
 from microworkflows.cutover.splitting.stepping import Stepping
 from payments.models import Payment
 from tests import soaking
@@ -27,16 +28,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Copy a few rows at a time."""
     monkeypatch.setattr(chunks, "_FIRST", 20)
     monkeypatch.setattr(chunks, "_MOST", 20)
-
-
-def left_behind() -> list[str]:
-    """Return all that a move may have put into the database of this process."""
-    return shop.texts(
-        "SELECT relname FROM pg_class WHERE relname LIKE 'microworkflows_changes%' UNION ALL"
-        " SELECT tgname FROM pg_trigger WHERE tgname LIKE 'microworkflows_%' UNION ALL"
-        " SELECT proname FROM pg_proc WHERE proname LIKE 'microworkflows_changes%' OR proname LIKE 'microworkflows_fence%'"
-        " UNION ALL SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
-    )
 
 
 def during(step: str, do: object, monkeypatch: pytest.MonkeyPatch, *, when: str = "after") -> None:
@@ -66,7 +57,7 @@ def test_what_is_written_while_rows_are_copied_arrives_once(source: str, target:
     moved = shop.move()
     assert moved is not None
     assert moved.counts["payments_payment"] == writers.checksum(target)[0]
-    assert "changes" not in str(left_behind())  # the fence stays
+    assert "changes" not in str(shop.left_behind())  # the fence stays
 
 
 def test_pause_is_told_and_kept(source: str, target: str) -> None:
@@ -144,6 +135,19 @@ def test_keys_of_every_kind(
 
     assert writers.checksum(target) == writers.checksum(source)
     assert ("Copied within the pause" in said) == (key == "none")
+
+
+def test_chunks_follow_the_order_of_the_key_and_not_of_its_text(source: str) -> None:
+    shop.execute(
+        "ALTER TABLE payments_payment RENAME TO old",
+        "CREATE TABLE payments_payment AS SELECT i AS id FROM generate_series(1, 120) AS i",
+        "ALTER TABLE payments_payment ADD PRIMARY KEY (id)",
+    )
+    (table, *_) = tables.of_context(connection, "payments")
+
+    assert chunks._boundary(connection, table, None, 100) == ("100",)
+    assert chunks._boundary(connection, table, ("99",), 10) == ("109",)
+    assert chunks._boundary(connection, table, ("115",), 10) is None
 
 
 def test_constraints_that_cannot_hold_meanwhile_come_back_and_are_checked(
@@ -245,7 +249,7 @@ def test_move_that_is_given_up_leaves_nothing_behind(source: str, target: str, s
 
     shop.split(to=target, abort=True)
 
-    assert left_behind() == []
+    assert shop.left_behind() == []
     assert shop.kept() == before
     assert shop.move() is None
     with on(target):
@@ -265,7 +269,7 @@ def test_abort_that_was_stopped_is_done_again(
 
     shop.split(to=target, abort=True)
 
-    assert left_behind() == []
+    assert shop.left_behind() == []
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -278,7 +282,7 @@ def test_context_moves_back_while_it_works(source: str, target: str, on: On) -> 
 
     assert writers.refused(done), done.ends
     assert writers.checksum(source) == writers.checksum(target)
-    assert left_behind() == []
+    assert shop.left_behind() == []
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def _write(url: str, writers: Writers, pause: float) -> None:
     kinds["swap"] = _swap
     with psycopg.connect(url, autocommit=True) as connection:
         while not writers.stop.wait(pause):
-            kind = random.choice(list(kinds))  # noqa: S311  (no secret)
+            kind = random.choice(list(kinds))
             try:
                 with connection.transaction():
                     kinds[kind](connection)

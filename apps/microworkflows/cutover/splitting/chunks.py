@@ -98,10 +98,12 @@ def _boundary(connection: BaseDatabaseWrapper, table: Table, after: Key | None, 
     # The key's index gives the rows in order. With old statistics, PostgreSQL may believe that to sort all of them is faster.
     execute(connection, "SET LOCAL enable_sort = off")
     texts = SQL(", ").join(SQL("{}::text").format(Identifier(name)) for name in table.key_columns)
+    # With the table's name: by itself, a column's name would mean its text.
+    ordered = SQL(", ").join(Identifier(table.name, name) for name in table.key_columns)
     found = rows(
         connection,
         SQL("{} AND {} ORDER BY {} OFFSET {} LIMIT 1").format(
-            table.select(texts), _range(table, after, None), each(table.key_columns), Literal(size - 1)
+            table.select(texts), _range(table, after, None), ordered, Literal(size - 1)
         ),
     )
     return found[0] if found else None

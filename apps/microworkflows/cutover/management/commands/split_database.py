@@ -15,8 +15,8 @@ from microworkflows.models import OutboxEvent
 class Command(BaseCommand):
     help = (
         "Move a context's tables, with its part of inbox and outbox, from this database to one of its own. "
-        "The context works on while its rows are copied, and pauses at the end, for about a second however many there are; the others go on. "
-        "Run it again to go on with a move that stopped."
+        "The context works on while its rows are copied, and pauses at the end, for many rows no longer than for few; "
+        "the others go on. Run it again to go on with a move that stopped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,5 +1,7 @@
 """A context works on while its rows are copied: whatever is written meanwhile arrives, and the pause does not grow with the rows."""
 
+from collections.abc import Callable
+
 import psycopg
 import pytest
 from django.core.management import CommandError
@@ -30,16 +32,17 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "_MOST", 20)
 
 
-def during(step: str, do: object, monkeypatch: pytest.MonkeyPatch, *, when: str = "after") -> None:
+def during(
+    step: str, do: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, when: str = "after"
+) -> None:
     """Do something before or after a step of a move, once."""
-    doing, done = getattr(Stepping, f"_{step}"), []
+    doing = getattr(Stepping, f"_{step}")
+    done: list[object] = []
 
     def stepping(self: Stepping) -> None:
-        if when == "before" and not done:
-            done.append(do())  # type: ignore[operator]
         doing(self)
-        if when == "after" and not done:
-            done.append(do())  # type: ignore[operator]
+        if not done:
+            done.append(do())
 
     monkeypatch.setattr(Stepping, f"_{step}", stepping)
 

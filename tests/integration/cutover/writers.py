@@ -3,9 +3,10 @@
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import LiteralString
 
 import psycopg
 
@@ -17,7 +18,7 @@ MORE = (
 """SQL that adds payments."""
 
 _REFUSED = "57P03"
-_WRITES = {
+_WRITES: dict[str, LiteralString] = {
     "insert": MORE.format(1),
     "update": "UPDATE payments_payment SET amount = amount + 1 WHERE id = (SELECT id FROM payments_payment"
     " WHERE id >= gen_random_uuid() ORDER BY id LIMIT 1)",
@@ -63,17 +64,15 @@ def checksum(url: str, table: str = "payments_payment") -> tuple[int, str]:
 
 
 def _write(url: str, writers: Writers, pause: float) -> None:
-    kinds: dict[str, Callable[[psycopg.Connection], object]] = {
-        kind: lambda connection, statement=statement: connection.execute(statement)
-        for kind, statement in _WRITES.items()
-    }
-    kinds["swap"] = _swap
     with psycopg.connect(url, autocommit=True) as connection:
         while not writers.stop.wait(pause):
-            kind = random.choice(list(kinds))
+            kind = random.choice([*_WRITES, "swap"])
             try:
                 with connection.transaction():
-                    kinds[kind](connection)
+                    if kind == "swap":
+                        _swap(connection)
+                    else:
+                        connection.execute(_WRITES[kind])
             except psycopg.errors.DeadlockDetected:
                 continue
             except psycopg.Error as error:

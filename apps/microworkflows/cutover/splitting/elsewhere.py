@@ -8,8 +8,8 @@ one fires also when there is no row to change.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from psycopg.sql import SQL, Composable, Identifier, Literal
@@ -148,9 +148,11 @@ class _Fence:
             ):
                 schema = there.schema if there else _schema(self.connection)
                 view = Relation(schema, name, "v", columns, refuses=True)
-                with transaction.atomic(using=self.connection.alias):
-                    execute(self.connection, SQL("DROP VIEW IF EXISTS {}").format(view.full_name))
-                    self._refuse_at(view)
+                in_turns(self.connection, [name], partial(self._renew, view), patience=_PATIENCE)
+
+    def _renew(self, view: Relation) -> None:
+        execute(self.connection, SQL("DROP VIEW IF EXISTS {}").format(view.full_name))
+        self._refuse_at(view)
 
     def _replace(self, table: Relation, home: set[str]) -> None:
         """Put a refusing view in the place of a table, and of the views that read it."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -151,7 +152,7 @@ class Stepping:
         counts = self._round(verify_all=True).counts
         for name, count in counts.items():
             self.say(f"{count:>12}  {name}")
-        self._fence_others()
+        self._fence_others()  # what may have come since
         self._await_relay(before=times.now())
         self._until_short()
 
@@ -261,11 +262,11 @@ class Stepping:
                 )
                 hint_at = time.monotonic() + _HINT_SECONDS
 
-    def _await_relay(self, **recorded: object) -> None:
+    def _await_relay(self, *, before: datetime | None = None) -> None:
         """Wait until its events are with the broker: those recorded before a time, or all."""
         pending = OutboxEvent.objects.using(self.source.alias).pending(context=self.context)
-        if recorded:
-            pending = pending.filter(added__lt=recorded["before"])
+        if before is not None:
+            pending = pending.filter(added__lt=before)
         hint_at = time.monotonic() + _HINT_SECONDS
         while number := pending.count():
             if time.monotonic() > hint_at:

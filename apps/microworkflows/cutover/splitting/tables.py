@@ -86,17 +86,20 @@ def outbox_of(context: str, row: str = "") -> Composable:
 def unfinished(context: str) -> list[Composable]:
     """Return the statements that delete the context's messages with which somebody would still do something; indexes hold these."""
     inbox, outbox = InboxEvent.Status, OutboxEvent.Status
-    found = [
+    found: list[tuple[str, Composable, Sequence[int]]] = [
         (INBOX, inbox_of(context), [inbox.WAITING]),
         (INBOX, inbox_of(context), [inbox.PARKED]),
         (OUTBOX, outbox_of(context), [outbox.PENDING, outbox.UNHEARD, outbox.REJECTED]),
     ]
-    return [
-        SQL("DELETE FROM {} WHERE status IN ({}) AND {}").format(
-            Identifier(table), SQL(", ").join(Literal(int(status)) for status in statuses), condition
+    deletions: list[Composable] = []
+    for table, condition, statuses in found:
+        numbers: list[Composable] = [Literal(int(status)) for status in statuses]
+        deletions.append(
+            SQL("DELETE FROM {} WHERE status IN ({}) AND {}").format(
+                Identifier(table), SQL(", ").join(numbers), condition
+            )
         )
-        for table, condition, statuses in found
-    ]
+    return deletions
 
 
 def models_of(context: str) -> "list[type[models.Model]]":

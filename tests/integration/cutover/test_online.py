@@ -1,6 +1,7 @@
 """A context works on while its rows are copied: whatever is written meanwhile arrives, and the pause does not grow with the rows."""
 
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +18,10 @@ from tests.integration.cutover.conftest import On
 from tests.soaking import Report
 
 pytestmark = pytest.mark.postgres
+
+
+def _slow(value: str) -> Any:
+    return pytest.param(value, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -86,7 +91,7 @@ def test_context_works_on_in_every_step_before_the_pause(
         assert Payment.objects.filter(currency="USD").count() == 3
 
 
-@pytest.mark.parametrize("step", ["capture", "copy", "catch_up"])
+@pytest.mark.parametrize("step", [_slow("capture"), "copy", _slow("catch_up")])
 def test_table_that_is_truncated_meanwhile(
     source: str, target: str, on: On, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +120,7 @@ KEYS = {
 
 
 @pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", [key if key in ("composite", "none") else _slow(key) for key in KEYS])
 def test_keys_of_every_kind(
     source: str, target: str, on: On, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,7 +250,7 @@ def test_reader_and_writer_that_take_long_make_nobody_wait(
 # The ways back
 
 
-@pytest.mark.parametrize("step", ["capture", "copy", "catch_up", "pause", "drain", "switch"])
+@pytest.mark.parametrize("step", [*map(_slow, ("capture", "copy", "catch_up", "pause", "drain")), "switch"])
 def test_move_that_is_given_up_leaves_nothing_behind(source: str, target: str, step: str, on: On) -> None:
     before = shop.kept()
     shop.stop_before(step, to=target)

@@ -147,6 +147,16 @@ class ContextMove(models.Model):
         default="",
         help_text="The proof that the context was apart from the others, or why it was moved without one.",
     )
+    copied = models.JSONField(
+        default=dict, help_text="Key of the last row that was copied, by table; null: all were."
+    )
+    aside = models.JSONField(
+        default=list, help_text="Constraints of the target that come back before the move ends."
+    )
+    paused_at = models.DateTimeField(null=True, help_text="Time at which the context last paused.")
+    paused_seconds = models.FloatField(
+        null=True, help_text="From then on until it could write in the target."
+    )
 
     objects = PrimaryManager["ContextMove"]()
 

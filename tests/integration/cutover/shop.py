@@ -83,7 +83,7 @@ def relayed() -> None:
 def kept(context: str = "payments") -> dict[str, Any]:
     """Return all rows that a context has in the database of this process, as text, by table."""
     tables = [name for name in connection.introspection.table_names() if name.startswith(f"{context}_")]
-    found = {name: _texts(f'SELECT t::text FROM "{name}" AS t ORDER BY 1') for name in sorted(tables)}
+    found = {name: texts(f'SELECT t::text FROM "{name}" AS t ORDER BY 1') for name in sorted(tables)}
     found["inbox"] = sorted(InboxEvent.objects.of_context(context).values_list("msg_id", "status", "retry"))
     history = HistoryEntry.objects.filter(msg_id__startswith=f"{context}.").order_by("pk")
     found["history"] = [f"{row.pk} {row}" for row in history]
@@ -98,7 +98,17 @@ def move(context: str = "payments") -> ContextMove | None:
 
 def triggers() -> list[str]:
     """Return the names of the fence's triggers."""
-    return _texts("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'microworkflows_fence%' ORDER BY 1")
+    return texts("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'microworkflows_fence%' ORDER BY 1")
+
+
+def left_behind() -> list[str]:
+    """Return all that a move may have put into the database of this process."""
+    return texts(
+        "SELECT relname FROM pg_class WHERE relname LIKE 'microworkflows_changes%' UNION ALL"
+        " SELECT tgname FROM pg_trigger WHERE tgname LIKE 'microworkflows_%' UNION ALL"
+        " SELECT proname FROM pg_proc WHERE proname LIKE 'microworkflows_changes%' OR proname LIKE 'microworkflows_fence%'"
+        " UNION ALL SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+    )
 
 
 def execute(*statements: str) -> None:
@@ -108,7 +118,8 @@ def execute(*statements: str) -> None:
             cursor.execute(statement)
 
 
-def _texts(query: str) -> list[str]:
+def texts(query: str) -> list[str]:
+    """Return the first column of what a query finds."""
     with connection.cursor() as cursor:
         cursor.execute(query)
         return [text for (text,) in cursor.fetchall()]

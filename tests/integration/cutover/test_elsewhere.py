@@ -196,17 +196,10 @@ def test_context_that_moves_back_fences_nothing_off_at_home_even_if_its_mover_is
     with on(target):
         with monkeypatch.context() as patch:
 
-            def killed(self: Move, connection: object, own: object) -> None:
+            def killed(self: Move) -> None:
                 raise KeyboardInterrupt
 
-            patch.setattr(Move, "_take_down", killed)  # the source works again, and the target does not know
-            note = Move._note
-
-            def noted(self: Move, step: str, **more: object) -> None:
-                if step != "moved":
-                    note(self, step, **more)  # type: ignore[arg-type]
-
-            patch.setattr(Move, "_note", noted)
+            patch.setattr(Move, "_tidy", killed)  # the source works again, and the target does not know
             with pytest.raises(CommandError, match="Interrupted"):
                 shop.split(to=source)
         shop.split(to=source)

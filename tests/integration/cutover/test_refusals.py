@@ -309,7 +309,7 @@ def test_target_with_other_columns(source: str, target: str, on: On) -> None:
         call_command("migrate", verbosity=0)
         shop.execute("ALTER TABLE payments_payment ADD surplus int")
 
-    with pytest.raises(CommandError, match="payments_payment has other columns in"):
+    with pytest.raises(CommandError, match="payments_payment: other columns in"):
         shop.split(to=target)
 
 
@@ -328,9 +328,9 @@ def test_target_that_changes_what_arrives(source: str, target: str, on: On) -> N
     ):
         shop.split(to=target)
 
+    shop.split(to=target, abort=True)
     with on(target):
         assert Payment.objects.count() == 0
-    shop.split(to=target, abort=True)
     Payment.objects.update(currency="USD")
 
 

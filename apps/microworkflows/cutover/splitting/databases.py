@@ -1,5 +1,6 @@
 """The two databases of a move: the source, on which this process runs, and the target, given as a URL."""
 
+import os
 import time
 import zlib
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from typing import Any
 
 import psycopg
 from django.core.management import call_command
-from django.db import DatabaseError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.conninfo import conninfo_to_dict
 
@@ -53,6 +54,16 @@ def address(connection: BaseDatabaseWrapper, *, hidden_password: bool = False) -
     login = database["USER"] + (":***" if hidden_password and database["PASSWORD"] else "")
     port = f":{database['PORT']}" if database["PORT"] else ""
     return f"postgresql://{login and f'{login}@'}{database['HOST']}{port}/{database['NAME']}"
+
+
+def setting() -> str:
+    """Return the name of what says in this project which database a process works on."""
+    return "the DATABASE_URL" if is_by_url() else f"DATABASES[{DEFAULT_DB_ALIAS!r}]"
+
+
+def is_by_url() -> bool:
+    """Return True if this process was given the URL of its database by its environment, as the guide's projects are."""
+    return bool(os.environ.get("DATABASE_URL"))
 
 
 def rows(connection: BaseDatabaseWrapper, query: Any, params: Any = None) -> list[tuple[Any, ...]]:

@@ -8,8 +8,8 @@ one fires also when there is no row to change.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
-from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from psycopg.sql import SQL, Composable, Identifier, Literal
@@ -18,6 +18,7 @@ from microworkflows import database_errors, times
 from microworkflows.cutover.models import ContextMove, OwnDatabase
 from microworkflows.cutover.splitting import others, tables
 from microworkflows.cutover.splitting.databases import address, execute, rows
+from microworkflows.cutover.splitting.patience import in_turns
 from microworkflows.cutover.splitting.steps import AWAY, SplitError
 
 SET_ASIDE = "microworkflows_set_aside"
@@ -25,7 +26,8 @@ SET_ASIDE = "microworkflows_set_aside"
 
 _READ, _WRITE = Identifier("microworkflows_elsewhere"), Identifier("microworkflows_elsewhere_write")
 _OF_KIT = ("microworkflows_", "django_outbox_pattern_")
-_LOCK_TIMEOUT = "5s"
+_PATIENCE = 120.0
+"""Seconds for which to try to replace a table that somebody uses."""
 
 
 @dataclass(frozen=True)
@@ -146,15 +148,17 @@ class _Fence:
             ):
                 schema = there.schema if there else _schema(self.connection)
                 view = Relation(schema, name, "v", columns, refuses=True)
-                with transaction.atomic(using=self.connection.alias):
-                    execute(self.connection, SQL("DROP VIEW IF EXISTS {}").format(view.full_name))
-                    self._refuse_at(view)
+                in_turns(self.connection, [name], partial(self._renew, view), patience=_PATIENCE)
+
+    def _renew(self, view: Relation) -> None:
+        execute(self.connection, SQL("DROP VIEW IF EXISTS {}").format(view.full_name))
+        self._refuse_at(view)
 
     def _replace(self, table: Relation, home: set[str]) -> None:
         """Put a refusing view in the place of a table, and of the views that read it."""
         kind = SQL("FOREIGN TABLE" if table.kind == "f" else "TABLE")
-        with transaction.atomic(using=self.connection.alias):
-            execute(self.connection, "SELECT set_config('lock_timeout', %s, true)", [_LOCK_TIMEOUT])
+
+        def replace() -> None:
             if number := _set_aside(self.connection, table):
                 self.done.set_aside[table.name] = number
             before = _names(self.connection)
@@ -165,6 +169,8 @@ class _Fence:
                 if lost.is_table and name in home:
                     raise SplitError(f"{name} cannot do without {table.name}: it is a part or a child of it.")
                 self._refuse_at(lost)
+
+        in_turns(self.connection, [table.name], replace, patience=_PATIENCE)
 
     def _refuse_at(self, relation: Relation) -> None:
         text, hint = map(Literal, self._text(relation.name))

@@ -5,27 +5,25 @@ it acks nothing and waits with the message in hand. So the fence makes a context
 text what happens and what to do.
 """
 
-import random
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.sql import SQL, Composable, Identifier, Literal
 
 from microworkflows.cutover.splitting.databases import execute, rows
-from microworkflows.cutover.splitting.steps import SplitError
+from microworkflows.cutover.splitting.patience import patiently
 from microworkflows.cutover.splitting.tables import HISTORY, INBOX, OUTBOX, Table, inbox_of, outbox_of
 
 SQLSTATE = "57P03"
 """PostgreSQL's cannot_connect_now: the condition that describes the state of the context best."""
 
-_LOCK_NOT_AVAILABLE = "55P03"
 _LONGEST_NAME = 63
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.25, 5.0
-"""Shortest and longest wait for a lock at a time: anybody else who writes to the table meanwhile waits behind it."""
+
+
+_OPEN = SQL("BEGIN RETURN NEW; END")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,20 +35,28 @@ class Sign:
 
 
 def put_up(
-    connection: BaseDatabaseWrapper, context: str, tables: Sequence[Table], sign: Sign, *, patience: float
+    connection: BaseDatabaseWrapper,
+    context: str,
+    tables: Sequence[Table],
+    sign: Sign | None,
+    *,
+    patience: float,
 ) -> None:
-    """Fence a context in, once the transactions that now write its rows have ended; a fence may already stand.
+    """Fence a context in, with an open gate if there is no sign; a fence may already stand.
 
     Each table has a transaction of its own, one after the other: a process that holds one lock and waits for no other
     cannot deadlock. The inbox comes first, so that no event is begun that could not be finished.
 
     Raises:
-        SplitError: a table is in use for longer than ``patience`` seconds.
+        BusyError: a table is in use for longer than ``patience`` seconds.
     """
-    write_on(connection, context, sign)
+    if sign is None:
+        _define(connection, context, _OPEN)
+    else:
+        write_on(connection, context, sign)
     for table in sorted(tables, key=lambda table: (table.name != INBOX, table.name == OUTBOX)):
-        for statement in _triggers(table, context):
-            _patiently(connection, table.name, statement, patience=patience)
+        if statements := _triggers(table, context):
+            patiently(connection, [table.name], *statements, patience=patience)
 
 
 def write_on(connection: BaseDatabaseWrapper, context: str, sign: Sign) -> None:
@@ -64,7 +70,7 @@ def write_on(connection: BaseDatabaseWrapper, context: str, sign: Sign) -> None:
 def open_gate(connection: BaseDatabaseWrapper, context: str) -> None:
     """Let everybody through a fence, if there is one; at once, and without a lock."""
     if _function(connection, context) is not None:
-        _define(connection, context, SQL("BEGIN RETURN NEW; END"))
+        _define(connection, context, _OPEN)
 
 
 def take_down(
@@ -73,12 +79,15 @@ def take_down(
     """Remove an open fence.
 
     Raises:
-        SplitError: a table is in use for longer than ``patience`` seconds.
+        BusyError: a table is in use for longer than ``patience`` seconds.
     """
     for table in tables:
-        for name in _names(table, context):
-            statement = SQL("DROP TRIGGER IF EXISTS {} ON {}").format(name, Identifier(table.name))
-            _patiently(connection, table.name, statement, patience=patience)
+        statements = [
+            SQL("DROP TRIGGER IF EXISTS {} ON {}").format(name, Identifier(table.name))
+            for name in _names(table, context)
+        ]
+        if statements and _has_trigger(connection, context, table):
+            patiently(connection, [table.name], *statements, patience=patience)
     execute(connection, SQL("DROP FUNCTION IF EXISTS {}()").format(_name(context)))
 
 
@@ -162,35 +171,7 @@ def _function(connection: BaseDatabaseWrapper, context: str) -> str | None:
     return found[0][0] if found else None
 
 
-def _patiently(
-    connection: BaseDatabaseWrapper, table: str, statement: Composable, *, patience: float
-) -> None:
-    """Execute a statement that needs a table for itself, without making its users wait for long."""
-    ends_at, wait = time.monotonic() + patience, _SHORTEST_SECONDS
-    while True:
-        try:
-            with transaction.atomic(using=connection.alias):
-                execute(connection, "SELECT set_config('lock_timeout', %s, true)", [f"{wait * 1000:.0f}ms"])
-                execute(connection, statement)
-            return
-        except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
-                raise
-            if time.monotonic() > ends_at:
-                raise SplitError(
-                    f"Others have used {table} without a pause for {patience:.0f} s: {_users(connection, table)}. "
-                    "Wait for them, or end them, and try again."
-                ) from error
-        time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  (no secret)
-        wait = min(wait * 2, _LONGEST_SECONDS)
-
-
-def _users(connection: BaseDatabaseWrapper, table: str) -> str:
-    found = rows(
-        connection,
-        "SELECT DISTINCT format('pid %%s (in a transaction for %%s s)', pid,"
-        " round(extract(epoch FROM clock_timestamp() - xact_start))) FROM pg_locks JOIN pg_stat_activity USING (pid)"
-        " WHERE relation = to_regclass(quote_ident(%s)) AND granted AND mode <> 'AccessShareLock' AND pid <> pg_backend_pid()",
-        [table],
-    )
-    return ", ".join(text for (text,) in found) or "they have just ended"
+def _has_trigger(connection: BaseDatabaseWrapper, context: str, table: Table) -> bool:
+    names = [name.as_string()[1:-1] for name in _names(table, context)]
+    query = "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(quote_ident(%s)) AND tgname = ANY(%s)"
+    return bool(rows(connection, query, [table.name, names]))

@@ -12,9 +12,9 @@ from psycopg.sql import SQL, Identifier
 from microworkflows import poolers, registry
 from microworkflows.cutover import conf, queries, switch
 from microworkflows.cutover.models import ContextMode, ContextMove, OwnDatabase
-from microworkflows.cutover.splitting import elsewhere, fence, others
-from microworkflows.cutover.splitting.databases import address, rows
-from microworkflows.cutover.splitting.steps import AWAY, SplitError
+from microworkflows.cutover.splitting import elsewhere, fence, others, sequences
+from microworkflows.cutover.splitting.databases import address, rows, setting
+from microworkflows.cutover.splitting.steps import AWAY, DONE, SplitError
 from microworkflows.cutover.splitting.tables import (
     Table,
     columns_of,
@@ -67,13 +67,13 @@ def of_source(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context:
     if fence.is_closed(source, context):
         yield (
             f"{address(source)} is not the database in which {context} works: it was moved away, or is just being "
-            "moved here. Set DATABASE_URL to the one in which it works."
+            f"moved here. Let {setting()} lead to the one in which it works."
         )
     if (made_for := others.made_for(source)) and context not in made_for:
         place = next(iter(made_for.values()))
         yield (
-            f"{address(source)} was made for {', '.join(made_for)}, and {context} has no tables there. Set DATABASE_URL to "
-            f"{place.places.get(context, place.others)}, in which it works."
+            f"{address(source)} was made for {', '.join(made_for)}, and {context} has no tables there. Let {setting()} "
+            f"lead to {place.places.get(context, place.others)}, in which it works."
         )
         return
     yield from of_steps_by_monolith(source, target, context)
@@ -141,6 +141,10 @@ def of_target(
     except DatabaseError as error:
         yield f"{address(target)} cannot be reached: {str(error).strip()}"
         return
+    if not resumed and _is_untidy(target, context):
+        yield (
+            f"The move of {context} from {address(target)} to this database has not ended: run split_database there once more."
+        )
     if poolers.are_the_same(source, target):
         yield f"{address(target)} is the database that {context} is in. Name another one with --to."
     elif not resumed and not was_left(target, context) and (tables := _filled(target)):
@@ -155,37 +159,72 @@ def of_target(
         )
 
 
-def of_prepared_target(target: BaseDatabaseWrapper, context: str, tables: Sequence[Table]) -> Iterator[str]:
-    """Yield the reasons why the context cannot go to the target, although its tables exist there now."""
-    for table in tables:
-        if columns_of(target, table.name) != table.columns:
-            yield (
-                f"{table.name} has other columns in {address(target)}. Does one of the two databases have changes "
-                "that no migration made?"
-            )
-        elif table.of_events and not was_left(target, context) and count(target, table):
-            yield f"{context} has worked in {address(target)} already. End its worker there, and create it anew."
+def of_prepared_target(
+    source: BaseDatabaseWrapper,
+    target: BaseDatabaseWrapper,
+    context: str,
+    tables: Sequence[Table],
+    *,
+    begun: bool,
+) -> Iterator[str]:
+    """Yield the reasons why the context cannot go to the target, although its tables exist there now.
+
+    Args:
+        source: The source.
+        target: The target.
+        context: Label of the context.
+        tables: Its tables in the source.
+        begun: True if rows of it are there because a move has begun to copy them.
+    """
+    yield from of_columns(source, target, tables)
+    known = [table for table in tables if table.of_events and columns_of(target, table.name) == table.columns]
+    if not begun and not was_left(target, context) and any(count(target, table) for table in known):
+        yield f"{context} has worked in {address(target)} already. End its worker there, and create it anew."
     yield from _of_references(target, context)
+
+
+def of_columns(
+    source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, tables: Sequence[Table]
+) -> Iterator[str]:
+    """Yield a problem if tables of the source have other columns, or other numbers of their own accord, than in the target."""
+    other = [table.name for table in tables if columns_of(target, table.name) != table.columns]
+    if other:
+        yield (
+            f"{', '.join(other)}: other columns in {address(target)}. Does one of the two databases have changes that no "
+            "migration made, or was one migrated during the move? Bring both to the same migrations; after --abort, "
+            "the move begins anew."
+        )
+    unnumbered = [
+        f"{table.name}.{column}"
+        for table in tables
+        if table.name not in other
+        for column, _ in sequences.of_table(source, table)
+        if column not in dict(sequences.of_table(target, table))
+    ]
+    if unnumbered:
+        yield f"{', '.join(unnumbered)}: filled by a sequence in {address(source)}, and not in {address(target)}."
 
 
 def of_others_rows(target: BaseDatabaseWrapper, context: str) -> Iterator[str]:
     """Yield the tables of others in which somebody has written, in a database that should hold those of one context."""
-    for name, number in elsewhere.filled(target, context).items():
+    if found := elsewhere.filled(target, context):
+        have = ", ".join(f"{name} has {number} rows" for name, number in found.items())
         yield (
-            f"{name} has {number} rows in {address(target)}, where nobody reads them. If they were written there since the "
-            "move, they are missing where the others work: take them there. Then empty this table, and run this again."
+            f"{have} in {address(target)}, where nobody reads them. If they were written there since the move, they are "
+            "missing where the others work: take them there. Then empty these tables, and run this again."
         )
 
 
 def of_only_copy(target: BaseDatabaseWrapper, tables: Sequence[Table], move: ContextMove) -> Iterator[str]:
     """Yield the reasons why the old rows may be the only ones left."""
     there = {table.name: table for table in tables if table.columns}
-    for name, number in move.counts.items():
-        if number and (name not in there or not count(target, there[name])):
-            yield (
-                f"{name} is empty in {address(target)}, although {number} rows were moved there. Is it the database "
-                "in which the context works? Nothing was dropped."
-            )
+    empty = [
+        f"{name} is empty in {address(target)}, although {number} rows were moved there"
+        for name, number in move.counts.items()
+        if number and (name not in there or not count(target, there[name]))
+    ]
+    if empty:
+        yield f"{'; '.join(empty)}. Is it the database in which the context works? Nothing was dropped."
 
 
 def was_left(target: BaseDatabaseWrapper, context: str) -> bool:
@@ -194,6 +233,13 @@ def was_left(target: BaseDatabaseWrapper, context: str) -> bool:
     if table not in target.introspection.table_names():
         return False
     return ContextMove.objects.using(target.alias).filter(pk=context, step__in=AWAY).exists()
+
+
+def _is_untidy(target: BaseDatabaseWrapper, context: str) -> bool:
+    """Return True if a move away from the target still has to tidy up there."""
+    if not was_left(target, context):
+        return False
+    return not ContextMove.objects.using(target.alias).filter(pk=context, step__in=DONE).exists()
 
 
 def _of_mode(source: BaseDatabaseWrapper, context: str) -> Iterator[str]:
@@ -233,12 +279,18 @@ def _of_models(context: str) -> Iterator[str]:
 
 def _of_references(connection: BaseDatabaseWrapper, context: str) -> Iterator[str]:
     own = {model._meta.db_table for model in models_of(context)}
-    for name, referring, referred in references(connection):
-        if (referring in own) != (referred in own):
-            yield (
-                f"{address(connection)} has the foreign key {name} from {referring} to {referred}, across the border "
-                f"of {context}. Drop it by a migration."
-            )
+    across = [
+        f"{name} from {referring} to {referred}"
+        for name, referring, referred in references(connection)
+        if (referring in own) != (referred in own)
+    ]
+    if across:
+        keys = "the foreign key" if len(across) == 1 else "the foreign keys"
+        drop = "it" if len(across) == 1 else "them"
+        yield (
+            f"{address(connection)} has {keys} {', '.join(across)}, across the border of {context}. "
+            f"Drop {drop} by a migration."
+        )
 
 
 def _of_generic_keys(context: str) -> Iterator[str]:

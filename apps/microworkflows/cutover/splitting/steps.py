@@ -17,21 +17,30 @@ class MoveStep(StrEnum):
 
     PREPARE = "prepare"
     """The target gets its tables, and a fence."""
+    CAPTURE = "capture"
+    """From here on, what changes in the context's rows is noted."""
+    COPY = "copy"
+    """Its rows are copied, range by range, while it works."""
+    CATCH_UP = "catch_up"
+    """What has changed meanwhile is copied, too, and all rows are verified."""
     PAUSE = "pause"
-    """The fence goes up around the context's rows in the source."""
+    """The fence around the context's rows in the source closes."""
     DRAIN = "drain"
     """The events that the context announced go to the broker."""
-    COPY = "copy"
-    """Its rows are copied and verified."""
     SWITCH = "switch"
-    """The source gives the context up."""
+    """The last changes are copied, and the source gives the context up."""
     OPEN = "open"
-    """The source has given it up; the target's fence comes down."""
+    """The source has given it up; the target's fence opens."""
+    TIDY = "tidy"
+    """The context works in the target; triggers and old events leave the source."""
     MOVED = "moved"
     """The context lives in the target. Its old tables are still in the source, behind the fence."""
     DROPPED = "dropped"
     """The context lives in the target, and its old tables are empty."""
 
 
-AWAY = frozenset({MoveStep.OPEN, MoveStep.MOVED, MoveStep.DROPPED})
+AWAY = frozenset({MoveStep.OPEN, MoveStep.TIDY, MoveStep.MOVED, MoveStep.DROPPED})
 """The steps at which the context belongs to the target: it can be moved back, but no longer aborted."""
+
+DONE = frozenset({MoveStep.MOVED, MoveStep.DROPPED})
+"""The steps after which nothing is left to do."""

@@ -1,7 +1,8 @@
 """The rows of a context in a database: the tables of its models, and its rows of inbox, history and outbox."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 
 from django.apps import apps
@@ -24,7 +25,20 @@ class Table:
     name: str
     columns: tuple[str, ...]
     """All columns except those that the database computes."""
-    condition: Composable
+    key: tuple[tuple[str, str], ...]
+    """Name and type of each column of its primary key, or of another key that every row has; empty if it has none."""
+    holds: Callable[[str], Composable]
+    """Return the condition, in SQL, that a row belongs to the context; the row has a name, such as ``new``, or none."""
+
+    @property
+    def condition(self) -> Composable:
+        """The condition for the rows that are meant."""
+        return self.holds("")
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Names of the key's columns."""
+        return tuple(name for name, _ in self.key)
 
     @property
     def of_events(self) -> bool:
@@ -43,12 +57,11 @@ class Table:
 def of_context(connection: BaseDatabaseWrapper, context: str) -> list[Table]:
     """Return a context's tables, those that are referred to before those that refer to them."""
     names = _in_order(connection, [model._meta.db_table for model in models_of(context)])
-    own = [_table(connection, name, SQL("TRUE")) for name in names]
     return [
-        *own,
-        _table(connection, INBOX, inbox_of(context)),
-        _table(connection, HISTORY, inbox_of(context)),
-        _table(connection, OUTBOX, outbox_of(context)),
+        *(_table(connection, name, lambda row: SQL("TRUE")) for name in names),
+        _table(connection, INBOX, partial(inbox_of, context)),
+        _table(connection, HISTORY, partial(inbox_of, context)),
+        _table(connection, OUTBOX, partial(outbox_of, context)),
     ]
 
 
@@ -68,6 +81,25 @@ def outbox_of(context: str, row: str = "") -> Composable:
     return SQL("split_part({}, '.', 1) = {} AND {} ? 'microworkflow'").format(
         _column(row, "destination"), Literal(context), _column(row, "headers")
     )
+
+
+def unfinished(context: str) -> list[Composable]:
+    """Return the statements that delete the context's messages with which somebody would still do something; indexes hold these."""
+    inbox, outbox = InboxEvent.Status, OutboxEvent.Status
+    found: list[tuple[str, Composable, Sequence[int]]] = [
+        (INBOX, inbox_of(context), [inbox.WAITING]),
+        (INBOX, inbox_of(context), [inbox.PARKED]),
+        (OUTBOX, outbox_of(context), [outbox.PENDING, outbox.UNHEARD, outbox.REJECTED]),
+    ]
+    deletions: list[Composable] = []
+    for table, condition, statuses in found:
+        numbers: list[Composable] = [Literal(int(status)) for status in statuses]
+        deletions.append(
+            SQL("DELETE FROM {} WHERE status IN ({}) AND {}").format(
+                Identifier(table), SQL(", ").join(numbers), condition
+            )
+        )
+    return deletions
 
 
 def models_of(context: str) -> "list[type[models.Model]]":
@@ -131,8 +163,24 @@ def _in_order(connection: BaseDatabaseWrapper, names: Sequence[str]) -> list[str
         return sorted(names)
 
 
-def _table(connection: BaseDatabaseWrapper, name: str, condition: Composable) -> Table:
-    return Table(name=name, columns=columns_of(connection, name), condition=condition)
+def _table(connection: BaseDatabaseWrapper, name: str, holds: Callable[[str], Composable]) -> Table:
+    return Table(name=name, columns=columns_of(connection, name), key=_key_of(connection, name), holds=holds)
+
+
+def _key_of(connection: BaseDatabaseWrapper, name: str) -> tuple[tuple[str, str], ...]:
+    """Return the primary key of a table, or any other unique index of plain columns that are never null."""
+    found = rows(
+        connection,
+        "SELECT array_agg(attname ORDER BY place), array_agg(format_type(atttypid, atttypmod) ORDER BY place)"
+        " FROM pg_index CROSS JOIN unnest(indkey::int2[]) WITH ORDINALITY AS part (number, place)"
+        " JOIN pg_attribute ON attrelid = indrelid AND attnum = number"
+        " WHERE indrelid = to_regclass(quote_ident(%s)) AND indisunique AND indimmediate AND indisvalid"
+        " AND indpred IS NULL AND indexprs IS NULL AND place <= indnkeyatts"
+        " GROUP BY indexrelid, indisprimary HAVING bool_and(attnotnull)"
+        " ORDER BY indisprimary DESC, indexrelid LIMIT 1",
+        [name],
+    )
+    return tuple(zip(*found[0], strict=True)) if found else ()
 
 
 def _column(row: str, name: str) -> Composable:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import celery_app, poolers
 from microworkflows.errors import MicroworkflowsError
@@ -14,7 +15,8 @@ from microworkflows.models import OutboxEvent
 class Command(BaseCommand):
     help = (
         "Move a context's tables, with its part of inbox and outbox, from this database to one of its own. "
-        "The context pauses meanwhile; the others go on. Run it again to go on with a move that stopped."
+        "The context works on while its rows are copied, and pauses at the end, for many rows no longer than for few; "
+        "the others go on. Run it again to go on with a move that stopped."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -29,7 +31,7 @@ class Command(BaseCommand):
             "--patience",
             type=float,
             default=120.0,
-            help="seconds for which to try to fence in a table that others use (120)",
+            help="seconds for which to try to have a table for oneself that others use (120)",
         )
         parser.add_argument(
             "--unproven",
@@ -99,7 +101,7 @@ class Command(BaseCommand):
                     move.drop_source()
                 else:
                     move.run()
-                    self._say_what_to_do(context, databases.address(target, hidden_password=True))
+                    self._say_what_to_do(context, target)
         except MicroworkflowsError as error:
             raise CommandError(str(error)) from error
         except (DatabaseError, psycopg.Error) as error:
@@ -112,13 +114,27 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def _say_what_to_do(self, context: str, target: str) -> None:
+    def _say_what_to_do(self, context: str, target: BaseDatabaseWrapper) -> None:
+        from microworkflows.cutover.splitting import databases
+
+        address = databases.address(target, hidden_password=True)
+        worker = f"celery -A {celery_app.get().main} worker -Q {context} -n {context}@%h"
+        back = f"split_database {context} --to this database"
+        if databases.is_by_url():
+            start, back = f"DATABASE_URL={address} {worker}", f"DATABASE_URL={address} {back}"
+        else:
+            names = ("ENGINE", "HOST", "PORT", "NAME", "USER")
+            given = ", ".join(
+                f"'{name}': {target.settings_dict[name]!r}" for name in names if target.settings_dict[name]
+            )
+            start = f"{worker}\n   with settings in which {databases.setting()} is {{{given}, …}}"
+            back = f"with the settings of its worker, {back}"
         self._say(
             f"""
-{context} works in {target} from now on. Nothing is lost: its events wait until you
+{context} works in {address} from now on. Nothing is lost: its events wait until you
 1. stop its worker, which still runs on the old database (SIGTERM; it gives back what it holds), and
 2. start it on the new one, where MICROWORKFLOWS['CUTOVER'] is empty, since the monolith and its modes are not there:
-   DATABASE_URL={target} celery -A {celery_app.get().main} worker -Q {context} -n {context}@%h
+   {start}
 Later, `manage.py split_database {context} --to … --drop-source` empties the old tables, which are still here.
-To go back, run split_database with DATABASE_URL={target} and --to this database."""
+To go back: {back}"""
         )

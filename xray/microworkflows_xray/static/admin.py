@@ -7,7 +7,7 @@ from typing import Any
 
 from microworkflows_xray.facts import Access, Verb
 from microworkflows_xray.project import Project
-from microworkflows_xray.static import where
+from microworkflows_xray.static.where import Where
 
 _VERBS: dict[str, Verb] = {
     "has_add_permission": "insert",
@@ -16,7 +16,7 @@ _VERBS: dict[str, Verb] = {
 }
 
 
-def find(project: Project) -> list[Access]:
+def find(project: Project, where: Where) -> list[Access]:
     """Give an access for each verb that the admins in the code that was looked at offer on each table; none without Django's admin."""
     from django.apps import apps
 
@@ -25,12 +25,12 @@ def find(project: Project) -> list[Access]:
     from django.contrib.admin.sites import all_sites
 
     admins = [admin for site in all_sites for admin in site._registry.values()]  # noqa: SLF001  # get_model_admin() came with Django 5.0, and lists none
-    found = [access for admin in admins for access in _accesses(project, admin)]
+    found = [access for admin in admins for access in _accesses(where, admin)]
     return [access for access in found if project.origin_of(access.place.app) in {"own", "fork"}]
 
 
-def _accesses(project: Project, admin: Any) -> Iterator[Access]:
-    place = where.of(project, type(admin))
+def _accesses(where: Where, admin: Any) -> Iterator[Access]:
+    place = where.of(type(admin))
     yield from _of_table(admin, type(admin), admin.model, "admin", place)
     for inline in admin.inlines or ():
         model = getattr(inline, "model", None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from . import (
     builtin,
+    dispatching,
     expressions,
     frameworks,
     guesses,
@@ -24,17 +25,20 @@ from .spelling import last
 from .values import (
     UNKNOWN,
     ClassOf,
+    Decorated,
     FunctionOf,
     Instance,
     Many,
     Method,
     Outside,
+    Record,
     Rows,
     Super,
     Type,
     Value,
     item,
     many,
+    record,
     union,
 )
 
@@ -72,6 +76,11 @@ def arguments(frame: Frame, node: ast.Call) -> Arguments:
         value = expressions.evaluate(frame, keyword.value)
         if keyword.arg is None:
             found.spread = True
+            for each in value:
+                if isinstance(each, Record):
+                    found.named |= {
+                        name: known | found.named.get(name, UNKNOWN) for name, known in each.fields
+                    }
         else:
             found.named[keyword.arg] = value
             found.named_nodes[keyword.arg] = keyword.value
@@ -117,6 +126,9 @@ def apply(frame: Frame, function: Type, passed: Arguments, node: ast.Call) -> Va
         return construct(frame, function, passed, node)
     if isinstance(function, Method):
         return _method(frame, function, passed, node)
+    if isinstance(function, Decorated):
+        dispatching.wrapped(frame, function, node)
+        return UNKNOWN
     if isinstance(function, Outside):
         return outside.call(frame, function.name, passed, node)
     if isinstance(function, Instance):
@@ -162,17 +174,12 @@ def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments
             "parameter", function.name, node.vararg.arg, frozenset({Many(extra)}) if extra else UNKNOWN
         )
     known = {each.arg for each in (*node.args, *node.kwonlyargs)}
-    rest = []
     for name, value in passed.named.items():
         if name in known:
             frame.join("parameter", function.name, name, value)
-        elif value:
-            rest.append(value)
-    if node.kwarg is not None and rest:
-        united = union(rest)
-        frame.join(
-            "parameter", function.name, node.kwarg.arg, frozenset({Many(united)}) if united else UNKNOWN
-        )
+    if node.kwarg is not None:
+        rest = {name: value for name, value in passed.named.items() if name not in known}
+        frame.join("parameter", function.name, node.kwarg.arg, record(rest))
 
 
 def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) -> Value:
@@ -186,6 +193,12 @@ def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) ->
     if engine.classes.is_a(kind.cls, *_CHOICES):
         chosen = item(passed.get(0, "queryset"))
         return many(chosen) if "Multiple" in kind.cls or "many" in passed.named_nodes else chosen
+    if (
+        kind.cls not in engine.sources.classes
+    ):  # itertools.chain, functools.partial and threading.Thread are classes
+        given = outside.call(frame, kind.cls, passed, node)
+        if given:
+            return given
     method = engine.classes.method(kind.cls, "__init__")
     if method:
         frame.call(node, method)

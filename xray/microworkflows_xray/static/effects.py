@@ -71,6 +71,7 @@ def delete(frame: Frame, node: ast.AST, cls: str, how: str, *, after: str = "", 
     for table in frame.engine.registry.tables(cls):
         frame.access(node, table, "delete", how)
     for each in frame.engine.registry.cascades(cls):
-        if each.certain:  # the others run only where rows are found; the facts on relations tell them
-            frame.access(node, each.table, each.verb, "cascade", each.columns)
+        frame.access(
+            node, each.table, each.verb, "cascade" if each.certain else "possible cascade", each.columns
+        )
     signals_sent.of_model(frame, node, cls, ("pre_delete", "post_delete"))

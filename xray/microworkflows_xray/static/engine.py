@@ -107,6 +107,8 @@ class Engine:
         self.found: dict[str, Found] = {}
         self.receivers: dict[str, set[tuple[str, str]]] = {}
         """Receivers by signal: function, and the model's class it is limited to, or nothing."""
+        self.decorated: dict[str, set[str]] = {}
+        """Functions that a decorator of the project's is applied to, by the decorator."""
         self.closures: dict[str, dict[str, Value]] = {}
         """Variables of the function around a nested one."""
         self.gaps: list[Gap] = []

@@ -6,20 +6,25 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from . import admins, assignments, attributes, calling, guesses, signals_sent, statements
+from . import admins, assignments, attributes, calling, dispatching, guesses, signals_sent, statements
 from .engine import Frame
 from .values import (
     UNKNOWN,
     ClassOf,
+    FunctionOf,
+    Instance,
     Items,
     Many,
     Method,
     Outside,
+    Record,
     Rows,
     Text,
     Value,
     item,
     many,
+    record,
+    text_of,
     union,
 )
 
@@ -44,7 +49,19 @@ def iterate(frame: Frame, node: ast.expr) -> Value:
         for each in value:
             if isinstance(each, Rows):
                 attributes.read_rows(frame, node, each)
-    return item(value)
+    return union(
+        [item(value), *(_iterated(frame, each, node) for each in value if isinstance(each, Instance))]
+    )
+
+
+def _iterated(frame: Frame, owner: Instance, node: ast.expr) -> Value:
+    """Tell what an object's own ``__iter__`` goes through."""
+    function = frame.engine.classes.method(owner.cls, "__iter__")
+    return (
+        item(calling.invoke(frame, FunctionOf(function, owner), calling.Arguments(), node))
+        if function
+        else UNKNOWN
+    )
 
 
 def decorate(
@@ -52,6 +69,10 @@ def decorate(
 ) -> None:
     """Take from a decorator that a function receives a signal."""
     value = evaluate(frame, decorator.func if isinstance(decorator, ast.Call) else decorator)
+    if not isinstance(node, ast.ClassDef):
+        prefix = frame.cls or (frame.unit if frame.function else frame.module.name)
+        made = evaluate(frame, decorator) if isinstance(decorator, ast.Call) else value
+        dispatching.decorate(frame, made, f"{prefix}.{node.name}")
     if isinstance(decorator, ast.Call):
         arguments = calling.arguments(frame, decorator)
         if any(
@@ -149,7 +170,9 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Value:
         ):
             index = node.slice.value
             found.append(each.items[index] if -len(each.items) <= index < len(each.items) else UNKNOWN)
-        elif isinstance(each, (Many, Items)):
+        elif isinstance(each, Record) and (name := text_of(key)) is not None:
+            found.append(each.get(name))
+        elif isinstance(each, (Many, Items, Record)):
             found.append(frozenset({each}) if isinstance(node.slice, ast.Slice) else item(frozenset({each})))
         elif isinstance(each, Method):
             found.append(attributes.member(frame, each, key, node))
@@ -175,6 +198,8 @@ def _bin_op(frame: Frame, node: ast.BinOp) -> Value:
         texts = [each.text for side in (left, right) for each in side if isinstance(each, Text)]
         if len(texts) == 2:
             return frozenset({Text("".join(texts))})
+        if len(texts) == 1 and not (left and right):
+            return frozenset({Text(f"{texts[0]}%s" if left else f"%s{texts[0]}")})
     return union([left, right])
 
 
@@ -194,10 +219,17 @@ def _tuple(frame: Frame, node: ast.Tuple) -> Value:
 
 
 def _dict(frame: Frame, node: ast.Dict) -> Value:
-    for key in node.keys:
-        if key is not None:
-            evaluate(frame, key)
-    return many(union([evaluate(frame, each) for each in node.values]))
+    named: dict[str, Value] = {}
+    others: list[Value] = []
+    for key, each in zip(node.keys, node.values, strict=True):
+        value = evaluate(frame, each)
+        if key is None:
+            others += [frozenset({kind}) for kind in value if isinstance(kind, (Record, Many))]
+        elif (text := text_of(evaluate(frame, key))) is not None:
+            named[text] = value
+        else:
+            others.append(many(value))
+    return union([record(named), *others])
 
 
 def _comprehension(frame: Frame, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:

@@ -18,6 +18,9 @@ from .values import Instance, Rows, Type, Value
 
 ModelClass = type[models.Model]
 
+_GENERAL = frozenset({"abc", "builtins", "typing"})
+"""Modules of bases that say nothing about a model."""
+
 
 @dataclass(frozen=True)
 class Cascade:
@@ -54,11 +57,11 @@ class Registry:
 
     @cached_property
     def _concrete(self) -> dict[str, list[str]]:
-        """Names of installed models by each class that they inherit from."""
+        """Names of installed models by each class that they inherit from, mixins that are no models themselves among them."""
         found: dict[str, list[str]] = {}
         for name, model in sorted(self.models.items()):
             for base in model.__mro__:
-                if base is not model and issubclass(base, models.Model):
+                if base is not model and base.__module__ not in _GENERAL:
                     found.setdefault(name_of(base), []).append(name)
         return found
 

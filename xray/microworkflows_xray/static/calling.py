@@ -215,6 +215,7 @@ def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) ->
 
 def _method(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value:
     owner = method.owner
+    dispatching.hooks(frame, method, node)
     for rule in (tasks_sent.call, signals_sent.call, rows.call, saving.call, frameworks.call, builtin.method):
         found = rule(frame, method, passed, node)
         if found is not None:

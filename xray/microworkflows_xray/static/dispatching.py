@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from .engine import Frame
-from .values import ClassOf, Decorated, FunctionOf, Instance, Value
+from .values import ClassOf, Decorated, FunctionOf, Instance, Method, Value
 
 _LEAST = 3
 """A pattern with fewer letters of its own, such as ``%s_x``, says nothing."""
@@ -54,3 +54,13 @@ def wrapped(frame: Frame, function: Decorated, node: ast.AST) -> None:
     """Note that a wrapper calls the functions that its decorator is applied to."""
     for name in sorted(frame.engine.decorated.get(function.decorator, ())):
         frame.call(node, name, "callback")
+
+
+def hooks(frame: Frame, method: Method, node: ast.AST) -> None:
+    """Note what of the code a library's method calls on the object that it is called of."""
+    owner, engine = method.owner, frame.engine
+    if not isinstance(owner, Instance) or engine.registry.get(owner.cls) is not None:
+        return
+    for cls in (owner.cls, *(engine.classes.subclasses(owner.cls) if owner.open else ())):
+        for function in engine.inherited.hooks(cls, method.name, method.after):
+            frame.call(node, function, "template method")

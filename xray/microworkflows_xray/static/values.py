@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Union
 
 LIMIT = 250
 """An expression that may be more things than this counts as unknown."""
@@ -122,9 +121,20 @@ class Text:
     text: str
 
 
-Type = Union[
-    Instance, ClassOf, Rows, Many, Items, Record, Decorated, FunctionOf, Method, Super, Outside, Text
-]  # noqa: UP007  (no runtime unions of strings before Python 3.10)
+Type = (
+    Instance
+    | ClassOf
+    | Rows
+    | Many
+    | Items
+    | Record
+    | Decorated
+    | FunctionOf
+    | Method
+    | Super
+    | Outside
+    | Text
+)
 Value = frozenset[Type]
 
 UNKNOWN: Value = frozenset()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from . import effects, forms, queries
+from . import effects, forms, queries, requests
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Many, Method, Rows, Value, item, many, union
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from .calling import Arguments
 
 _VALID = frozenset({"form_valid", "formset_valid", "forms_valid", "all_valid"})
-_HANDLERS = ("get", "head", "post", "put", "patch", "delete", "options")
-_ACTIONS = ("list", "retrieve", "create", "update", "partial_update", "destroy")
 _VIEW = ("django.views.generic.base.View", "View", "rest_framework.views.APIView", "ContextMixin")
 
 
@@ -141,19 +139,9 @@ def _fetched(frame: Frame, owner: Instance, name: str, node: ast.AST) -> Value:
 def dispatch(frame: Frame, owner: Instance, node: ast.AST) -> None:
     """Follow a request to a view's handlers, to those of the views that inherit from it, and to what Django does in their place."""
     for cls in (owner.cls, *(frame.engine.classes.subclasses(owner.cls) if owner.open else ())):
-        frame.call(node, cls, "callback" if cls != owner.cls else "")
-        for function in handlers(frame, cls):
-            frame.call(node, function, "callback" if cls != owner.cls else "")
-
-
-def handlers(frame: Frame, cls: str) -> list[str]:
-    """Name the functions by which a view handles requests, as its class or the code that it inherits defines them."""
-    classes = frame.engine.classes
-    names = [*_HANDLERS, *(_ACTIONS if classes.is_a(cls, "ViewSetMixin") else ())]
-    found = {classes.method(cls, name) for name in names}
-    for base in classes.mro(cls):
-        found |= {each.name for each in classes.defined(base) if "action" in each.decorators}
-    return sorted(each for each in found if each)
+        for function in requests.answering(frame.engine, cls):
+            if function != frame.unit:
+                frame.call(node, function, "callback" if cls != owner.cls else "")
 
 
 def post(frame: Frame, owner: Instance, node: ast.AST) -> Value:

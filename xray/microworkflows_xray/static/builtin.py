@@ -36,7 +36,7 @@ _MEMBERS = frozenset({"get", "pop", "popleft", "popitem", "setdefault", "__getit
 def call(frame: Frame, name: str, node: ast.Call) -> Value | None:
     """Tell what a built-in function gives; None for any other name."""
     rule = _RULES.get(name)
-    return rule(frame, node) if rule is not None and (node.args or name == "super") else None
+    return rule(frame, node) if rule is not None and (node.args or name in {"super", "dict"}) else None
 
 
 def _super(frame: Frame, node: ast.Call) -> Value:

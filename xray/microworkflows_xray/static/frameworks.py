@@ -62,6 +62,9 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
             for model in forms.models(frame, owner.cls):
                 forms.save_links(frame, owner, model, node)
             return UNKNOWN
+        if method.name == "dispatch":
+            views.dispatch(frame, owner, node)
+            return UNKNOWN
     results = []
     for each in _in_use(frame, owner):
         for rule in (serializers.call, admins.call, views.call):

@@ -115,9 +115,6 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
         for each in union(passed.positional) or form(frame, owner.cls):
             _save(frame, owner, each, node)
         return UNKNOWN
-    if name == "dispatch":
-        dispatch(frame, owner, node)
-        return UNKNOWN
     if name in {"post", "put"}:
         return post(frame, owner, node)
     if name == "delete":
@@ -139,9 +136,9 @@ def _fetched(frame: Frame, owner: Instance, name: str, node: ast.AST) -> Value:
 def dispatch(frame: Frame, owner: Instance, node: ast.AST) -> None:
     """Follow a request to a view's handlers, to those of the views that inherit from it, and to what Django does in their place."""
     for cls in (owner.cls, *(frame.engine.classes.subclasses(owner.cls) if owner.open else ())):
-        for function in requests.answering(frame.engine, cls):
+        for function in requests.answering(frame.engine, cls) if is_view(frame, cls) else ():
             if function != frame.unit:
-                frame.call(node, function, "callback" if cls != owner.cls else "")
+                frame.call(node, function, "" if cls == frame.cls else "callback")
 
 
 def post(frame: Frame, owner: Instance, node: ast.AST) -> Value:

@@ -13,7 +13,7 @@ from microworkflows_xray import hush
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import Gap, Static
 from microworkflows_xray.project import Project
-from microworkflows_xray.static import accesses, admin, imports, loaders, relations, signals, tasks
+from microworkflows_xray.static import accesses, admin_pages, imports, loaders, relations, signals, tasks
 from microworkflows_xray.static.sources import Sources
 from microworkflows_xray.static.where import Where
 
@@ -43,7 +43,7 @@ def look(project: Project, *, include_tests: bool = False) -> Static:
         found_accesses, calls, access_gaps = _careful(
             "accesses", gaps, lambda: accesses.find(project, sources, models)
         ) or ([], [], [])
-        edited = _careful("admin", gaps, lambda: admin.find(project, where)) or []
+        edited = _careful("admin", gaps, lambda: admin_pages.find(project, sources, where)) or []
         found_signals = _careful("signals", gaps, lambda: signals.find(project, sources, where)) or []
         found_tasks = _careful("tasks", gaps, lambda: tasks.find(sources)) or []
     return Static(

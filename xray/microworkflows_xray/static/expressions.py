@@ -6,7 +6,7 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from . import admins, assignments, attributes, calling, dispatching, guesses, signals_sent, statements
+from . import admin_hooks, assignments, attributes, calling, dispatching, guesses, signals_sent, statements
 from .engine import Frame
 from .values import (
     UNKNOWN,
@@ -81,7 +81,7 @@ def decorate(
             prefix = frame.cls or (frame.unit if frame.function else frame.module.name)
             signals_sent.receive(frame, f"{prefix}.{node.name}", arguments)
         elif isinstance(node, ast.ClassDef) and _decorator_name(decorator) == "register":
-            admins.register(frame, frame.cls, frozenset().union(*arguments.positional))
+            admin_hooks.register(frame, frame.cls, frozenset().union(*arguments.positional))
 
 
 def _decorator_name(node: ast.Call) -> str:

@@ -147,6 +147,16 @@ SNIPPETS = {
         "from functools import partial\ndef g(x):\n    x.save()\ndef f():\n    partial(g)(Order.objects.first())",
         UPDATED,
     ),
+    "a_default_tells": ("def f(model=Order):\n    model.objects.create()", {("shop_order", "insert")}),
+    "a_registry_that_a_decorator_fills_gives_its_classes": (
+        (
+            "KINDS = {}\ndef kind(name):\n    def register(cls):\n        KINDS[name] = cls\n        return cls\n    return register\n"
+            "@kind('a')\nclass A:\n    def run(self):\n        Order.objects.create()\n"
+            "def f(name):\n    x = KINDS[name]()\n    x.close(Line.objects.first())\n"
+            "@kind('b')\nclass B:\n    def close(self, x):\n        x.save()"
+        ),
+        {("shop_order", "insert"), ("shop_line", "update")},
+    ),
     "getattr_counts": ("def f(line: Line):\n    getattr(line, 'order').save()", UPDATED),
 }  # fmt: skip
 

@@ -37,6 +37,8 @@ def put(frame: Frame, collection: ast.expr, members: Value) -> None:
     if not members:
         return
     if isinstance(collection, ast.Name):
+        if frame.function is not None and collection.id not in frame.env:  # a registry at the module's level
+            frame.join("global", frame.module.name, collection.id, members)
         frame.env[collection.id] = union([frame.env.get(collection.id, UNKNOWN), members])
     elif isinstance(collection, ast.Attribute):
         _attribute(frame, collection, members, grows=True)

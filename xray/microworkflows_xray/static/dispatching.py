@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from .engine import Frame
-from .values import ClassOf, Decorated, FunctionOf, Instance, Method, Value
+from .values import ClassOf, Decorated, FunctionOf, Instance, Method, Type, Value
 
 _LEAST = 3
 """A pattern with fewer letters of its own, such as ``%s_x``, says nothing."""
@@ -41,13 +41,28 @@ def by_pattern(frame: Frame, owners: Value, patterns: Iterable[str]) -> list[Val
 
 def decorate(frame: Frame, decorator: Value, function: str) -> None:
     """Take in that a decorator of the project's, or what one gives, is applied to a function."""
-    engine = frame.engine
-    for each in decorator:
-        if isinstance(each, FunctionOf) and each.name in engine.sources.functions and each.name != function:
-            engine.decorated.setdefault(each.name, set()).add(function)
-            parameters = engine.sources.functions[each.name].node.args
-            for parameter in (*parameters.posonlyargs, *parameters.args)[:1]:
-                frame.join("parameter", each.name, parameter.arg, frozenset({Decorated(each.name)}))
+    for name in _decorators(frame, decorator):
+        if name != function:
+            frame.engine.decorated.setdefault(name, set()).add(function)
+            _apply(frame, name, Decorated(name))
+
+
+def decorate_class(frame: Frame, decorator: Value, cls: str) -> None:
+    """As :func:`decorate`, of a class: most put it into a registry."""
+    for name in _decorators(frame, decorator):
+        _apply(frame, name, ClassOf(cls))
+
+
+def _decorators(frame: Frame, value: Value) -> list[str]:
+    functions = frame.engine.sources.functions
+    return sorted(each.name for each in value if isinstance(each, FunctionOf) and each.name in functions)
+
+
+def _apply(frame: Frame, decorator: str, value: Type) -> None:
+    function = frame.engine.sources.functions[decorator]
+    names = [each.arg for each in (*function.node.args.posonlyargs, *function.node.args.args)]
+    for name in names[1:2] if function.cls and "staticmethod" not in function.decorators else names[:1]:
+        frame.join("parameter", decorator, name, frozenset({value}))
 
 
 def wrapped(frame: Frame, function: Decorated, node: ast.AST) -> None:

@@ -69,9 +69,11 @@ def decorate(
 ) -> None:
     """Take from a decorator that a function receives a signal."""
     value = evaluate(frame, decorator.func if isinstance(decorator, ast.Call) else decorator)
-    if not isinstance(node, ast.ClassDef):
+    made = evaluate(frame, decorator) if isinstance(decorator, ast.Call) else value
+    if isinstance(node, ast.ClassDef):
+        dispatching.decorate_class(frame, made, frame.cls)
+    else:
         prefix = frame.cls or (frame.unit if frame.function else frame.module.name)
-        made = evaluate(frame, decorator) if isinstance(decorator, ast.Call) else value
         dispatching.decorate(frame, made, f"{prefix}.{node.name}")
     if isinstance(decorator, ast.Call):
         arguments = calling.arguments(frame, decorator)

@@ -103,6 +103,15 @@ class Registry:
         model = self.models[cls]
         return str((model._meta.concrete_model or model)._meta.db_table)
 
+    def history(self, cls: str) -> str:
+        """Name the table to which django-simple-history copies each version of a model's rows; empty if it keeps none."""
+        model = self.models.get(cls)
+        manager = getattr(
+            model, getattr(getattr(model, "_meta", None), "simple_history_manager_attribute", "-"), None
+        )
+        kept = getattr(manager, "model", None)
+        return str(kept._meta.db_table) if kept is not None else ""
+
     def has(self, cls: str, names: Iterable[str]) -> bool:
         """True if a model has all these fields, or other attributes that its constructor takes."""
         model = self.models.get(cls)

@@ -155,7 +155,8 @@ def invoke(frame: Frame, function: FunctionOf, passed: Arguments, node: ast.AST,
         frame.call(node, name, kind)
         bind(frame, engine.sources.functions[name], owner, passed)
         results.append(frame.get("result", name))
-    return union(results)
+    found = union(results)
+    return guesses.narrow(frame, owner.cls, found) if isinstance(owner, (Instance, ClassOf)) else found
 
 
 def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments) -> None:

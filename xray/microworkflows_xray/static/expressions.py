@@ -9,6 +9,7 @@ from typing import Any
 from . import admin_hooks, assignments, attributes, calling, dispatching, guesses, signals_sent, statements
 from .engine import Frame
 from .values import (
+    LIMIT,
     UNKNOWN,
     ClassOf,
     FunctionOf,
@@ -117,35 +118,24 @@ def _constant(frame: Frame, node: ast.Constant) -> Value:
 
 
 def _joined(frame: Frame, node: ast.JoinedStr) -> Value:
-    """Give an f-string with its unknown parts as ``%s``, which is enough to read SQL."""
-    parts = []
+    """Give an f-string with its unknown parts as ``%s``, which is enough to read SQL; one for each text that its parts may be."""
+    found = [""]
     for each in node.values:
-        if isinstance(each, ast.Constant):
-            parts.append(str(each.value))
-        elif isinstance(each, ast.FormattedValue):
-            (text,) = (
-                [kind.text for kind in evaluate(frame, each.value) if isinstance(kind, Text)]
-                + [_table_name(frame, each.value)]
-            )[:1]
-            parts.append(text or "%s")
-    return frozenset({Text("".join(parts))})
-
-
-def _table_name(frame: Frame, node: ast.expr) -> str:
-    """Give the table that ``Model._meta.db_table`` names."""
-    if isinstance(node, ast.Attribute) and node.attr == "db_table" and isinstance(node.value, ast.Attribute):
-        for each in evaluate(frame, node.value.value):
-            cls = getattr(each, "cls", None)
-            if cls and frame.engine.registry.get(cls):
-                return frame.engine.registry.table(cls)
-    return ""
+        texts = [str(each.value)] if isinstance(each, ast.Constant) else []
+        if isinstance(each, ast.FormattedValue):
+            texts = sorted(kind.text for kind in evaluate(frame, each.value) if isinstance(kind, Text))
+        if len(found) * len(texts) > LIMIT:
+            texts = []
+        found = [f"{before}{text}" for before in found for text in texts or ["%s"]]
+    return frozenset(map(Text, found))
 
 
 def _attribute(frame: Frame, node: ast.Attribute) -> Value:
-    if node.attr == "db_table":
-        table = _table_name(frame, node)
-        if table:
-            return frozenset({Text(table)})
+    if node.attr == "db_table" and isinstance(node.value, ast.Attribute):
+        registry = frame.engine.registry
+        classes = [getattr(each, "cls", "") for each in evaluate(frame, node.value.value)]
+        if tables := [registry.table(cls) for cls in classes if registry.get(cls)]:
+            return frozenset(map(Text, tables))
     owners = evaluate(frame, node.value)
     return attributes.get(frame, owners, node.attr, node)
 

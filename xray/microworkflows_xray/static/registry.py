@@ -61,7 +61,7 @@ class Registry:
         found: dict[str, list[str]] = {}
         for name, model in sorted(self.models.items()):
             for base in model.__mro__:
-                if base is not model and base.__module__ not in _GENERAL:
+                if base not in (model, models.Model) and base.__module__ not in _GENERAL:
                     found.setdefault(name_of(base), []).append(name)
         return found
 

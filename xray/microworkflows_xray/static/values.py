@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -139,6 +140,8 @@ Value = frozenset[Type]
 
 UNKNOWN: Value = frozenset()
 
+_SQL = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|TRUNCATE)\s", re.IGNORECASE)
+
 
 def union(values: Iterable[Value]) -> Value:
     """Unite what an expression may be; too many possibilities are unknown."""
@@ -200,13 +203,13 @@ def without_text(value: Value) -> Value:
 
 
 def plain(value: Value) -> Value:
-    """Leave out strings, and what a query has gathered so far: what passes between functions stays small."""
+    """Leave out strings that are no SQL, and what a query has gathered so far: what passes between functions stays small."""
     return frozenset(
         dataclasses.replace(each, joins=(), columns=())
         if isinstance(each, Rows) and (each.joins or each.columns)
         else each
         for each in value
-        if not isinstance(each, Text)
+        if not isinstance(each, Text) or _SQL.match(each.text)
     )
 
 

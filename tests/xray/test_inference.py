@@ -157,6 +157,34 @@ SNIPPETS = {
         ),
         {("shop_order", "insert"), ("shop_line", "update")},
     ),
+    "a_class_that_is_annotated_as_an_object_is_called": (
+        "class A:\n    def run(self):\n        Order.objects.create()\ndef f(kind: A):\n    kind().run()",
+        {("shop_order", "insert")},
+    ),
+    "a_class_gets_its_own_model_where_a_base_serves_many": (
+        (
+            "class Base:\n    model = None\n    def run(self):\n        self.act(self.model.objects.first())\n"
+            "    def act(self, target):\n        pass\n"
+            "class A(Base):\n    model = Order\n    def act(self, target):\n        target.save()\nclass B(Base):\n    model = Line"
+        ),
+        UPDATED,
+    ),
+    "a_method_that_a_sibling_mixin_has_is_found": (
+        (
+            "class Named:\n    model = None\n    def get_model(self):\n        return self.model\n"
+            "class View:\n    def run(self):\n        self.get_model().objects.create()\nclass V(Named, View):\n    model = Order"
+        ),
+        {("shop_order", "insert")},
+    ),
+    "a_statement_made_for_any_model_is_read_where_it_runs": (
+        (
+            "def run(cursor, query):\n    cursor.execute(query)\n"
+            "def wipe(cursor, model):\n    table = model._meta.db_table\n    run(cursor, f'DELETE FROM \"{table}\" WHERE 1=1')\n"
+            "def f(cursor):\n    wipe(cursor, Order)\n    wipe(cursor, Line)"
+        ),
+        {("shop_order", "delete"), ("shop_line", "delete")},
+    ),
+    "any_model_is_none_in_particular": ("from django.db.models import Model\ndef f(x: Model):\n    x.save()", set()),
     "getattr_counts": ("def f(line: Line):\n    getattr(line, 'order').save()", UPDATED),
 }  # fmt: skip
 
@@ -448,6 +476,29 @@ class A:
             ("work.desk.main.safe.wrapper", "work.desk.main.f", "callback"),
             ("work.desk.main.named.apply.wrapper", "work.desk.main.A.g", "callback"),
         }
+
+
+def test_a_function_that_is_passed_to_one_that_calls_it_is_called_where_it_is_passed() -> None:
+    text = """
+class Hook:
+    def __call__(self, action, *args):
+        return action(*args)
+
+hook = Hook()
+
+def keep(kept):
+    return [kept]
+
+def f():
+    hook(g, 1)
+    keep(1)
+
+def g(x):
+    pass
+"""
+
+    with code(main=text) as engine:
+        assert ("work.desk.main.f", "work.desk.main.g", "call") in called(engine)
 
 
 def test_a_mixin_that_passes_on_a_request_reaches_the_handlers_of_its_views() -> None:

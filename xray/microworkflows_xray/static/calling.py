@@ -133,7 +133,12 @@ def apply(frame: Frame, function: Type, passed: Arguments, node: ast.Call) -> Va
         return outside.call(frame, function.name, passed, node)
     if isinstance(function, Instance):
         found = frame.engine.classes.method(function.cls, "__call__")
-        return invoke(frame, FunctionOf(found, function), passed, node) if found else UNKNOWN
+        if found:
+            return invoke(frame, FunctionOf(found, function), passed, node)
+        if (
+            function.cls in frame.engine.sources.classes
+        ):  # annotated as an object, but it is the class that is called
+            return construct(frame, ClassOf(function.cls, function.open), passed, node)
     return UNKNOWN
 
 
@@ -153,13 +158,13 @@ def invoke(frame: Frame, function: FunctionOf, passed: Arguments, node: ast.AST,
     results = []
     for name, kind in targets:
         frame.call(node, name, kind)
-        bind(frame, engine.sources.functions[name], owner, passed)
+        bind(frame, engine.sources.functions[name], owner, passed, node)
         results.append(frame.get("result", name))
     found = union(results)
     return guesses.narrow(frame, owner.cls, found) if isinstance(owner, (Instance, ClassOf)) else found
 
 
-def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments) -> None:
+def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments, call: ast.AST) -> None:
     """Let a function's parameters be what a call passes."""
     node = function.node.args
     names = [each.arg for each in (*node.posonlyargs, *node.args)]
@@ -167,6 +172,9 @@ def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments
         first = names.pop(0)
         if isinstance(owner, Rows):
             frame.join("parameter", function.name, first, frozenset({owner}))
+    for name, value in (*zip(names, passed.positional, strict=False), *passed.named.items()):
+        if name in function.run:
+            dispatching.passed(frame, value, call)
     for name, value in zip(names, passed.positional, strict=False):
         frame.join("parameter", function.name, name, value)
     if node.vararg is not None and len(passed.positional) > len(names):
@@ -203,7 +211,7 @@ def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) ->
     method = engine.classes.method(kind.cls, "__init__")
     if method:
         frame.call(node, method)
-        bind(frame, engine.sources.functions[method], Instance(kind.cls), passed)
+        bind(frame, engine.sources.functions[method], Instance(kind.cls), passed, node)
     else:
         for (
             name,

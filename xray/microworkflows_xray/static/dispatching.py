@@ -65,6 +65,13 @@ def _apply(frame: Frame, decorator: str, value: Type) -> None:
         frame.join("parameter", decorator, name, frozenset({value}))
 
 
+def passed(frame: Frame, value: Value, node: ast.AST) -> None:
+    """Note that a function runs which is passed to one that calls its parameter: here is where the code says which."""
+    for each in sorted(value, key=repr):
+        if isinstance(each, FunctionOf) and each.name != frame.unit:
+            frame.call(node, each.name)
+
+
 def wrapped(frame: Frame, function: Decorated, node: ast.AST) -> None:
     """Note that a wrapper calls the functions that its decorator is applied to."""
     for name in sorted(frame.engine.decorated.get(function.decorator, ())):

@@ -85,6 +85,14 @@ class Parcel(models.Model):
     class Meta:
         app_label = "shop"
 
+class Watched:
+    def save(self, *args, **kwargs):
+        super().save(*args, **kwargs)
+
+class Sample(Watched, models.Model):
+    class Meta:
+        app_label = "shop"
+
 class TrackedParcel(Parcel):
     code = models.CharField(max_length=20)
 

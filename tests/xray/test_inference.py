@@ -81,7 +81,16 @@ SNIPPETS = {
         "def f(order: Order):\n    order.delete()",
         {("shop_order", "delete"), ("shop_line", "delete"), ("shop_order_tags", "delete"), ("shop_note", "update")},
     ),
-    "a_deletion_may_need_rows_to_cascade": ("def f(customer: Customer):\n    customer.delete()", {("shop_customer", "delete")}),
+    "a_deletion_may_cascade_however_far": (
+        "def f(customer: Customer):\n    customer.delete()",
+        {
+            ("shop_customer", "delete"),
+            ("shop_order", "delete"),
+            ("shop_order_tags", "delete"),
+            ("shop_line", "delete"),
+            ("shop_note", "update"),
+        },
+    ),
     "an_update_of_fields_that_a_model_lacks_is_another_models": (
         "def f(x):\n    x.update(quantity=1)\ndef g():\n    f(Line.objects.all())\n    f(Order.objects.all())",
         {("shop_line", "update")},
@@ -111,6 +120,71 @@ SNIPPETS = {
         "from contextlib import contextmanager\n@contextmanager\ndef held():\n    yield Order.objects.first()\ndef f():\n    with held() as x:\n        x.save()",
         UPDATED,
     ),
+    "a_dictionary_gives_what_stands_under_a_key": (
+        "def f():\n    d = {'order': Order.objects.first(), 'line': Line.objects.first()}\n    g(d)\ndef g(d):\n    d['order'].save()",
+        UPDATED,
+    ),
+    "a_dictionary_that_is_filled_by_key_gives_it": (
+        "def f():\n    d = {}\n    d['x'] = Order.objects.first()\n    d.update(y=1)\n    d.get('x').save()",
+        UPDATED,
+    ),
+    "a_dictionary_passes_its_members_as_keywords": (
+        "def f(**kwargs):\n    g(**kwargs)\ndef g(x):\n    x.save()\ndef h():\n    f(**dict(x=Order.objects.first()))",
+        UPDATED,
+    ),
+    "an_object_that_is_iterated_gives_what_its_iterator_does": (
+        (
+            "class A:\n    def __init__(self):\n        self.xs = {1: Order.objects.first()}\n"
+            "    def __iter__(self):\n        return self.xs.values().__iter__()\ndef f():\n    for x in A():\n        x.save()"
+        ),
+        UPDATED,
+    ),
+    "what_itertools_chains_are_rows": (
+        "from itertools import chain\ndef f(a):\n    for x in sorted(chain(a, Order.objects.all())):\n        x.save()",
+        UPDATED,
+    ),
+    "a_partial_calls_its_function": (
+        "from functools import partial\ndef g(x):\n    x.save()\ndef f():\n    partial(g)(Order.objects.first())",
+        UPDATED,
+    ),
+    "a_default_tells": ("def f(model=Order):\n    model.objects.create()", {("shop_order", "insert")}),
+    "a_registry_that_a_decorator_fills_gives_its_classes": (
+        (
+            "KINDS = {}\ndef kind(name):\n    def register(cls):\n        KINDS[name] = cls\n        return cls\n    return register\n"
+            "@kind('a')\nclass A:\n    def run(self):\n        Order.objects.create()\n"
+            "def f(name):\n    x = KINDS[name]()\n    x.close(Line.objects.first())\n"
+            "@kind('b')\nclass B:\n    def close(self, x):\n        x.save()"
+        ),
+        {("shop_order", "insert"), ("shop_line", "update")},
+    ),
+    "a_class_that_is_annotated_as_an_object_is_called": (
+        "class A:\n    def run(self):\n        Order.objects.create()\ndef f(kind: A):\n    kind().run()",
+        {("shop_order", "insert")},
+    ),
+    "a_class_gets_its_own_model_where_a_base_serves_many": (
+        (
+            "class Base:\n    model = None\n    def run(self):\n        self.act(self.model.objects.first())\n"
+            "    def act(self, target):\n        pass\n"
+            "class A(Base):\n    model = Order\n    def act(self, target):\n        target.save()\nclass B(Base):\n    model = Line"
+        ),
+        UPDATED,
+    ),
+    "a_method_that_a_sibling_mixin_has_is_found": (
+        (
+            "class Named:\n    model = None\n    def get_model(self):\n        return self.model\n"
+            "class View:\n    def run(self):\n        self.get_model().objects.create()\nclass V(Named, View):\n    model = Order"
+        ),
+        {("shop_order", "insert")},
+    ),
+    "a_statement_made_for_any_model_is_read_where_it_runs": (
+        (
+            "def run(cursor, query):\n    cursor.execute(query)\n"
+            "def wipe(cursor, model):\n    table = model._meta.db_table\n    run(cursor, f'DELETE FROM \"{table}\" WHERE 1=1')\n"
+            "def f(cursor):\n    wipe(cursor, Order)\n    wipe(cursor, Line)"
+        ),
+        {("shop_order", "delete"), ("shop_line", "delete")},
+    ),
+    "any_model_is_none_in_particular": ("from django.db.models import Model\ndef f(x: Model):\n    x.save()", set()),
     "getattr_counts": ("def f(line: Line):\n    getattr(line, 'order').save()", UPDATED),
 }  # fmt: skip
 
@@ -337,6 +411,129 @@ def test_a_hook_is_called_where_the_template_method_calls_it() -> None:
 
     with code(main=text) as engine:
         assert ("work.desk.main.A.run", "work.desk.main.B.hook", "template method") in called(engine)
+
+
+def test_a_mixin_that_is_no_model_writes_the_tables_of_its_models() -> None:
+    with code(main="") as engine:
+        assert {("shop_sample", "insert"), ("shop_sample", "update")} <= written(engine, app="shop")
+
+
+def test_a_cascade_that_needs_rows_says_so() -> None:
+    with code(main=HEAD + "def f(customer: Customer):\n    customer.delete()") as engine:
+        found = {(each.table, each.how) for each in engine.found["work.desk.main.f"].accesses}
+        assert ("shop_line", "possible cascade") in found
+
+
+DISPATCHES = {
+    "the_actions_that_a_class_names": (
+        "    actions = ('accept', 'refuse')\n    def run(self, name):\n        if name in self.actions:\n            getattr(self, name)()",
+        {"accept", "refuse"},
+    ),
+    "names_that_begin_alike": ("    def run(self, name):\n        getattr(self, f'accept{name}', None)()", {"accept", "accept_all"}),
+    "names_that_are_put_together": ("    def run(self, name):\n        getattr(self, 'accept_' + name)()", {"accept_all"}),
+    "one_of_two_names": ("    def run(self, a):\n        getattr(self, 'accept' if a else 'refuse')()", {"accept", "refuse"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(DISPATCHES))
+def test_getattr_may_mean(name: str) -> None:
+    text, expected = DISPATCHES[name]
+    methods = "".join(
+        f"    def {each}(self):\n        pass\n" for each in ("accept", "accept_all", "refuse", "forget")
+    )
+
+    with code(main=f"class A:\n{methods}{text}") as engine:
+        run = {callee for caller, callee, _ in called(engine) if caller.endswith(".run")}
+        assert {callee.rpartition(".")[2] for callee in run} == expected
+
+
+def test_a_decorators_wrapper_calls_what_it_is_applied_to() -> None:
+    text = """
+def safe(function):
+    def wrapper(*args):
+        return function(*args)
+    return wrapper
+
+def named(name):
+    def apply(function):
+        def wrapper():
+            return function()
+        return wrapper
+    return apply
+
+@safe
+def f():
+    pass
+
+class A:
+    @named("x")
+    def g(self):
+        pass
+"""
+
+    with code(main=text) as engine:
+        assert {call for call in called(engine) if call[2] == "callback"} == {
+            ("work.desk.main.safe.wrapper", "work.desk.main.f", "callback"),
+            ("work.desk.main.named.apply.wrapper", "work.desk.main.A.g", "callback"),
+        }
+
+
+def test_a_function_that_is_passed_to_one_that_calls_it_is_called_where_it_is_passed() -> None:
+    text = """
+class Hook:
+    def __call__(self, action, *args):
+        return action(*args)
+
+hook = Hook()
+
+def keep(kept):
+    return [kept]
+
+def f():
+    hook(g, 1)
+    keep(1)
+
+def g(x):
+    pass
+"""
+
+    with code(main=text) as engine:
+        assert ("work.desk.main.f", "work.desk.main.g", "call") in called(engine)
+
+
+def test_a_mixin_that_passes_on_a_request_reaches_the_handlers_of_its_views() -> None:
+    text = """
+from django.views.generic import View
+
+class Checked:
+    def dispatch(self, request):
+        return super().dispatch(request)
+
+class V(Checked, View):
+    def post(self, request):
+        pass
+"""
+
+    with code(main=text) as engine:
+        assert ("work.desk.main.Checked.dispatch", "work.desk.main.V.post", "callback") in called(engine)
+
+
+def test_a_task_that_is_sent_on_commit_is_a_task() -> None:
+    text = """
+from functools import partial
+from celery import shared_task
+from django.db import transaction
+
+@shared_task
+def later(x):
+    pass
+
+def f():
+    transaction.on_commit(partial(later.delay, 1))
+"""
+
+    with code(main=text) as engine:
+        assert ("work.desk.main.f", "work.desk.main.later", "task") in called(engine)
 
 
 def test_signals_tasks_and_callbacks_are_calls_of_their_kind() -> None:

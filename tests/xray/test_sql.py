@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
-from microworkflows_xray.static import sql
-from microworkflows_xray.static.sql import Statement
+from microworkflows_xray import sql
+from microworkflows_xray.sql import Statement
 
 USER, GROUP, PERMISSION, KIND = "auth_user", "auth_group", "auth_permission", "django_content_type"
 MEMBERS, GRANTS, RIGHTS = "auth_user_groups", "auth_group_permissions", "auth_user_user_permissions"

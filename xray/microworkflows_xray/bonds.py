@@ -159,8 +159,8 @@ class Finder:
     def _calls(self) -> Iterator[Bond]:
         receivers = {signal.function for signal in self.static.signals if signal.role == "receiver"}
         for call in self.static.calls:
-            if call.how == "signal" and call.callee in receivers:
-                continue  # the receiver depends on the sender, not the other way round
+            if call.how == "callback" or (call.how == "signal" and call.callee in receivers):
+                continue  # the callee depends on the caller, not the other way round
             kind: Kind = "task" if call.how == "task" else "signal" if call.how == "signal" else "call"
             words = "" if call.how == "call" else f"by {call.how}"
             yield from self._bond(

@@ -113,7 +113,8 @@ class Call:
     caller: str
     callee: str
     place: Place
-    how: Literal["call", "signal", "task", "template method", "on_commit"] = "call"
+    how: Literal["call", "signal", "task", "template method", "on_commit", "callback"] = "call"
+    """``callback`` where the caller was handed what it calls, as a decorator's wrapper or a middleware is."""
 
 
 @dataclass(frozen=True, order=True)

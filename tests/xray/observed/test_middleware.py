@@ -1,9 +1,13 @@
 """The middleware: what it writes about requests, and that it fails none of them."""
 
+import sys
+
 import pytest
 
 from microworkflows_xray.facts import Observed
 from microworkflows_xray.observed import load_all
+from tests.xray import processes
+from tests.xray.looking import REPOSITORY
 from tests.xray.observed.test_recorder import PLACING
 from tests.xray.observed.workshop import Workshop, unit, written
 
@@ -88,3 +92,14 @@ def test_middleware_is_left_out_without_a_share(workshop: Workshop) -> None:
 
     assert ended.stdout == "served\n"
     assert not (workshop.folder / "recordings").exists()
+
+
+def test_production_loads_nothing_of_what_reads_code() -> None:
+    loaded = "import sys; import microworkflows_xray.middleware; print(*sys.modules, sep='\\n')"
+
+    ended = processes.run(sys.executable, "-c", loaded, cwd=REPOSITORY, PYTHONPATH=str(REPOSITORY / "xray"))
+
+    modules = ended.stdout.split()
+    assert "microworkflows_xray.middleware" in modules, ended.stderr
+    assert not {each for each in modules if each.partition(".")[0] in {"grimp", "networkx"}}
+    assert not {each for each in modules if each.startswith("microworkflows_xray.static")}

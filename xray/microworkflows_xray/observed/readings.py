@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from microworkflows_xray import sql as sql_texts
 from microworkflows_xray.facts import Access, Verb
 from microworkflows_xray.observed.places import Spot
-from microworkflows_xray.static import sql as sql_texts
 
 MOST_TEXTS = 5_000
 """Texts are remembered up to this number; then they are read anew, so that texts with values in them do not fill the memory."""

@@ -62,7 +62,7 @@ class _Finder:
         self._payload = handing.Payload(static, self._definitions)
         self._columns = {model.table: model for model in static.models}
         self._models = {model.label: model for model in static.models}
-        calls = {*static.calls, *_sent(static.signals)}
+        calls = {call for call in static.calls if call.how != "callback"} | {*_sent(static.signals)}
         self._outgoing = _grouped(calls, by="caller")
         self._places = {access.place.function: access.place for access in static.accesses}
         self._places |= {call.place.function: call.place for call in calls}

@@ -13,8 +13,9 @@ from microworkflows_xray import hush
 from microworkflows_xray.errors import ProjectError
 from microworkflows_xray.facts import Gap, Static
 from microworkflows_xray.project import Project
-from microworkflows_xray.static import accesses, admin, imports, loaders, relations, signals, tasks
+from microworkflows_xray.static import accesses, admin_pages, imports, loaders, relations, signals, tasks
 from microworkflows_xray.static.sources import Sources
+from microworkflows_xray.static.where import Where
 
 Found = TypeVar("Found")
 
@@ -31,8 +32,9 @@ def look(project: Project, *, include_tests: bool = False) -> Static:
     with hush.quietly():
         sources = Sources.read(project, include_tests=include_tests)
         _refuse_nothing(project, sources)
+        where = Where(project, sources)
         gaps = [*project.gaps, *sources.gaps]
-        models, found_relations = _careful("relations", gaps, lambda: relations.find(project)) or ((), ())
+        models, found_relations = _careful("relations", gaps, lambda: relations.find(where)) or ((), ())
         found_imports, import_gaps = _careful("imports", gaps, lambda: imports.find(project, sources)) or (
             [],
             [],
@@ -41,8 +43,8 @@ def look(project: Project, *, include_tests: bool = False) -> Static:
         found_accesses, calls, access_gaps = _careful(
             "accesses", gaps, lambda: accesses.find(project, sources, models)
         ) or ([], [], [])
-        edited = _careful("admin", gaps, lambda: admin.find(project)) or []
-        found_signals = _careful("signals", gaps, lambda: signals.find(project, sources)) or []
+        edited = _careful("admin", gaps, lambda: admin_pages.find(project, sources, where)) or []
+        found_signals = _careful("signals", gaps, lambda: signals.find(project, sources, where)) or []
         found_tasks = _careful("tasks", gaps, lambda: tasks.find(sources)) or []
     return Static(
         root=project.root.name,

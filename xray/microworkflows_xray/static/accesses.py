@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from microworkflows_xray.facts import Access, Call, Gap, Model
 from microworkflows_xray.project import Project
 
+from . import requests
 from .engine import Engine
 from .loaders import Loaders
 from .names import Names
@@ -34,6 +35,7 @@ def read(project: Project, sources: Sources, registry: Registry) -> Engine:
     names = Names(sources, registry)
     Loaders(names, project.apps, project.loaders)
     engine = Engine(sources, registry, names)
+    requests.take_in(engine)
     engine.run()
     return engine
 

@@ -6,7 +6,7 @@ import ast
 
 from . import expressions
 from .engine import Frame
-from .values import UNKNOWN, ClassOf, Instance, Items, Value, item, many, union
+from .values import UNKNOWN, ClassOf, Instance, Items, Value, item, many, record, text_of, union
 
 
 def bind(frame: Frame, target: ast.expr, value: Value) -> None:
@@ -23,20 +23,28 @@ def bind(frame: Frame, target: ast.expr, value: Value) -> None:
     elif isinstance(target, ast.Attribute):
         _attribute(frame, target, value)
     elif isinstance(target, ast.Subscript):
-        expressions.evaluate(frame, target.slice)
-        grow(frame, target.value, value)
+        key = text_of(expressions.evaluate(frame, target.slice))
+        put(frame, target.value, many(value) if key is None else record({key: value}))
 
 
 def grow(frame: Frame, collection: ast.expr, value: Value) -> None:
     """Let a collection have one more kind of member."""
-    if not value:
+    put(frame, collection, many(value))
+
+
+def put(frame: Frame, collection: ast.expr, members: Value) -> None:
+    """Let a collection be one with these members, too."""
+    if not members:
         return
     if isinstance(collection, ast.Name):
-        frame.env[collection.id] = union([frame.env.get(collection.id, UNKNOWN), many(value)])
+        if frame.function is not None and collection.id not in frame.env:  # a registry at the module's level
+            frame.join("global", frame.module.name, collection.id, members)
+        frame.env[collection.id] = union([frame.env.get(collection.id, UNKNOWN), members])
     elif isinstance(collection, ast.Attribute):
-        _attribute(frame, collection, many(value), grows=True)
+        _attribute(frame, collection, members, grows=True)
     elif isinstance(collection, ast.Subscript):
-        grow(frame, collection.value, many(value))
+        key = text_of(expressions.evaluate(frame, collection.slice))
+        put(frame, collection.value, many(members) if key is None else record({key: members}))
 
 
 def _attribute(frame: Frame, target: ast.Attribute, value: Value, *, grows: bool = False) -> None:

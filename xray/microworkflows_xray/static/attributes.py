@@ -61,10 +61,13 @@ def own(frame: Frame, owner: Type, cls: str, name: str, node: ast.expr, *, after
             break
         found.append(frame.get("attribute", base, name))
     if getattr(owner, "open", False) and not after:
+        defined = any(found)
         for subclass in engine.classes.subclasses(cls):
-            function = f"{subclass}.{name}"
+            function = f"{subclass}.{name}" if defined else engine.classes.method(subclass, name) or ""
             if function in engine.sources.functions:
-                if is_property(frame, function):
+                if not defined or is_property(
+                    frame, function
+                ):  # the overrides of a method are called with it
                     found.append(_function(frame, function, owner, node))
             else:
                 found.append(frame.get("attribute", subclass, name))

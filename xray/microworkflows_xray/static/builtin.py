@@ -14,12 +14,14 @@ from .values import (
     Items,
     Many,
     Method,
+    Record,
     Rows,
     Super,
     Text,
     Value,
     item,
     many,
+    record,
     text_of,
     union,
 )
@@ -34,7 +36,7 @@ _MEMBERS = frozenset({"get", "pop", "popleft", "popitem", "setdefault", "__getit
 def call(frame: Frame, name: str, node: ast.Call) -> Value | None:
     """Tell what a built-in function gives; None for any other name."""
     rule = _RULES.get(name)
-    return rule(frame, node) if rule is not None and (node.args or name == "super") else None
+    return rule(frame, node) if rule is not None and (node.args or name in {"super", "dict"}) else None
 
 
 def _super(frame: Frame, node: ast.Call) -> Value:
@@ -81,16 +83,27 @@ def _type(frame: Frame, node: ast.Call) -> Value:
     return frozenset(ClassOf(each.cls, each.open) for each in value if isinstance(each, Instance))
 
 
-def _getattr(frame: Frame, node: ast.Call) -> Value:
-    from . import attributes, expressions
+def _dict(frame: Frame, node: ast.Call) -> Value:
+    from . import calling
 
-    owners, key, *default = node.args
+    passed = calling.arguments(frame, node)
+    given = [
+        frozenset({each}) for value in passed.positional for each in value if isinstance(each, (Many, Record))
+    ]
+    return union([record(passed.named), *given])
+
+
+def _getattr(frame: Frame, node: ast.Call) -> Value:
+    from . import attributes, dispatching, expressions
+
+    owners, *named = node.args
     value = expressions.evaluate(frame, owners)
-    found = union([expressions.evaluate(frame, each) for each in default])
-    if isinstance(key, ast.Constant) and isinstance(key.value, str):
-        return union([attributes.get(frame, value, key.value, node), found])
-    expressions.evaluate(frame, key)
-    return found
+    key, *default = [expressions.evaluate(frame, each) for each in named] or [UNKNOWN]
+    texts = sorted(each.text for each in key if isinstance(each, Text))
+    found = [attributes.get(frame, value, each, node) for each in texts if "%s" not in each]
+    if len(found) < max(len(texts), 1):
+        found += dispatching.by_pattern(frame, value, [each for each in texts if "%s" in each])
+    return union([*found, *default])
 
 
 def _setattr(frame: Frame, node: ast.Call) -> Value:
@@ -106,6 +119,7 @@ def _setattr(frame: Frame, node: ast.Call) -> Value:
 
 _RULES = {
     "super": _super,
+    "dict": _dict,
     **dict.fromkeys(("list", "set", "sorted", "tuple", "reversed", "iter", "frozenset", "filter"), _copy),
     **dict.fromkeys(("next", "min", "max"), _chosen),
     "enumerate": _enumerate,
@@ -120,13 +134,19 @@ _RULES = {
 def method(frame: Frame, called: Method, passed: Arguments, node: ast.Call) -> Value | None:
     """Tell what a method of a collection gives."""
     owner, name = called.owner, called.name
-    if isinstance(owner, (Many, Items)):
+    if isinstance(owner, Record):
+        key = text_of(passed.positional[0]) if passed.positional else None
+        if name in _MEMBERS and key is not None:
+            return union([owner.get(key), *passed.positional[1:2]])
+        if name == "copy":
+            return frozenset({owner})
+    if isinstance(owner, (Many, Items, Record)):
         members = item(frozenset({owner}))
         if name in _MEMBERS:
             return union([members, *passed.positional[1:2]])
         if name == "items":
             return many(frozenset({Items((UNKNOWN, members))}))
-        if name in {"values", "copy", "union", "difference", "intersection", "most_common"}:
+        if name in {"__iter__", "values", "copy", "union", "difference", "intersection", "most_common"}:
             return many(members)
         return UNKNOWN
     if isinstance(owner, Method) and name == "get" and owner.name in {"cleaned_data", "validated_data"}:
@@ -153,7 +173,14 @@ def grow(frame: Frame, node: ast.Attribute, passed: Arguments) -> None:
     elif not isinstance(node.value, ast.Attribute) or _is_rows(frame, node.value):
         return
     value = passed.positional[-1]
-    assignments.grow(frame, node.value, item(value) if node.attr in {"extend", "update"} else value)
+    if node.attr == "update":
+        for each in value:
+            if isinstance(each, (Many, Record)):
+                assignments.put(frame, node.value, frozenset({each}))
+    elif node.attr == "setdefault" and (key := text_of(passed.positional[0])) is not None:
+        assignments.put(frame, node.value, record({key: value}))
+    else:
+        assignments.grow(frame, node.value, item(value) if node.attr == "extend" else value)
 
 
 def _is_rows(frame: Frame, node: ast.expr) -> bool:

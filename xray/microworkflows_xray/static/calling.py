@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from . import (
     builtin,
+    dispatching,
     expressions,
     frameworks,
     guesses,
@@ -24,17 +25,20 @@ from .spelling import last
 from .values import (
     UNKNOWN,
     ClassOf,
+    Decorated,
     FunctionOf,
     Instance,
     Many,
     Method,
     Outside,
+    Record,
     Rows,
     Super,
     Type,
     Value,
     item,
     many,
+    record,
     union,
 )
 
@@ -72,6 +76,11 @@ def arguments(frame: Frame, node: ast.Call) -> Arguments:
         value = expressions.evaluate(frame, keyword.value)
         if keyword.arg is None:
             found.spread = True
+            for each in value:
+                if isinstance(each, Record):
+                    found.named |= {
+                        name: known | found.named.get(name, UNKNOWN) for name, known in each.fields
+                    }
         else:
             found.named[keyword.arg] = value
             found.named_nodes[keyword.arg] = keyword.value
@@ -117,11 +126,19 @@ def apply(frame: Frame, function: Type, passed: Arguments, node: ast.Call) -> Va
         return construct(frame, function, passed, node)
     if isinstance(function, Method):
         return _method(frame, function, passed, node)
+    if isinstance(function, Decorated):
+        dispatching.wrapped(frame, function, node)
+        return UNKNOWN
     if isinstance(function, Outside):
         return outside.call(frame, function.name, passed, node)
     if isinstance(function, Instance):
         found = frame.engine.classes.method(function.cls, "__call__")
-        return invoke(frame, FunctionOf(found, function), passed, node) if found else UNKNOWN
+        if found:
+            return invoke(frame, FunctionOf(found, function), passed, node)
+        if (
+            function.cls in frame.engine.sources.classes
+        ):  # annotated as an object, but it is the class that is called
+            return construct(frame, ClassOf(function.cls, function.open), passed, node)
     return UNKNOWN
 
 
@@ -141,12 +158,13 @@ def invoke(frame: Frame, function: FunctionOf, passed: Arguments, node: ast.AST,
     results = []
     for name, kind in targets:
         frame.call(node, name, kind)
-        bind(frame, engine.sources.functions[name], owner, passed)
+        bind(frame, engine.sources.functions[name], owner, passed, node)
         results.append(frame.get("result", name))
-    return union(results)
+    found = union(results)
+    return guesses.narrow(frame, owner.cls, found) if isinstance(owner, (Instance, ClassOf)) else found
 
 
-def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments) -> None:
+def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments, call: ast.AST) -> None:
     """Let a function's parameters be what a call passes."""
     node = function.node.args
     names = [each.arg for each in (*node.posonlyargs, *node.args)]
@@ -154,6 +172,9 @@ def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments
         first = names.pop(0)
         if isinstance(owner, Rows):
             frame.join("parameter", function.name, first, frozenset({owner}))
+    for name, value in (*zip(names, passed.positional, strict=False), *passed.named.items()):
+        if name in function.run:
+            dispatching.passed(frame, value, call)
     for name, value in zip(names, passed.positional, strict=False):
         frame.join("parameter", function.name, name, value)
     if node.vararg is not None and len(passed.positional) > len(names):
@@ -162,17 +183,12 @@ def bind(frame: Frame, function: Function, owner: Type | None, passed: Arguments
             "parameter", function.name, node.vararg.arg, frozenset({Many(extra)}) if extra else UNKNOWN
         )
     known = {each.arg for each in (*node.args, *node.kwonlyargs)}
-    rest = []
     for name, value in passed.named.items():
         if name in known:
             frame.join("parameter", function.name, name, value)
-        elif value:
-            rest.append(value)
-    if node.kwarg is not None and rest:
-        united = union(rest)
-        frame.join(
-            "parameter", function.name, node.kwarg.arg, frozenset({Many(united)}) if united else UNKNOWN
-        )
+    if node.kwarg is not None:
+        rest = {name: value for name, value in passed.named.items() if name not in known}
+        frame.join("parameter", function.name, node.kwarg.arg, record(rest))
 
 
 def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) -> Value:
@@ -186,10 +202,16 @@ def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) ->
     if engine.classes.is_a(kind.cls, *_CHOICES):
         chosen = item(passed.get(0, "queryset"))
         return many(chosen) if "Multiple" in kind.cls or "many" in passed.named_nodes else chosen
+    if (
+        kind.cls not in engine.sources.classes
+    ):  # itertools.chain, functools.partial and threading.Thread are classes
+        given = outside.call(frame, kind.cls, passed, node)
+        if given:
+            return given
     method = engine.classes.method(kind.cls, "__init__")
     if method:
         frame.call(node, method)
-        bind(frame, engine.sources.functions[method], Instance(kind.cls), passed)
+        bind(frame, engine.sources.functions[method], Instance(kind.cls), passed, node)
     else:
         for (
             name,
@@ -202,6 +224,7 @@ def construct(frame: Frame, kind: ClassOf, passed: Arguments, node: ast.Call) ->
 
 def _method(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Value:
     owner = method.owner
+    dispatching.hooks(frame, method, node)
     for rule in (tasks_sent.call, signals_sent.call, rows.call, saving.call, frameworks.call, builtin.method):
         found = rule(frame, method, passed, node)
         if found is not None:

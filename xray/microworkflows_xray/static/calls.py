@@ -19,7 +19,8 @@ class Graph:
         self.back: dict[str, list[Call]] = {}
         for call in sorted(set(calls)):
             self.out.setdefault(call.caller, []).append(call)
-            self.back.setdefault(call.callee, []).append(call)
+            if call.how != "callback":  # what is wrapped in the same way is no part of one flow
+                self.back.setdefault(call.callee, []).append(call)
 
     def reach(self, function: str, *, later: bool = True) -> frozenset[str]:
         """Name a function and all that it calls, directly or through others.

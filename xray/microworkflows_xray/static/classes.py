@@ -8,6 +8,7 @@ from functools import cached_property
 from . import live
 from .names import Names
 from .registry import name_of
+from .sources import Function
 from .values import ClassOf, Outside
 
 
@@ -17,6 +18,8 @@ class Classes:
     def __init__(self, names: Names) -> None:
         self.names = names
         self._mro: dict[str, tuple[str, ...]] = {}
+        self._methods: dict[str, tuple[str, ...]] = {}
+        self._strings: dict[str, frozenset[str]] = {}
 
     def mro(self, cls: str) -> tuple[str, ...]:
         """Names of a class and its bases in the order in which Python looks for members; from the loaded class where there is one."""
@@ -45,6 +48,21 @@ class Classes:
                 return None
         return None
 
+    def methods(self, cls: str) -> tuple[str, ...]:
+        """Name the methods of a class that the code defines, inherited ones included."""
+        if cls not in self._methods:
+            found = {each.node.name for base in self.mro(cls) for each in self.defined(base)}
+            self._methods[cls] = tuple(sorted(found))
+        return self._methods[cls]
+
+    def defined(self, cls: str) -> list[Function]:
+        """Give the methods that a class itself defines."""
+        return self._defined.get(cls, [])
+
+    def strings(self, cls: str) -> frozenset[str]:
+        """Give the strings that stand in a class or in one that it inherits from."""
+        return frozenset().union(*map(self._strings_in, self.mro(cls)))
+
     def overrides(self, cls: str, name: str) -> list[str]:
         """Name the functions that define a method in subclasses."""
         functions = self.names.sources.functions
@@ -57,6 +75,24 @@ class Classes:
             for base in self.mro(cls)[1:]:
                 found.setdefault(base, []).append(cls)
         return {base: tuple(classes) for base, classes in found.items()}
+
+    @cached_property
+    def _defined(self) -> dict[str, list[Function]]:
+        found: dict[str, list[Function]] = {}
+        for function in self.names.sources.functions.values():
+            if function.cls:
+                found.setdefault(function.cls, []).append(function)
+        return found
+
+    def _strings_in(self, cls: str) -> frozenset[str]:
+        if cls not in self._strings:
+            definition = self.names.sources.classes.get(cls)
+            self._strings[cls] = frozenset(
+                node.value
+                for node in (ast.walk(definition.node) if definition else ())
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            )
+        return self._strings[cls]
 
     def _all_names(self, cls: str) -> frozenset[str]:
         order = self.mro(cls)

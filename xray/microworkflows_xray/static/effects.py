@@ -32,6 +32,7 @@ def save(
         frame.call(node, override)
         return
     write(frame, node, cls, verbs, how=how, columns=columns)
+    _keep_history(frame, node, cls)
     signals_sent.of_model(frame, node, cls, ("pre_save", "post_save"))
 
 
@@ -71,6 +72,14 @@ def delete(frame: Frame, node: ast.AST, cls: str, how: str, *, after: str = "", 
     for table in frame.engine.registry.tables(cls):
         frame.access(node, table, "delete", how)
     for each in frame.engine.registry.cascades(cls):
-        if each.certain:  # the others run only where rows are found; the facts on relations tell them
-            frame.access(node, each.table, each.verb, "cascade", each.columns)
+        frame.access(
+            node, each.table, each.verb, "cascade" if each.certain else "possible cascade", each.columns
+        )
+    _keep_history(frame, node, cls)
     signals_sent.of_model(frame, node, cls, ("pre_delete", "post_delete"))
+
+
+def _keep_history(frame: Frame, node: ast.AST, cls: str) -> None:
+    table = frame.engine.registry.history(cls)
+    if table:
+        frame.access(node, table, "insert", "history")

@@ -18,6 +18,7 @@ from microworkflows_xray.facts import Access, Call, Gap, Place, Verb
 
 from . import live
 from .classes import Classes
+from .inherited import Inherited
 from .names import Names
 from .registry import Registry, name_of
 from .sources import Function, Module, Sources
@@ -104,9 +105,12 @@ class Engine:
         self.registry = registry
         self.names = names
         self.classes = Classes(names)
+        self.inherited = Inherited(sources)
         self.found: dict[str, Found] = {}
         self.receivers: dict[str, set[tuple[str, str]]] = {}
         """Receivers by signal: function, and the model's class it is limited to, or nothing."""
+        self.decorated: dict[str, set[str]] = {}
+        """Functions that a decorator of the project's is applied to, by the decorator."""
         self.closures: dict[str, dict[str, Value]] = {}
         """Variables of the function around a nested one."""
         self.gaps: list[Gap] = []

@@ -6,20 +6,26 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from . import admins, assignments, attributes, calling, guesses, signals_sent, statements
+from . import admin_hooks, assignments, attributes, calling, dispatching, guesses, signals_sent, statements
 from .engine import Frame
 from .values import (
+    LIMIT,
     UNKNOWN,
     ClassOf,
+    FunctionOf,
+    Instance,
     Items,
     Many,
     Method,
     Outside,
+    Record,
     Rows,
     Text,
     Value,
     item,
     many,
+    record,
+    text_of,
     union,
 )
 
@@ -44,7 +50,19 @@ def iterate(frame: Frame, node: ast.expr) -> Value:
         for each in value:
             if isinstance(each, Rows):
                 attributes.read_rows(frame, node, each)
-    return item(value)
+    return union(
+        [item(value), *(_iterated(frame, each, node) for each in value if isinstance(each, Instance))]
+    )
+
+
+def _iterated(frame: Frame, owner: Instance, node: ast.expr) -> Value:
+    """Tell what an object's own ``__iter__`` goes through."""
+    function = frame.engine.classes.method(owner.cls, "__iter__")
+    return (
+        item(calling.invoke(frame, FunctionOf(function, owner), calling.Arguments(), node))
+        if function
+        else UNKNOWN
+    )
 
 
 def decorate(
@@ -52,6 +70,12 @@ def decorate(
 ) -> None:
     """Take from a decorator that a function receives a signal."""
     value = evaluate(frame, decorator.func if isinstance(decorator, ast.Call) else decorator)
+    made = evaluate(frame, decorator) if isinstance(decorator, ast.Call) else value
+    if isinstance(node, ast.ClassDef):
+        dispatching.decorate_class(frame, made, frame.cls)
+    else:
+        prefix = frame.cls or (frame.unit if frame.function else frame.module.name)
+        dispatching.decorate(frame, made, f"{prefix}.{node.name}")
     if isinstance(decorator, ast.Call):
         arguments = calling.arguments(frame, decorator)
         if any(
@@ -60,7 +84,7 @@ def decorate(
             prefix = frame.cls or (frame.unit if frame.function else frame.module.name)
             signals_sent.receive(frame, f"{prefix}.{node.name}", arguments)
         elif isinstance(node, ast.ClassDef) and _decorator_name(decorator) == "register":
-            admins.register(frame, frame.cls, frozenset().union(*arguments.positional))
+            admin_hooks.register(frame, frame.cls, frozenset().union(*arguments.positional))
 
 
 def _decorator_name(node: ast.Call) -> str:
@@ -94,35 +118,24 @@ def _constant(frame: Frame, node: ast.Constant) -> Value:
 
 
 def _joined(frame: Frame, node: ast.JoinedStr) -> Value:
-    """Give an f-string with its unknown parts as ``%s``, which is enough to read SQL."""
-    parts = []
+    """Give an f-string with its unknown parts as ``%s``, which is enough to read SQL; one for each text that its parts may be."""
+    found = [""]
     for each in node.values:
-        if isinstance(each, ast.Constant):
-            parts.append(str(each.value))
-        elif isinstance(each, ast.FormattedValue):
-            (text,) = (
-                [kind.text for kind in evaluate(frame, each.value) if isinstance(kind, Text)]
-                + [_table_name(frame, each.value)]
-            )[:1]
-            parts.append(text or "%s")
-    return frozenset({Text("".join(parts))})
-
-
-def _table_name(frame: Frame, node: ast.expr) -> str:
-    """Give the table that ``Model._meta.db_table`` names."""
-    if isinstance(node, ast.Attribute) and node.attr == "db_table" and isinstance(node.value, ast.Attribute):
-        for each in evaluate(frame, node.value.value):
-            cls = getattr(each, "cls", None)
-            if cls and frame.engine.registry.get(cls):
-                return frame.engine.registry.table(cls)
-    return ""
+        texts = [str(each.value)] if isinstance(each, ast.Constant) else []
+        if isinstance(each, ast.FormattedValue):
+            texts = sorted(kind.text for kind in evaluate(frame, each.value) if isinstance(kind, Text))
+        if len(found) * len(texts) > LIMIT:
+            texts = []
+        found = [f"{before}{text}" for before in found for text in texts or ["%s"]]
+    return frozenset(map(Text, found))
 
 
 def _attribute(frame: Frame, node: ast.Attribute) -> Value:
-    if node.attr == "db_table":
-        table = _table_name(frame, node)
-        if table:
-            return frozenset({Text(table)})
+    if node.attr == "db_table" and isinstance(node.value, ast.Attribute):
+        registry = frame.engine.registry
+        classes = [getattr(each, "cls", "") for each in evaluate(frame, node.value.value)]
+        if tables := [registry.table(cls) for cls in classes if registry.get(cls)]:
+            return frozenset(map(Text, tables))
     owners = evaluate(frame, node.value)
     return attributes.get(frame, owners, node.attr, node)
 
@@ -149,7 +162,9 @@ def _subscript(frame: Frame, node: ast.Subscript) -> Value:
         ):
             index = node.slice.value
             found.append(each.items[index] if -len(each.items) <= index < len(each.items) else UNKNOWN)
-        elif isinstance(each, (Many, Items)):
+        elif isinstance(each, Record) and (name := text_of(key)) is not None:
+            found.append(each.get(name))
+        elif isinstance(each, (Many, Items, Record)):
             found.append(frozenset({each}) if isinstance(node.slice, ast.Slice) else item(frozenset({each})))
         elif isinstance(each, Method):
             found.append(attributes.member(frame, each, key, node))
@@ -175,6 +190,8 @@ def _bin_op(frame: Frame, node: ast.BinOp) -> Value:
         texts = [each.text for side in (left, right) for each in side if isinstance(each, Text)]
         if len(texts) == 2:
             return frozenset({Text("".join(texts))})
+        if len(texts) == 1 and not (left and right):
+            return frozenset({Text(f"{texts[0]}%s" if left else f"%s{texts[0]}")})
     return union([left, right])
 
 
@@ -194,10 +211,17 @@ def _tuple(frame: Frame, node: ast.Tuple) -> Value:
 
 
 def _dict(frame: Frame, node: ast.Dict) -> Value:
-    for key in node.keys:
-        if key is not None:
-            evaluate(frame, key)
-    return many(union([evaluate(frame, each) for each in node.values]))
+    named: dict[str, Value] = {}
+    others: list[Value] = []
+    for key, each in zip(node.keys, node.values, strict=True):
+        value = evaluate(frame, each)
+        if key is None:
+            others += [frozenset({kind}) for kind in value if isinstance(kind, (Record, Many))]
+        elif (text := text_of(evaluate(frame, key))) is not None:
+            named[text] = value
+        else:
+            others.append(many(value))
+    return union([record(named), *others])
 
 
 def _comprehension(frame: Frame, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Value:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from . import admins, forms, serializers, views
+from . import admin_hooks, forms, serializers, views
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Method, Rows, Type, Value, union
 
 if TYPE_CHECKING:
     from .calling import Arguments
 
-is_admin = admins.is_admin
+is_admin = admin_hooks.is_admin
 _ATTRIBUTES = frozenset({"object", "object_list", "user"})
 _MIXED = 30
 """Classes that a mixin is followed into; the first ones by name stand for the rest."""
@@ -30,8 +30,8 @@ def serializer_of_view(frame: Frame, cls: str) -> Value:
 
 def object_of(frame: Frame, cls: str, *, rows: bool = False) -> Value:
     """Tell what object the hooks of an admin class, a serializer or an API view are passed."""
-    if admins.is_admin(frame, cls):
-        models = admins.models(frame, cls)
+    if admin_hooks.is_admin(frame, cls):
+        models = admin_hooks.models(frame, cls)
         return (
             frozenset(Rows(each) for each in models) if rows else frozenset(Instance(each) for each in models)
         )
@@ -62,9 +62,12 @@ def call(frame: Frame, method: Method, passed: Arguments, node: ast.Call) -> Val
             for model in forms.models(frame, owner.cls):
                 forms.save_links(frame, owner, model, node)
             return UNKNOWN
+        if method.name == "dispatch":
+            views.dispatch(frame, owner, node)
+            return UNKNOWN
     results = []
     for each in _in_use(frame, owner):
-        for rule in (serializers.call, admins.call, views.call):
+        for rule in (serializers.call, admin_hooks.call, views.call):
             found = rule(frame, Method(each, method.name, method.after), passed, node)
             if found is not None:
                 results.append(found)

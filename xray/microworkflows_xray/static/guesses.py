@@ -9,11 +9,14 @@ from django.conf import settings
 from . import frameworks
 from .engine import Frame
 from .sources import Function
-from .values import UNKNOWN, Instance, Value, many
+from .values import UNKNOWN, ClassOf, Instance, Rows, Type, Value, many
 
 _PREFIXES = re.compile(
     r"^_*(new|old|current|parent|existing|the|this|other|related|created|updated|selected|original|source|target|first|last|default|my|db)_"
 )
+
+_ROW = frozenset({"instance", "item", "obj", "object", "record", "row", "target"})
+_ROWS = frozenset({"items", "object_list", "objects", "qs", "queryset", "rows"})
 
 
 def by_name(frame: Frame, name: str) -> Value:
@@ -40,6 +43,41 @@ def user(frame: Frame) -> Value:
     return frozenset({Instance(model)}) if model else UNKNOWN
 
 
+def narrow(frame: Frame, cls: str, value: Value) -> Value:
+    """Leave out rows of other models than a class names as its own, where a base class that serves many models gives them all."""
+    rows = {model for each in value if (model := _model_of(frame, each))}
+    own = set(_named_models(frame, cls)) if len(rows) > 1 else set()
+    if own.isdisjoint(rows):
+        return value
+    return frozenset(each for each in value if (_model_of(frame, each) or min(own)) in own)
+
+
+def _model_of(frame: Frame, value: Type) -> str:
+    """Name the model of a row, of rows or of a model's class; empty for other values."""
+    name = (
+        value.model
+        if isinstance(value, Rows)
+        else value.cls
+        if isinstance(value, (Instance, ClassOf))
+        else ""
+    )
+    return name if frame.engine.registry.get(name) else ""
+
+
+def _named_models(frame: Frame, cls: str) -> list[str]:
+    """Name the models that a class or its bases name by ``model``, there or in ``Meta``."""
+    for base in frame.engine.classes.mro(cls):
+        found = [
+            each.cls
+            for holder in (base, f"{base}.Meta")
+            for each in frame.get("attribute", holder, "model")
+            if isinstance(each, ClassOf)
+        ]
+        if found:
+            return sorted({model for each in found for model in frame.engine.registry.concrete(each)})
+    return []
+
+
 def framework_parameter(frame: Frame, function: Function, name: str) -> Value:
     """Tell what a framework passes for a parameter of a method that overrides one of its own."""
     if not function.cls:
@@ -54,6 +92,13 @@ def framework_parameter(frame: Frame, function: Function, name: str) -> Value:
     ):
         return frameworks.object_of(frame, function.cls, rows=name == "queryset")
     return UNKNOWN
+
+
+def own_parameter(frame: Frame, cls: str, name: str) -> Value:
+    """Guess that a method's ``items`` or ``target`` is of the model that its class names."""
+    if name in _ROWS:
+        return frozenset(Rows(each) for each in _named_models(frame, cls))
+    return frozenset(Instance(each) for each in _named_models(frame, cls)) if name in _ROW else UNKNOWN
 
 
 def _model(frame: Frame, name: str) -> str | None:

@@ -121,11 +121,12 @@ class Loaders:
             for cut in range(len(parts), 0, -1):
                 head = ".".join(parts[:cut])
                 if app.name == head or app.name.endswith(f".{head}") or (cut == 1 and app.label == head):
-                    bases = filter(None, (app.name, app.forked_from))
-                    found += [
-                        (-cut, app.origin == "installed", ".".join([base, *parts[cut:]])) for base in bases
-                    ]
-        candidates = [module for _, _, module in sorted(found)]
+                    for base in filter(
+                        None, (app.name, app.forked_from)
+                    ):  # a fork's code comes before its original's
+                        module = ".".join([base, *parts[cut:]])
+                        found.append((-cut, app.origin == "installed", base != app.name, module))
+        candidates = [module for *_, module in sorted(found)]
         return [label, *candidates, *([f"{prefix}.{label}"] if prefix else [])]
 
 

@@ -11,7 +11,7 @@ from . import live
 from .registry import Registry, name_of
 from .sources import Module, Sources
 from .spelling import imported, last
-from .values import UNKNOWN, ClassOf, FunctionOf, Items, Many, Outside, Rows, Text, Value, union
+from .values import UNKNOWN, ClassOf, FunctionOf, Instance, Items, Many, Outside, Rows, Text, Value, union
 
 if TYPE_CHECKING:
     from .loaders import Loaders
@@ -87,6 +87,8 @@ class Names:
             return frozenset({Text(thing)})
         if hasattr(kind, "_queryset_class") and getattr(thing, "model", None) is not None:
             return frozenset({Rows(name_of(thing.model), self.registry.manager_class(thing))})
+        if name_of(kind) in self.sources.classes:
+            return frozenset({Instance(name_of(kind))})
         if kind.__module__ == "django.conf":
             return frozenset({Outside("django.conf.settings")})
         return UNKNOWN

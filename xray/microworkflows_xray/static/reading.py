@@ -27,10 +27,11 @@ def read_function(engine: Engine, function: Function) -> None:
     if function.cls and names and "staticmethod" not in function.decorators:
         frame.this = this_of(frame, function, names[0])
         frame.env[names[0]] = frame.this
+    defaults = _defaults(frame, arguments)
     for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
         if each.arg in frame.env and function.cls and each.arg == names[0]:
             continue
-        frame.env[each.arg] = _parameter(frame, function, each)
+        frame.env[each.arg] = _parameter(frame, function, each, defaults.get(each.arg, UNKNOWN))
     for special in (arguments.vararg, arguments.kwarg):
         if special is not None:
             frame.env[special.arg] = frame.get("parameter", function.name, special.arg)
@@ -62,13 +63,27 @@ def this_of(frame: Frame, function: Function, name: str) -> Value:
     return frozenset({Instance(cls, open=True)})
 
 
-def _parameter(frame: Frame, function: Function, node: ast.arg) -> Value:
-    """Tell what a parameter is: from its annotation and from calls, or else from its name."""
+def _defaults(frame: Frame, arguments: ast.arguments) -> dict[str, Value]:
+    """Tell what parameters are that a call leaves out."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    given = [
+        *zip(reversed(positional), reversed(arguments.defaults), strict=False),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    return {
+        each.arg: frame.engine.names.expression(frame.module, node)
+        for each, node in given
+        if node is not None
+    }
+
+
+def _parameter(frame: Frame, function: Function, node: ast.arg, default: Value) -> Value:
+    """Tell what a parameter is: from its annotation, its default and from calls, or else from its name."""
     annotated = hints.value(frame, node.annotation) if node.annotation is not None else UNKNOWN
-    called = frame.get("parameter", function.name, node.arg)
+    called = guesses.narrow(frame, function.cls, frame.get("parameter", function.name, node.arg))
     ruled = guesses.framework_parameter(frame, function, node.arg)
-    found = union([annotated, called, ruled])
-    return found or guesses.by_name(frame, node.arg)
+    found = union([annotated, called, ruled, default])
+    return found or guesses.by_name(frame, node.arg) or guesses.own_parameter(frame, function.cls, node.arg)
 
 
 def result_of(function: Function, value: Value) -> Value:

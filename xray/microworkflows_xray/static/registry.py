@@ -18,6 +18,9 @@ from .values import Instance, Rows, Type, Value
 
 ModelClass = type[models.Model]
 
+_GENERAL = frozenset({"abc", "builtins", "typing"})
+"""Modules of bases that say nothing about a model."""
+
 
 @dataclass(frozen=True)
 class Cascade:
@@ -54,11 +57,11 @@ class Registry:
 
     @cached_property
     def _concrete(self) -> dict[str, list[str]]:
-        """Names of installed models by each class that they inherit from."""
+        """Names of installed models by each class that they inherit from, mixins that are no models themselves among them."""
         found: dict[str, list[str]] = {}
         for name, model in sorted(self.models.items()):
             for base in model.__mro__:
-                if base is not model and issubclass(base, models.Model):
+                if base not in (model, models.Model) and base.__module__ not in _GENERAL:
                     found.setdefault(name_of(base), []).append(name)
         return found
 
@@ -99,6 +102,15 @@ class Registry:
     def table(self, cls: str) -> str:
         model = self.models[cls]
         return str((model._meta.concrete_model or model)._meta.db_table)
+
+    def history(self, cls: str) -> str:
+        """Name the table to which django-simple-history copies each version of a model's rows; empty if it keeps none."""
+        model = self.models.get(cls)
+        manager = getattr(
+            model, getattr(getattr(model, "_meta", None), "simple_history_manager_attribute", "-"), None
+        )
+        kept = getattr(manager, "model", None)
+        return str(kept._meta.db_table) if kept is not None else ""
 
     def has(self, cls: str, names: Iterable[str]) -> bool:
         """True if a model has all these fields, or other attributes that its constructor takes."""

@@ -6,49 +6,48 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from microworkflows_xray.facts import Model, Relation
-from microworkflows_xray.project import Project
-from microworkflows_xray.static import where
+from microworkflows_xray.static.where import Where
 
 Kind = Literal["foreign key", "one to one", "many to many", "generic", "inheritance"]
 
 
-def find(project: Project) -> tuple[tuple[Model, ...], tuple[Relation, ...]]:
+def find(where: Where) -> tuple[tuple[Model, ...], tuple[Relation, ...]]:
     """Describe each model that has a table of its own, and each field by which one refers to another."""
     from django.apps import apps
 
     kinds = [kind for kind in apps.get_models(include_auto_created=True) if not kind._meta.proxy]
-    return tuple(_model(project, kind) for kind in kinds), tuple(
-        relation for kind in kinds for relation in _relations(project, kind)
+    return tuple(_model(where, kind) for kind in kinds), tuple(
+        relation for kind in kinds for relation in _relations(where, kind)
     )
 
 
-def _model(project: Project, kind: Any) -> Model:
+def _model(where: Where, kind: Any) -> Model:
     meta = kind._meta
     columns = sorted(field.column for field in meta.local_concrete_fields if field.column)
     return Model(
-        meta.label, meta.db_table, meta.app_label, tuple(columns), _written(project, kind), meta.managed
+        meta.label, meta.db_table, meta.app_label, tuple(columns), _written(where, kind), meta.managed
     )
 
 
-def _written(project: Project, kind: Any) -> Any:
+def _written(where: Where, kind: Any) -> Any:
     """Give the place of a model; that of the field which asks for it if Django made it by itself."""
     if not kind._meta.auto_created:
-        return where.of(project, kind)
+        return where.of(kind)
     owner = kind._meta.auto_created
     through = (
         field.name
         for field in owner._meta.local_many_to_many
         if getattr(field.remote_field, "through", None) is kind
     )
-    return where.of_field(project, owner, next(through, ""))
+    return where.of_field(owner, next(through, ""))
 
 
-def _relations(project: Project, kind: Any) -> Iterator[Relation]:
+def _relations(where: Where, kind: Any) -> Iterator[Relation]:
     meta = kind._meta
     for field in meta.local_fields:
         if field.remote_field is not None:
             yield _relation(
-                project,
+                where,
                 kind,
                 field,
                 _kind(field),
@@ -56,15 +55,15 @@ def _relations(project: Project, kind: Any) -> Iterator[Relation]:
             )
     for field in meta.local_many_to_many:
         yield _relation(
-            project, kind, field, "many to many", bool(getattr(field.remote_field, "db_constraint", False))
+            where, kind, field, "many to many", bool(getattr(field.remote_field, "db_constraint", False))
         )
     for field in meta.private_fields:
         if field.model is kind and (hasattr(field, "ct_field") or hasattr(field, "object_id_field_name")):
-            yield _relation(project, kind, field, "generic", False)
+            yield _relation(where, kind, field, "generic", False)
 
 
-def _relation(project: Project, kind: Any, field: Any, what: Kind, constraint: bool) -> Relation:
-    place = _written(project, kind) if kind._meta.auto_created else where.of_field(project, kind, field.name)
+def _relation(where: Where, kind: Any, field: Any, what: Kind, constraint: bool) -> Relation:
+    place = _written(where, kind) if kind._meta.auto_created else where.of_field(kind, field.name)
     return Relation(
         kind._meta.label, field.name, _target(field), what, _on_delete(field, what), constraint, place
     )

@@ -10,19 +10,19 @@ from typing import Any
 
 from microworkflows_xray.facts import Place, Signal
 from microworkflows_xray.project import Project
-from microworkflows_xray.static import where
 from microworkflows_xray.static.sources import Module, Sources
 from microworkflows_xray.static.spelling import dotted, keyword, last, nodes
+from microworkflows_xray.static.where import Where
 
 _SENDS = {"send", "send_robust", "asend", "asend_robust"}
 
 
-def find(project: Project, sources: Sources) -> list[Signal]:
+def find(project: Project, sources: Sources, where: Where) -> list[Signal]:
     """Give the receivers in the code that was looked at, and the places in it that send."""
     known = _known()
     connected = [
         signal
-        for signal in _connected(project, known)
+        for signal in _connected(where, known)
         if project.origin_of(signal.place.app) in {"own", "fork"}
     ]
     seen = {(signal.signal, signal.function) for signal in connected}
@@ -53,7 +53,7 @@ def _objects(known: dict[int, str]) -> Iterator[tuple[str, Any]]:
         yield name, vars(sys.modules[module])[attribute]
 
 
-def _connected(project: Project, known: dict[int, str]) -> Iterator[Signal]:
+def _connected(where: Where, known: dict[int, str]) -> Iterator[Signal]:
     senders = _senders()
     for name, signal in _objects(known):
         for entry in list(signal.receivers):
@@ -62,7 +62,7 @@ def _connected(project: Project, known: dict[int, str]) -> Iterator[Signal]:
                 receiver() if isinstance(receiver, (weakref.ReferenceType, weakref.WeakMethod)) else receiver
             )
             if receiver is not None:
-                place = where.of(project, receiver)
+                place = where.of(receiver)
                 yield Signal(
                     name, "receiver", senders.get(key[1], ""), place.function or _called(receiver), place
                 )

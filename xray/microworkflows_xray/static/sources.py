@@ -52,6 +52,17 @@ class Function:
     """Dotted name of the class around it; empty for a plain function."""
 
     @cached_property
+    def run(self) -> frozenset[str]:
+        """Names that its body calls, or hands on as arguments: a function that is passed for such a parameter runs."""
+        calls = [node for node in ast.walk(self.node) if isinstance(node, ast.Call)]
+        used = [
+            each
+            for call in calls
+            for each in (call.func, *call.args, *(word.value for word in call.keywords))
+        ]
+        return frozenset(each.id for each in used if isinstance(each, ast.Name))
+
+    @cached_property
     def decorators(self) -> frozenset[str]:
         """Last names of its decorators."""
         inner = [node.func if isinstance(node, ast.Call) else node for node in self.node.decorator_list]

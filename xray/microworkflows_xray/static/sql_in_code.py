@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from . import sql
+from microworkflows_xray import sql
+
 from .engine import Frame
 from .values import Text
 

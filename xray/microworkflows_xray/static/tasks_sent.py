@@ -80,9 +80,10 @@ def handed(frame: Frame, passed: Arguments, node: ast.Call, how: str) -> None:
 
     for position, value in enumerate([*passed.positional, *passed.named.values()]):
         for each in value:
-            if isinstance(each, FunctionOf):
+            function = each.owner if isinstance(each, Method) and each.name in _ENQUEUES else each
+            if isinstance(function, FunctionOf):
                 rest = calling.Arguments(passed.positional[position + 1 :], passed.named)
-                calling.invoke(frame, each, rest, node, how)
+                calling.invoke(frame, function, rest, node, how if function is each else "task")
 
 
 def _unpacked(frame: Frame, passed: Arguments, node: ast.Call) -> Arguments:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Union
 
-LIMIT = 60
+LIMIT = 250
 """An expression that may be more things than this counts as unknown."""
 
 
@@ -65,6 +65,24 @@ class Items:
 
 
 @dataclass(frozen=True, slots=True)
+class Record:
+    """A dictionary some of whose members are known by their keys, which are strings that stand in the code."""
+
+    fields: tuple[tuple[str, Value], ...]
+
+    def get(self, key: str) -> Value:
+        """Give what is known under a key."""
+        return dict(self.fields).get(key, UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Decorated:
+    """Any function to which a decorator of the project's is applied: what its wrapper calls."""
+
+    decorator: str
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionOf:
     """A function of the project's code, bound to ``owner`` if that is known."""
 
@@ -104,10 +122,25 @@ class Text:
     text: str
 
 
-Type = Union[Instance, ClassOf, Rows, Many, Items, FunctionOf, Method, Super, Outside, Text]  # noqa: UP007  (no runtime unions of strings before Python 3.10)
+Type = (
+    Instance
+    | ClassOf
+    | Rows
+    | Many
+    | Items
+    | Record
+    | Decorated
+    | FunctionOf
+    | Method
+    | Super
+    | Outside
+    | Text
+)
 Value = frozenset[Type]
 
 UNKNOWN: Value = frozenset()
+
+_SQL = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|TRUNCATE)\s", re.IGNORECASE)
 
 
 def union(values: Iterable[Value]) -> Value:
@@ -128,6 +161,8 @@ def depth(value: Value) -> int:
             deepest = max(deepest, 1 + depth(each.item))
         elif isinstance(each, Items):
             deepest = max(deepest, 1 + max((depth(item) for item in each.items), default=0))
+        elif isinstance(each, Record):
+            deepest = max(deepest, 1 + max((depth(value) for _, value in each.fields), default=0))
     return deepest
 
 
@@ -139,6 +174,8 @@ def item(value: Value) -> Value:
             found.append(each.item)
         elif isinstance(each, Items):
             found.extend(each.items)
+        elif isinstance(each, Record):
+            found.extend(value for _, value in each.fields)
         elif isinstance(each, Rows) and not each.plain:
             found.append(frozenset({Instance(each.model)}))
     return union(found)
@@ -152,19 +189,27 @@ def many(value: Value) -> Value:
     return frozenset({Many(value)})
 
 
+def record(fields: Mapping[str, Value]) -> Value:
+    """Give a dictionary by its keys; members that are unknown or strings are left out, and nesting stops as in lists."""
+    known = {key: without_text(value) for key, value in sorted(fields.items())}
+    if not any(known.values()) or max(map(depth, known.values())) > 3:
+        return UNKNOWN
+    return frozenset({Record(tuple((key, value) for key, value in known.items() if value))})
+
+
 def without_text(value: Value) -> Value:
     """Leave out strings, of which code is full, where nothing depends on them."""
     return frozenset(each for each in value if not isinstance(each, Text)) if value else value
 
 
 def plain(value: Value) -> Value:
-    """Leave out strings, and what a query has gathered so far: what passes between functions stays small."""
+    """Leave out strings that are no SQL, and what a query has gathered so far: what passes between functions stays small."""
     return frozenset(
         dataclasses.replace(each, joins=(), columns=())
         if isinstance(each, Rows) and (each.joins or each.columns)
         else each
         for each in value
-        if not isinstance(each, Text)
+        if not isinstance(each, Text) or _SQL.match(each.text)
     )
 
 

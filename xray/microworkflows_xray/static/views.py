@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from . import effects, forms, queries
+from . import effects, forms, queries, requests
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Many, Method, Rows, Value, item, many, union
 
@@ -131,6 +131,14 @@ def _fetched(frame: Frame, owner: Instance, name: str, node: ast.AST) -> Value:
         if isinstance(each, Rows):
             queries.read(frame, node, each, "generic view")
     return item(found)
+
+
+def dispatch(frame: Frame, owner: Instance, node: ast.AST) -> None:
+    """Follow a request to a view's handlers, to those of the views that inherit from it, and to what Django does in their place."""
+    for cls in (owner.cls, *(frame.engine.classes.subclasses(owner.cls) if owner.open else ())):
+        for function in requests.answering(frame.engine, cls) if is_view(frame, cls) else ():
+            if function != frame.unit:
+                frame.call(node, function, "" if cls == frame.cls else "callback")
 
 
 def post(frame: Frame, owner: Instance, node: ast.AST) -> Value:

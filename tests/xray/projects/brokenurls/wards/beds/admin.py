@@ -1,6 +1,6 @@
 from django.contrib import admin
 from wards.beds.linen.models import Sheet
-from wards.beds.models import Bed
+from wards.beds.models import Bed, Pillow
 from wards.meals.models import Meal
 
 
@@ -21,3 +21,9 @@ class BedAdmin(admin.ModelAdmin):
     def has_delete_permission(self, request, obj=None):
         """Beds stay."""
         return False
+
+
+@admin.register(Pillow)
+class PillowAdmin(admin.ModelAdmin):
+    def save_model(self, request, obj, form, change):
+        super().save_model(request, obj, form, change)

@@ -10,10 +10,9 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from microworkflows_xray import sql_tokens
 from microworkflows_xray.facts import Verb
-
-from . import sql_tokens
-from .sql_tokens import Token, bare, closing
+from microworkflows_xray.sql_tokens import Token, bare, closing
 
 _VERBS: dict[str, Verb] = {
     "SELECT": "read", "VALUES": "read", "TABLE": "read",

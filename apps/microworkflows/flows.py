@@ -201,6 +201,14 @@ class Router(Guest):
         """Return the contexts whose steps are done from one of :meth:`queues`."""
         return ()
 
+    def is_bound_late(self, context: str, event_type: str) -> bool:
+        """Return True if a context's queue is to get events of a type only once its own worker does steps.
+
+        Whoever says so knows that a relay of this project brings the first event of each flow to the broker: it binds the queue
+        before an event leaves in whose flow the context does its own steps. The context's own worker binds it, too.
+        """
+        return False
+
     def receive(
         self, event: CloudEvent, *, queue: str, attempt: int | None, label: str | None, last_delivery: bool
     ) -> None:
@@ -242,6 +250,14 @@ def queue_for(context: str, mark: str | None) -> str | None:
     does.
     """
     return context if mark is None else router.queue_for(context, mark)
+
+
+def does_own_steps(context: str, mark: str | None) -> bool:
+    """Return True if a context's own worker does its steps in a flow with this mark, or if nobody can read the mark."""
+    try:
+        return queue_for(context, mark) == context
+    except UnreadableMarkError:
+        return True
 
 
 def is_left_to_nobody(context: str, mark: str | None) -> bool:

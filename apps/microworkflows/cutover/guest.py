@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from microworkflows import flows, purging
-from microworkflows.cloudevents import CloudEvent
+from microworkflows.cloudevents import CloudEvent, context_of
 from microworkflows.cutover import conf, inline, shadow, switch
 from microworkflows.cutover.models import ShadowComparison
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
@@ -56,6 +56,14 @@ class Cutover(flows.Router):
     def contexts_served_by(self, queue: str) -> Sequence[str]:
         """Return the contexts that are being handed over: the monolith does their steps."""
         return conf.contexts()
+
+    def is_bound_late(self, context: str, event_type: str) -> bool:
+        """Return True for a context that is being handed over, if the one that announces this type is, too.
+
+        Only then do all flows with such an event begin here, where they are stamped.
+        """
+        named = conf.contexts()
+        return context in named and context_of(event_type) in named
 
     def receive(
         self, event: CloudEvent, *, queue: str, attempt: int | None, label: str | None, last_delivery: bool

@@ -3,17 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Avg, Count
-
 from microworkflows import heartbeats, registry
-from microworkflows.cutover import footprints, legacy_steps, queries, switch
+from microworkflows.cutover import evidence, footprints, legacy_steps, queries, switch
+from microworkflows.cutover.evidence import Failures, Shadow
 from microworkflows.cutover.footprints import Summary
-from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison
+from microworkflows.cutover.models import ContextMove, ModeChange
 from microworkflows.cutover.queries import Flows
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import MONOLITH, Mode
 from microworkflows.cutover.switch import Setting
-from microworkflows.models import InboxEvent
 
 NEWEST = 10_000
 """Number of events that are searched for flows in flight: people look at this in a hurry, so it must be quick."""
@@ -40,58 +38,6 @@ class Change:
     at: datetime
     by: str
     why: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shadow:
-    """Results and cost of the shadow runs since the context last went to shadow."""
-
-    since: datetime
-    agreed: int
-    differs: int
-    failed: int
-    refused: int
-    legacy_milliseconds: float | None
-    """Mean time of the legacy step; None if nothing was compared."""
-    shadow_milliseconds: float | None
-    """Mean time of the new microworkflow and of observing its effects."""
-
-    @property
-    def compared(self) -> int:
-        """Number of compared runs."""
-        return self.agreed + self.not_agreed
-
-    @property
-    def not_agreed(self) -> int:
-        """Number of runs that somebody should look at."""
-        return self.differs + self.failed + self.refused
-
-    @property
-    def by_outcome(self) -> list[tuple[str, int]]:
-        """Non-zero counts of runs that disagreed, by outcome."""
-        numbers = (("differ", self.differs), ("failed", self.failed), ("refused", self.refused))
-        return [(outcome, number) for outcome, number in numbers if number]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failures:
-    """Numbers of a context's failing messages that were received since its mode was changed."""
-
-    since: datetime | None
-    """Time of that change; None if there was none."""
-    waiting: int
-    parked: int
-    earlier: int
-    """Number of failing messages that were received before."""
-
-    @property
-    def by_status(self) -> list[tuple[str, int]]:
-        """Non-zero counts by status, the worse status first."""
-        return [
-            (status, number)
-            for status, number in (("parked", self.parked), ("waiting", self.waiting))
-            if number
-        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,43 +112,19 @@ def overview() -> Overview:
 
 
 def _context(name: str, setting: Setting, worker: Worker | None, *, moved: bool) -> Context:
-    changes = ModeChange.objects.filter(context=name)
-    last, to_shadow = changes.first(), changes.filter(to_mode=Mode.SHADOW).first()
+    last = ModeChange.objects.filter(context=name).first()
     return Context(
         name=name,
         setting=setting,
         changed=Change(at=last.changed_at, by=last.changed_by, why=last.why) if last else None,
         worker=worker,
         in_flight=None if moved else queries.in_flight(name, newest=NEWEST),
-        shadow=_shadow(name, since=to_shadow.changed_at) if to_shadow else None,
-        failures=_failures(name, since=last.changed_at if last else None),
+        shadow=evidence.shadow(name),
+        failures=evidence.failing(name, since=last.changed_at if last else None),
         footprint=footprints.summary(name),
         ways_on=_ways_on(name, setting),
         ways_back=_ways_back(name, setting),
     )
-
-
-def _shadow(context: str, *, since: datetime) -> Shadow:
-    comparisons = ShadowComparison.objects.filter(workflow__startswith=f"{context}.", compared_at__gte=since)
-    counts = dict(comparisons.order_by().values_list("outcome").annotate(Count("pk")))
-    means = comparisons.aggregate(legacy=Avg("legacy_microseconds"), shadow=Avg("shadow_microseconds"))
-    return Shadow(
-        since=since,
-        **{outcome.value: counts.get(outcome, 0) for outcome in ShadowComparison.Outcome},
-        **{f"{who}_milliseconds": mean and round(mean / 1000, 3) for who, mean in means.items()},
-    )
-
-
-def _failures(context: str, *, since: datetime | None) -> Failures:
-    numbers: dict[str, int] = {}
-    earlier = 0
-    for status in (InboxEvent.Status.WAITING, InboxEvent.Status.PARKED):
-        # One status at a time, because each has a partial index of its own.
-        rows = InboxEvent.objects.of_context(context).filter(status=status)
-        recent = rows if since is None else rows.filter(added__gte=since)
-        numbers[str(status.label)] = recent.count()
-        earlier += rows.count() - numbers[str(status.label)]
-    return Failures(since=since, earlier=earlier, **numbers)
 
 
 def _ways_on(context: str, setting: Setting) -> tuple[Setting, ...]:

@@ -2,13 +2,15 @@
 
 import logging
 import zlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from django.db import router
 
 from microworkflows import heartbeats, registry, times, transactions
 from microworkflows.cloudevents import mark_of
-from microworkflows.cutover import conf, legacy_steps
+from microworkflows.cutover import conf, doubts, legacy_steps
+from microworkflows.cutover.doubts import Doubt
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, mode_text
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import Mode, Stamp
@@ -23,6 +25,19 @@ _TIME = "%d %B %Y, %H:%M:%S %Z"
 
 class CutoverRefusedError(MicroworkflowsError):
     """The mode cannot be changed like this; nothing was changed."""
+
+
+class DoubtfulError(CutoverRefusedError):
+    """Something speaks against the change, and nobody has said that it is known; nothing was changed."""
+
+    def __init__(self, context: str, wanted: "Setting", found: Sequence[Doubt]) -> None:
+        self.doubts = tuple(found)
+        """All that speaks against it, whether it was known or not."""
+        lines = "".join(f"\n  {doubt.kind}: {doubt.said}" for doubt in found)
+        kinds = " ".join(dict.fromkeys(doubt.kind.value for doubt in found))
+        super().__init__(
+            f"This speaks against {context} going {wanted}:{lines}\nTo go on although you know of it, add: --although {kinds}"
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,7 @@ def change(
     why: str,
     expected: Setting | None = None,
     unseen_worker: bool = False,
+    although: Collection[str] = (),
 ) -> Setting:
     """Change the mode of a context for the flows that begin from now on; those under way end as they began.
 
@@ -104,11 +120,14 @@ def change(
         why: The reason, for readers of the history.
         expected: The setting before the change, which is refused if somebody else has changed it meanwhile.
         unseen_worker: True to go live although no worker of the context is seen in this database.
+        although: Kinds of the doubts that the person knows of (:class:`microworkflows.cutover.doubts.Kind`); the history keeps
+            what they said.
 
     Returns:
         The new setting.
 
     Raises:
+        DoubtfulError: something else speaks against it than what ``although`` names.
         CutoverRefusedError: the mode cannot be changed like this; the text says why and what to do.
     """
     wanted = Setting(mode, 100 if mode is Mode.LIVE and percent is None else percent)
@@ -127,6 +146,9 @@ def change(
                 f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: readers of the history want "
                 "to know."
             )
+        found = speaks_against(context, present, wanted)
+        if any(doubt.kind not in although for doubt in found):
+            raise DoubtfulError(context, wanted, found)
         row.mode, row.percent, row.changed_at = wanted.mode.value, wanted.percent, times.now()
         row.save()
         ModeChange.objects.create(
@@ -136,11 +158,18 @@ def change(
             to_mode=wanted.mode.value,
             to_percent=wanted.percent,
             why=why.strip(),
+            although="\n".join(doubt.said for doubt in found),
             changed_by=by,
             changed_at=row.changed_at,
         )
     logger.warning("cut-over: %s goes from %s to %s, by %s: %s", context, present, wanted, by, why)
     return wanted
+
+
+def speaks_against(context: str, present: Setting, wanted: Setting) -> list[Doubt]:
+    """Return what speaks against a change, as :func:`change` asks about it."""
+    others = [setting for name, setting in settings().items() if name != context]
+    return doubts.of(context, present, wanted, others=others)
 
 
 def _locked(context: str) -> ContextMode:

@@ -1,5 +1,6 @@
 """The page of the cut-over: the mode and figures of each context, and the buttons to go on or back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -13,17 +14,18 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from microworkflows import celery_app
 from microworkflows.admin import texts
 from microworkflows.cutover import footprints, switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
+from microworkflows.cutover.doubts import Doubt
 from microworkflows.cutover.models import ContextMode, ModeChange
 from microworkflows.cutover.overview import NEWEST, overview
 from microworkflows.cutover.stamps import Mode
-from microworkflows.cutover.switch import CutoverRefusedError, Setting
+from microworkflows.cutover.switch import CutoverRefusedError, DoubtfulError, Setting
 
 _LAST_CHANGES = 20
 
@@ -98,7 +100,10 @@ class ContextModeAdmin(ReadOnlyAdmin):
                 by=request.user.get_username(),
                 why=request.POST.get("why", ""),
                 expected=expected,
+                although=request.POST.getlist("although"),
             )
+        except DoubtfulError as error:
+            return self._ask(request, context, expected, wanted, error.doubts)
         except CutoverRefusedError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
@@ -107,6 +112,24 @@ class ContextModeAdmin(ReadOnlyAdmin):
             if wanted.mode is not Mode.INLINE and not (known := footprints.summary(context)).is_clear:
                 self.message_user(request, f"No shadow run shows this. {known.said[0]}", messages.WARNING)
         return HttpResponseRedirect(f"{self._page()}#{context}")
+
+    def _ask(
+        self, request: HttpRequest, context: str, present: Setting, wanted: Setting, found: Sequence[Doubt]
+    ) -> HttpResponse:
+        """Show what speaks against a change, with the button to go on although that is known."""
+        page = {
+            "title": f"{context} goes {wanted}?",
+            "mw_context": context,
+            "mw_expected": present,
+            "mw_expected_value": _value(present),
+            "mw_wanted": str(wanted),
+            "mw_wanted_value": _value(wanted),
+            "mw_why": request.POST.get("why", ""),
+            "mw_doubts": found,
+            "mw_kinds": list(dict.fromkeys(doubt.kind.value for doubt in found)),
+            "mw_back_url": f"{self._page()}#{context}",
+        }
+        return self.framed(request, "admin/microworkflows_cutover/question.html", page)
 
     def _page(self) -> str:
         return reverse(
@@ -118,7 +141,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
 class ModeChangeAdmin(ReadOnlyAdmin):
     """The whole history, newest first."""
 
-    list_display = ["when", "context", "change", "changed_by", "why"]
+    list_display = ["when", "context", "change", "changed_by", "why_and_although"]
     list_display_links = None
     list_filter = ["context"]
     ordering = ["-pk"]
@@ -132,6 +155,19 @@ class ModeChangeAdmin(ReadOnlyAdmin):
     def change(self, obj: ModeChange) -> SafeString:
         """Old and new mode."""
         return format_html('<span class="mw-line">{} → {}</span>', obj.from_described, obj.to_described)
+
+    @admin.display(description="why")
+    def why_and_although(self, obj: ModeChange) -> SafeString:
+        """Reason, and below it what spoke against the change."""
+        against = format_html_join(
+            "", '<span class="mw-under">although: {}</span>', ([said] for said in obj.against)
+        )
+        return format_html("{}{}", obj.why, against)
+
+
+def _value(setting: Setting) -> str:
+    """Return a button's value."""
+    return f"{setting.mode} {setting.percent or ''}".strip()
 
 
 def _setting(text: str) -> Setting:

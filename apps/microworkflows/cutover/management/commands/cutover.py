@@ -12,8 +12,10 @@ from django.forms import model_to_dict
 
 from microworkflows import times
 from microworkflows.cutover import footprints, switch
+from microworkflows.cutover.doubts import Kind
+from microworkflows.cutover.evidence import Failures, Shadow
 from microworkflows.cutover.models import ModeChange
-from microworkflows.cutover.overview import Context, Failures, Shadow, Worker, overview
+from microworkflows.cutover.overview import Context, Worker, overview
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError
 
@@ -34,6 +36,14 @@ class Command(BaseCommand):
         )
         change.add_argument("--why", default="", help="the reason, for the history")
         change.add_argument("--by", help="name for the history; by default the user who runs this")
+        change.add_argument(
+            "--although",
+            nargs="+",
+            choices=[kind.value for kind in Kind],
+            default=[],
+            metavar="DOUBT",
+            help="go live although this is known to speak against it: " + ", ".join(Kind),
+        )
         change.add_argument(
             "--unseen-worker", action="store_true", help="go live although no worker is seen in this database"
         )
@@ -70,6 +80,7 @@ class Command(BaseCommand):
                 by=by or getpass.getuser(),
                 why=why,
                 unseen_worker=options["unseen_worker"],
+                although=options["although"],
             )
         except CutoverRefusedError as error:
             raise CommandError(str(error)) from error
@@ -122,6 +133,8 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{times.local(change.changed_at):%Y-%m-%d %H:%M}  {change}  by {change.changed_by}: {change.why}"
             )
+            for said in change.against:
+                self.stdout.write(f"  although: {said}")
 
     def _print_table(self, rows: Sequence[Sequence[str]]) -> None:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,0 +1,97 @@
+"""Evidence on a context: how its shadow runs compared with the legacy steps, and what of it fails."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Avg, Count
+
+from microworkflows.cutover.models import ModeChange, ShadowComparison
+from microworkflows.cutover.stamps import Mode
+from microworkflows.models import Header, InboxEvent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shadow:
+    """Results and cost of the shadow runs since the context last went to shadow."""
+
+    since: datetime
+    agreed: int
+    differs: int
+    failed: int
+    refused: int
+    legacy_milliseconds: float | None
+    """Mean time of the legacy step; None if nothing was compared."""
+    shadow_milliseconds: float | None
+    """Mean time of the new microworkflow and of observing its effects."""
+
+    @property
+    def compared(self) -> int:
+        """Number of compared runs."""
+        return self.agreed + self.not_agreed
+
+    @property
+    def not_agreed(self) -> int:
+        """Number of runs that somebody should look at."""
+        return self.differs + self.failed + self.refused
+
+    @property
+    def by_outcome(self) -> list[tuple[str, int]]:
+        """Non-zero counts of runs that disagreed, by outcome."""
+        numbers = (("differ", self.differs), ("failed", self.failed), ("refused", self.refused))
+        return [(outcome, number) for outcome, number in numbers if number]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failures:
+    """Numbers of a context's failing messages that were received since its mode was changed."""
+
+    since: datetime | None
+    """Time of that change; None if there was none."""
+    waiting: int
+    parked: int
+    earlier: int
+    """Number of failing messages that were received before."""
+
+    @property
+    def by_status(self) -> list[tuple[str, int]]:
+        """Non-zero counts by status, the worse status first."""
+        return [
+            (status, number)
+            for status, number in (("parked", self.parked), ("waiting", self.waiting))
+            if number
+        ]
+
+
+def shadow(context: str) -> Shadow | None:
+    """Return the shadow runs of a context since it last went to shadow; None if it never was."""
+    change = ModeChange.objects.filter(context=context, to_mode=Mode.SHADOW).first()
+    if change is None:
+        return None
+    since = change.changed_at
+    comparisons = ShadowComparison.objects.filter(workflow__startswith=f"{context}.", compared_at__gte=since)
+    counts = dict(comparisons.order_by().values_list("outcome").annotate(Count("pk")))
+    means = comparisons.aggregate(legacy=Avg("legacy_microseconds"), shadow=Avg("shadow_microseconds"))
+    return Shadow(
+        since=since,
+        **{outcome.value: counts.get(outcome, 0) for outcome in ShadowComparison.Outcome},
+        **{f"{who}_milliseconds": mean and round(mean / 1000, 3) for who, mean in means.items()},
+    )
+
+
+def failing(context: str, *, since: datetime | None) -> Failures:
+    """Return the numbers of a context's failing messages, by whether they were received since a time."""
+    numbers: dict[str, int] = {}
+    earlier = 0
+    for status in (InboxEvent.Status.WAITING, InboxEvent.Status.PARKED):
+        # One status at a time, because each has a partial index of its own.
+        rows = InboxEvent.objects.of_context(context).filter(status=status)
+        recent = rows if since is None else rows.filter(added__gte=since)
+        numbers[str(status.label)] = recent.count()
+        earlier += rows.count() - numbers[str(status.label)]
+    return Failures(since=since, earlier=earlier, **numbers)
+
+
+def failing_live(context: str, *, since: datetime | None) -> int:
+    """Return the number of failing messages that the context's own worker received since a time."""
+    rows = InboxEvent.objects.of_context(context).failing().exclude(headers__has_key=Header.MODE)
+    return (rows if since is None else rows.filter(added__gte=since)).count()

@@ -189,6 +189,10 @@ class Router(Guest):
         """
         raise self._unreadable(mark)
 
+    def page_about(self, mode: str, correlation_id: str, user: Any) -> str:
+        """Return the address of a page that tells a user more about a flow's steps in this mode; empty if there is none."""
+        return ""
+
     def contexts_elsewhere(self) -> Collection[str]:
         """Return the contexts whose inbox is known to be in another database than this."""
         return ()

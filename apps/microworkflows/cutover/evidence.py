@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Avg, Count
+from django.db.models import Avg, Count, Max
 
-from microworkflows.cutover.models import ModeChange, ShadowComparison
+from microworkflows.cutover.models import MissedEvent, ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import Header, InboxEvent
 
@@ -60,6 +60,29 @@ class Failures:
             for status, number in (("parked", self.parked), ("waiting", self.waiting))
             if number
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Missed:
+    """Events of one name that could not be recorded beside the direct calls."""
+
+    event: str
+    number: int
+    last_at: datetime
+    error: str
+    """What was wrong with the last one."""
+
+
+def missed() -> tuple[Missed, ...]:
+    """Return the events that were missed, as far back as they are kept, by name."""
+    rows = MissedEvent.objects.order_by().values_list("event").annotate(Count("pk"), Max("pk"))
+    found = {event: (number, last) for event, number, last in rows}
+    newest = MissedEvent.objects.in_bulk([last for _, last in found.values()])
+    return tuple(
+        Missed(event=event, number=number, last_at=newest[last].missed_at, error=newest[last].error)
+        for event, (number, last) in sorted(found.items())
+        if last in newest
+    )
 
 
 def shadow(context: str) -> Shadow | None:

@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import urlencode
 
 from microworkflows import flows, purging
 from microworkflows.cloudevents import CloudEvent, context_of
 from microworkflows.cutover import conf, inline, shadow, switch
-from microworkflows.cutover.models import ShadowComparison
+from microworkflows.cutover.models import MissedEvent, ShadowComparison
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
 from microworkflows.errors import UnservedStepError
 
@@ -45,6 +49,18 @@ class Cutover(flows.Router):
         mode = Stamp.parse(mark).mode(context)
         return "done" if mode is None else "" if mode is Mode.LIVE else str(mode)
 
+    def page_about(self, mode: str, correlation_id: str, user: Any) -> str:
+        """Return the address of the flow's shadow comparisons for those who may see them."""
+        if not mode.startswith(Mode.SHADOW) or not user.has_perm(
+            "microworkflows_cutover.view_shadowcomparison"
+        ):
+            return ""
+        try:
+            url = reverse("admin:microworkflows_cutover_shadowcomparison_changelist")
+        except NoReverseMatch:  # this service has no admin
+            return ""
+        return f"{url}?{urlencode({'q': correlation_id})}"
+
     def contexts_elsewhere(self) -> Collection[str]:
         """Return the contexts that were moved to a database of their own, while something is being handed over."""
         return switch.moved() if conf.contexts() else ()
@@ -80,6 +96,10 @@ class Cutover(flows.Router):
         shadow.refuse_in_shadow(f"Celery task {name}")
 
     def purge(self, *, before: datetime) -> Mapping[str, int]:
-        """Delete comparisons of shadow runs."""
-        rows = ShadowComparison.objects.filter(compared_at__lt=before)
-        return {"comparisons of shadow runs": purging.delete_in_batches(rows, by="compared_at")}
+        """Delete comparisons of shadow runs, and what is kept of missed events."""
+        compared = ShadowComparison.objects.filter(compared_at__lt=before)
+        missed = MissedEvent.objects.filter(missed_at__lt=before)
+        return {
+            "comparisons of shadow runs": purging.delete_in_batches(compared, by="compared_at"),
+            "notes of missed events": purging.delete_in_batches(missed, by="missed_at"),
+        }

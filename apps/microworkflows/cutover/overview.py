@@ -5,7 +5,7 @@ from datetime import datetime
 
 from microworkflows import heartbeats, registry
 from microworkflows.cutover import evidence, footprints, legacy_steps, queries, switch
-from microworkflows.cutover.evidence import Failures, Shadow
+from microworkflows.cutover.evidence import Failures, Missed, Shadow
 from microworkflows.cutover.footprints import Summary
 from microworkflows.cutover.models import ContextMove, ModeChange
 from microworkflows.cutover.queries import Flows
@@ -84,6 +84,8 @@ class Overview:
     """True if some context is live while another is not, or not for all flows."""
     forsaken: dict[str, int]
     """Numbers of flows that wait for the monolith to do the steps of a context, where ``CUTOVER`` no longer names it."""
+    missed: tuple[Missed, ...] = ()
+    """Events that could not be recorded beside the direct calls."""
 
 
 def overview() -> Overview:
@@ -108,6 +110,7 @@ def overview() -> Overview:
         monolith=workers.get(MONOLITH),
         monolith_is_needed=bool(live) and live != [100] * len(settings),
         forsaken=queries.forsaken(newest=NEWEST),
+        missed=evidence.missed(),
     )
 
 

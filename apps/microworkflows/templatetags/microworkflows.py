@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys
+from microworkflows import flows, journeys
 from microworkflows.admin import badges, contexts, counts, texts
 
 register = template.Library()
@@ -16,6 +17,14 @@ register = template.Library()
 def mw_badge(text: str, tone: str | None = None) -> SafeString:
     """Render a badge; a status of this kit knows its tone."""
     return badges.badge(text, tone=tone)
+
+
+@register.simple_tag(takes_context=True)
+def mw_mode(context: template.Context, mode: str, correlation_id: str) -> SafeString:
+    """Render a context's part in a flow as a badge, which leads to more about it where the user may see that."""
+    user = getattr(context.get("request"), "user", None)
+    url = flows.router.page_about(mode, correlation_id, user) if user is not None else ""
+    return format_html('<a href="{}">{}</a>', url, badges.badge(mode)) if url else badges.badge(mode)
 
 
 @register.simple_tag(takes_context=True)

@@ -19,10 +19,11 @@ from django.utils.safestring import SafeString
 
 from microworkflows import celery_app
 from microworkflows.admin import texts
+from microworkflows.admin.journeys import flow_link
 from microworkflows.cutover import footprints, switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
 from microworkflows.cutover.doubts import Doubt
-from microworkflows.cutover.models import ContextMode, ModeChange
+from microworkflows.cutover.models import ContextMode, MissedEvent, ModeChange
 from microworkflows.cutover.overview import NEWEST, overview
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, DoubtfulError, Setting
@@ -62,6 +63,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             "mw_celery_app": celery_app.get().main,
             "mw_may_switch": self.has_change_permission(request),
             "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),
+            "mw_see_missed": user.has_perm("microworkflows_cutover.view_missedevent"),
             "mw_see_changes": user.has_perm("microworkflows_cutover.view_modechange"),
             "mw_see_comparisons": user.has_perm("microworkflows_cutover.view_shadowcomparison"),
             **(extra_context or {}),
@@ -163,6 +165,26 @@ class ModeChangeAdmin(ReadOnlyAdmin):
             "", '<span class="mw-under">although: {}</span>', ([said] for said in obj.against)
         )
         return format_html("{}{}", obj.why, against)
+
+
+@admin.register(MissedEvent)
+class MissedEventAdmin(ReadOnlyAdmin):
+    """Events that could not be recorded beside the direct calls, newest first."""
+
+    list_display = ["event", "when", "error", "flow"]
+    list_display_links = None
+    list_filter = ["event"]
+    ordering = ["-pk"]
+
+    @admin.display(description="when", ordering="missed_at")
+    def when(self, obj: MissedEvent) -> SafeString:
+        """Local time and date."""
+        return texts.time_over_date(obj.missed_at)
+
+    @admin.display(description="flow")
+    def flow(self, obj: MissedEvent) -> SafeString | str:
+        """Correlation id, with a link to the journey."""
+        return flow_link(obj.correlation_id, site=self.admin_site.name) if obj.correlation_id else "unknown"
 
 
 def _value(setting: Setting) -> str:

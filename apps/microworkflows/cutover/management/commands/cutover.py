@@ -106,6 +106,11 @@ class Command(BaseCommand):
                 f"{name} is not named by MICROWORKFLOWS['CUTOVER'], and {number} flows wait for the monolith to do its "
                 "steps. Name it again until they have ended."
             )
+        for missed in figures.missed:
+            self.stdout.write(
+                f"{missed.number} × {missed.event} could not be recorded beside the direct calls, the last at "
+                f"{times.local(missed.last_at):%Y-%m-%d %H:%M}: {missed.error}"
+            )
         if not shown:
             self.stdout.write("Nothing is being handed over: MICROWORKFLOWS['CUTOVER'] names no context.")
         else:

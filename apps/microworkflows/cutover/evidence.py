@@ -1,13 +1,23 @@
 """Evidence on a context: how its shadow runs compared with the legacy steps, and what of it fails."""
 
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Avg, Count, Max
 
+from microworkflows.cutover import queries
 from microworkflows.cutover.models import MissedEvent, ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import Header, InboxEvent
+
+_NEWEST = 1_000
+"""Number of comparisons whose differences are put together."""
+_EXAMPLES = 3
+_KEY_OF_ROW = re.compile(r"^(row \S+) .+ (updated|deleted)")
+"""What names a row that was changed or deleted: each has a key of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +109,53 @@ def shadow(context: str) -> Shadow | None:
         **{outcome.value: counts.get(outcome, 0) for outcome in ShadowComparison.Outcome},
         **{f"{who}_milliseconds": mean and round(mean / 1000, 3) for who, mean in means.items()},
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disagreement:
+    """Differences of one kind: the same field, row or event of the same microworkflow."""
+
+    workflow: str
+    what: str
+    """What differs, without the key of the row."""
+    number: int
+    legacy: Any
+    """Value of the newest one."""
+    shadow: Any
+    examples: tuple[tuple[str, str], ...]
+    """Id of the comparison, and name of what its flow is about, of the newest ones, each flow once."""
+
+
+def disagreements(context: str) -> list[Disagreement]:
+    """Return the differences since a context last went to shadow by what differs, the most frequent first.
+
+    They are those of the :data:`_NEWEST` newest comparisons that did not agree.
+    """
+    found = shadow(context)
+    if found is None or not found.not_agreed:
+        return []
+    rows = ShadowComparison.objects.filter(workflow__startswith=f"{context}.", compared_at__gte=found.since)
+    newest = rows.exclude(outcome=ShadowComparison.Outcome.AGREED).order_by("-pk")[:_NEWEST]
+    groups: dict[tuple[str, str], list[tuple[ShadowComparison, dict[str, Any]]]] = defaultdict(list)
+    for row in newest:
+        for difference in row.differences:
+            groups[row.workflow, _KEY_OF_ROW.sub(r"\1 \2", difference["what"])].append((row, difference))
+    shown = {key: {row.correlation_id: row.pk for row, _ in reversed(group)} for key, group in groups.items()}
+    names = queries.names({flow for flows in shown.values() for flow in list(flows)[-_EXAMPLES:]})
+    return [
+        Disagreement(
+            workflow=workflow,
+            what=what,
+            number=len(group),
+            legacy=group[0][1]["legacy"],
+            shadow=group[0][1]["shadow"],
+            examples=tuple(
+                (str(pk), names.get(flow, flow))
+                for flow, pk in list(shown[workflow, what].items())[: -_EXAMPLES - 1 : -1]
+            ),
+        )
+        for (workflow, what), group in sorted(groups.items(), key=lambda each: -len(each[1]))
+    ]
 
 
 def failing(context: str, *, since: datetime | None) -> Failures:

@@ -9,7 +9,7 @@ from django.utils.http import urlencode
 
 from microworkflows import flows, purging
 from microworkflows.cloudevents import CloudEvent, context_of
-from microworkflows.cutover import conf, inline, shadow, switch
+from microworkflows.cutover import conf, inline, returning, shadow, switch
 from microworkflows.cutover.models import MissedEvent, ShadowComparison
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
 from microworkflows.errors import UnservedStepError
@@ -90,6 +90,11 @@ class Cutover(flows.Router):
     def recorded(self, events: Sequence[CloudEvent]) -> None:
         """Do the inline steps that follow from events just recorded."""
         inline.follow(events)
+
+    def failed(self, attempt: flows.Attempt, failure: flows.Failure) -> None:
+        """Take a live context back to inline if too much of it fails."""
+        if not attempt.mode:
+            returning.look(context_of(attempt.consumer))
 
     def before_task(self, name: str) -> None:
         """Refuse tasks that a shadow run sends."""

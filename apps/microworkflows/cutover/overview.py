@@ -1,20 +1,25 @@
 """The figures of a cut-over, for page and command: modes and workers, shadow comparisons, and failures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from microworkflows import heartbeats, registry
-from microworkflows.cutover import evidence, footprints, legacy_steps, queries, switch
-from microworkflows.cutover.evidence import Failures, Missed, Shadow
+from microworkflows.cutover import evidence, footprints, legacy_steps, queries, sides, switch
+from microworkflows.cutover.evidence import Disagreement, Failures, Missed, Shadow
 from microworkflows.cutover.footprints import Summary
-from microworkflows.cutover.models import ContextMove, ModeChange
+from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange
 from microworkflows.cutover.queries import Flows
+from microworkflows.cutover.sides import Sides
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import MONOLITH, Mode
 from microworkflows.cutover.switch import Setting
 
 NEWEST = 10_000
 """Number of events that are searched for flows in flight: people look at this in a hurry, so it must be quick."""
+
+_FIRST = 6
+"""Number of flows that are linked one by one."""
 
 _PERCENTAGES = (1, 10, 50, 100)
 
@@ -55,12 +60,25 @@ class Context:
     shadow: Shadow | None
     """Its shadow runs; None if it never was in shadow."""
     failures: Failures
+    need_worker: tuple[str, ...]
+    """Ids of the flows that wait for its own worker, whatever its mode is now; among the :data:`NEWEST` events."""
+    sides: Sides | None
+    """What its own worker did, beside what the monolith did; None if it never went live, or has a database of its own."""
+    disagreements: tuple[Disagreement, ...]
+    """What differed in its shadow runs, by field."""
+    return_at: int | None
+    """Number of failing messages of its live flows at which it goes back to inline by itself; None: never."""
     footprint: Summary
     """Who else is at the rows that its steps write, as far as it is known."""
     ways_on: tuple[Setting, ...]
     """Settings that may come next, on its way to live."""
     ways_back: tuple[Setting, ...]
     """Settings to which it may go back."""
+
+    @property
+    def first_named(self) -> list[tuple[str, str]]:
+        """The first of the flows that need its worker, each with the name of what it is about, or its id."""
+        return named(self.need_worker[:_FIRST])
 
     @property
     def has_worker(self) -> bool:
@@ -86,6 +104,12 @@ class Overview:
     """Numbers of flows that wait for the monolith to do the steps of a context, where ``CUTOVER`` no longer names it."""
     missed: tuple[Missed, ...] = ()
     """Events that could not be recorded beside the direct calls."""
+
+
+def named(flows: Sequence[str]) -> list[tuple[str, str]]:
+    """Return flows, each with the name of what it is about, or its id if nothing says so."""
+    names = queries.names(flows) if flows else {}
+    return [(flow, names.get(flow, flow)) for flow in flows]
 
 
 def overview() -> Overview:
@@ -115,15 +139,20 @@ def overview() -> Overview:
 
 
 def _context(name: str, setting: Setting, worker: Worker | None, *, moved: bool) -> Context:
+    waiting = [] if moved else list(queries.waiting_for(name, newest=NEWEST))
     last = ModeChange.objects.filter(context=name).first()
     return Context(
         name=name,
         setting=setting,
         changed=Change(at=last.changed_at, by=last.changed_by, why=last.why) if last else None,
         worker=worker,
-        in_flight=None if moved else queries.in_flight(name, newest=NEWEST),
+        in_flight=None if moved else queries.counted(name, waiting),
         shadow=evidence.shadow(name),
         failures=evidence.failing(name, since=last.changed_at if last else None),
+        need_worker=tuple(queries.live(name, waiting)),
+        sides=None if moved else sides.of(name),
+        disagreements=tuple(evidence.disagreements(name)),
+        return_at=ContextMode.objects.filter(pk=name).values_list("return_at", flat=True).first(),
         footprint=footprints.summary(name),
         ways_on=_ways_on(name, setting),
         ways_back=_ways_back(name, setting),

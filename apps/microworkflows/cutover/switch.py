@@ -20,6 +20,7 @@ from microworkflows.models import OutboxEvent
 logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
+_MOST_FAILING = 1_000_000
 _TIME = "%d %B %Y, %H:%M:%S %Z"
 
 
@@ -164,6 +165,25 @@ def change(
         )
     logger.warning("cut-over: %s goes from %s to %s, by %s: %s", context, present, wanted, by, why)
     return wanted
+
+
+def return_at(context: str, failing: int | None, *, by: str) -> None:
+    """Set the number of failing messages of its live flows at which a context goes back to inline by itself; None: never.
+
+    Raises:
+        CutoverRefusedError: the context is not being cut over, or the number is none; nothing was changed.
+    """
+    if failing is not None and not 1 <= failing <= _MOST_FAILING:
+        raise CutoverRefusedError(
+            f"{context} goes back at 1 to {_MOST_FAILING} failing messages, not at {failing}. Leave it empty, or say 0 to the "
+            "command, to let it never go back by itself."
+        )
+    with transactions.read_committed(using=router.db_for_write(ContextMode)):
+        row = _locked(context)
+        row.return_at = failing
+        row.save(update_fields=["return_at"])
+    said = "never" if failing is None else f"at {failing} failing messages of live flows"
+    logger.warning("cut-over: %s goes back to inline by itself %s, by %s", context, said, by)
 
 
 def speaks_against(context: str, present: Setting, wanted: Setting) -> list[Doubt]:

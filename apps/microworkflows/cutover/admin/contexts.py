@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBadRequest,
@@ -20,15 +21,17 @@ from django.utils.safestring import SafeString
 from microworkflows import celery_app
 from microworkflows.admin import texts
 from microworkflows.admin.journeys import flow_link
-from microworkflows.cutover import footprints, switch
+from microworkflows.cutover import backlog, conf, footprints, queries, switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
 from microworkflows.cutover.doubts import Doubt
 from microworkflows.cutover.models import ContextMode, MissedEvent, ModeChange
-from microworkflows.cutover.overview import NEWEST, overview
+from microworkflows.cutover.overview import NEWEST, named, overview
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, DoubtfulError, Setting
 
 _LAST_CHANGES = 20
+_MOST_LISTED = 1_000
+_NEWEST = f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 @admin.register(ContextMode)
@@ -46,7 +49,17 @@ class ContextModeAdmin(ReadOnlyAdmin):
             self.admin_site.admin_view(self.switch_view),
             name="microworkflows_cutover_switch",
         )
-        return [change, *super().get_urls()]
+        back = path(
+            "<str:context>/return/",
+            self.admin_site.admin_view(self.return_view),
+            name="microworkflows_cutover_return",
+        )
+        flows = path(
+            "<str:context>/flows/",
+            self.admin_site.admin_view(self.flows_view),
+            name="microworkflows_cutover_flows",
+        )
+        return [change, back, flows, *super().get_urls()]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -54,11 +67,13 @@ class ContextModeAdmin(ReadOnlyAdmin):
         """Show the page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        user = request.user
+        user, figures = request.user, overview()
+        unserved = [context.name for context in figures.contexts if not context.has_worker]
         context = {
             "title": "Cut-over",
-            "mw_overview": overview(),
-            "mw_newest": f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}"),
+            "mw_overview": figures,
+            "mw_backlog": backlog.without_consumer(unserved),
+            "mw_newest": _NEWEST,
             "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
             "mw_celery_app": celery_app.get().main,
             "mw_may_switch": self.has_change_permission(request),
@@ -114,6 +129,44 @@ class ContextModeAdmin(ReadOnlyAdmin):
             if wanted.mode is not Mode.INLINE and not (known := footprints.summary(context)).is_clear:
                 self.message_user(request, f"No shadow run shows this. {known.said[0]}", messages.WARNING)
         return HttpResponseRedirect(f"{self._page()}#{context}")
+
+    def return_view(self, request: HttpRequest, context: str) -> HttpResponseBase:
+        """Set at how many failing messages a context goes back to inline by itself; return to the page."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        given = request.POST.get("failing", "").strip()
+        if given and not given.isdecimal():
+            return HttpResponseBadRequest("The form does not name a number. Go back, and use its field.")
+        failing = int(given[:9]) if given else None
+        try:
+            switch.return_at(context, failing, by=request.user.get_username())
+        except CutoverRefusedError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            when = f"at {failing} failing messages of its live flows" if failing else "never"
+            self.message_user(request, f"{context} goes back to inline by itself: {when}.", messages.SUCCESS)
+        return HttpResponseRedirect(f"{self._page()}#{context}")
+
+    def flows_view(self, request: HttpRequest, context: str) -> HttpResponse:
+        """List the flows that need a context's own worker."""
+        if not (
+            self.has_view_permission(request) and request.user.has_perm("microworkflows.view_inboxevent")
+        ):
+            raise PermissionDenied
+        if context not in conf.contexts():
+            raise Http404(f"{context} is not being handed over.")
+        waiting = queries.live(context, queries.waiting_for(context, newest=NEWEST))
+        page = {
+            "title": f"{len(waiting)} flows need the {context} worker",
+            "mw_context": context,
+            "mw_newest": _NEWEST,
+            "mw_flows": named(waiting[:_MOST_LISTED]),
+            "mw_more": max(len(waiting) - _MOST_LISTED, 0),
+            "mw_back_url": f"{self._page()}#{context}",
+        }
+        return self.framed(request, "admin/microworkflows_cutover/flows.html", page)
 
     def _ask(
         self, request: HttpRequest, context: str, present: Setting, wanted: Setting, found: Sequence[Doubt]

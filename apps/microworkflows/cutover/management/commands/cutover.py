@@ -11,7 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.forms import model_to_dict
 
 from microworkflows import times
-from microworkflows.cutover import footprints, switch
+from microworkflows.cutover import backlog, footprints, switch
 from microworkflows.cutover.doubts import Kind
 from microworkflows.cutover.evidence import Failures, Shadow
 from microworkflows.cutover.models import ModeChange
@@ -48,11 +48,20 @@ class Command(BaseCommand):
             "--unseen-worker", action="store_true", help="go live although no worker is seen in this database"
         )
 
+        change.add_argument(
+            "--return-at",
+            type=int,
+            metavar="NUMBER",
+            help="go back to inline by itself at so many failing messages of live flows; 0: never",
+        )
+
     def handle(
         self, *args: Any, context: str | None, mode: str | None, history: bool, **options: Any
     ) -> None:
         if mode is not None:
             self._change(context, Mode(mode), **options)
+        elif options["return_at"] is not None:
+            self._set_return(context, options["return_at"], by=options["by"])
         elif options["percent"] is not None:
             raise CommandError("--percent is the share of flows that go live; pass --mode live as well.")
         elif history:
@@ -72,6 +81,8 @@ class Command(BaseCommand):
     ) -> None:
         if context is None:
             raise CommandError("Say which context changes its mode.")
+        if options["return_at"] is not None:
+            self._set_return(context, options["return_at"], by=by)
         try:
             setting = switch.change(
                 context,
@@ -89,6 +100,16 @@ class Command(BaseCommand):
                 "\n".join(("warning: no shadow run shows this.", *known.said)), self.style.WARNING
             )
         self.stdout.write(f"{context} is {setting} for the flows that begin from now on.")
+
+    def _set_return(self, context: str | None, failing: int, *, by: str | None) -> None:
+        if context is None:
+            raise CommandError("Say which context is to go back by itself.")
+        try:
+            switch.return_at(context, failing or None, by=by or getpass.getuser())
+        except CutoverRefusedError as error:
+            raise CommandError(str(error)) from error
+        when = f"at {failing} failing messages of its live flows" if failing else "never"
+        self.stdout.write(f"{context} goes back to inline by itself: {when}.")
 
     def _show(self, context: str | None, *, as_json: bool) -> None:
         figures = overview()
@@ -127,8 +148,26 @@ class Command(BaseCommand):
             self._print_table([heads, *(_row(one) for one in shown)])
             if figures.monolith_is_needed:
                 self.stdout.write(f"The monolith's own worker: {_worker(figures.monolith)}.")
+            self._show_backlog(shown)
             if context is not None:
                 self.stdout.write("\n" + "\n".join(known[context].footprint.said))
+
+    def _show_backlog(self, shown: Sequence[Context]) -> None:
+        for one in shown:
+            if one.need_worker:
+                self.stdout.write(f"{len(one.need_worker)} flows still need the {one.name} worker.")
+            if one.return_at:
+                self.stdout.write(
+                    f"{one.name} goes back to inline by itself at {one.return_at} failing messages of its live flows."
+                )
+        unserved = [one.name for one in shown if not one.has_worker]
+        for queue, depth in backlog.without_consumer(unserved).items():
+            waits = (
+                "nobody knows how many messages wait: the broker does not tell"
+                if depth is None
+                else f"{depth} messages wait"
+            )
+            self.stdout.write(f"In the queue of {queue}, which has no consumer, {waits}.")
 
     def _show_history(self, context: str | None, *, as_json: bool) -> None:
         changes = ModeChange.objects.all() if context is None else ModeChange.objects.filter(context=context)

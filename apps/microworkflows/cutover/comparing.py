@@ -148,7 +148,7 @@ def _is_noise(name: str, noise: Collection[str]) -> bool:
 
 
 def _table(label: str) -> str:
-    return apps.get_model(label)._meta.db_table
+    return str(apps.get_model(label)._meta.db_table)
 
 
 def _model(table: str) -> str:

@@ -45,6 +45,9 @@ class Kind(StrEnum):
     """No flow is left to the monolith."""
 
 
+KINDS = tuple(Kind)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
     """One thing that speaks against a change."""

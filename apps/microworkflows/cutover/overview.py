@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from microworkflows import heartbeats, registry
-from microworkflows.cutover import evidence, footprints, legacy_steps, queries, sides, switch
+from microworkflows.cutover import evidence, footprints, legacy_steps, queries, returning, sides, switch
 from microworkflows.cutover.evidence import Disagreement, Failures, Missed, Shadow
 from microworkflows.cutover.footprints import Summary
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange
@@ -43,6 +43,11 @@ class Change:
     at: datetime
     by: str
     why: str
+
+    @property
+    def by_itself(self) -> bool:
+        """True if nobody pressed a button: too much failed."""
+        return self.by == returning.BY
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from pytest_django import Settings
 
 from microworkflows import Subject, recording
 from microworkflows.cutover import legacy_steps, switch
-from microworkflows.cutover.doubts import Kind
+from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
@@ -56,7 +56,7 @@ def press(
     wanted: str,
     expected: str = "inline",
     why: str = "a test",
-    although: Sequence[str] = tuple(Kind),
+    although: Sequence[str] = KINDS,
 ) -> Any:
     url = reverse("admin:microworkflows_cutover_switch", args=[context])
     given = {"wanted": wanted, "expected": expected, "why": why, "although": list(map(str, although))}

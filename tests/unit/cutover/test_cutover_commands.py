@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from microworkflows.cutover import switch
-from microworkflows.cutover.doubts import Kind
+from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
@@ -89,7 +89,7 @@ def test_where_nothing_is_handed_over_that_is_said(db: None, capsys: Output) -> 
 
 def test_mode_is_changed_and_by_whom_and_why_is_kept(workers: None, capsys: Output) -> None:
     call_command(
-        "cutover", "payments", mode="live", percent=10, why="a week in shadow", by="ada", although=Kind
+        "cutover", "payments", mode="live", percent=10, why="a week in shadow", by="ada", although=KINDS
     )
 
     assert switch.settings()["payments"] == Setting(Mode.LIVE, 10)
@@ -101,7 +101,7 @@ def test_mode_is_changed_and_by_whom_and_why_is_kept(workers: None, capsys: Outp
 def test_who_runs_the_command_changed_it(workers: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "grace")
 
-    call_command("cutover", "payments", mode="live", why="it is time", although=Kind)
+    call_command("cutover", "payments", mode="live", why="it is time", although=KINDS)
 
     assert ModeChange.objects.get().changed_by == "grace"
 
@@ -111,7 +111,7 @@ def test_refusal_ends_the_command_with_its_text(monolith: None, db: None) -> Non
         call_command("cutover", "payments", mode="live", why="it is time")
 
     call_command(
-        "cutover", "payments", mode="live", why="it runs elsewhere", unseen_worker=True, although=Kind
+        "cutover", "payments", mode="live", why="it runs elsewhere", unseen_worker=True, although=KINDS
     )
 
     assert switch.settings()["payments"] == Setting(Mode.LIVE, 100)

@@ -14,7 +14,7 @@ from microworkflows import embedded, topology
 from microworkflows.cutover.models import ContextMove
 from microworkflows.errors import BrokerUnavailableError
 from microworkflows.models import OutboxEvent
-from microworkflows.relay import pipeline
+from microworkflows.relay import pipeline, publisher
 from microworkflows.relay.loop import Relay
 from microworkflows.relay.upkeep import Upkeep
 from orders import operations
@@ -57,8 +57,9 @@ def relay_all(url: str, workers: None) -> Iterator[Callable[[], None]]:
 def depths(url: str) -> Iterator[Depths]:
     """Yield a function that returns the number of messages in each queue."""
     with Connection(url) as connection:
+        channel: Any = connection.channel()
         yield lambda: {
-            label: connection.channel().queue_declare(topology.name(label), passive=True).message_count
+            label: channel.queue_declare(topology.name(label), passive=True).message_count
             for label in topology.queues()
         }
 
@@ -126,7 +127,7 @@ def test_queue_that_cannot_be_bound_holds_the_event_back(
     relay_all()
     go("payments", "live", 100)
     operations.place_order(order=draft())
-    connect = pipeline.connect
+    connect = publisher.connect
 
     def refusing(*args: Any, **options: Any) -> Any:
         made, missing = connect(*args, **options)

@@ -173,7 +173,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show what speaks against a change, with the button to go on although that is known."""
         page = {
-            "title": f"{context} goes {wanted}?",
+            "title": f"Let {context} go {wanted}?",
             "mw_context": context,
             "mw_expected": present,
             "mw_expected_value": _value(present),

@@ -12,7 +12,7 @@ from django.forms import model_to_dict
 
 from microworkflows import times
 from microworkflows.cutover import backlog, footprints, switch
-from microworkflows.cutover.doubts import Kind
+from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.evidence import Failures, Shadow
 from microworkflows.cutover.models import ModeChange
 from microworkflows.cutover.overview import Context, Worker, overview
@@ -39,10 +39,10 @@ class Command(BaseCommand):
         change.add_argument(
             "--although",
             nargs="+",
-            choices=[kind.value for kind in Kind],
+            choices=list(map(str, KINDS)),
             default=[],
             metavar="DOUBT",
-            help="go live although this is known to speak against it: " + ", ".join(Kind),
+            help="go live although this is known to speak against it: " + ", ".join(KINDS),
         )
         change.add_argument(
             "--unseen-worker", action="store_true", help="go live although no worker is seen in this database"

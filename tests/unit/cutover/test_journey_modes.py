@@ -1,12 +1,14 @@
 """Journeys of flows that a monolith takes part in: who did a step, who will do it, and what nobody will."""
 
+from typing import Any
 from uuid import uuid4
 
+import pytest
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
 
-from microworkflows import journeys
+from microworkflows import flows, journeys
 from microworkflows.cutover import direct_calls, legacy_steps
 from microworkflows.cutover.models import ContextMove
 from microworkflows.journeys import DeliveryStatus, Journey
@@ -62,20 +64,26 @@ def test_page_marks_what_is_not_live(admin_client: Client, go: Switch, draft: Dr
 
 
 def test_step_that_disagreed_is_shown_as_such_and_leads_to_the_comparison(
-    admin_client: Client, go: Switch, draft: Draft
+    admin_client: Client,
+    go: Switch,
+    draft: Draft,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
 ) -> None:
+    told: dict[str, str] = {}
+    monkeypatch.setattr(flows, "handled", lambda done, emitted: told.update({done.consumer: done.mode}))
     legacy_steps.legacy(take_payment)(
         lambda event: PaymentDeclined(order_id=event.order_id, reason="the old code's")
     )
     go("payments", "shadow")
-    with transaction.atomic():
+    with django_capture_on_commit_callbacks(execute=True):
         order = operations.place_order(order=draft())
 
     journey = journeys.journey(str(order.pk))
     html = admin_client.get(reverse("admin:microworkflows_journey", args=[str(order.pk)])).content.decode()
     comparisons = reverse("admin:microworkflows_cutover_shadowcomparison_changelist")
 
-    assert modes(journey)["payments.take_payment"] == "shadow disagreed"
+    assert modes(journey)["payments.take_payment"] == told["payments.take_payment"] == "shadow disagreed"
     badge = '<span class="mw-badge mw-badge--bad">shadow disagreed</span>'
     assert f'<a href="{comparisons}?q={order.pk}">{badge}</a>' in html
     found = admin_client.get(f"{comparisons}?q={order.pk}").context["cl"].queryset

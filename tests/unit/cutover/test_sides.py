@@ -29,7 +29,7 @@ def test_context_that_never_went_live_has_no_sides(go: Switch) -> None:
 
 
 def test_both_sides_are_counted_timed_and_followed_to_their_ends(
-    go: Switch, draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch
+    go: Switch, draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
     operations.place_order(order=draft())  # before it went live
     go("payments", "live")
@@ -57,6 +57,11 @@ def test_both_sides_are_counted_timed_and_followed_to_their_ends(
     assert found.live.ended_percent == 50
     assert (found.live.p50, found.live.p95) == (1.0, 1.0)
     assert (found.inline.p50, found.inline.p95) == (3.0, 3.0)
+    call_command("cutover", "payments")
+    said = capsys.readouterr().out
+    assert (
+        "live    2 flows, 1 failing messages, p50 1.000 s, p95 1.000 s, 1 have reached a final state" in said
+    )
     assert not found.cut
 
 
@@ -96,7 +101,7 @@ def test_flows_are_for_those_who_may_see_the_inbox(client: Client, workers: None
 
 
 def test_differences_are_grouped_by_what_differs_and_name_what_they_are_about(
-    admin_client: Client, go: Switch, draft: Draft
+    admin_client: Client, go: Switch, draft: Draft, capsys: Output
 ) -> None:
     legacy_steps.legacy(take_payment)(lambda event: None)
     go("payments", "shadow")
@@ -124,6 +129,9 @@ def test_differences_are_grouped_by_what_differs_and_name_what_they_are_about(
     assert [name for _, name in state.examples] == [order.number]
     assert found[0].what == state.what, "the most frequent first"
     assert f">{order.number}</a>" in page
+    call_command("cutover", "payments")
+    said = f"  2 × payments.take_payment, row payments.Payment updated: state: in {order.number}"
+    assert said in capsys.readouterr().out.splitlines()
     url = reverse("admin:microworkflows_cutover_shadowcomparison_change", args=[other.pk])
     assert f'<a href="{url}">a-flow</a>' in page
 

@@ -16,6 +16,7 @@ from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.evidence import Failures, Shadow
 from microworkflows.cutover.models import ModeChange
 from microworkflows.cutover.overview import Context, Worker, overview
+from microworkflows.cutover.sides import Side
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError
 
@@ -150,7 +151,17 @@ class Command(BaseCommand):
                 self.stdout.write(f"The monolith's own worker: {_worker(figures.monolith)}.")
             self._show_backlog(shown)
             if context is not None:
+                self._show_evidence(known[context])
                 self.stdout.write("\n" + "\n".join(known[context].footprint.said))
+
+    def _show_evidence(self, one: Context) -> None:
+        if (both := one.sides) is not None:
+            self.stdout.write(f"\nSince {times.local(both.since):%Y-%m-%d %H:%M}:")
+            for name, side in (("live", both.live), ("inline", both.inline)):
+                self.stdout.write(f"  {name:<6}  {_side(side)}")
+        for each in one.disagreements:
+            about = ", ".join(name for _, name in each.examples)
+            self.stdout.write(f"  {each.number} × {each.workflow}, {each.what}: in {about}")
 
     def _show_backlog(self, shown: Sequence[Context]) -> None:
         for one in shown:
@@ -188,6 +199,15 @@ class Command(BaseCommand):
 
     def _print_json(self, value: object) -> None:
         self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
+
+
+def _side(side: Side) -> str:
+    times_taken = ", ".join(
+        f"{name} {'unknown' if seconds is None else f'{seconds:.3f} s'}"
+        for name, seconds in (("p50", side.p50), ("p95", side.p95))
+    )
+    ended = "unknown how many" if side.ended is None else str(side.ended)
+    return f"{side.flows} flows, {side.failing} failing messages, {times_taken}, {ended} have reached a final state"
 
 
 def _row(context: Context) -> list[str]:

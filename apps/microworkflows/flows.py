@@ -189,6 +189,10 @@ class Router(Guest):
         """
         raise self._unreadable(mark)
 
+    def page_about(self, mode: str, correlation_id: str, user: Any) -> str:
+        """Return the address of a page that tells a user more about a flow's steps in this mode; empty if there is none."""
+        return ""
+
     def contexts_elsewhere(self) -> Collection[str]:
         """Return the contexts whose inbox is known to be in another database than this."""
         return ()
@@ -200,6 +204,14 @@ class Router(Guest):
     def contexts_served_by(self, queue: str) -> Sequence[str]:
         """Return the contexts whose steps are done from one of :meth:`queues`."""
         return ()
+
+    def is_bound_late(self, context: str, event_type: str) -> bool:
+        """Return True if a context's queue is to get events of a type only once its own worker does steps.
+
+        Whoever says so knows that a relay of this project brings the first event of each flow to the broker: it binds the queue
+        before an event leaves in whose flow the context does its own steps. The context's own worker binds it, too.
+        """
+        return False
 
     def receive(
         self, event: CloudEvent, *, queue: str, attempt: int | None, label: str | None, last_delivery: bool
@@ -242,6 +254,14 @@ def queue_for(context: str, mark: str | None) -> str | None:
     does.
     """
     return context if mark is None else router.queue_for(context, mark)
+
+
+def does_own_steps(context: str, mark: str | None) -> bool:
+    """Return True if a context's own worker does its steps in a flow with this mark, or if nobody can read the mark."""
+    try:
+        return queue_for(context, mark) == context
+    except UnreadableMarkError:
+        return True
 
 
 def is_left_to_nobody(context: str, mark: str | None) -> bool:

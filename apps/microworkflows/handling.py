@@ -93,7 +93,7 @@ def handle(
         last_delivery: True if the broker gives up on the message after this delivery, because its process died at
             each one before.
         function: Function that runs in the microworkflow's place, such as a legacy step.
-        headers: Headers kept with the inbox row.
+        headers: Headers kept with the inbox row, also as the function may have changed them meanwhile.
         joins: True to join the open transaction without a savepoint; after an exception, all of it can only be
             rolled back.
 
@@ -106,7 +106,7 @@ def handle(
         NotBegunError: the function did not run.
         Exception: the function raised it; nothing was kept.
     """
-    began = time.monotonic()
+    began, at_first = time.monotonic(), dict(headers)
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
         try:
             new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
@@ -135,8 +135,13 @@ def handle(
             raise_if_transaction_broken()
         if retried is not None:
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, times.now()
-            retried.headers = {**(retried.headers or {}), Header.HANDLED_AT: datetime.now(UTC).isoformat()}
+            at = {Header.HANDLED_AT: datetime.now(UTC).isoformat()}
+            retried.headers = {**(retried.headers or {}), **headers, **at}
             retried.save(update_fields=["status", "expires_at", "headers"])
+        elif headers != at_first:
+            row = locked(workflow.label, event)
+            row.headers = {**row.headers, **headers}
+            row.save(update_fields=["headers"])
     tell_handled(
         workflow,
         event,

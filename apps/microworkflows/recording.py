@@ -160,6 +160,11 @@ def _text(event: CloudEvent) -> str:
         raise UnrecordableEventError(f"{event.meta.type} cannot be recorded: {error}") from error
 
 
+def is_possible() -> bool:
+    """Return True in a transaction, in which alone an event can be recorded."""
+    return _in_transaction(_connection())
+
+
 def _in_transaction(connection: BaseDatabaseWrapper) -> bool:
     """Return True in a transaction. The one that a TestCase opens does not count: nobody opens it outside tests."""
     blocks: list[Any] = getattr(connection, "atomic_blocks", [])

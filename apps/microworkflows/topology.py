@@ -5,7 +5,7 @@ broker, which begins with ``MICROWORKFLOWS["PREFIX"]``.
 """
 
 import logging
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from contextlib import suppress
 
 from amqp.exceptions import AccessRefused
@@ -92,12 +92,18 @@ def queue_for(context: str, mark: str | None) -> str:
     return queue if queue is not None and queue in others else context
 
 
-def queue(label: str) -> Queue:
+def queue(label: str, *, late: bool = True) -> Queue:
     """Return a queue: durable, replicated (quorum), bound to the types that the contexts served by it listen to.
 
-    It is also bound to its own name, by which a message to be retried comes back to this queue alone.
+    It is also bound to its own name, by which a message to be retried comes back to this queue alone. ``late`` is False to leave
+    out the types that the router binds late.
     """
-    types = {key for context in contexts_served_by(label) for key in registry.subscriptions(context)}
+    types = {
+        key
+        for context in contexts_served_by(label)
+        for key in registry.subscriptions(context)
+        if late or not _is_bound_late(label, key)
+    }
     bound = Queue(
         name(label),
         bindings=[binding(exchange(), routing_key=key) for key in (name(label), *sorted(types))],
@@ -114,6 +120,22 @@ def queue(label: str) -> Queue:
     # Kombu takes an exchange or bindings, not both; without one, Celery would put its default exchange here.
     bound.exchange, bound.routing_key = exchange(), name(label)
     return bound
+
+
+def bound_late() -> list[str]:
+    """Return the labels of the queues that the router has bound to some of their types later than to others."""
+    return [
+        label
+        for label in queues()
+        if any(_is_bound_late(label, key) for key in registry.subscriptions(label))
+    ]
+
+
+def _is_bound_late(label: str, event_type: str) -> bool:
+    """Return False for all where each context has a user: an administrator has bound the queues, and no other user may."""
+    if conf.current().users or label in flows.router.queues():
+        return False
+    return flows.router.is_bound_late(label, event_type)
 
 
 def dead_letter_name(queue: str) -> str:
@@ -147,10 +169,16 @@ def owner_name(queue: str) -> str:
     return f"{name(queue)}.owner"
 
 
-def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: None) -> None:
+def declare(
+    channel: StdChannel,
+    *,
+    served: Collection[str] = (),
+    after_each: Callable[[], object] = lambda: None,
+) -> None:
     """Declare exchange and queues, dead letters first; existing ones stay as they are.
 
-    ``after_each`` is called after each queue.
+    ``served`` are the labels of the queues to be bound to the types, too, that the router binds late. ``after_each`` is called
+    after each queue.
 
     The queue of every installed context exists before the first publish, so that an event waits there for a worker
     that has not started yet.
@@ -168,16 +196,16 @@ def declare(channel: StdChannel, *, after_each: Callable[[], object] = lambda: N
         with suppress(AccessRefused):
             _claim(queues(), connection)
             with connection.channel() as own:  # a refusal closes it
-                _declare_all(own, after_each)
+                _declare_all(own, served, after_each)
             return
-    _find_all(connection, after_each)
+    _find_all(connection, served, after_each)
 
 
-def _declare_all(channel: StdChannel, after_each: Callable[[], object]) -> None:
+def _declare_all(channel: StdChannel, served: Collection[str], after_each: Callable[[], object]) -> None:
     exchange()(channel).declare()
     for label in queues():
         dead_letters(label)(channel).declare()
-        queue(label)(channel).declare()
+        queue(label, late=label in served)(channel).declare()
         after_each()
 
 
@@ -217,7 +245,7 @@ def _claim_if_allowed(label: str, connection: Connection) -> None:
         )
 
 
-def _find_all(connection: Connection, after_each: Callable[[], object]) -> None:
+def _find_all(connection: Connection, served: Collection[str], after_each: Callable[[], object]) -> None:
     """Look whether everything exists, and bind the queues that are no other user's; declare what is missing, if possible."""
     users, me = conf.current().users, connection.userid
     mine = [label for label in queues() if me not in users.values() or users.get(label, me) == me]
@@ -225,7 +253,7 @@ def _find_all(connection: Connection, after_each: Callable[[], object]) -> None:
         _claim_if_allowed(label, connection)
     _find(exchange(), connection)
     for label in queues():
-        for wanted in (dead_letters(label), queue(label)):
+        for wanted in (dead_letters(label), queue(label, late=label in served)):
             _find(wanted, connection)
             for bound in wanted.bindings if label in mine else ():
                 _bind(wanted, bound, connection)

@@ -22,6 +22,7 @@ _TONES = {
     "parked": BAD,
     "inline": IDLE,
     "shadow": BUSY,
+    "shadow disagreed": BAD,
     "live": GOOD,
     "agreed": GOOD,
     "differs": BAD,

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from math import isfinite
 from typing import Any
 
+from django.apps import apps
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models
 
@@ -106,8 +107,13 @@ def seen(
     )
 
 
-def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[Difference]:
-    """Return the differences of two runs, except for noise; none if they agree."""
+def differences(
+    legacy: Seen, shadow: Seen, *, noise: Collection[str], new_tables: Collection[str] = ()
+) -> list[Difference]:
+    """Return the differences of two runs, except for noise; none if they agree.
+
+    ``new_tables`` are those that the microworkflow alone writes: what it writes there is compared with nothing.
+    """
     found: list[Difference] = []
     for event_type in sorted(legacy.events.keys() | shadow.events.keys()):
         found += _compared(
@@ -120,6 +126,8 @@ def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[D
         )
     for change in sorted(legacy.changes.keys() | shadow.changes.keys()):
         model = change.partition(" ")[0]
+        if _is_noise(model, noise) or (change not in legacy.changes and _table(model) in new_tables):
+            continue
         found += _compared(
             f"row {change}", model, legacy.changes.get(change), shadow.changes.get(change), noise
         )
@@ -129,9 +137,26 @@ def differences(legacy: Seen, shadow: Seen, *, noise: Collection[str]) -> list[D
             "legacy": table in legacy.unobserved,
             "shadow": table in shadow.unobserved,
         }
-        for table in sorted(legacy.unobserved | shadow.unobserved)
+        for table in sorted(legacy.unobserved | (shadow.unobserved - set(new_tables)))
+        if not _is_noise(_model(table), noise)
     ]
     return found
+
+
+def _is_noise(name: str, noise: Collection[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in noise)
+
+
+def _table(label: str) -> str:
+    return str(apps.get_model(label)._meta.db_table)
+
+
+def _model(table: str) -> str:
+    """Return the label of the model of a table; the table's own name if it has none."""
+    models_of = {
+        model._meta.db_table: model._meta.label for model in apps.get_models(include_auto_created=True)
+    }
+    return models_of.get(table, table)
 
 
 def _compared(
@@ -165,7 +190,7 @@ def _leaves(row: Row, name: str, noise: Collection[str]) -> Row:
     leaves: Row = {}
 
     def walk(path: str, value: Any) -> None:
-        if any(fnmatch.fnmatchcase(f"{name}.{path}", pattern) for pattern in noise):
+        if _is_noise(f"{name}.{path}", noise):
             return
         if isinstance(value, dict | list) and value:
             entries = value.items() if isinstance(value, dict) else enumerate(value)
@@ -196,6 +221,11 @@ def _is_generated(field: "models.Field[Any, Any]") -> bool:
     if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
         return True
     return field.primary_key and (isinstance(field, models.AutoField) or callable(field.default))
+
+
+def error_text(error: Exception) -> str:
+    """Return an error as text, without the values that it may hold."""
+    return failures.storable(masking.without_input(f"{type(error).__name__}: {error}"))
 
 
 class _Encoder(DjangoJSONEncoder):

@@ -2,11 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import urlencode
 
 from microworkflows import flows, purging
-from microworkflows.cloudevents import CloudEvent
-from microworkflows.cutover import conf, inline, shadow, switch
-from microworkflows.cutover.models import ShadowComparison
+from microworkflows.cloudevents import CloudEvent, context_of
+from microworkflows.cutover import conf, inline, returning, shadow, switch
+from microworkflows.cutover.models import MissedEvent, ShadowComparison
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
 from microworkflows.errors import UnservedStepError
 
@@ -45,6 +49,18 @@ class Cutover(flows.Router):
         mode = Stamp.parse(mark).mode(context)
         return "done" if mode is None else "" if mode is Mode.LIVE else str(mode)
 
+    def page_about(self, mode: str, correlation_id: str, user: Any) -> str:
+        """Return the address of the flow's shadow comparisons for those who may see them."""
+        if not mode.startswith(Mode.SHADOW) or not user.has_perm(
+            "microworkflows_cutover.view_shadowcomparison"
+        ):
+            return ""
+        try:
+            url = reverse("admin:microworkflows_cutover_shadowcomparison_changelist")
+        except NoReverseMatch:  # this service has no admin
+            return ""
+        return f"{url}?{urlencode({'q': correlation_id})}"
+
     def contexts_elsewhere(self) -> Collection[str]:
         """Return the contexts that were moved to a database of their own, while something is being handed over."""
         return switch.moved() if conf.contexts() else ()
@@ -57,6 +73,14 @@ class Cutover(flows.Router):
         """Return the contexts that are being handed over: the monolith does their steps."""
         return conf.contexts()
 
+    def is_bound_late(self, context: str, event_type: str) -> bool:
+        """Return True for a context that is being handed over, if the one that announces this type is, too.
+
+        Only then do all flows with such an event begin here, where they are stamped.
+        """
+        named = conf.contexts()
+        return context in named and context_of(event_type) in named
+
     def receive(
         self, event: CloudEvent, *, queue: str, attempt: int | None, label: str | None, last_delivery: bool
     ) -> None:
@@ -67,11 +91,20 @@ class Cutover(flows.Router):
         """Do the inline steps that follow from events just recorded."""
         inline.follow(events)
 
+    def failed(self, attempt: flows.Attempt, failure: flows.Failure) -> None:
+        """Take a live context back to inline if too much of it fails."""
+        if not attempt.mode:
+            returning.look(context_of(attempt.consumer))
+
     def before_task(self, name: str) -> None:
         """Refuse tasks that a shadow run sends."""
         shadow.refuse_in_shadow(f"Celery task {name}")
 
     def purge(self, *, before: datetime) -> Mapping[str, int]:
-        """Delete comparisons of shadow runs."""
-        rows = ShadowComparison.objects.filter(compared_at__lt=before)
-        return {"comparisons of shadow runs": purging.delete_in_batches(rows, by="compared_at")}
+        """Delete comparisons of shadow runs, and what is kept of missed events."""
+        compared = ShadowComparison.objects.filter(compared_at__lt=before)
+        missed = MissedEvent.objects.filter(missed_at__lt=before)
+        return {
+            "comparisons of shadow runs": purging.delete_in_batches(compared, by="compared_at"),
+            "notes of missed events": purging.delete_in_batches(missed, by="missed_at"),
+        }

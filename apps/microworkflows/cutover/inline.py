@@ -13,7 +13,7 @@ from django.db import router, transaction
 from microworkflows import causes, failures, handling, logs, registry
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import conf, legacy_steps, shadow, switch
-from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
+from microworkflows.cutover.stamps import BY_MONOLITH, DISAGREED, MONOLITH, Mode, Stamp
 from microworkflows.errors import PermanentError
 from microworkflows.inbox import NobodyListensError
 from microworkflows.models import Header, InboxEvent
@@ -126,11 +126,11 @@ def _do(
     attempt: int | None = None,
     last_delivery: bool = False,
 ) -> list[CloudEvent]:
-    legacy = legacy_steps.of(workflow)
+    legacy, headers = legacy_steps.of(workflow), _headers(workflow, event)
     if legacy is None:
         function = None
     elif _mode(workflow, event) is Mode.SHADOW:
-        function = shadow.compared(legacy, event)
+        function = shadow.compared(legacy, event, disagreed=lambda: headers.update({Header.MODE: DISAGREED}))
     else:
         function = legacy.function
     with _as_monolith():
@@ -140,7 +140,7 @@ def _do(
             attempt=attempt,
             last_delivery=last_delivery,
             function=function,
-            headers=_headers(workflow, event),
+            headers=headers,
             joins=True,
         )
 

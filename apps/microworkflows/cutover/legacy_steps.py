@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from microworkflows.workflows import Emitted, Microworkflow
 
@@ -21,13 +21,18 @@ class LegacyStep:
     function: Callable[[Any], Emitted]
     observe: Observe | None
     noise: frozenset[str]
+    new_tables: frozenset[str]
 
 
 _steps: dict[str, LegacyStep] = {}
 
 
 def legacy(
-    workflow: Microworkflow[Any], *, observe: Observe | None = None, noise: Iterable[str] = ()
+    workflow: Microworkflow[Any],
+    *,
+    observe: Observe | None = None,
+    noise: Iterable[str] = (),
+    new_tables: Iterable[type[Model]] = (),
 ) -> Callable[[Callable[[Any], Emitted]], Callable[[Any], Emitted]]:
     """Register a function as the legacy step of a microworkflow, until it is deleted.
 
@@ -48,7 +53,9 @@ def legacy(
             step, and after the microworkflow.
         noise: Patterns of values that may differ: a field as ``app_label.Model.field``, or part of a payload as
             ``<type of event>.<path>``, such as ``payments.payment_received.v1.payment_reference``. Generated keys and
-            times set on saving may always differ.
+            times set on saving may always differ. A whole model, as ``app_label.Model``, may have other rows, more or fewer.
+        new_tables: Models that only the microworkflow writes, so that there is nothing to compare with. It counts as a difference if
+            the legacy step writes one of them.
 
     Raises:
         TypeError: ``workflow`` is no microworkflow.
@@ -67,7 +74,11 @@ def legacy(
                 "a second one. Delete one of them."
             )
         _steps[workflow.label] = LegacyStep(
-            workflow=workflow, function=function, observe=observe, noise=frozenset(noise)
+            workflow=workflow,
+            function=function,
+            observe=observe,
+            noise=frozenset(noise),
+            new_tables=frozenset(model._meta.db_table for model in new_tables),
         )
         return function
 

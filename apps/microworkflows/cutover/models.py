@@ -1,4 +1,4 @@
-"""The cut-over's tables: modes of contexts and their changes, shadow comparisons, moves under way."""
+"""The cut-over's tables: modes of contexts and their changes, shadow comparisons, missed events, moves under way."""
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -28,6 +28,12 @@ class ContextMode(models.Model):
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
         help_text="Of a live context: how many of a hundred flows it does; the others are done inline.",
+    )
+    return_at = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Of a live context: number of failing messages of its live flows at which it goes back to inline by itself.",
     )
     changed_at = models.DateTimeField()
 
@@ -64,6 +70,12 @@ class ModeChange(models.Model):
     to_mode = models.CharField(max_length=6, choices=_MODES)
     to_percent = models.PositiveSmallIntegerField(null=True)
     why = models.CharField(max_length=500)
+    although = models.TextField(
+        blank=True,
+        default="",
+        db_default="",
+        help_text="What spoke against it, and was known: a sentence on each line.",
+    )
     changed_by = models.CharField(max_length=150)
     changed_at = models.DateTimeField()
 
@@ -76,6 +88,11 @@ class ModeChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.context}: {self.from_described} → {self.to_described}"
+
+    @property
+    def against(self) -> list[str]:
+        """What spoke against it, and was known, in sentences."""
+        return self.although.splitlines()
 
     @property
     def from_described(self) -> str:
@@ -132,6 +149,27 @@ class ShadowComparison(models.Model):
     def context(self) -> str:
         """Label of the context whose microworkflow ran."""
         return context_of(self.workflow)
+
+
+class MissedEvent(models.Model):
+    """An event that was to be recorded beside the direct calls, and could not be: nothing else was lost by that."""
+
+    event = models.CharField(
+        max_length=200, help_text="Its type; or its class, or the function that was to make it."
+    )
+    error = models.TextField()
+    correlation_id = models.TextField(blank=True, help_text="The flow, where that is known.")
+    missed_at = models.DateTimeField()
+
+    objects = PrimaryManager["MissedEvent"]()
+
+    class Meta:
+        ordering = ["-pk"]
+        default_permissions = ("view", "delete")
+        indexes = [models.Index(fields=["missed_at"], name="microworkflows_cutover_missed")]
+
+    def __str__(self) -> str:
+        return f"{self.event} was not recorded"
 
 
 class ContextMove(models.Model):

@@ -1,22 +1,25 @@
 """The figures of a cut-over, for page and command: modes and workers, shadow comparisons, and failures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Avg, Count
-
 from microworkflows import heartbeats, registry
-from microworkflows.cutover import footprints, legacy_steps, queries, switch
+from microworkflows.cutover import evidence, footprints, legacy_steps, queries, returning, sides, switch
+from microworkflows.cutover.evidence import Disagreement, Failures, Missed, Shadow
 from microworkflows.cutover.footprints import Summary
-from microworkflows.cutover.models import ContextMove, ModeChange, ShadowComparison
+from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange
 from microworkflows.cutover.queries import Flows
+from microworkflows.cutover.sides import Sides
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import MONOLITH, Mode
 from microworkflows.cutover.switch import Setting
-from microworkflows.models import InboxEvent
 
 NEWEST = 10_000
 """Number of events that are searched for flows in flight: people look at this in a hurry, so it must be quick."""
+
+_FIRST = 6
+"""Number of flows that are linked one by one."""
 
 _PERCENTAGES = (1, 10, 50, 100)
 
@@ -41,57 +44,10 @@ class Change:
     by: str
     why: str
 
-
-@dataclass(frozen=True, kw_only=True)
-class Shadow:
-    """Results and cost of the shadow runs since the context last went to shadow."""
-
-    since: datetime
-    agreed: int
-    differs: int
-    failed: int
-    refused: int
-    legacy_milliseconds: float | None
-    """Mean time of the legacy step; None if nothing was compared."""
-    shadow_milliseconds: float | None
-    """Mean time of the new microworkflow and of observing its effects."""
-
     @property
-    def compared(self) -> int:
-        """Number of compared runs."""
-        return self.agreed + self.not_agreed
-
-    @property
-    def not_agreed(self) -> int:
-        """Number of runs that somebody should look at."""
-        return self.differs + self.failed + self.refused
-
-    @property
-    def by_outcome(self) -> list[tuple[str, int]]:
-        """Non-zero counts of runs that disagreed, by outcome."""
-        numbers = (("differ", self.differs), ("failed", self.failed), ("refused", self.refused))
-        return [(outcome, number) for outcome, number in numbers if number]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failures:
-    """Numbers of a context's failing messages that were received since its mode was changed."""
-
-    since: datetime | None
-    """Time of that change; None if there was none."""
-    waiting: int
-    parked: int
-    earlier: int
-    """Number of failing messages that were received before."""
-
-    @property
-    def by_status(self) -> list[tuple[str, int]]:
-        """Non-zero counts by status, the worse status first."""
-        return [
-            (status, number)
-            for status, number in (("parked", self.parked), ("waiting", self.waiting))
-            if number
-        ]
+    def by_itself(self) -> bool:
+        """True if nobody pressed a button: too much failed."""
+        return self.by == returning.BY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +65,25 @@ class Context:
     shadow: Shadow | None
     """Its shadow runs; None if it never was in shadow."""
     failures: Failures
+    need_worker: tuple[str, ...]
+    """Ids of the flows that wait for its own worker, whatever its mode is now; among the :data:`NEWEST` events."""
+    sides: Sides | None
+    """What its own worker did, beside what the monolith did; None if it never went live, or has a database of its own."""
+    disagreements: tuple[Disagreement, ...]
+    """What differed in its shadow runs, by field."""
+    return_at: int | None
+    """Number of failing messages of its live flows at which it goes back to inline by itself; None: never."""
     footprint: Summary
     """Who else is at the rows that its steps write, as far as it is known."""
     ways_on: tuple[Setting, ...]
     """Settings that may come next, on its way to live."""
     ways_back: tuple[Setting, ...]
     """Settings to which it may go back."""
+
+    @property
+    def first_named(self) -> list[tuple[str, str]]:
+        """The first of the flows that need its worker, each with the name of what it is about, or its id."""
+        return named(self.need_worker[:_FIRST])
 
     @property
     def has_worker(self) -> bool:
@@ -138,6 +107,14 @@ class Overview:
     """True if some context is live while another is not, or not for all flows."""
     forsaken: dict[str, int]
     """Numbers of flows that wait for the monolith to do the steps of a context, where ``CUTOVER`` no longer names it."""
+    missed: tuple[Missed, ...] = ()
+    """Events that could not be recorded beside the direct calls."""
+
+
+def named(flows: Sequence[str]) -> list[tuple[str, str]]:
+    """Return flows, each with the name of what it is about, or its id if nothing says so."""
+    names = queries.names(flows) if flows else {}
+    return [(flow, names.get(flow, flow)) for flow in flows]
 
 
 def overview() -> Overview:
@@ -162,47 +139,29 @@ def overview() -> Overview:
         monolith=workers.get(MONOLITH),
         monolith_is_needed=bool(live) and live != [100] * len(settings),
         forsaken=queries.forsaken(newest=NEWEST),
+        missed=evidence.missed(),
     )
 
 
 def _context(name: str, setting: Setting, worker: Worker | None, *, moved: bool) -> Context:
-    changes = ModeChange.objects.filter(context=name)
-    last, to_shadow = changes.first(), changes.filter(to_mode=Mode.SHADOW).first()
+    waiting = [] if moved else list(queries.waiting_for(name, newest=NEWEST))
+    last = ModeChange.objects.filter(context=name).first()
     return Context(
         name=name,
         setting=setting,
         changed=Change(at=last.changed_at, by=last.changed_by, why=last.why) if last else None,
         worker=worker,
-        in_flight=None if moved else queries.in_flight(name, newest=NEWEST),
-        shadow=_shadow(name, since=to_shadow.changed_at) if to_shadow else None,
-        failures=_failures(name, since=last.changed_at if last else None),
+        in_flight=None if moved else queries.counted(name, waiting),
+        shadow=evidence.shadow(name),
+        failures=evidence.failing(name, since=last.changed_at if last else None),
+        need_worker=tuple(queries.live(name, waiting)),
+        sides=None if moved else sides.of(name),
+        disagreements=tuple(evidence.disagreements(name)),
+        return_at=ContextMode.objects.filter(pk=name).values_list("return_at", flat=True).first(),
         footprint=footprints.summary(name),
         ways_on=_ways_on(name, setting),
         ways_back=_ways_back(name, setting),
     )
-
-
-def _shadow(context: str, *, since: datetime) -> Shadow:
-    comparisons = ShadowComparison.objects.filter(workflow__startswith=f"{context}.", compared_at__gte=since)
-    counts = dict(comparisons.order_by().values_list("outcome").annotate(Count("pk")))
-    means = comparisons.aggregate(legacy=Avg("legacy_microseconds"), shadow=Avg("shadow_microseconds"))
-    return Shadow(
-        since=since,
-        **{outcome.value: counts.get(outcome, 0) for outcome in ShadowComparison.Outcome},
-        **{f"{who}_milliseconds": mean and round(mean / 1000, 3) for who, mean in means.items()},
-    )
-
-
-def _failures(context: str, *, since: datetime | None) -> Failures:
-    numbers: dict[str, int] = {}
-    earlier = 0
-    for status in (InboxEvent.Status.WAITING, InboxEvent.Status.PARKED):
-        # One status at a time, because each has a partial index of its own.
-        rows = InboxEvent.objects.of_context(context).filter(status=status)
-        recent = rows if since is None else rows.filter(added__gte=since)
-        numbers[str(status.label)] = recent.count()
-        earlier += rows.count() - numbers[str(status.label)]
-    return Failures(since=since, earlier=earlier, **numbers)
 
 
 def _ways_on(context: str, setting: Setting) -> tuple[Setting, ...]:

@@ -1,7 +1,7 @@
 """Queries about a cut-over: the flows still under way, by who does their next steps."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -17,6 +17,9 @@ from microworkflows.cutover import conf, switch
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
 from microworkflows.models import ContextOf, CorrelationOf, Header, InboxEvent, OutboxEvent, OutboxQuerySet
 from microworkflows.workflows import Microworkflow
+
+Pairs = Iterable[tuple[str | None, str]]
+"""The stamp and the id of each flow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +48,27 @@ def in_flight(context: str, *, newest: int | None = None) -> Flows:
         newest: Number of events to look at, about, of those recorded last: counting hundreds of thousands takes
             seconds. None to look at all.
     """
+    return counted(context, waiting_for(context, newest=newest))
+
+
+def waiting_for(context: str, *, newest: int | None) -> Pairs:
+    """Return the stamp and the id of each flow that :func:`in_flight` counts."""
     own = [workflow for workflow in registry.workflows() if workflow.context == context]
     of_monolith = Q(msg_id__startswith=f"{MONOLITH}:", headers__type__in=registry.subscriptions(context))
     events = OutboxEvent.objects.all() if newest is None else _newest(newest)
-    return _flows(context, own, events, failed=_of_contexts([context]) | of_monolith)
+    return _pairs(own, events, failed=_of_contexts([context]) | of_monolith)
+
+
+def live(context: str, flows: Pairs) -> list[str]:
+    """Return the ids of those flows in which the context's own worker does its steps, whatever its mode is now."""
+    return list(dict.fromkeys(flow for mark, flow in flows if Stamp.parse(mark).mode(context) is Mode.LIVE))
+
+
+def names(flows: Collection[str]) -> dict[str, str]:
+    """Return, by flow, the name or key of what it is about, where that is known."""
+    begins = OutboxEvent.objects.of_flow(*flows).filter(headers__has_key=Header.SUBJECT)
+    rows = begins.values_list(CorrelationOf("body"), f"headers__{Header.SUBJECT}")
+    return {flow: subject.get("name") or subject["key"] for flow, subject in reversed(list(rows))}
 
 
 def unsettled(context: str) -> Flows:
@@ -66,7 +86,7 @@ def unsettled(context: str) -> Flows:
         if workflow.context == context or not (alone or workflow.context in moved)
     ]
     failed = _of_contexts({MONOLITH, context, *(workflow.context for workflow in near)})
-    return _flows(context, near, OutboxEvent.objects.all(), failed=failed)
+    return counted(context, _pairs(near, OutboxEvent.objects.all(), failed=failed))
 
 
 def left_to_monolith(context: str) -> int:
@@ -95,19 +115,23 @@ def _newest(number: int) -> OutboxQuerySet:
     return rows.filter(pk__gt=beyond[0]) if beyond else rows
 
 
-def _flows(
-    context: str, workflows: "Collection[Microworkflow[Any]]", events: OutboxQuerySet, *, failed: Q
-) -> Flows:
+def _pairs(workflows: "Collection[Microworkflow[Any]]", events: OutboxQuerySet, *, failed: Q) -> Pairs:
+    """Return the stamp and id of each flow that waits for one of the microworkflows, or of which one of these messages failed."""
     if not workflows:
-        return Flows()
+        return []
     expected = (
         events.annotate(event_id=KeyTextTransform("id", "body"))
         .filter(reduce(or_, map(_not_handled_by, workflows)))
         .annotate(stamp=_stamp(), flow=CorrelationOf(F("body")))
     )
-    pairs = expected.order_by().values_list("stamp", "flow").union(*_failed(failed))
+    pairs: Pairs = expected.order_by().values_list("stamp", "flow").union(*_failed(failed)).iterator()
+    return pairs
+
+
+def counted(context: str, flows: Pairs) -> Flows:
+    """Return the numbers of flows by the mode of a context in their stamps."""
     counts: Counter[Mode | None] = Counter()
-    for mark, number in Counter(mark for mark, _ in pairs.iterator()).items():
+    for mark, number in Counter(mark for mark, _ in flows).items():
         counts[Stamp.parse(mark).mode(context)] += number
     return Flows(inline=counts[Mode.INLINE], shadow=counts[Mode.SHADOW], live=counts[Mode.LIVE])
 

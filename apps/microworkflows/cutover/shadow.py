@@ -16,7 +16,7 @@ from typing import Any
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import DatabaseError, connections, router, transaction
 
-from microworkflows import causes, failures, handling, logs, masking, times
+from microworkflows import causes, failures, handling, logs, times
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import comparing
 from microworkflows.cutover.comparing import Difference, Observation, Seen
@@ -71,8 +71,13 @@ def in_shadow() -> bool:
     return _rehearsal() is not None
 
 
-def compared(legacy: LegacyStep, event: CloudEvent) -> Callable[[Any], Emitted]:
-    """Return the legacy function with a shadow run of the microworkflow before it and a comparison after it."""
+def compared(
+    legacy: LegacyStep, event: CloudEvent, *, disagreed: Callable[[], object] = lambda: None
+) -> Callable[[Any], Emitted]:
+    """Return the legacy function with a shadow run of the microworkflow before it and a comparison after it.
+
+    ``disagreed`` is called if the two did not agree, or could not be compared.
+    """
 
     def run(reading: Any) -> Emitted:
         before = _observed(legacy, event)
@@ -82,6 +87,7 @@ def compared(legacy: LegacyStep, event: CloudEvent) -> Callable[[Any], Emitted]:
             result = legacy.function(reading)
             microseconds = _since(started)
         emitted = legacy.workflow.emitted(result)
+        outcome = "failed"
         try:
             seen = _look(legacy, event, before, emitted, tables)
             outcome, differences = _judged(legacy, seen, shadow)
@@ -95,8 +101,10 @@ def compared(legacy: LegacyStep, event: CloudEvent) -> Callable[[Any], Emitted]:
                 extra=logs.fields(event.meta, consumer=legacy.workflow.label),
             )
             with contextlib.suppress(DatabaseError):
-                failed = [{"what": "comparing", "legacy": None, "shadow": _text(error)}]
+                failed = [{"what": "comparing", "legacy": None, "shadow": comparing.error_text(error)}]
                 _keep(legacy, event, "failed", failed, legacy=microseconds, shadow=shadow.microseconds)
+        if outcome != "agreed":
+            disagreed()
         return result
 
     return run
@@ -215,16 +223,12 @@ def _judged(legacy: LegacyStep, seen: Seen | Exception, shadow: _Shadow) -> tupl
         ]
     if isinstance(seen, Exception) or isinstance(shadow.seen, Exception):
         return "failed", [{"what": "error", "legacy": _error(seen), "shadow": _error(shadow.seen)}]
-    differences = comparing.differences(seen, shadow.seen, noise=legacy.noise)
+    differences = comparing.differences(seen, shadow.seen, noise=legacy.noise, new_tables=legacy.new_tables)
     return ("differs" if differences else "agreed"), differences
 
 
 def _error(seen: Seen | Exception) -> str | None:
-    return _text(seen) if isinstance(seen, Exception) else None
-
-
-def _text(error: Exception) -> str:
-    return failures.storable(masking.without_input(f"{type(error).__name__}: {error}"))
+    return comparing.error_text(seen) if isinstance(seen, Exception) else None
 
 
 def _since(started: int) -> int:

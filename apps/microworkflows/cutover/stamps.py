@@ -33,6 +33,9 @@ class Mode(StrEnum):
     """The context's own worker does them."""
 
 
+DISAGREED = "shadow disagreed"
+"""What a journey says of a step in shadow whose two runs did not agree."""
+
 BY_MONOLITH = frozenset({Mode.INLINE, Mode.SHADOW})
 """The modes in which the monolith does the steps."""
 

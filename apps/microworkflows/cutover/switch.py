@@ -2,7 +2,7 @@
 
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,8 @@ from django.db import router
 
 from microworkflows import heartbeats, registry, times, transactions
 from microworkflows.cloudevents import mark_of
-from microworkflows.cutover import conf, legacy_steps
+from microworkflows.cutover import conf, doubts, legacy_steps
+from microworkflows.cutover.doubts import Doubt
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, mode_text
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import Mode, Stamp
@@ -20,11 +21,25 @@ from microworkflows.models import OutboxEvent
 logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
+_MOST_FAILING = 1_000_000
 _TIME = "%d %B %Y, %H:%M:%S %Z"
 
 
 class CutoverRefusedError(MicroworkflowsError):
     """The mode cannot be changed like this; nothing was changed."""
+
+
+class DoubtfulError(CutoverRefusedError):
+    """Something speaks against the change, and nobody has said that it is known; nothing was changed."""
+
+    def __init__(self, context: str, wanted: "Setting", found: Sequence[Doubt]) -> None:
+        self.doubts = tuple(found)
+        """All that speaks against it, whether it was known or not."""
+        lines = "".join(f"\n  {doubt.kind}: {doubt.said}" for doubt in found)
+        kinds = " ".join(dict.fromkeys(doubt.kind.value for doubt in found))
+        super().__init__(
+            f"This speaks against {context} going {wanted}:{lines}\nTo go on although you know of it, add: --although {kinds}"
+        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +125,7 @@ def change(
     why: str,
     expected: Setting | None = None,
     unseen_worker: bool = False,
+    although: Collection[str] = (),
 ) -> Setting:
     """Change the mode of a context for the flows that begin from now on; those under way end as they began.
 
@@ -121,11 +137,14 @@ def change(
         why: The reason, for readers of the history.
         expected: The setting before the change, which is refused if somebody else has changed it meanwhile.
         unseen_worker: True to go live although no worker of the context is seen in this database.
+        although: Kinds of the doubts that the person knows of (:class:`microworkflows.cutover.doubts.Kind`); the history keeps
+            what they said.
 
     Returns:
         The new setting.
 
     Raises:
+        DoubtfulError: something else speaks against it than what ``although`` names.
         CutoverRefusedError: the mode cannot be changed like this; the text says why and what to do.
     """
     wanted = Setting(mode, 100 if mode is Mode.LIVE and percent is None else percent)
@@ -144,6 +163,9 @@ def change(
                 f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: readers of the history want "
                 "to know."
             )
+        found = speaks_against(context, present, wanted)
+        if any(doubt.kind not in although for doubt in found):
+            raise DoubtfulError(context, wanted, found)
         row.mode, row.percent, row.changed_at = wanted.mode.value, wanted.percent, times.now()
         row.save()
         ModeChange.objects.create(
@@ -153,11 +175,37 @@ def change(
             to_mode=wanted.mode.value,
             to_percent=wanted.percent,
             why=why.strip(),
+            although="\n".join(doubt.said for doubt in found),
             changed_by=by,
             changed_at=row.changed_at,
         )
     logger.warning("cut-over: %s goes from %s to %s, by %s: %s", context, present, wanted, by, why)
     return wanted
+
+
+def return_at(context: str, failing: int | None, *, by: str) -> None:
+    """Set the number of failing messages of its live flows at which a context goes back to inline by itself; None: never.
+
+    Raises:
+        CutoverRefusedError: the context is not being cut over, or the number is none; nothing was changed.
+    """
+    if failing is not None and not 1 <= failing <= _MOST_FAILING:
+        raise CutoverRefusedError(
+            f"{context} goes back at 1 to {_MOST_FAILING} failing messages, not at {failing}. Leave it empty, or say 0 to the "
+            "command, to let it never go back by itself."
+        )
+    with transactions.read_committed(using=router.db_for_write(ContextMode)):
+        row = _locked(context)
+        row.return_at = failing
+        row.save(update_fields=["return_at"])
+    said = "never" if failing is None else f"at {failing} failing messages of live flows"
+    logger.warning("cut-over: %s goes back to inline by itself %s, by %s", context, said, by)
+
+
+def speaks_against(context: str, present: Setting, wanted: Setting) -> list[Doubt]:
+    """Return what speaks against a change, as :func:`change` asks about it."""
+    others = [setting for name, setting in settings().items() if name != context]
+    return doubts.of(context, present, wanted, others=others)
 
 
 def _locked(context: str) -> ContextMode:

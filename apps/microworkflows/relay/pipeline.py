@@ -11,6 +11,7 @@ from kombu import Connection
 
 from microworkflows import conf
 from microworkflows.errors import BrokerUnavailableError
+from microworkflows.relay.late_bindings import LateBindings
 from microworkflows.relay.publisher import Batch, Message, Publisher, connect
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Pipeline:
         self._was_open = False
         self._has_confirmed = False
         self._under_way: deque[tuple[Batch, Mark]] = deque()
+        self._late = LateBindings()
 
     @property
     def under_way(self) -> list[Message]:
@@ -92,7 +94,16 @@ class Pipeline:
         return self._publisher is not None and (self._has_confirmed or not self._under_way)
 
     def send(self, messages: Sequence[Message], *, mark: Mark) -> None:
-        """Publish a batch; its outcome is marked once it is settled."""
+        """Publish a batch, to queues that are bound by then; its outcome is marked once it is settled.
+
+        Raises:
+            BrokerUnavailableError: the broker is away, or a queue cannot be bound.
+        """
+        if self._late.add(messages):
+            self.settle()
+            refusal = self._open().mend(self._late.served()).refusal
+            if refusal:
+                raise BrokerUnavailableError(refusal)
         self._under_way.append((self._open().send(messages), mark))
 
     def settle(self, *, keep: int = 0) -> None:
@@ -136,7 +147,7 @@ class Pipeline:
         if self._publisher is None:
             self._open()
             return
-        found = self._publisher.mend()
+        found = self._publisher.mend(self._late.served())
         if found.refusal:
             logger.error(
                 "relay %s: the broker lacks what is to be declared there: %s",
@@ -148,7 +159,9 @@ class Pipeline:
 
     def _open(self) -> Publisher:
         if self._publisher is None:
-            self._publisher, missing = connect(self._broker(), name=self._name, waits=self._waits)
+            self._publisher, missing = connect(
+                self._broker(), name=self._name, waits=self._waits, served=self._late.served()
+            )
             self._connected_at, self._has_confirmed = time.monotonic(), False
             if missing and self._was_open:  # at first, a broker is empty
                 self._tell_loss(missing)

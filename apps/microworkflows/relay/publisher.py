@@ -4,7 +4,7 @@ import errno
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -115,8 +115,10 @@ class Publisher(Protocol):
             BrokerUnavailableError: the broker went away.
         """
 
-    def mend(self) -> Upkeep:
+    def mend(self, served: Collection[str]) -> Upkeep:
         """Declare again what the broker has lost; nothing may be under way.
+
+        ``served`` are the labels of the queues to be bound to all their types.
 
         Raises:
             BrokerUnavailableError: the broker went away.
@@ -126,13 +128,16 @@ class Publisher(Protocol):
         """Close the connection; never raises."""
 
 
-def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> tuple[Publisher, list[str]]:
+def connect(
+    connection: Connection, *, name: str, waits: Callable[[], bool], served: Collection[str] = ()
+) -> tuple[Publisher, list[str]]:
     """Connect to the broker and declare the topology.
 
     Args:
         connection: A new one, unconnected.
         name: Name of the relay, for log lines.
         waits: Called every second or so while the broker is waited for; returns False to wait no longer than necessary.
+        served: Labels of the queues to be bound to all their types.
 
     Returns:
         A publisher for this kind of broker, and what was missing there before, in words.
@@ -170,7 +175,7 @@ def connect(connection: Connection, *, name: str, waits: Callable[[], bool]) -> 
             if _is_amqp(connection)
             else _FilePublisher(connection)
         )
-        found = publisher.mend()
+        found = publisher.mend(served)
     except BrokerUnavailableError:
         raise
     except ForeignQueueError:
@@ -289,8 +294,8 @@ class _AmqpPublisher:
     def depth(self, queue: str) -> int:
         return self._asked(lambda: _depth(self._connection, queue))
 
-    def mend(self) -> Upkeep:
-        return self._asked(lambda: mend(self._connection, after_each=self._waits))
+    def mend(self, served: Collection[str]) -> Upkeep:
+        return self._asked(lambda: mend(self._connection, served=served, after_each=self._waits))
 
     def close(self) -> None:
         self._connection.release()
@@ -454,9 +459,9 @@ class _FilePublisher:
     def depth(self, queue: str) -> int:
         return _depth(self._connection, queue)
 
-    def mend(self) -> Upkeep:
+    def mend(self, served: Collection[str]) -> Upkeep:
         try:
-            topology.declare(self._channel)
+            topology.declare(self._channel, served=served)
         except (*self._connection.connection_errors, *self._connection.channel_errors) as error:
             self._connection.collect()
             raise BrokerUnavailableError(f"{self._connection.as_uri()}: {reason(error)}") from error

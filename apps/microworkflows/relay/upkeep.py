@@ -1,6 +1,6 @@
 """Upkeep of the topology: what the broker has lost since it was declared is found, told and declared again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,11 +22,12 @@ class Upkeep(NamedTuple):
     """The broker's reason not to declare something; empty if everything is declared now."""
 
 
-def mend(connection: Connection, *, after_each: Callable[[], object]) -> Upkeep:
+def mend(connection: Connection, *, served: Collection[str], after_each: Callable[[], object]) -> Upkeep:
     """Declare the topology again, which adds what is missing, bindings too, and changes nothing else.
 
     Args:
         connection: An open one; channels of its own are used, since the broker closes a channel with each refusal.
+        served: Labels of the queues to be bound to all their types, as :func:`microworkflows.topology.declare` takes them.
         after_each: Called after each answer.
 
     Raises:
@@ -47,7 +48,7 @@ def mend(connection: Connection, *, after_each: Callable[[], object]) -> Upkeep:
         after_each()
     refusals: tuple[type[BaseException], ...] = (*connection.channel_errors, TopologyError)
     try:
-        topology.declare(channel, after_each=after_each)
+        topology.declare(channel, served=served, after_each=after_each)
     except refusals as error:
         if isinstance(error, connection.connection_errors):
             raise

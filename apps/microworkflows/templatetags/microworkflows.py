@@ -8,7 +8,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, pages
+from microworkflows import flows, journeys, pages
 from microworkflows.admin import badges, contexts, counts, texts
 
 register = template.Library()
@@ -23,7 +23,7 @@ def journey(context: template.Context, about: Any, *, url: str = "") -> dict[str
     """
     request = context["request"]
     found = pages.journey_context(request, pages.flow_of(about), headline=SafeString())
-    return {**found, "mw_fragment_url": pages.fragment_url(request, url) if url else ""}
+    return {**found, "request": request, "mw_fragment_url": pages.fragment_url(request, url) if url else ""}
 
 
 @register.simple_tag
@@ -41,6 +41,15 @@ def journey_media() -> SafeString:
 def mw_badge(text: str, tone: str | None = None) -> SafeString:
     """Render a badge; a status of this kit knows its tone."""
     return badges.badge(text, tone=tone)
+
+
+@register.simple_tag(takes_context=True)
+def mw_mode(context: template.Context, mode: str, correlation_id: str) -> SafeString:
+    """Render a context's part in a flow as a badge, which leads to more about it where the user may see that."""
+    request = context.get("request")
+    sees = request is not None and pages.sees_admin(request)
+    url = flows.router.page_about(mode, correlation_id, request.user) if sees else ""
+    return format_html('<a href="{}">{}</a>', url, badges.badge(mode)) if url else badges.badge(mode)
 
 
 @register.simple_tag(takes_context=True)

@@ -89,7 +89,7 @@ class EventConsumer(Consumer):
         connection = self.opening = super().connection_for_read(heartbeat=heartbeat)
         try:
             with connection.channel() as channel:
-                topology.declare(channel)
+                topology.declare(channel, served=topology.among(self.app.amqp.queues.consume_from))
         except PreconditionFailed as error:
             raise self._unusable(
                 f"{error}. A queue or exchange of this name exists with other arguments. Let its messages drain, "

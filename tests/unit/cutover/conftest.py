@@ -9,6 +9,7 @@ from pytest_django import Settings
 
 from microworkflows import heartbeats
 from microworkflows.cutover import legacy_steps, switch
+from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import Heartbeat
 from tests.unit.shop.conftest import draft, shop  # noqa: F401  (fixtures)
@@ -41,6 +42,8 @@ def go(workers: None) -> Switch:
     """Return a function that changes the mode of a context."""
 
     def change(context: str, mode: str, percent: int | None = None) -> switch.Setting:
-        return switch.change(context, mode=Mode(mode), percent=percent, by="somebody", why="a test")
+        return switch.change(
+            context, mode=Mode(mode), percent=percent, by="somebody", why="a test", although=KINDS
+        )
 
     return change

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from pytest_django import Settings
 
 from microworkflows import Subject, recording
 from microworkflows.cutover import legacy_steps, switch
+from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
@@ -47,9 +49,18 @@ def card(response: Any, context: str) -> str:
     return html[html.index(f'<article class="mw-context" id="{context}"') :].partition("</article>")[0]
 
 
-def press(client: Client, context: str, *, wanted: str, expected: str = "inline", why: str = "a test") -> Any:
+def press(
+    client: Client,
+    context: str,
+    *,
+    wanted: str,
+    expected: str = "inline",
+    why: str = "a test",
+    although: Sequence[str] = KINDS,
+) -> Any:
     url = reverse("admin:microworkflows_cutover_switch", args=[context])
-    return client.post(url, {"wanted": wanted, "expected": expected, "why": why}, follow=True)
+    given = {"wanted": wanted, "expected": expected, "why": why, "although": list(map(str, although))}
+    return client.post(url, given, follow=True)
 
 
 @pytest.fixture
@@ -144,7 +155,8 @@ def test_page_leads_to_what_fails_and_to_what_differs(
     assert "2 compared, 1 differ" in payments
     assert "the legacy step took 1 ms, the shadow run 2 ms more" in payments
     assert "1 waiting" in payments
-    to_differing, to_failing = links
+    (to_differing,) = (link for link in links if "outcome__in" in link)
+    (to_failing,) = (link for link in links if "status=waiting" in link)
     found = admin_client.get(to_differing).context["cl"].queryset
     assert [comparison.pk for comparison in found] == [differing.pk]
     failing = admin_client.get(to_failing).context["cl"].queryset
@@ -278,6 +290,37 @@ def test_buttons_need_a_post_with_a_token(admin_user: User, workers: None) -> No
     assert client.get(url).status_code == 405
     assert press(client, "payments", wanted="live 10").status_code == 403
     assert not ModeChange.objects.exists()
+
+
+def test_what_speaks_against_is_asked_about_and_kept_with_the_answer(
+    admin_client: Client, workers: None
+) -> None:
+    asked = press(admin_client, "payments", wanted="live 100", although=[])
+    form = asked.content.decode()[asked.content.decode().index('id="mw-confirm"') :].partition("</form>")[0]
+    unchanged = switch.settings()["payments"]
+    kinds = re.findall(r'name="although" value="(\w+)"', form)
+    other = press(admin_client, "payments", wanted="live 100", although=["jump"])
+    press(admin_client, "payments", wanted="live 100", although=kinds, why="all known")
+
+    assert unchanged == Setting(Mode.INLINE)
+    assert kinds == ["monolith", "jump", "all"]
+    assert 'name="expected" value="inline"' in form
+    assert 'value="a test"' in form
+    assert "From inline straight to live 100 %" in text_of(asked)
+    assert 'id="mw-confirm"' in other.content.decode(), "it answered one doubt of three"
+    change = ModeChange.objects.get()
+    assert (change.to_described, change.why, len(change.against)) == ("live 100 %", "all known", 3)
+    assert "although: From inline straight to" in text_of(admin_client.get(reverse(PAGE)))
+
+
+def test_button_for_all_flows_stands_apart(admin_client: Client, workers: None) -> None:
+    payments = card(admin_client.get(reverse(PAGE)), "payments")
+
+    together, apart = payments.split('<span class="mw-move__all">')
+
+    assert 'value="live 50"' in together
+    assert 'value="live 100"' not in together
+    assert 'value="live 100"' in apart
 
 
 # --------------------------------------------------------------------------------- History and comparisons

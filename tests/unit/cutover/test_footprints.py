@@ -12,6 +12,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from microworkflows.cutover import footprint_file, footprints, legacy
+from microworkflows.cutover.doubts import KINDS
 from payments.workflows import take_payment
 from tests.unit.cutover.conftest import Switch
 from tests.unit.shop.conftest import admin_user  # noqa: F401  (a fixture)
@@ -188,8 +189,8 @@ def test_switch_to_live_warns_of_the_others(
 ) -> None:
     written(project, others=[READER])
 
-    call_command("cutover", "payments", mode="live", percent=10, why="a test", by="somebody")
-    call_command("cutover", "shipping", mode="live", why="a test", by="somebody")
+    call_command("cutover", "payments", mode="live", percent=10, why="a test", by="somebody", although=KINDS)
+    call_command("cutover", "shipping", mode="live", why="a test", by="somebody", although=KINDS)
     call_command("cutover", "payments", mode="inline", why="a test", by="somebody")
 
     out, errors = capsys.readouterr()
@@ -228,7 +229,12 @@ def test_page_shows_the_footprint_and_the_switch_there_warns(
     shown = admin_client.get(page).content.decode()
     pressed = admin_client.post(
         reverse("admin:microworkflows_cutover_switch", args=["payments"]),
-        {"wanted": "live 10", "expected": "inline", "why": "a test"},
+        {
+            "wanted": "live 10",
+            "expected": "inline",
+            "why": "a test",
+            "although": [kind.value for kind in KINDS],
+        },
         follow=True,
     )
 

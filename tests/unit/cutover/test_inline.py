@@ -206,6 +206,7 @@ def test_event_recorded_beside_direct_calls_is_never_acted_on(
 
     with transaction.atomic():
         meta = direct_calls.record_done(event, correlation_id=str(order.pk))
+    assert meta is not None
     flow.deliver(meta)
 
     assert not InboxEvent.objects.exists()

@@ -1,6 +1,7 @@
 """Whatever is switched at whatever moment, and however often, late, disordered or in vain events are delivered: each
 order comes to its one end, each step is done once, and money and stock add up."""
 
+import json
 import random
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from microworkflows.cutover import legacy_steps
 from microworkflows.cutover.models import ShadowComparison
 from microworkflows.cutover.stamps import Mode, Stamp
 from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.relay.late_bindings import LateBindings
+from microworkflows.relay.publisher import Message
 from orders import operations
 from orders.models import Order, OrderLine
 from payments.models import Payment
@@ -59,13 +62,17 @@ class Broker:
     """Queues as a broker's, from which any message may come next: (queue, body, attempt)."""
 
     messages: list[tuple[str, Any, int | None]] = field(default_factory=list)
+    late: LateBindings = field(default_factory=LateBindings)
 
     def relay(self, *, crash: bool = False) -> None:
         """Publish what is pending; a relay that crashes has published, but marked nothing."""
         rows = list(OutboxEvent.objects.pending())
+        self.late.add([Message(row.pk, row.type, json.dumps(row.body)) for row in rows])
+        served = self.late.served()
         for row in rows:
             for queue in topology.queues():
-                if registry.listeners(row.type, contexts=topology.contexts_served_by(queue)):
+                bindings = topology.queue(queue, late=queue in served).bindings
+                if row.type in {bound.routing_key for bound in bindings}:
                     self.messages.append((queue, row.body, None))
         if not crash:
             OutboxEvent.objects.filter(pk__in=[row.pk for row in rows]).update(

@@ -135,6 +135,65 @@ def test_table_that_nobody_looks_at_is_a_difference(shadow: Callable[..., None],
     ]
 
 
+def _without_a_payment(event: OrderAccepted) -> PaymentReceived:
+    """What a monolith does that keeps no payments."""
+    return PaymentReceived(
+        order_id=event.order_id, amount=event.total, currency=event.currency, payment_reference="none"
+    )
+
+
+@pytest.mark.parametrize("looks", [_payments, lambda event: []])
+def test_table_that_only_the_new_writes_is_no_difference_once_it_is_declared(
+    shadow: Callable[..., None], draft: Draft, looks: Callable[[Any], list[Any]]
+) -> None:
+    reference = "payments.payment_received.v1.payment_reference"
+    shadow(_without_a_payment, observe=looks, noise=[*NOISE, reference], new_tables=[Payment])
+
+    operations.place_order(order=draft())
+
+    assert (ShadowComparison.objects.get().outcome, _differences()) == ("agreed", [])
+
+
+@pytest.mark.parametrize(
+    ("looks", "what"),
+    [
+        (_payments, "row payments.Payment created: currency"),
+        (lambda event: [], "table payments_payment is written and not observed"),
+    ],
+)
+def test_declared_table_that_the_old_writes_too_is_a_difference(
+    shadow: Callable[..., None], draft: Draft, looks: Callable[[Any], list[Any]], what: str
+) -> None:
+    received = "payments.payment_received.v1.currency"
+    shadow(
+        lambda event: _charged(event, currency="USD"),
+        observe=looks,
+        noise=[*NOISE, received],
+        new_tables=[Payment],
+    )
+
+    operations.place_order(order=draft())
+
+    assert what in [difference["what"] for difference in _differences()]
+
+
+@pytest.mark.parametrize("looks", [_payments, lambda event: []])
+@pytest.mark.parametrize("legacy", [_without_a_payment, _charged])
+def test_whole_rows_may_be_noise(
+    shadow: Callable[..., None],
+    draft: Draft,
+    looks: Callable[[Any], list[Any]],
+    legacy: Callable[[Any], Any],
+) -> None:
+    shadow(
+        legacy, observe=looks, noise=["payments.Payment", "payments.payment_received.v1.payment_reference"]
+    )
+
+    operations.place_order(order=draft())
+
+    assert (ShadowComparison.objects.get().outcome, _differences()) == ("agreed", [])
+
+
 def test_failure_of_the_new_does_not_touch_the_old(
     shadow: Callable[..., None], draft: Draft, monkeypatch: pytest.MonkeyPatch
 ) -> None:

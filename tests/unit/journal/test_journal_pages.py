@@ -138,10 +138,11 @@ def test_fragment_keeps_the_view_answers_304_and_says_when_the_flow_has_ended(ad
     assert "data-mw-ended" in admin_client.get(url).content.decode()
 
 
-def test_shadow_runs_lead_to_their_comparisons(admin_client: Client) -> None:
+@pytest.mark.parametrize("mode", ["shadow", "shadow disagreed"])
+def test_shadow_runs_lead_to_their_comparisons(admin_client: Client, mode: str) -> None:
     flow = stuck()
     event = Event.objects.filter(flow=flow, type=shop.RESERVED).get()
-    shop.delivery(event, "shipping.schedule_shipment", mode="shadow")
+    shop.delivery(event, "shipping.schedule_shipment", mode=mode)
 
     page = admin_client.get(journey_url(flow, "table")).content.decode()
 

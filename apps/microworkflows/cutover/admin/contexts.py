@@ -1,10 +1,12 @@
 """The page of the cut-over: the mode and figures of each context, and the buttons to go on or back."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBadRequest,
@@ -13,19 +15,23 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from microworkflows import celery_app
 from microworkflows.admin import texts
-from microworkflows.cutover import footprints, switch
+from microworkflows.admin.journeys import flow_link
+from microworkflows.cutover import backlog, conf, footprints, queries, switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
-from microworkflows.cutover.models import ContextMode, ModeChange
-from microworkflows.cutover.overview import NEWEST, overview
+from microworkflows.cutover.doubts import Doubt
+from microworkflows.cutover.models import ContextMode, MissedEvent, ModeChange
+from microworkflows.cutover.overview import NEWEST, named, overview
 from microworkflows.cutover.stamps import Mode
-from microworkflows.cutover.switch import CutoverRefusedError, Setting
+from microworkflows.cutover.switch import CutoverRefusedError, DoubtfulError, Setting
 
 _LAST_CHANGES = 20
+_MOST_LISTED = 1_000
+_NEWEST = f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 @admin.register(ContextMode)
@@ -43,7 +49,17 @@ class ContextModeAdmin(ReadOnlyAdmin):
             self.admin_site.admin_view(self.switch_view),
             name="microworkflows_cutover_switch",
         )
-        return [change, *super().get_urls()]
+        back = path(
+            "<str:context>/return/",
+            self.admin_site.admin_view(self.return_view),
+            name="microworkflows_cutover_return",
+        )
+        flows = path(
+            "<str:context>/flows/",
+            self.admin_site.admin_view(self.flows_view),
+            name="microworkflows_cutover_flows",
+        )
+        return [change, back, flows, *super().get_urls()]
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -51,15 +67,18 @@ class ContextModeAdmin(ReadOnlyAdmin):
         """Show the page."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        user = request.user
+        user, figures = request.user, overview()
+        unserved = [context.name for context in figures.contexts if not context.has_worker]
         context = {
             "title": "Cut-over",
-            "mw_overview": overview(),
-            "mw_newest": f"{NEWEST:,}".replace(",", "\N{NO-BREAK SPACE}"),
+            "mw_overview": figures,
+            "mw_backlog": backlog.without_consumer(unserved),
+            "mw_newest": _NEWEST,
             "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
             "mw_celery_app": celery_app.get().main,
             "mw_may_switch": self.has_change_permission(request),
             "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),
+            "mw_see_missed": user.has_perm("microworkflows_cutover.view_missedevent"),
             "mw_see_changes": user.has_perm("microworkflows_cutover.view_modechange"),
             "mw_see_comparisons": user.has_perm("microworkflows_cutover.view_shadowcomparison"),
             **(extra_context or {}),
@@ -98,7 +117,10 @@ class ContextModeAdmin(ReadOnlyAdmin):
                 by=request.user.get_username(),
                 why=request.POST.get("why", ""),
                 expected=expected,
+                although=request.POST.getlist("although"),
             )
+        except DoubtfulError as error:
+            return self._ask(request, context, expected, wanted, error.doubts)
         except CutoverRefusedError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
@@ -107,6 +129,62 @@ class ContextModeAdmin(ReadOnlyAdmin):
             if wanted.mode is not Mode.INLINE and not (known := footprints.summary(context)).is_clear:
                 self.message_user(request, f"No shadow run shows this. {known.said[0]}", messages.WARNING)
         return HttpResponseRedirect(f"{self._page()}#{context}")
+
+    def return_view(self, request: HttpRequest, context: str) -> HttpResponseBase:
+        """Set at how many failing messages a context goes back to inline by itself; return to the page."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        given = request.POST.get("failing", "").strip()
+        if given and not given.isdecimal():
+            return HttpResponseBadRequest("The form does not name a number. Go back, and use its field.")
+        failing = int(given[:9]) if given else None
+        try:
+            switch.return_at(context, failing, by=request.user.get_username())
+        except CutoverRefusedError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            when = f"at {failing} failing messages of its live flows" if failing else "never"
+            self.message_user(request, f"{context} goes back to inline by itself: {when}.", messages.SUCCESS)
+        return HttpResponseRedirect(f"{self._page()}#{context}")
+
+    def flows_view(self, request: HttpRequest, context: str) -> HttpResponse:
+        """List the flows that need a context's own worker."""
+        if not (
+            self.has_view_permission(request) and request.user.has_perm("microworkflows.view_inboxevent")
+        ):
+            raise PermissionDenied
+        if context not in conf.contexts():
+            raise Http404(f"{context} is not being handed over.")
+        waiting = queries.live(context, queries.waiting_for(context, newest=NEWEST))
+        page = {
+            "title": f"{len(waiting)} flows need the {context} worker",
+            "mw_context": context,
+            "mw_newest": _NEWEST,
+            "mw_flows": named(waiting[:_MOST_LISTED]),
+            "mw_more": max(len(waiting) - _MOST_LISTED, 0),
+            "mw_back_url": f"{self._page()}#{context}",
+        }
+        return self.framed(request, "admin/microworkflows_cutover/flows.html", page)
+
+    def _ask(
+        self, request: HttpRequest, context: str, present: Setting, wanted: Setting, found: Sequence[Doubt]
+    ) -> HttpResponse:
+        """Show what speaks against a change, with the button to go on although that is known."""
+        page = {
+            "title": f"Let {context} go {wanted}?",
+            "mw_context": context,
+            "mw_expected": present,
+            "mw_expected_value": _value(present),
+            "mw_wanted": str(wanted),
+            "mw_wanted_value": _value(wanted),
+            "mw_why": request.POST.get("why", ""),
+            "mw_doubts": found,
+            "mw_kinds": list(dict.fromkeys(doubt.kind.value for doubt in found)),
+            "mw_back_url": f"{self._page()}#{context}",
+        }
+        return self.framed(request, "admin/microworkflows_cutover/question.html", page)
 
     def _page(self) -> str:
         return reverse(
@@ -118,7 +196,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
 class ModeChangeAdmin(ReadOnlyAdmin):
     """The whole history, newest first."""
 
-    list_display = ["when", "context", "change", "changed_by", "why"]
+    list_display = ["when", "context", "change", "changed_by", "why_and_although"]
     list_display_links = None
     list_filter = ["context"]
     ordering = ["-pk"]
@@ -132,6 +210,39 @@ class ModeChangeAdmin(ReadOnlyAdmin):
     def change(self, obj: ModeChange) -> SafeString:
         """Old and new mode."""
         return format_html('<span class="mw-line">{} → {}</span>', obj.from_described, obj.to_described)
+
+    @admin.display(description="why")
+    def why_and_although(self, obj: ModeChange) -> SafeString:
+        """Reason, and below it what spoke against the change."""
+        against = format_html_join(
+            "", '<span class="mw-under">although: {}</span>', ([said] for said in obj.against)
+        )
+        return format_html("{}{}", obj.why, against)
+
+
+@admin.register(MissedEvent)
+class MissedEventAdmin(ReadOnlyAdmin):
+    """Events that could not be recorded beside the direct calls, newest first."""
+
+    list_display = ["event", "when", "error", "flow"]
+    list_display_links = None
+    list_filter = ["event"]
+    ordering = ["-pk"]
+
+    @admin.display(description="when", ordering="missed_at")
+    def when(self, obj: MissedEvent) -> SafeString:
+        """Local time and date."""
+        return texts.time_over_date(obj.missed_at)
+
+    @admin.display(description="flow")
+    def flow(self, obj: MissedEvent) -> SafeString | str:
+        """Correlation id, with a link to the journey."""
+        return flow_link(obj.correlation_id, site=self.admin_site.name) if obj.correlation_id else "unknown"
+
+
+def _value(setting: Setting) -> str:
+    """Return a button's value."""
+    return f"{setting.mode} {setting.percent or ''}".strip()
 
 
 def _setting(text: str) -> Setting:

@@ -3,7 +3,7 @@
 What happens on the way is recorded as events, beside the calls that bring it about.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 
@@ -122,32 +122,37 @@ def place_order(*, order: Order, at: datetime | None = None) -> Order:
     order.placed_at = at or timezone.now()
     order.state = Order.State.ACCEPTED
     order.save()
-    _record(order, _order_accepted(order, lines))
+    _record(order, lambda: _order_accepted(order, lines))
 
     payment = _charge(order)
     if payment.state == Payment.State.DECLINED:
-        _record(order, PaymentDeclined(order_id=order.pk, reason=payment.decline_reason))
+        _record(order, lambda: PaymentDeclined(order_id=order.pk, reason=payment.decline_reason))
         return _cancel(order, Order.CancelReason.PAYMENT_DECLINED, note=payment.decline_reason)
-    _record(order, _payment_received(payment))
+    _record(order, lambda: _payment_received(payment))
     _advance(order, to=Order.State.PAID)
 
     reservation = stock.reserve(order)
     if reservation.state == Reservation.State.REFUSED:
-        _record(order, _out_of_stock(reservation))
-        _record(order, _payment_refunded(billing.refund(order)))
+        _record(order, lambda: _out_of_stock(reservation))
+        refunded = billing.refund(order)
+        _record(order, lambda: _payment_refunded(refunded))
         return _cancel(order, Order.CancelReason.OUT_OF_STOCK)
-    _record(order, _items_reserved(reservation))
+    _record(order, lambda: _items_reserved(reservation))
     _advance(order, to=Order.State.RESERVED)
 
-    _record(order, _shipment_scheduled(dispatch.ship(order)))
+    shipment = dispatch.ship(order)
+    _record(order, lambda: _shipment_scheduled(shipment))
     stock.issue(order)
     return _advance(order, to=Order.State.SHIPPED)
 
 
-def _record(order: Order, event: DomainEvent) -> None:
-    """Record what has just happened to an order; nobody is to act on it, as all of that is done right here."""
+def _record(order: Order, make: Callable[[], DomainEvent]) -> None:
+    """Record what has just happened to an order; nobody is to act on it, as all of that is done right here.
+
+    An event that cannot be made or recorded is missed, and the order goes on.
+    """
     about = Subject(kind="orders.order", key=order.pk, name=order.number)
-    record_done(event, about=about, correlation_id=str(order.pk))
+    record_done(make, about=about, correlation_id=str(order.pk))
 
 
 def _charge(order: Order) -> Payment:

@@ -11,9 +11,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.forms import model_to_dict
 
 from microworkflows import times
-from microworkflows.cutover import footprints, switch
+from microworkflows.cutover import backlog, footprints, switch
+from microworkflows.cutover.doubts import KINDS
+from microworkflows.cutover.evidence import Failures, Shadow
 from microworkflows.cutover.models import ModeChange
-from microworkflows.cutover.overview import Context, Failures, Shadow, Worker, overview
+from microworkflows.cutover.overview import Context, Worker, overview
+from microworkflows.cutover.sides import Side
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError
 
@@ -35,7 +38,22 @@ class Command(BaseCommand):
         change.add_argument("--why", default="", help="the reason, for the history")
         change.add_argument("--by", help="name for the history; by default the user who runs this")
         change.add_argument(
+            "--although",
+            nargs="+",
+            choices=list(map(str, KINDS)),
+            default=[],
+            metavar="DOUBT",
+            help="go live although this is known to speak against it: " + ", ".join(KINDS),
+        )
+        change.add_argument(
             "--unseen-worker", action="store_true", help="go live although no worker is seen in this database"
+        )
+
+        change.add_argument(
+            "--return-at",
+            type=int,
+            metavar="NUMBER",
+            help="go back to inline by itself at so many failing messages of live flows; 0: never",
         )
 
     def handle(
@@ -43,6 +61,8 @@ class Command(BaseCommand):
     ) -> None:
         if mode is not None:
             self._change(context, Mode(mode), **options)
+        elif options["return_at"] is not None:
+            self._set_return(context, options["return_at"], by=options["by"])
         elif options["percent"] is not None:
             raise CommandError("--percent is the share of flows that go live; pass --mode live as well.")
         elif history:
@@ -62,6 +82,8 @@ class Command(BaseCommand):
     ) -> None:
         if context is None:
             raise CommandError("Say which context changes its mode.")
+        if options["return_at"] is not None:
+            self._set_return(context, options["return_at"], by=by)
         try:
             setting = switch.change(
                 context,
@@ -70,6 +92,7 @@ class Command(BaseCommand):
                 by=by or getpass.getuser(),
                 why=why,
                 unseen_worker=options["unseen_worker"],
+                although=options["although"],
             )
         except CutoverRefusedError as error:
             raise CommandError(str(error)) from error
@@ -78,6 +101,16 @@ class Command(BaseCommand):
                 "\n".join(("warning: no shadow run shows this.", *known.said)), self.style.WARNING
             )
         self.stdout.write(f"{context} is {setting} for the flows that begin from now on.")
+
+    def _set_return(self, context: str | None, failing: int, *, by: str | None) -> None:
+        if context is None:
+            raise CommandError("Say which context is to go back by itself.")
+        try:
+            switch.return_at(context, failing or None, by=by or getpass.getuser())
+        except CutoverRefusedError as error:
+            raise CommandError(str(error)) from error
+        when = f"at {failing} failing messages of its live flows" if failing else "never"
+        self.stdout.write(f"{context} goes back to inline by itself: {when}.")
 
     def _show(self, context: str | None, *, as_json: bool) -> None:
         figures = overview()
@@ -95,6 +128,11 @@ class Command(BaseCommand):
                 f"{name} is not named by MICROWORKFLOWS['CUTOVER'], and {number} flows wait for the monolith to do its "
                 "steps. Name it again until they have ended."
             )
+        for missed in figures.missed:
+            self.stdout.write(
+                f"{missed.number} × {missed.event} could not be recorded beside the direct calls, the last at "
+                f"{times.local(missed.last_at):%Y-%m-%d %H:%M}: {missed.error}"
+            )
         if not shown:
             self.stdout.write("Nothing is being handed over: MICROWORKFLOWS['CUTOVER'] names no context.")
         else:
@@ -111,8 +149,36 @@ class Command(BaseCommand):
             self._print_table([heads, *(_row(one) for one in shown)])
             if figures.monolith_is_needed:
                 self.stdout.write(f"The monolith's own worker: {_worker(figures.monolith)}.")
+            self._show_backlog(shown)
             if context is not None:
+                self._show_evidence(known[context])
                 self.stdout.write("\n" + "\n".join(known[context].footprint.said))
+
+    def _show_evidence(self, one: Context) -> None:
+        if (both := one.sides) is not None:
+            self.stdout.write(f"\nSince {times.local(both.since):%Y-%m-%d %H:%M}:")
+            for name, side in (("live", both.live), ("inline", both.inline)):
+                self.stdout.write(f"  {name:<6}  {_side(side)}")
+        for each in one.disagreements:
+            about = ", ".join(name for _, name in each.examples)
+            self.stdout.write(f"  {each.number} × {each.workflow}, {each.what}: in {about}")
+
+    def _show_backlog(self, shown: Sequence[Context]) -> None:
+        for one in shown:
+            if one.need_worker:
+                self.stdout.write(f"{len(one.need_worker)} flows still need the {one.name} worker.")
+            if one.return_at:
+                self.stdout.write(
+                    f"{one.name} goes back to inline by itself at {one.return_at} failing messages of its live flows."
+                )
+        unserved = [one.name for one in shown if not one.has_worker]
+        for queue, depth in backlog.without_consumer(unserved).items():
+            waits = (
+                "nobody knows how many messages wait: the broker does not tell"
+                if depth is None
+                else f"{depth} messages wait"
+            )
+            self.stdout.write(f"In the queue of {queue}, which has no consumer, {waits}.")
 
     def _show_history(self, context: str | None, *, as_json: bool) -> None:
         changes = ModeChange.objects.all() if context is None else ModeChange.objects.filter(context=context)
@@ -122,6 +188,8 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{times.local(change.changed_at):%Y-%m-%d %H:%M}  {change}  by {change.changed_by}: {change.why}"
             )
+            for said in change.against:
+                self.stdout.write(f"  although: {said}")
 
     def _print_table(self, rows: Sequence[Sequence[str]]) -> None:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -131,6 +199,15 @@ class Command(BaseCommand):
 
     def _print_json(self, value: object) -> None:
         self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
+
+
+def _side(side: Side) -> str:
+    times_taken = ", ".join(
+        f"{name} {'unknown' if seconds is None else f'{seconds:.3f} s'}"
+        for name, seconds in (("p50", side.p50), ("p95", side.p95))
+    )
+    ended = "unknown how many" if side.ended is None else str(side.ended)
+    return f"{side.flows} flows, {side.failing} failing messages, {times_taken}, {ended} have reached a final state"
 
 
 def _row(context: Context) -> list[str]:

@@ -51,7 +51,7 @@ def _row(journey: Journey, event: Event, delivery: Delivery | None, viewer: View
 def _state(journey: Journey, delivery: Delivery, viewer: Viewer) -> str:
     said: list[str] = [badge(delivery.status)]
     if delivery.mode:
-        url = viewer.comparison(journey) if delivery.mode == "shadow" else ""
+        url = viewer.comparison(journey) if delivery.mode.startswith("shadow") else ""
         said.append(link(url, badge(delivery.mode)))
     if delivery.attempts > 1:
         said.append(f"attempt {delivery.attempts}")

@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -22,6 +23,7 @@ from uuid import UUID, uuid4
 import pytest
 import yaml
 from django.core.checks import ERROR, run_checks
+from django.core.management import call_command
 from django.db import connection
 from django.test import override_settings
 
@@ -31,9 +33,11 @@ from microworkflows.cutover import legacy_steps
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.signals import parked
-from microworkflows.testing import delivered
+from microworkflows.testing import Flow, delivered
+from orders.models import Order, Product
 from payments.events import OrderAccepted
 from project import service
+from shipping.models import Destination
 from tests.architecture.files import ROOT
 
 RUN_ELSEWHERE = {
@@ -188,6 +192,35 @@ def test_older_event_lacks_the_field_that_came_later(
     reading = declared(ROOT / "docs/howto/versions.md")["payments/events.py"].OrderAccepted
 
     assert reading(order_id=uuid4()).voucher is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_addresses_of_old_orders_reach_shipping_and_nothing_else_happens(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
+) -> None:
+    page = ROOT / "docs/howto/bootstrap.md"
+    declared(page)
+    placed = Order.objects.create(
+        customer_name="Sample Customer",
+        street="Example Street 1",
+        postcode="10115",
+        city="Berlin",
+        state="shipped",
+        total=Decimal("7.00"),
+        currency="EUR",
+        placed_at=datetime(2020, 1, 2, tzinfo=UTC),
+    )
+    product = Product.objects.create(sku="TEA", name="Tea", price=Decimal("7.00"))
+    placed.lines.create(product=product, unit_price=Decimal("7.00"))
+
+    for command in (
+        line for each in samples(page) if each.language == "sh" for line in each.text.splitlines()
+    ):
+        call_command(*command.split()[2:])
+    flow.run()
+
+    assert Destination.objects.get().order_id == placed.pk
+    assert flow.types() == ["orders.order_accepted.v1"]
 
 
 def test_receiver_of_a_signal_notes_a_parked_message(

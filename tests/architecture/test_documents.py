@@ -305,6 +305,7 @@ TESTED_ELSEWHERE = {
     "python manage.py ocel --since 2026-01-01 --output log.json": "tests/unit/journal/test_ocel.py",
     "pytest --microworkflows-drift": "tests/unit/journal/test_drift.py",
     **dict.fromkeys(_shell(ROOT / "docs/howto/bootstrap.md"), "tests/architecture/test_samples.py"),
+    **dict.fromkeys(_shell(ROOT / "docs/howto/foreign-keys.md"), "tests/unit/bridging/test_loosening.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/xray.md"), "tests/xray/test_howto.py"),
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",

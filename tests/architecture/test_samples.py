@@ -223,6 +223,24 @@ def test_addresses_of_old_orders_reach_shipping_and_nothing_else_happens(
     assert flow.types() == ["orders.order_accepted.v1"]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_address_of_an_erased_order_is_forgotten_whatever_comes_first(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
+) -> None:
+    operations = declared(ROOT / "docs/howto/foreign-keys.md")["orders/operations.py"]
+    known, unknown = (Order.objects.create(customer_name="A", street="B", postcode="C") for _ in range(2))
+    Destination.objects.create(order_id=known.pk, noted=True, name="A", country="DE")
+    ids = {known.pk, unknown.pk}
+
+    for order in (known, unknown):
+        operations.erase_order(order=order)
+    flow.run()
+
+    kept = {row.order_id: str(row) for row in Destination.objects.all()}
+    assert kept == dict.fromkeys(ids, "(address dropped)")
+    assert not Order.objects.exists()
+
+
 def test_receiver_of_a_signal_notes_a_parked_message(
     declared: Callable[[Path], dict[str, ModuleType]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from project.settings import *  # noqa: F403
 from project.settings import INSTALLED_APPS, MICROWORKFLOWS
 
-_OPTIONAL = [f"microworkflows.{name}" for name in ("cutover", "journal", "problems", "telemetry")]
+_OPTIONAL = [f"microworkflows.{name}" for name in ("bridging", "cutover", "journal", "problems", "telemetry")]
 GUESTS = [name for name in _OPTIONAL if find_spec(name)]
 INSTALLED_APPS = [*(app for app in INSTALLED_APPS if app not in _OPTIONAL), *GUESTS]
 if "microworkflows.journal" not in GUESTS:

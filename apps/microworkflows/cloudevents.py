@@ -29,6 +29,9 @@ FORMER_MARK = "cutover"
 HOPS = "microworkflowshops"
 """Extension attribute: the number of events that led to this one, each causing the next; left out where a flow begins."""
 
+AS_OF = "microworkflowsasof"
+"""Extension attribute: time as of which an event of the past is true; left out for what happens now."""
+
 KIND = "microworkflowskind"
 """Extension attribute: kind of the object that the event's flow is about (see :mod:`~microworkflows.subjects`)."""
 KEY = "microworkflowskey"
@@ -51,7 +54,7 @@ _TIME = re.compile(
     re.ASCII,
 )
 _MARKS = (MARK, FORMER_MARK)
-_OWN = (*_MARKS, HOPS)
+_OWN = (*_MARKS, HOPS, AS_OF)
 """Attributes that are believed in the events of contexts only."""
 
 
@@ -79,6 +82,8 @@ class Metadata:
     """Mark that a guest of the core gave the flow when it began; None for a flow that is live everywhere."""
     hops: int = 0
     """Number of events that led to this one, each causing the next."""
+    as_of: datetime | None = None
+    """Time (UTC) as of which an event of the past is true, long before :attr:`time`; None for what happens now."""
     original_id: str | None = None
     """Attribute ``id`` as its producer wrote it; None where it is :attr:`id` itself, as for each context's events."""
     former_id: UUID | None = None
@@ -114,7 +119,7 @@ class CloudEvent:
             "id": self.meta.original_id or str(self.meta.id),
             "source": self.meta.source,
             "type": self.meta.type,
-            "time": self.meta.time.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+            "time": _text_of(self.meta.time),
             "datacontenttype": "application/json",
             "correlationid": self.meta.correlation_id,
             "traceparent": self.meta.traceparent,
@@ -130,6 +135,8 @@ class CloudEvent:
             attributes[MARK] = attributes[FORMER_MARK] = self.meta.mark
         if self.meta.hops:
             attributes[HOPS] = self.meta.hops
+        if self.meta.as_of is not None:
+            attributes[AS_OF] = _text_of(self.meta.as_of)
         return attributes
 
     @classmethod
@@ -178,6 +185,7 @@ class CloudEvent:
                 if own_id
                 else None,
                 hops=_hops(body) if own_id else 0,
+                as_of=_time(body[AS_OF], name=AS_OF) if own_id and body.get(AS_OF) is not None else None,
                 original_id=None if own_id else raw_id,
                 former_id=None if own_id else _former_id(source, raw_id),
             ),
@@ -296,13 +304,17 @@ def _former_id(source: str, raw_id: str) -> UUID | None:
     return former if former != _foreign_id(source, raw_id) else None
 
 
-def _time(value: object) -> datetime:
+def _text_of(time: datetime) -> str:
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _time(value: object, *, name: str = "time") -> datetime:
     """Read a timestamp of RFC 3339; a leap second is read as the second after it, as POSIX clocks count."""
     if value is None:
         return datetime.now(tz=UTC)
     if not isinstance(value, str) or (found := _TIME.fullmatch(value)) is None:
         raise InvalidCloudEventError(
-            f"time is {bounds.shown(value)}; it must be a timestamp of RFC 3339, such as 2026-01-31T12:00:00Z."
+            f"{name} is {bounds.shown(value)}; it must be a timestamp of RFC 3339, such as 2026-01-31T12:00:00Z."
         )
     day, minute, second, fraction, offset = found.groups()
     is_leap = second == "60"
@@ -311,9 +323,9 @@ def _time(value: object) -> datetime:
         time = datetime.fromisoformat(text).astimezone(UTC)
         time += timedelta(seconds=is_leap)
     except (ValueError, OverflowError) as error:
-        raise InvalidCloudEventError(f"time is {bounds.shown(value)}: {error}.") from error
+        raise InvalidCloudEventError(f"{name} is {bounds.shown(value)}: {error}.") from error
     if is_leap and (time.day, time.hour, time.minute) != (1, 0, 0):
         raise InvalidCloudEventError(
-            f"time is {bounds.shown(value)}; a leap second is the last one of a month in UTC."
+            f"{name} is {bounds.shown(value)}; a leap second is the last one of a month in UTC."
         )
     return time

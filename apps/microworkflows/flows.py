@@ -16,7 +16,8 @@ from uuid import UUID
 
 from kombu import Queue
 
-from microworkflows.cloudevents import MARK, TRACESTATE, CloudEvent, Metadata
+from microworkflows import past
+from microworkflows.cloudevents import MARK, TRACESTATE, CloudEvent, Metadata, context_of
 from microworkflows.errors import UnreadableMarkError
 
 logger = logging.getLogger(__name__)
@@ -250,10 +251,14 @@ def register(guest: Guest) -> None:
 def queue_for(context: str, mark: str | None) -> str | None:
     """Return the queue from which a context's steps are done in a flow: its own, unless the flow's mark says otherwise.
 
-    Returns None if nobody does them, because the code that recorded the event did. Raises as :meth:`Router.queue_for`
-    does.
+    Returns None if nobody does them, because the code that recorded the event did, or because it is of the past and was recorded
+    for another context. Raises as :meth:`Router.queue_for` does.
     """
-    return context if mark is None else router.queue_for(context, mark)
+    if mark is None:
+        return context
+    if past.is_mark(mark):
+        return context if past.concerns(context, mark) else None
+    return router.queue_for(context, mark)
 
 
 def does_own_steps(context: str, mark: str | None) -> bool:
@@ -264,16 +269,27 @@ def does_own_steps(context: str, mark: str | None) -> bool:
         return True
 
 
-def is_left_to_nobody(context: str, mark: str | None) -> bool:
-    """Return True if nobody does a context's steps in a flow with this mark; False also if nobody can read the mark."""
+def is_left_to_nobody(consumer: str, mark: str | None) -> bool:
+    """Return True if nobody does a microworkflow's step, or a context's, in a flow with this mark.
+
+    False also if nobody can read the mark.
+
+    Args:
+        consumer: Label of the microworkflow, or of the context.
+        mark: Mark of the flow.
+    """
+    if past.is_mark(mark):
+        return not past.is_for(consumer, mark)
     try:
-        return queue_for(context, mark) is None
+        return queue_for(context_of(consumer), mark) is None
     except UnreadableMarkError:
         return False
 
 
 def mode(context: str, mark: str | None) -> str:
     """Return a word for people for a context's part in a flow; empty if live, ``unknown`` if nobody can read the mark."""
+    if past.is_mark(mark):
+        return past.MODE
     try:
         return "" if mark is None else router.mode(context, mark)
     except UnreadableMarkError:

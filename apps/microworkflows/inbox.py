@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from microworkflows import bundling, failures, flows, handling, logs, registry, topology
+from microworkflows import bundling, failures, flows, handling, logs, past, registry, topology
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnknownMicroworkflowError, UnreadableMarkError
 from microworkflows.models import InboxEvent, message_id
@@ -33,7 +33,8 @@ def receive(
     all, so a second delivery changes nothing. A failure does not touch the others: the message is kept with the
     error and retried later, or parked.
 
-    An event is skipped if, by the flow's mark, others do the context's steps. The router handles what comes by its
+    An event is skipped if, by the flow's mark, others do the context's steps, or if it is of the past and none of the context's
+    microworkflows wants such events. The router handles what comes by its
     own queues.
 
     Args:
@@ -123,7 +124,8 @@ def _consumers(
         if not workflows:
             failures.keep(context, event, error, attempt=attempt)
         return []
-    if queue != context:
+    wanted = [workflow for workflow in workflows if past.is_for(workflow.label, event.meta.mark)]
+    if queue != context or (workflows and not wanted):
         mode = flows.mode(context, event.meta.mark)
         logger.info(
             "skipped %s: in this flow %s is %s",
@@ -137,7 +139,7 @@ def _consumers(
             f"replay this message once that runs; else unbind the type from the queue {context!r}."
         )
         failures.keep(context, event, nobody, attempt=attempt)
-    return workflows
+    return wanted
 
 
 def _refuse(

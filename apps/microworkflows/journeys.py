@@ -434,9 +434,7 @@ def _deliveries(
 ) -> tuple[Delivery, ...]:
     messages = {message.label: message for message in received}
     expected = _listeners(event, row, received)
-    labels = messages.keys() | {
-        label for label in expected if not flows.is_left_to_nobody(context_of(label), event.mark)
-    }
+    labels = messages.keys() | {label for label in expected if not flows.is_left_to_nobody(label, event.mark)}
     deliveries = []
     for label in sorted(labels):
         message = messages.get(label)

@@ -2,7 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from microworkflows import (
     conf,
     flows,
     logs,
+    past,
     registry,
     rows,
     sensitive,
@@ -129,7 +130,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "status": int(OutboxEvent.Status.PENDING),
             "headers": {
                 Header.MICROWORKFLOW: workflow,
-                Header.LISTENERS: registry.listening(event.meta.type),
+                Header.LISTENERS: _listening(event),
                 **_begins(event),
             },
         }
@@ -141,6 +142,14 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
         wakeup.notify_on_commit(connection, context)
     for event, workflow in recorded:
         logger.info("recorded %s", event, extra=logs.fields(event.meta, consumer=workflow))
+
+
+def _listening(event: CloudEvent) -> Mapping[str, bool]:
+    """Return the labels of the microworkflows that are to get an event: of those that listen, one of the past is for a few."""
+    listening, mark = registry.listening(event.meta.type), event.meta.mark
+    return (
+        {label: True for label in listening if past.is_for(label, mark)} if past.is_mark(mark) else listening
+    )
 
 
 def _begins(event: CloudEvent) -> dict[str, Any]:

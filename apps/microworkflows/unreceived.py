@@ -42,7 +42,7 @@ def count(*, since: datetime, until: datetime) -> Counter[Missing]:
     for event_type, listener, mark, number in _select(
         "event_type, listener, {mark}, count(*)", _expected(), since, until, "GROUP BY 1, 2, 3"
     ):
-        if not is_left_to_nobody(context_of(listener), mark):
+        if not is_left_to_nobody(listener, mark):
             missing[Missing(event_type, listener)] += number
     return missing
 
@@ -63,8 +63,9 @@ def events(missing: Missing, *, since: datetime, until: datetime, most: int) -> 
     """Return the ids of the oldest events that a listener has not received, as :func:`count` counts them."""
     is_left_to_nobody = cache(flows.is_left_to_nobody)
     found = _select("{id}, {mark}", [missing], since, until, "ORDER BY id")
-    context = context_of(missing.listener)
-    return [UUID(event_id) for event_id, mark in found if not is_left_to_nobody(context, mark)][:most]
+    return [UUID(event_id) for event_id, mark in found if not is_left_to_nobody(missing.listener, mark)][
+        :most
+    ]
 
 
 def remedy(missing: Iterable[Missing], *, since: datetime) -> str:

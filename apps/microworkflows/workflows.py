@@ -25,12 +25,14 @@ class Microworkflow(Generic[Trigger]):
         on: type[Trigger],
         emits: Sequence[type[DomainEvent]],
         context: str | None,
+        bootstrap: bool = False,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name: str = function.__name__
         self.on = on
         self.emits = tuple(emits)
+        self.bootstrap = bootstrap
         self._context = context
 
     def __call__(self, event: Trigger) -> Emitted:
@@ -76,7 +78,11 @@ class Microworkflow(Generic[Trigger]):
 
 
 def microworkflow(
-    *, on: type[Trigger], emits: Sequence[type[DomainEvent]] = (), context: str | None = None
+    *,
+    on: type[Trigger],
+    emits: Sequence[type[DomainEvent]] = (),
+    context: str | None = None,
+    bootstrap: bool = False,
 ) -> Callable[[Callable[[Trigger], Emitted]], Microworkflow[Trigger]]:
     """Declare a function as a microworkflow.
 
@@ -84,6 +90,8 @@ def microworkflow(
         on: The event that triggers it: its context's reading of a foreign event, or a domain event of its own.
         emits: Each event that it may return. Returned events are recorded in the transaction of the function.
         context: Label of its bounded context; by default that of its app.
+        bootstrap: True to handle events of the past, too, that ``manage.py bootstrap`` records: what this does must be right for
+            what happened long ago. By default it never gets them.
 
     Raises:
         TypeError: the function is no plain function of one argument, ``on`` is not one class of events, or ``emits`` is
@@ -99,7 +107,7 @@ def microworkflow(
 
     def declare(function: Callable[[Trigger], Emitted]) -> Microworkflow[Trigger]:
         _check_function(function)
-        declared = Microworkflow(function, on=on, emits=emits, context=context)
+        declared = Microworkflow(function, on=on, emits=emits, context=context, bootstrap=bootstrap)
         registry.add_workflow(declared)
         return declared
 

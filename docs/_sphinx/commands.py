@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand
 
 KITS = (
     "microworkflows",
+    "microworkflows.bridging",
     "microworkflows.cutover",
     "microworkflows.journal",
     "microworkflows.metrics",

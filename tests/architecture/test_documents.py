@@ -144,7 +144,7 @@ def test_code_samples_are_excerpts_of_the_files_that_they_name(page: Path) -> No
 # What the reference lists
 
 
-@pytest.mark.parametrize("module", ["", ".worker", ".testing", ".signals", ".admin", ".cutover"])
+@pytest.mark.parametrize("module", ["", ".worker", ".testing", ".signals", ".admin", ".bridging", ".cutover"])
 def test_reference_lists_every_public_name(module: str) -> None:
     name = f"microworkflows{module}"
 
@@ -304,6 +304,8 @@ TESTED_ELSEWHERE = {
     ),
     "python manage.py ocel --since 2026-01-01 --output log.json": "tests/unit/journal/test_ocel.py",
     "pytest --microworkflows-drift": "tests/unit/journal/test_drift.py",
+    **dict.fromkeys(_shell(ROOT / "docs/howto/bootstrap.md"), "tests/architecture/test_samples.py"),
+    **dict.fromkeys(_shell(ROOT / "docs/howto/foreign-keys.md"), "tests/unit/bridging/test_loosening.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/xray.md"), "tests/xray/test_howto.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/evidence.md"), "tests/projects/test_kiosk.py"),
     "make bench": "tests/acceptance/test_bench.py",

@@ -15,7 +15,8 @@ import pytest
 from tests.architecture.files import ROOT, project_files
 
 GUESTS = [
-    Path(f"apps/microworkflows/{name}") for name in ("cutover", "journal", "metrics", "problems", "telemetry")
+    Path(f"apps/microworkflows/{name}")
+    for name in ("bridging", "cutover", "journal", "metrics", "problems", "telemetry")
 ]
 """Folders of the kit that nothing else needs."""
 

@@ -13,6 +13,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -24,6 +25,7 @@ import yaml
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import PermissionDenied
+from django.core.management import call_command
 from django.db import connection
 from django.template import engines
 from django.test import RequestFactory, override_settings
@@ -34,10 +36,11 @@ from microworkflows.cutover import legacy_steps
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.signals import parked
-from microworkflows.testing import delivered
-from orders.models import Order
+from microworkflows.testing import Flow, delivered
+from orders.models import Order, Product
 from payments.events import OrderAccepted
 from project import service
+from shipping.models import Destination
 from tests.architecture.files import ROOT
 
 RUN_ELSEWHERE = {
@@ -193,6 +196,53 @@ def test_older_event_lacks_the_field_that_came_later(
     reading = declared(ROOT / "docs/howto/versions.md")["payments/events.py"].OrderAccepted
 
     assert reading(order_id=uuid4()).voucher is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_addresses_of_old_orders_reach_shipping_and_nothing_else_happens(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
+) -> None:
+    page = ROOT / "docs/howto/bootstrap.md"
+    declared(page)
+    placed = Order.objects.create(
+        customer_name="Sample Customer",
+        street="Example Street 1",
+        postcode="10115",
+        city="Berlin",
+        state="shipped",
+        total=Decimal("7.00"),
+        currency="EUR",
+        placed_at=datetime(2020, 1, 2, tzinfo=UTC),
+    )
+    product = Product.objects.create(sku="TEA", name="Tea", price=Decimal("7.00"))
+    placed.lines.create(product=product, unit_price=Decimal("7.00"))
+
+    for command in (
+        line for each in samples(page) if each.language == "sh" for line in each.text.splitlines()
+    ):
+        call_command(*command.split()[2:])
+    flow.run()
+
+    assert Destination.objects.get().order_id == placed.pk
+    assert flow.types() == ["orders.order_accepted.v1"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_address_of_an_erased_order_is_forgotten_whatever_comes_first(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
+) -> None:
+    operations = declared(ROOT / "docs/howto/foreign-keys.md")["orders/operations.py"]
+    known, unknown = (Order.objects.create(customer_name="A", street="B", postcode="C") for _ in range(2))
+    Destination.objects.create(order_id=known.pk, noted=True, name="A", country="DE")
+    ids = {known.pk, unknown.pk}
+
+    for order in (known, unknown):
+        operations.erase_order(order=order)
+    flow.run()
+
+    kept = {row.order_id: str(row) for row in Destination.objects.all()}
+    assert kept == dict.fromkeys(ids, "(address dropped)")
+    assert not Order.objects.exists()
 
 
 def test_receiver_of_a_signal_notes_a_parked_message(

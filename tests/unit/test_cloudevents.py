@@ -72,6 +72,20 @@ def test_number_of_hops_is_believed_in_a_contexts_event_only(hops: object) -> No
             CloudEvent.from_dict({**own, "microworkflowshops": hops})
 
 
+def test_time_as_of_which_an_event_is_true_is_believed_in_a_contexts_event_only() -> None:
+    own = {**MINIMAL, "id": str(UUID(int=5)), "source": "/orders", "type": "orders.order_accepted.v1"}
+    stamp = {"microworkflowsasof": "2020-02-03T04:05:06.000000Z"}
+
+    event = CloudEvent.from_dict({**own, **stamp})
+
+    assert event.meta.as_of == datetime(2020, 2, 3, 4, 5, 6, tzinfo=UTC)
+    assert event.to_dict().items() >= stamp.items()
+    foreign = CloudEvent.from_dict({**MINIMAL, **stamp})
+    assert (foreign.meta.as_of, foreign.extensions) == (None, stamp)
+    with pytest.raises(InvalidCloudEventError, match="microworkflowsasof is '2020'"):
+        CloudEvent.from_dict({**own, "microworkflowsasof": "2020"})
+
+
 def test_event_of_a_foreign_producer_needs_only_what_the_standard_requires() -> None:
     event = CloudEvent.from_dict(MINIMAL)
 

@@ -429,7 +429,13 @@ def _accepted(order: Order) -> OrderAccepted:
 def _go(context: str, mode: str, percent: int | None = None) -> None:
     """Change the mode of a context, as an operator does."""
     why = f"to be frozen with {context} {mode}"
-    options: dict[str, Any] = {"mode": mode, "percent": percent, "why": why, "by": "operator", "unseen_worker": True}
+    options: dict[str, Any] = {
+        "mode": mode,
+        "percent": percent,
+        "why": why,
+        "by": "operator",
+        "unseen_worker": True,
+    }
     if find_spec("microworkflows.cutover.doubts") is not None:  # earlier versions ask nothing
         options["although"] = ["disagreed", "uncompared", "footprint", "monolith", "failing", "jump", "all"]
     call_command("cutover", context, stdout=io.StringIO(), **options)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from microworkflows import past
 from microworkflows.journal import waiting, words
 from microworkflows.journal.models import Flow
 from microworkflows.journal.presence import Life, Presence
@@ -234,7 +235,7 @@ def _deadlines(
     events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
 ) -> Iterator[Expectation]:
     """Yield the declared deadlines that still count: until the awaited event, or an outcome."""
-    happened = {event.type: event.recorded_at for event in reversed(events)}
+    happened = {event.type: event.recorded_at for event in reversed(events) if not past.is_mark(event.mark)}
     if any(type in happened for each in seen.values() for type in each.declarations.get("outcomes", {})):
         return
     promised = {

@@ -80,6 +80,8 @@ class Event:
     depth: int
     """Number of events of the flow that led to it, one causing the next."""
     deliveries: tuple[Delivery, ...]
+    mark: str = ""
+    """Mark of its flow; empty if that is live everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +228,7 @@ def _event(row: models.Event, moments: Moments, depth: int, deliveries: tuple[De
         error=row.error,
         depth=depth,
         deliveries=deliveries,
+        mark=row.mark,
     )
 
 
@@ -266,7 +269,7 @@ def _expected(
     relayed_at = moments.relayed_at(event)
     for label in sorted(listeners(event.type, seen, at=event.recorded_at) - known):
         context, mark = context_of(label), event.mark or None
-        if flows.is_left_to_nobody(context, mark):
+        if flows.is_left_to_nobody(label, mark):
             continue
         waiting = () if missed else bars.expected(moments.recorded_at(event), relayed_at)
         yield Delivery(

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from uuid import UUID
 
-from microworkflows import flows
+from microworkflows import flows, past
 from microworkflows.cloudevents import context_of
 from microworkflows.journal.models import Context, Delivery, Event, Flow
 
@@ -99,7 +99,7 @@ class Declared:
             each.label
             for each in self.listeners.get(event.type, ())
             if (each.since is None or each.since <= event.recorded_at)
-            and not flows.is_left_to_nobody(context_of(each.label), event.mark or None)
+            and not flows.is_left_to_nobody(each.label, event.mark or None)
         ]
 
     def enders(self, types: Iterable[str]) -> set[str]:
@@ -170,9 +170,12 @@ def work_out(
         key=lambda event: event.recorded_at,
         default=None,
     )
+    present = [
+        event for event in events if not past.is_mark(event.mark)
+    ]  # nothing follows from what happened long ago
     if not picture.waiting and final is None:
-        picture.waiting = declared.enders({event.type for event in events})
-    due_at, overdue_at = (None, None) if final else _deadlines(events, declared.promises, now)
+        picture.waiting = declared.enders({event.type for event in present})
+    due_at, overdue_at = (None, None) if final else _deadlines(present, declared.promises, now)
     state = picture.state(silences, began_at=min((each.recorded_at for each in events), default=now))
     return Standing(
         state=state,

@@ -181,6 +181,15 @@ def test_deadline_holds_until_the_awaited_event_or_another_end() -> None:
     assert _stands([accepted, paid], deliveries[:2], declared=cancels, after=601).overdue_at is None
 
 
+def test_nothing_is_waited_for_in_a_flow_of_the_past() -> None:
+    accepted = _event(ACCEPTED, mark="bootstrapped")
+
+    stands = _stands([accepted], [_delivery(accepted, "orders.finish")], after=601)
+
+    assert (stands.state, stands.waiting_for) == (Flow.State.DONE, ())
+    assert (stands.due_at, stands.overdue_at) == (None, None)
+
+
 def _silence(context: str, *, is_relay: bool, first: float, last: float) -> Silence:
     return Silence(
         contexts=frozenset({context}),

@@ -59,7 +59,9 @@ def picture(request: HttpRequest, journey: Journey) -> Picture:
             (host, "ahead" if shift.total_seconds() < 0 else "behind", human_duration(abs(shift)))
             for host, shift in sorted(journey.shifts.items())
         ],
-        "shadow": viewer.comparison(journey) if any(d.mode.startswith("shadow") for d in journey.deliveries) else "",
+        "shadow": viewer.comparison(journey)
+        if any(d.mode.startswith("shadow") for d in journey.deliveries)
+        else "",
         "views": [(word, name, word == chosen) for word, (name, _) in VIEWS.items()],
         "view": VIEWS[chosen][1](journey, viewer),
     }

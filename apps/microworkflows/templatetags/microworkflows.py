@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django import template
+from django.http import HttpRequest
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -46,9 +47,10 @@ def mw_badge(text: str, tone: str | None = None) -> SafeString:
 @register.simple_tag(takes_context=True)
 def mw_mode(context: template.Context, mode: str, correlation_id: str) -> SafeString:
     """Render a context's part in a flow as a badge, which leads to more about it where the user may see that."""
-    request = context.get("request")
-    sees = request is not None and pages.sees_admin(request)
-    url = flows.router.page_about(mode, correlation_id, request.user) if sees else ""
+    request: HttpRequest | None = context.get("request")
+    url = ""
+    if request is not None and pages.sees_admin(request):
+        url = flows.router.page_about(mode, correlation_id, request.user)
     return format_html('<a href="{}">{}</a>', url, badges.badge(mode)) if url else badges.badge(mode)
 
 

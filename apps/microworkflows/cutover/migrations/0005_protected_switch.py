@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("microworkflows_cutover", "0003_own_database"),
+        ("microworkflows_cutover", "0004_moves"),
     ]
 
     operations = [

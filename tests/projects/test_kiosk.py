@@ -182,6 +182,19 @@ def test_mode_that_cannot_apply_is_refused(baselined: Kiosk, modes: list[str], r
     assert "passed" not in said
 
 
+@pytest.mark.slow
+def test_suite_without_django_or_the_cutover_is_refused(kiosk: Kiosk) -> None:
+    settings = kiosk.folder / "kiosk/settings.py"
+    settings.write_text(settings.read_text().replace('    "microworkflows.cutover",\n', ""))
+    code, said = kiosk.suite("stock=live")
+    (kiosk.folder / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    code_then, said_then = kiosk.suite("stock=live")
+
+    assert (code, code_then) == (4, 4)
+    assert "microworkflows.cutover is not in INSTALLED_APPS" in said
+    assert "Django is not set up" in said_then
+
+
 def test_unplugging_names_each_place_with_its_table_and_proves_nothing(kiosk: Kiosk) -> None:
     code, said = kiosk.unplug()
 

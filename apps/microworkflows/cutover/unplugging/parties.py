@@ -114,8 +114,11 @@ class Parties:
         return Running(own, who, place, through=places[0] if places and places[0] != place else None)
 
     def shown(self, file: str | Path) -> str:
-        """Return a file's name for people: relative to the project."""
+        """Return a file's name for people: relative to the project, or to where packages are installed."""
         path = Path(file).resolve()
+        for folder in path.parents:
+            if folder.name in _INSTALLED:
+                return str(path.relative_to(folder))
         return next(
             (str(path.relative_to(root)) for root in self._roots if path.is_relative_to(root)), str(path)
         )

@@ -28,7 +28,8 @@ class Kiosk:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self._environment = {"PATH": os.environ["PATH"], "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
+        kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COV")}
+        self._environment = {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
         shutil.copytree(KIOSK / "before", folder, ignore=shutil.ignore_patterns("__pycache__"))
 
     def mend(self) -> None:

@@ -209,6 +209,19 @@ def test_code_of_no_app_is_the_others(monolith: None) -> None:
     assert (update.file, update.who) == ("services.py", "code of no app with tables")
 
 
+@pytest.mark.django_db
+def test_helper_of_everybody_is_mended_where_it_is_called(monolith: None, code: Code) -> None:
+    helpers: dict[str, Any] = {"__name__": "helpers"}
+    text = "def run(sql):\n    from django.db import connection\n    connection.cursor().execute(sql)\n"
+    exec(compile(text, str(Path(settings.BASE_DIR, "helpers.py")), "exec"), helpers)
+    meddling = code("orders", "def meddle(run):\n    run('SELECT 1 FROM payments_payment')\n")
+
+    found = found_while(lambda: meddling.meddle(helpers["run"]))
+
+    (read,) = found.sorted()
+    assert (read.file, read.line, read.through) == ("apps/orders/meddling.py", 2, "helpers.py:3")
+
+
 def test_production_needs_no_pytest() -> None:
     code = (
         "import sys; sys.modules['pytest'] = None; import django; django.setup();"

@@ -5,7 +5,7 @@ From the first step to the last, one of the two databases has its fence closed: 
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -68,10 +68,8 @@ class Move:
                 )
                 return
             if noted is None:
-                preflight.refuse(
-                    self.context,
-                    [*preflight.of_source(self.source, self.target, self.context), *self._of_proof()],
-                )
+                problems = preflight.of_source(self.source, self.target, self.context, unproven=self.unproven)
+                preflight.refuse(self.context, problems)
             refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
             preflight.refuse(self.context, refused)
             if noted is None:
@@ -89,11 +87,8 @@ class Move:
         """
         problems = [*preflight.of_context(self.context), *preflight.of_migrations(self.source)]
         if not problems and self._noted() is None:
-            problems += preflight.of_source(self.source, self.target, self.context)
-            problems += [
-                *preflight.of_target(self.source, self.target, self.context, resumed=False),
-                *self._of_proof(),
-            ]
+            problems += preflight.of_source(self.source, self.target, self.context, unproven=self.unproven)
+            problems += preflight.of_target(self.source, self.target, self.context, resumed=False)
         preflight.refuse(self.context, problems)
         for line in plan.lines(self.context, self.source, self.target):
             self.say(line)
@@ -282,9 +277,6 @@ class Move:
             self.say(
                 f"{number:>12}  rows of {name} were there already: kept in the schema {elsewhere.SET_ASIDE}"
             )
-
-    def _of_proof(self) -> Iterable[str]:
-        return () if self.unproven else preflight.of_proof(self.source, self.target, self.context)
 
     def _own(self, connection: BaseDatabaseWrapper) -> list[Table]:
         return tables.of_context(connection, self.context)

@@ -28,7 +28,8 @@ class Kiosk:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self._environment = {"PATH": os.environ["PATH"], "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
+        kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COV")}
+        self._environment = {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
         shutil.copytree(KIOSK / "before", folder, ignore=shutil.ignore_patterns("__pycache__"))
 
     def mend(self) -> None:
@@ -180,6 +181,19 @@ def test_mode_that_cannot_apply_is_refused(baselined: Kiosk, modes: list[str], r
     assert code == 4, said
     assert reason in said
     assert "passed" not in said
+
+
+@pytest.mark.slow
+def test_suite_without_django_or_the_cutover_is_refused(kiosk: Kiosk) -> None:
+    settings = kiosk.folder / "kiosk/settings.py"
+    settings.write_text(settings.read_text().replace('    "microworkflows.cutover",\n', ""))
+    code, said = kiosk.suite("stock=live")
+    (kiosk.folder / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    code_then, said_then = kiosk.suite("stock=live")
+
+    assert (code, code_then) == (4, 4)
+    assert "microworkflows.cutover is not in INSTALLED_APPS" in said
+    assert "Django is not set up" in said_then
 
 
 def test_unplugging_names_each_place_with_its_table_and_proves_nothing(kiosk: Kiosk) -> None:

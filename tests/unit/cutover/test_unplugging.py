@@ -16,7 +16,7 @@ from django.urls import reverse
 from microworkflows import DomainEvent, IncomingEvent, microworkflow
 from microworkflows.cutover.suite import running as suite
 from microworkflows.cutover.suite.ways import Way
-from microworkflows.cutover.unplugging import importing, watching
+from microworkflows.cutover.unplugging import importing, running, watching
 from microworkflows.cutover.unplugging.findings import Finding, Found
 from microworkflows.cutover.unplugging.parties import Parties
 from microworkflows.testing import Flow
@@ -209,6 +209,19 @@ def test_code_of_no_app_is_the_others(monolith: None) -> None:
     assert (update.file, update.who) == ("services.py", "code of no app with tables")
 
 
+@pytest.mark.django_db
+def test_helper_of_everybody_is_mended_where_it_is_called(monolith: None, code: Code) -> None:
+    helpers: dict[str, Any] = {"__name__": "helpers"}
+    text = "def run(sql):\n    from django.db import connection\n    connection.cursor().execute(sql)\n"
+    exec(compile(text, str(Path(settings.BASE_DIR, "helpers.py")), "exec"), helpers)
+    meddling = code("orders", "def meddle(run):\n    run('SELECT 1 FROM payments_payment')\n")
+
+    found = found_while(lambda: meddling.meddle(helpers["run"]))
+
+    (read,) = found.sorted()
+    assert (read.file, read.line, read.through) == ("apps/orders/meddling.py", 2, "helpers.py:3")
+
+
 def test_production_needs_no_pytest() -> None:
     code = (
         "import sys; sys.modules['pytest'] = None; import django; django.setup();"
@@ -219,25 +232,26 @@ def test_production_needs_no_pytest() -> None:
 
 
 def test_run_that_saw_nothing_proves_nothing() -> None:
-    found = Found(steps={"payments.take_payment"}, tests={"test_it": "failed", "test_more": "passed"})
+    found = Found(
+        steps={"payments.take_payment"},
+        failed={"payments.take_payment: Oops"},
+        tests={"test_it": "failed", "test_more": "passed"},
+    )
 
     doubts = " ".join(found.doubts(["payments.take_payment", "payments.refund"]))
 
     assert "no statement of its own" in doubts
     assert "no statement of others" in doubts
     assert "never ran: payments.refund" in doubts
-    assert "1 tests failed" in doubts
+    assert "steps failed, and what follows in them was not seen: payments.take_payment: Oops" in doubts
+    assert "tests failed, and what follows in them was not seen: test_it" in doubts
 
 
 def test_what_two_processes_found_is_added_up() -> None:
     one, other = (
         Found(
             [Finding("a.py", number, "read", "t")],
-            number,
-            1,
-            1,
-            {f"a.{number}"},
-            {f"test_{number}": "passed"},
+            *(number, 1, 1, {f"a.{number}"}, {f"a.{number}: Oops"}, {f"test_{number}": "passed"}),
         )
         for number in (1, 2)
     )
@@ -246,5 +260,15 @@ def test_what_two_processes_found_is_added_up() -> None:
 
     assert one == Found(
         [Finding("a.py", 1, "read", "t"), Finding("a.py", 2, "read", "t")],
-        *(3, 2, 2, {"a.1", "a.2"}, {"test_1": "passed", "test_2": "passed"}),
+        *(3, 2, 2, {"a.1", "a.2"}, {"a.1: Oops", "a.2: Oops"}, {"test_1": "passed", "test_2": "passed"}),
     )
+
+
+@pytest.mark.django_db
+def test_step_that_fails_when_it_is_delivered_is_a_doubt(monolith: None, draft: Draft) -> None:
+    with running.watched(["payments"]) as found:
+        operations.place_order(order=draft(payment_token="tok_slow_bank"))
+
+    (failed,) = found["payments"].failed
+    assert failed.startswith("payments.take_payment: GatewayUnavailableError")
+    assert found["payments"].findings == []

@@ -3,6 +3,7 @@
 The X-ray finds and scaffolds it; a person edits a few lines, here this test; and an order goes through the checkout.
 """
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.files import ROOT
+from tests.xray import processes
 from tests.xray.oscar import environment
 
 pytestmark = pytest.mark.slow
@@ -91,3 +93,18 @@ def test_stock_allocation_in_order_placement_becomes_a_step_that_runs_inline_and
     )
 
     assert "2 passed" in tested, tested
+
+    def suite(mode: str) -> str:
+        mode_of = ("--mode", f"partner_events={mode}", "--baseline", "inline.json", "--tb=no")
+        some = ("tests", "-k", "several_things or shipped or guest")
+        path = os.pathsep.join([str(environment.XRAY), str(shop)])
+        variables = {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        code = PYTEST.format(paths=paths)
+        plugin = ("-p", "microworkflows.cutover.suite")
+        return processes.run(python, "-c", code, *plugin, *mode_of, *some, cwd=shop, **variables).stdout
+
+    assert "inline.json holds the outcomes of 4 tests; 0 of them fail anyway." in suite("inline")
+    withheld = suite("withheld")
+    assert "2 newly failing:" in withheld, withheld
+    assert "      tests/test_buying.py::test_customer_buys_several_things" in withheld
+    assert "      tests/test_dashboard.py::test_lines_are_shipped" in withheld

@@ -4,8 +4,6 @@ Each step (:mod:`.stepping`) is noted in ``ContextMove`` before it begins and ma
 From the first step to the last, one of the two databases has its fence closed: nobody works in both.
 """
 
-from collections.abc import Iterable
-
 from django.db import DatabaseError
 
 from microworkflows.cutover.splitting import (
@@ -43,10 +41,8 @@ class Move(Stepping):
                 )
                 return
             if noted is None:
-                preflight.refuse(
-                    self.context,
-                    [*preflight.of_source(self.source, self.target, self.context), *self._of_proof()],
-                )
+                problems = preflight.of_source(self.source, self.target, self.context, unproven=self.unproven)
+                preflight.refuse(self.context, problems)
             refused = preflight.of_target(self.source, self.target, self.context, resumed=noted is not None)
             preflight.refuse(self.context, refused)
             if noted is None:
@@ -64,11 +60,8 @@ class Move(Stepping):
         """
         problems = [*preflight.of_context(self.context), *preflight.of_migrations(self.source)]
         if not problems and self._noted() is None:
-            problems += preflight.of_source(self.source, self.target, self.context)
-            problems += [
-                *preflight.of_target(self.source, self.target, self.context, resumed=False),
-                *self._of_proof(),
-            ]
+            problems += preflight.of_source(self.source, self.target, self.context, unproven=self.unproven)
+            problems += preflight.of_target(self.source, self.target, self.context, resumed=False)
         preflight.refuse(self.context, problems)
         for line in plan.lines(self.context, self.source, self.target):
             self.say(line)
@@ -137,9 +130,6 @@ class Move(Stepping):
             self._truncate(self.source)
             self._note(MoveStep.DROPPED)
             self.say(f"The old tables of {self.context} are empty; the fence around them stays.")
-
-    def _of_proof(self) -> Iterable[str]:
-        return () if self.unproven else preflight.of_proof(self.source, self.target, self.context)
 
     def _empty_target(self) -> None:
         """Delete what was copied, and what was laid aside comes back."""

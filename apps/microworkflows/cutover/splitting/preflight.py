@@ -62,8 +62,17 @@ def of_migrations(source: BaseDatabaseWrapper) -> Iterator[str]:
         yield f"Migrations are not applied in {address(source)}: {names}. Run manage.py migrate."
 
 
-def of_source(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: str) -> Iterator[str]:
-    """Yield the reasons why the context cannot leave this database for the other as it is."""
+def of_source(
+    source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: str, *, unproven: str = ""
+) -> Iterator[str]:
+    """Yield the reasons why the context cannot leave this database for the other as it is.
+
+    Args:
+        source: The database that it is to leave.
+        target: The other one.
+        context: Its label.
+        unproven: The reason to do without a proof that it is apart from the others.
+    """
     if fence.is_closed(source, context):
         yield (
             f"{address(source)} is not the database in which {context} works: it was moved away, or is just being "
@@ -76,6 +85,8 @@ def of_source(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context:
             f"lead to {place.places.get(context, place.others)}, in which it works."
         )
         return
+    if not unproven:
+        yield from of_proof(source, target, context)
     yield from of_steps_by_monolith(source, target, context)
     yield from _of_models(context)
     yield from _of_references(source, context)
@@ -92,10 +103,8 @@ def of_proof(source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, context: 
 
     One that moves back, or on from a database of its own, needs no proof: it works apart already, or the others are there.
     """
-    if others.made_for(source):
-        return
     with suppress(DatabaseError):  # a target out of reach is told in its turn
-        if was_left(target, context):
+        if others.made_for(source) or was_left(target, context):
             return
     try:
         proof.of(context)

@@ -53,6 +53,19 @@ def take_part(config: pytest.Config) -> None:
     config.pluginmanager.register(_Suite(config, chosen), "microworkflows-suite")
 
 
+def _refuse_without_django() -> None:
+    from django.apps import apps
+
+    if not apps.ready:
+        raise pytest.UsageError(
+            "Django is not set up, so no context can be in a mode. Install pytest-django, and name the settings (--ds)."
+        )
+    if not apps.is_installed("microworkflows.cutover"):
+        raise pytest.UsageError(
+            "No context can be in a mode: microworkflows.cutover is not in INSTALLED_APPS of these settings."
+        )
+
+
 class _Suite:
     def __init__(self, config: pytest.Config, chosen: dict[str, Way]) -> None:
         from microworkflows.cutover.suite.verdict import Seen
@@ -69,6 +82,7 @@ class _Suite:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self) -> None:
+        _refuse_without_django()
         from microworkflows.cutover.suite import baseline, judging, running
         from microworkflows.errors import MicroworkflowsError
 

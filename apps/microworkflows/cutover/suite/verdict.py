@@ -128,10 +128,17 @@ def _grouped(title: str, tests: Sequence[str], seen: Seen) -> Iterator[str]:
     yield f"{len(tests)} {title}:"
     groups: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for test in tests:
-        groups[tuple(sorted({_said(step) for step in seen.of(test)})) or (_NOTHING,)].append(test)
+        groups[_steps(seen.of(test)) or (_NOTHING,)].append(test)
     for steps, these in sorted(groups.items()):
         yield from (f"  {step}" for step in steps)
         yield from (f"      {test}" for test in these)
+
+
+def _steps(steps: Sequence[Told]) -> tuple[str, ...]:
+    """Return what to say of steps, each once; of one that failed, the failure alone."""
+    wrong = {(step["workflow"], step["event"]) for step in steps if step["wrong"]}
+    said = {_said(step) for step in steps if step["wrong"] or (step["workflow"], step["event"]) not in wrong}
+    return tuple(sorted(said))
 
 
 def _listed(title: str, tests: Sequence[str]) -> Iterator[str]:

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 IMPORT = "import"
+_MOST = 5
+"""Number of failures that are named."""
 
 
 @dataclass(frozen=True, order=True)
@@ -44,18 +46,21 @@ class Found:
     """Statements on either by tests, or by Django alone: they are not judged."""
     steps: set[str] = field(default_factory=set)
     """Labels of the microworkflows that ran."""
+    failed: set[str] = field(default_factory=set)
+    """Those of any context that failed when an event was delivered to them, with the error."""
     tests: dict[str, str] = field(default_factory=dict)
     """Outcome of each test by its id; of a scenario, by its name."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON."""
-        return asdict(self) | {"steps": sorted(self.steps)}
+        return asdict(self) | {"steps": sorted(self.steps), "failed": sorted(self.failed)}
 
     @staticmethod
     def of(data: dict[str, Any]) -> "Found":
         """Return what :meth:`as_dict` wrote."""
         findings = [Finding(**finding) for finding in data["findings"]]
-        return Found(**(data | {"findings": findings, "steps": set(data["steps"])}))
+        sets = {name: set(data[name]) for name in ("steps", "failed")}
+        return Found(**(data | {"findings": findings} | sets))
 
     def add(self, other: "Found") -> None:
         """Take over what another process found."""
@@ -64,6 +69,7 @@ class Found:
         self.others_statements += other.others_statements
         self.nobodys += other.nobodys
         self.steps |= other.steps
+        self.failed |= other.failed
         self.tests |= other.tests
 
     def sorted(self) -> list[Finding]:
@@ -81,5 +87,7 @@ class Found:
             yield "no statement of others on their tables was seen: they did not work at all"
         if missed := sorted(set(steps) - self.steps):
             yield f"these microworkflows never ran: {', '.join(missed)}"
+        if self.failed:
+            yield f"steps failed, and what follows in them was not seen: {'; '.join(sorted(self.failed)[:_MOST])}"
         if failed := sorted(test for test, outcome in self.tests.items() if outcome == "failed"):
-            yield f"{len(failed)} tests failed, and what follows their failure was not seen: {', '.join(failed[:5])}"
+            yield f"tests failed, and what follows in them was not seen: {', '.join(failed[:_MOST])}"

@@ -61,7 +61,7 @@ class Running:
     who: str
     """For people: the label of the app that was entered, or of the microworkflow."""
     place: Place
-    """The innermost line of those who run."""
+    """The innermost line of those who run: the one to mend."""
     through: Place | None
     """The innermost line of all, if that is another one."""
 
@@ -84,7 +84,8 @@ class Parties:
         self._scenario = scenario
         self._with_tables = {app.label for app in apps.get_app_configs() if list(app.get_models())}
         self._with_tables |= set(registry.contexts())
-        self.owner = cache(self._owner)
+        # Asked for each line of each statement's stack.
+        self.owner, self.shown, self.is_test = cache(self._owner), cache(self._shown), cache(self._is_test)
 
     def others_of(self, context: str) -> list[str]:
         """Return the labels of the apps from which a context is to be apart."""
@@ -108,19 +109,25 @@ class Parties:
             owners = [owner for owner, _ in frames if owner != SHARED]
             owner = entered or (owners[-1] if owners else SHARED)
             own, who = owner == context, owner or "code of no app with tables"
-        theirs = [place for owner, place in frames if (owner == context) == own]
+        theirs = [(owner, place) for owner, place in frames if (owner == context) == own]
+        theirs.sort(
+            key=lambda each: each[0] == SHARED
+        )  # a helper of everybody's is not where it is to be mended
         places = [place for _, place in frames]
-        place = (theirs or places or [self._of(who)])[0]
+        place = next((place for _, place in theirs), None) or (places or [self._of(who)])[0]
         return Running(own, who, place, through=places[0] if places and places[0] != place else None)
 
-    def shown(self, file: str | Path) -> str:
-        """Return a file's name for people: relative to the project."""
+    def _shown(self, file: str | Path) -> str:
+        """Return a file's name for people: relative to the project, or to where packages are installed."""
         path = Path(file).resolve()
+        for folder in path.parents:
+            if folder.name in _INSTALLED:
+                return str(path.relative_to(folder))
         return next(
             (str(path.relative_to(root)) for root in self._roots if path.is_relative_to(root)), str(path)
         )
 
-    def is_test(self, file: str | Path) -> bool:
+    def _is_test(self, file: str | Path) -> bool:
         """Return True for a file of tests, or that of the scenario."""
         path = Path(file).resolve()
         roots = [*(folder for folder, _ in self._folders), *self._roots]

@@ -14,6 +14,7 @@ from django.utils.module_loading import import_string
 
 from microworkflows.cutover import conf
 from microworkflows.cutover.suite import running
+from microworkflows.cutover.suite.running import Step
 from microworkflows.cutover.suite.ways import Way
 from microworkflows.cutover.unplugging import watching
 from microworkflows.cutover.unplugging.findings import Found
@@ -22,6 +23,8 @@ from microworkflows.errors import MicroworkflowsError
 
 _CAME_TO_ITS_END = {0, 1}
 """Exit codes of pytest: all tests passed, or some failed."""
+_LONGEST = 200
+"""Longest text of a failure."""
 
 
 class NotRunError(MicroworkflowsError):
@@ -37,11 +40,14 @@ def watched(contexts: Sequence[str], *, scenario: str = "") -> Iterator[dict[str
         scenario: File whose code is no party, such as that of a scenario.
     """
     live = {context: Way.LIVE for context in contexts if context in conf.contexts()}
-    with (
-        watching.watching(contexts, Parties(scenario=scenario)) as found,
-        running.taking_part(live, lambda step: None),
-    ):
-        yield found
+    with watching.watching(contexts, Parties(scenario=scenario)) as found:
+
+        def note(step: Step) -> None:
+            for each in found.values() if step.wrong else ():
+                each.failed.add(f"{step.workflow}: {step.wrong[:_LONGEST]}")
+
+        with running.taking_part(live, note):
+            yield found
 
 
 def by_pytest(contexts: Sequence[str], arguments: Sequence[str]) -> dict[str, Found]:

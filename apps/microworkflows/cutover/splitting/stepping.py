@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.sql import SQL, Identifier
 
@@ -35,6 +36,7 @@ _LOOK_SECONDS = 0.05
 _HINT_SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 1.0
 """Longest wait for others' transactions while the context pauses; if they take longer, it works on meanwhile."""
+_PAUSED = frozenset({MoveStep.PAUSE, MoveStep.DRAIN, MoveStep.SWITCH})
 _SHORT_ROUND_SECONDS = 0.3
 """A round that takes no longer leaves so few changes that the last one fits into the pause."""
 
@@ -82,9 +84,12 @@ class Stepping:
             self.say(f"{following}: {' '.join((steps[following].__doc__ or '').split())}")
             try:
                 steps[following]()
-            except SplitError as error:
-                again = "Run the same command again to go on." if following in AWAY else AGAIN
-                raise SplitError(f"{error}\n{again}") from error
+            except (SplitError, DatabaseError) as error:
+                if following in _PAUSED:
+                    self._work_on()
+                if isinstance(error, SplitError):
+                    raise SplitError(f"{error}\n{self._again(following)}") from error
+                raise
         self._note(MoveStep.MOVED)
         if (paused := self._progress().paused_seconds) is not None:
             self.say(f"{self.context} paused for {paused:.1f} s, and until its worker is back.")
@@ -145,16 +150,17 @@ class Stepping:
     def _catch_up(self) -> None:
         """What has changed meanwhile follows, and all rows are compared; it works on."""
         self._refuse_other_columns()
+        aside = self._progress().aside
+        constraints.lay_foreign_keys(self.target, aside, patience=self.patience)  # after a pause that failed
         self._round()
-        constraints.bring_back_unique(self.target, self._progress().aside, patience=self.patience)
-        for table in self._of_context(self.target):
+        constraints.bring_back_unique(self.target, aside, patience=self.patience)
+        for table in self._own(self.target):
             execute(self.target, SQL("ANALYZE {}").format(Identifier(table.name)))
         counts = self._round(verify_all=True).counts
         for name, count in counts.items():
             self.say(f"{count:>12}  {name}")
         self._fence_others()  # what may have come since
         self._await_relay(before=times.now())
-        self._until_short()
 
     def _pause(self) -> None:
         """From here on its events wait, at the broker and in its worker."""
@@ -164,15 +170,13 @@ class Stepping:
             hint="Wait and try again, as the kit's workers do. To give the move up, run split_database with --abort.",
         )
         self._refuse_other_columns()
-        refused = list(preflight.of_steps_by_monolith(self.source, self.target, self.context))
-        if refused:
-            fence.open_gate(self.source, self.context)
-            self._note(MoveStep.CATCH_UP)
+        refused = preflight.of_steps_by_monolith(self.source, self.target, self.context)
         preflight.refuse(self.context, refused)
         names = [table.name for table in self._own(self.source)]
         ends_at = time.monotonic() + self.patience
         while True:
             if not fence.is_closed(self.source, self.context):
+                self._until_short()
                 self._note(MoveStep.PAUSE, paused_at=times.now())
             fence.write_on(self.source, self.context, sign)
             try:
@@ -180,11 +184,9 @@ class Stepping:
             except BusyError as busy:
                 fence.open_gate(self.source, self.context)
                 if time.monotonic() > ends_at:
-                    self._note(MoveStep.CATCH_UP)
                     raise
                 self.say(f"{busy} {self.context} works on meanwhile.")
                 time.sleep(_LONGEST_WAIT_SECONDS)
-                self._until_short()
             else:
                 return
 
@@ -234,6 +236,19 @@ class Stepping:
         fence.take_down(self.target, self.context, self._own(self.target), patience=self.patience)
 
     # Shared by the steps
+
+    def _work_on(self) -> None:
+        """After a pause that failed, the context works on in the source, and catches up again later."""
+        with suppress(DatabaseError), transaction.atomic(using=self.source.alias):
+            if self._progress().step in _PAUSED:  # and did not switch
+                fence.open_gate(self.source, self.context)
+                self._note(MoveStep.CATCH_UP)
+
+    def _again(self, step: MoveStep) -> str:
+        if step in AWAY:
+            there = address(self.target)
+            return f"{self.context} works in {there} already: start its worker there. Run the same command again to tidy up."
+        return AGAIN
 
     def _round(self, *, verify_all: bool = False) -> rounds.Round:
         """Copy what has changed since the last round, and keep the numbers of rows up to date once all were counted."""

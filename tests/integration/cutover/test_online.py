@@ -10,7 +10,9 @@ from django.db import DatabaseError, connection
 
 from microworkflows.cutover.models import ContextMove
 from microworkflows.cutover.splitting import chunks, patience, tables
-from microworkflows.cutover.splitting.stepping import Stepping
+from microworkflows.cutover.splitting.move import STEPS
+from microworkflows.cutover.splitting.steps import MoveStep
+from microworkflows.cutover.splitting.underway import Underway
 from payments.models import Payment
 from tests import soaking
 from tests.integration.cutover import shop, writers
@@ -41,15 +43,15 @@ def during(
     step: str, do: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, when: str = "after"
 ) -> None:
     """Do something before or after a step of a move, once."""
-    doing = getattr(Stepping, f"_{step}")
+    doing = STEPS[MoveStep(step)]
     done: list[object] = []
 
-    def stepping(self: Stepping) -> None:
-        doing(self)
+    def stepping(move: Underway) -> None:
+        doing(move)
         if not done:
             done.append(do())
 
-    monkeypatch.setattr(Stepping, f"_{step}", stepping)
+    monkeypatch.setitem(STEPS, MoveStep(step), stepping)
 
 
 @pytest.mark.usefixtures("small_chunks")

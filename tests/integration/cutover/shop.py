@@ -12,7 +12,9 @@ from django.db import connection
 from django.utils import timezone
 
 from microworkflows.cutover.models import ContextMode, ContextMove
-from microworkflows.cutover.splitting.move import Move
+from microworkflows.cutover.splitting.move import STEPS
+from microworkflows.cutover.splitting.steps import MoveStep
+from microworkflows.cutover.splitting.underway import Underway
 from microworkflows.models import HistoryEntry, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 from orders import operations
@@ -66,11 +68,11 @@ def split(context: str = "payments", **options: Any) -> str:
 def stop_before(step: str, *, to: str) -> None:
     """Run the command and interrupt it where a step begins."""
 
-    def interrupted(self: Move) -> None:
+    def interrupted(move: Underway) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Move, f"_{step}", interrupted)
+        patch.setitem(STEPS, MoveStep(step), interrupted)
         with pytest.raises(CommandError, match="Interrupted"):
             split(to=to)
 

@@ -16,7 +16,9 @@ from inventory.models import StockItem
 from microworkflows.cutover.models import OwnDatabase
 from microworkflows.cutover.splitting import elsewhere, others
 from microworkflows.cutover.splitting.databases import address
-from microworkflows.cutover.splitting.move import Move
+from microworkflows.cutover.splitting.move import STEPS
+from microworkflows.cutover.splitting.steps import MoveStep
+from microworkflows.cutover.splitting.underway import Underway
 from microworkflows.models import InboxEvent
 from orders.models import Order
 from payments.models import Payment
@@ -196,10 +198,12 @@ def test_context_that_moves_back_fences_nothing_off_at_home_even_if_its_mover_is
     with on(target):
         with monkeypatch.context() as patch:
 
-            def killed(self: Move) -> None:
+            def killed(move: Underway) -> None:
                 raise KeyboardInterrupt
 
-            patch.setattr(Move, "_tidy", killed)  # the source works again, and the target does not know
+            patch.setitem(
+                STEPS, MoveStep.TIDY, killed
+            )  # the source works again, and the target does not know
             with pytest.raises(CommandError, match="Interrupted"):
                 shop.split(to=source)
         shop.split(to=source)

@@ -6,11 +6,13 @@ from typing import Any
 import psycopg
 import pytest
 from django.core.management import CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from microworkflows.cutover.models import ContextMove
 from microworkflows.cutover.splitting import chunks, patience, tables
-from microworkflows.cutover.splitting.stepping import Stepping
+from microworkflows.cutover.splitting.move import STEPS
+from microworkflows.cutover.splitting.steps import MoveStep
+from microworkflows.cutover.splitting.underway import Underway
 from payments.models import Payment
 from tests import soaking
 from tests.integration.cutover import shop, writers
@@ -41,15 +43,15 @@ def during(
     step: str, do: Callable[[], object], monkeypatch: pytest.MonkeyPatch, *, when: str = "after"
 ) -> None:
     """Do something before or after a step of a move, once."""
-    doing = getattr(Stepping, f"_{step}")
+    doing = STEPS[MoveStep(step)]
     done: list[object] = []
 
-    def stepping(self: Stepping) -> None:
-        doing(self)
+    def stepping(move: Underway) -> None:
+        doing(move)
         if not done:
             done.append(do())
 
-    monkeypatch.setattr(Stepping, f"_{step}", stepping)
+    monkeypatch.setitem(STEPS, MoveStep(step), stepping)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -245,6 +247,36 @@ def test_reader_and_writer_that_take_long_make_nobody_wait(
 
     shop.split(to=target)
     assert writers.checksum(target) == writers.checksum(source)
+
+
+def test_context_works_on_after_a_pause_that_failed(
+    source: str, target: str, on: On, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.execute(
+        "ALTER TABLE inventory_reservationline ADD parent bigint REFERENCES inventory_reservationline ON DELETE CASCADE",
+        "UPDATE inventory_reservationline SET parent = (SELECT max(id) FROM inventory_reservationline)",
+    )
+    with on(target):
+        shop.execute(
+            "ALTER TABLE inventory_reservationline ADD parent bigint REFERENCES inventory_reservationline ON DELETE CASCADE"
+        )
+    with monkeypatch.context() as patch:
+
+        def fail(*args: object) -> None:
+            raise DatabaseError("the disk is full")
+
+        patch.setattr(tables, "unfinished", fail)
+        with pytest.raises(CommandError, match="the disk is full"):
+            shop.split("inventory", to=target)
+
+    changed = "UPDATE inventory_reservationline SET sku = 'NEW' WHERE id = parent"
+    shop.execute(changed)
+    shop.split("inventory", to=target)
+
+    table = "inventory_reservationline"
+    assert writers.checksum(target, table) == writers.checksum(source, table)
+    with on(target):
+        assert shop.texts("SELECT sku FROM inventory_reservationline WHERE id = parent") == ["NEW"]
 
 
 # The ways back

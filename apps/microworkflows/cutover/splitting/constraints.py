@@ -39,6 +39,11 @@ def lay(connection: BaseDatabaseWrapper, aside: Aside, *, patience: float) -> No
         )
 
 
+def lay_foreign_keys(connection: BaseDatabaseWrapper, aside: Aside, *, patience: float) -> None:
+    """Drop those that are foreign keys: one with ON DELETE CASCADE would take rows along that did not change."""
+    lay(connection, [constraint for constraint in aside if constraint[0] == "f"], patience=patience)
+
+
 def bring_back_unique(connection: BaseDatabaseWrapper, aside: Aside, *, patience: float) -> None:
     """Make those again that are no foreign keys; this reads all rows."""
     _make(connection, [constraint for constraint in aside if constraint[0] != "f"], patience=patience)

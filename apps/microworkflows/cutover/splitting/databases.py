@@ -88,6 +88,7 @@ def only_mover(connection: BaseDatabaseWrapper, context: str) -> Iterator[None]:
         SharedSessionError: a pooler would give the lock to others.
     """
     poolers.raise_if_shared(connection)
+    execute(connection, "SELECT set_config('statement_timeout', '0', false)")  # a large table takes its time
     key = tuple(zlib.crc32(text.encode()) - 2**31 for text in ("microworkflows.split", context))
     deadline = time.monotonic() + _PREDECESSOR_SECONDS
     while True:

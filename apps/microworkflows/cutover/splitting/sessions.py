@@ -17,7 +17,6 @@ _SETTINGS = {
     "IntervalStyle": "postgres",
     "extra_float_digits": "3",
     "bytea_output": "hex",
-    "statement_timeout": "0",  # a large table takes its time
     "transaction_timeout": "0",  # of PostgreSQL 17 and later
     "idle_in_transaction_session_timeout": "0",
 }

@@ -80,7 +80,7 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(
     eventually(lambda: travelling() == 0, timeout=90, what="no order on its way")
     eventually(lambda: not any(open_messages().values()), timeout=30, what="nothing to be done")
     eventually(lambda: not _expected_steps() - _steps_done(), what="every step done")
-    _every_step_was_done_once()
+    every_step_was_done_once()
     stamps = {
         row.body.get("cutover", "all live") for row in OutboxEvent.objects.of_type("orders.order_accepted.v1")
     }
@@ -97,7 +97,7 @@ def test_orders_come_to_one_end_whatever_is_switched_and_killed(
     soaked(switches=switches, kills=(switches + 2) // 8, orders=sum(ends.values()))
 
 
-def _every_step_was_done_once() -> None:
+def every_step_was_done_once() -> None:
     """Each event has one handled inbox row of each microworkflow that listens to its type, and no type comes twice in a flow."""
     twice = (
         OutboxEvent.objects.values("destination", "body__correlationid")

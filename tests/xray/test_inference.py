@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.xray.snippets import called, code, columns, seen, written
+from microworkflows_xray.static import accesses
+from tests.xray.snippets import PROJECT, called, code, columns, registry, seen, sources, written
 
 HEAD = "from shop.models import Customer, Invoice, Line, Note, Order, Parcel, Tag, TrackedParcel\n"
 UPDATED = {("shop_order", "update")}
@@ -416,6 +417,16 @@ def test_a_hook_is_called_where_the_template_method_calls_it() -> None:
 def test_a_mixin_that_is_no_model_writes_the_tables_of_its_models() -> None:
     with code(main="") as engine:
         assert {("shop_sample", "insert"), ("shop_sample", "update")} <= written(engine, app="shop")
+
+
+def test_a_model_that_keeps_its_history_writes_that_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with registry() as known:
+        order, note = known.models["shop.models.Order"], known.models["shop.models.Note"]
+        monkeypatch.setattr(order._meta, "simple_history_manager_attribute", "history", raising=False)
+        monkeypatch.setattr(order, "history", note._default_manager, raising=False)
+        engine = accesses.read(PROJECT, sources(main=HEAD + "def f(order: Order):\n    order.save()"), known)
+
+    assert written(engine) == {("shop_order", "update"), ("shop_note", "insert")}
 
 
 def test_a_cascade_that_needs_rows_says_so() -> None:

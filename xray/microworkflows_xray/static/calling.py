@@ -76,11 +76,9 @@ def arguments(frame: Frame, node: ast.Call) -> Arguments:
         value = expressions.evaluate(frame, keyword.value)
         if keyword.arg is None:
             found.spread = True
-            for each in value:
-                if isinstance(each, Record):
-                    found.named |= {
-                        name: known | found.named.get(name, UNKNOWN) for name, known in each.fields
-                    }
+            for kind in value:
+                for name, known in kind.fields if isinstance(kind, Record) else ():
+                    found.named[name] = known | found.named.get(name, UNKNOWN)
         else:
             found.named[keyword.arg] = value
             found.named_nodes[keyword.arg] = keyword.value

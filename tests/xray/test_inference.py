@@ -185,6 +185,10 @@ SNIPPETS = {
         ),
         {("shop_order", "delete"), ("shop_line", "delete")},
     ),
+    "an_annotated_result_tells_what_its_code_does_not": (
+        "def f() -> Order:\n    raise NotImplementedError\ndef g():\n    f().save()",
+        UPDATED,
+    ),
     "any_model_is_none_in_particular": ("from django.db.models import Model\ndef f(x: Model):\n    x.save()", set()),
     "getattr_counts": ("def f(line: Line):\n    getattr(line, 'order').save()", UPDATED),
 }  # fmt: skip
@@ -435,6 +439,17 @@ def test_a_cascade_that_needs_rows_says_so() -> None:
         assert ("shop_line", "possible cascade") in found
 
 
+def test_a_mixin_that_comes_before_a_class_overrides_it() -> None:
+    text = (
+        "class Action:\n    def run(self):\n        raise NotImplementedError\n"
+        "class Confirmed:\n    def run(self):\n        pass\nclass Deletes(Confirmed, Action):\n    pass\n"
+        "def f(action: Action):\n    action.run()"
+    )
+
+    with code(main=text) as engine:
+        assert ("work.desk.main.f", "work.desk.main.Confirmed.run", "template method") in called(engine)
+
+
 DISPATCHES = {
     "the_actions_that_a_class_names": (
         "    actions = ('accept', 'refuse')\n    def run(self, name):\n        if name in self.actions:\n            getattr(self, name)()",
@@ -442,6 +457,7 @@ DISPATCHES = {
     ),
     "names_that_begin_alike": ("    def run(self, name):\n        getattr(self, f'accept{name}', None)()", {"accept", "accept_all"}),
     "names_that_are_put_together": ("    def run(self, name):\n        getattr(self, 'accept_' + name)()", {"accept_all"}),
+    "what_a_subclass_has": ("    def run(self, name):\n        getattr(self, 'late_%s' % name)()\nclass B(A):\n    def late_close(self):\n        pass", {"late_close"}),
     "one_of_two_names": ("    def run(self, a):\n        getattr(self, 'accept' if a else 'refuse')()", {"accept", "refuse"}),
 }  # fmt: skip
 

@@ -147,11 +147,10 @@ def invoke(frame: Frame, function: FunctionOf, passed: Arguments, node: ast.AST,
     owner = function.owner
     if isinstance(owner, (Instance, ClassOf)) and owner.open:
         method = function.name.rpartition(".")[2]
-        direct = engine.sources.functions[function.name].cls
         targets += [
             (each, how or "template method")
             for each in engine.classes.overrides(owner.cls, method)
-            if each != function.name and direct in engine.classes.mro(engine.sources.functions[each].cls)
+            if each != function.name
         ]
     results = []
     for name, kind in targets:

@@ -189,6 +189,17 @@ SNIPPETS = {
         "def f() -> Order:\n    raise NotImplementedError\ndef g():\n    f().save()",
         UPDATED,
     ),
+    "a_name_tells_which_of_many_models_a_row_is": (
+        (
+            "def any_of(a):\n    return [Order, Line, Note, Tag, Customer][a].objects.first()\n"
+            "def f():\n    order = any_of(1)\n    order.save()"
+        ),
+        UPDATED,
+    ),
+    "an_annotation_tells_which_of_the_models_passed_it_is": (
+        "def f(x: Order):\n    x.save()\ndef g(a):\n    f([Order, Line][a].objects.first())",
+        UPDATED,
+    ),
     "any_model_is_none_in_particular": ("from django.db.models import Model\ndef f(x: Model):\n    x.save()", set()),
     "getattr_counts": ("def f(line: Line):\n    getattr(line, 'order').save()", UPDATED),
 }  # fmt: skip

@@ -83,6 +83,7 @@ def _parameter(frame: Frame, function: Function, node: ast.arg, default: Value) 
     """Tell what a parameter is: from its annotation, its default and from calls, or else from its name."""
     annotated = hints.value(frame, node.annotation) if node.annotation is not None else UNKNOWN
     called = guesses.narrow(frame, function.cls, frame.get("parameter", function.name, node.arg))
+    called = guesses.narrow_by_name(frame, node.arg, guesses.narrow_to(frame, annotated, called))
     ruled = guesses.framework_parameter(frame, function, node.arg)
     found = union([annotated, called, ruled, default])
     return found or guesses.by_name(frame, node.arg) or guesses.own_parameter(frame, function.cls, node.arg)

@@ -8,6 +8,7 @@ from microworkflows_xray import evidence, graph
 from microworkflows_xray.contexts import Contexts
 from microworkflows_xray.facts import Call, Import, Observed, Relation, Static, Task, Transaction
 from microworkflows_xray.graph import Graph
+from microworkflows_xray.static import calls
 from tests.xray.samples import ACCEPT, CAPTURE, EXPORT, SHOP, SHOP_RECORDING, access, place, wide
 
 
@@ -104,6 +105,19 @@ def test_a_receiver_depends_on_the_sender_and_not_the_other_way_round() -> None:
 
     assert "signal" in pairs["shipping", "orders"].kinds
     assert "signal" not in pairs["orders", "shipping"].kinds
+
+
+def test_what_is_handed_in_depends_on_the_one_that_takes_it() -> None:
+    middleware, view = place("orders", "Header.__call__", 3), "payments.views.pay"
+    call = Call(middleware.function, view, middleware, "callback")
+
+    static = replace(SHOP, calls=(call,))
+
+    assert view not in {
+        bond.subject for edge in drawn(static).edges for kind in edge.kinds.values() for bond in kind
+    }
+    assert calls.Graph(static.calls).reach(call.caller) == {call.caller, view}
+    assert calls.Graph(static.calls).after(view) == frozenset()
 
 
 def test_a_task_found_as_a_call_is_not_counted_twice() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.xray.snippets import called, code, columns, seen, written
+from microworkflows_xray.static import accesses
+from tests.xray.snippets import PROJECT, called, code, columns, registry, seen, sources, written
 
 HEAD = "from shop.models import Customer, Invoice, Line, Note, Order, Parcel, Tag, TrackedParcel\n"
 UPDATED = {("shop_order", "update")}
@@ -183,6 +184,21 @@ SNIPPETS = {
             "def f(cursor):\n    wipe(cursor, Order)\n    wipe(cursor, Line)"
         ),
         {("shop_order", "delete"), ("shop_line", "delete")},
+    ),
+    "an_annotated_result_tells_what_its_code_does_not": (
+        "def f() -> Order:\n    raise NotImplementedError\ndef g():\n    f().save()",
+        UPDATED,
+    ),
+    "a_name_tells_which_of_many_models_a_row_is": (
+        (
+            "def any_of(a):\n    return [Order, Line, Note, Tag, Customer][a].objects.first()\n"
+            "def f():\n    order = any_of(1)\n    order.save()"
+        ),
+        UPDATED,
+    ),
+    "an_annotation_tells_which_of_the_models_passed_it_is": (
+        "def f(x: Order):\n    x.save()\ndef g(a):\n    f([Order, Line][a].objects.first())",
+        UPDATED,
     ),
     "any_model_is_none_in_particular": ("from django.db.models import Model\ndef f(x: Model):\n    x.save()", set()),
     "getattr_counts": ("def f(line: Line):\n    getattr(line, 'order').save()", UPDATED),
@@ -418,10 +434,31 @@ def test_a_mixin_that_is_no_model_writes_the_tables_of_its_models() -> None:
         assert {("shop_sample", "insert"), ("shop_sample", "update")} <= written(engine, app="shop")
 
 
+def test_a_model_that_keeps_its_history_writes_that_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with registry() as known:
+        order, note = known.models["shop.models.Order"], known.models["shop.models.Note"]
+        monkeypatch.setattr(order._meta, "simple_history_manager_attribute", "history", raising=False)
+        monkeypatch.setattr(order, "history", note._default_manager, raising=False)
+        engine = accesses.read(PROJECT, sources(main=HEAD + "def f(order: Order):\n    order.save()"), known)
+
+    assert written(engine) == {("shop_order", "update"), ("shop_note", "insert")}
+
+
 def test_a_cascade_that_needs_rows_says_so() -> None:
     with code(main=HEAD + "def f(customer: Customer):\n    customer.delete()") as engine:
         found = {(each.table, each.how) for each in engine.found["work.desk.main.f"].accesses}
         assert ("shop_line", "possible cascade") in found
+
+
+def test_a_mixin_that_comes_before_a_class_overrides_it() -> None:
+    text = (
+        "class Action:\n    def run(self):\n        raise NotImplementedError\n"
+        "class Confirmed:\n    def run(self):\n        pass\nclass Deletes(Confirmed, Action):\n    pass\n"
+        "def f(action: Action):\n    action.run()"
+    )
+
+    with code(main=text) as engine:
+        assert ("work.desk.main.f", "work.desk.main.Confirmed.run", "template method") in called(engine)
 
 
 DISPATCHES = {
@@ -431,6 +468,7 @@ DISPATCHES = {
     ),
     "names_that_begin_alike": ("    def run(self, name):\n        getattr(self, f'accept{name}', None)()", {"accept", "accept_all"}),
     "names_that_are_put_together": ("    def run(self, name):\n        getattr(self, 'accept_' + name)()", {"accept_all"}),
+    "what_a_subclass_has": ("    def run(self, name):\n        getattr(self, 'late_%s' % name)()\nclass B(A):\n    def late_close(self):\n        pass", {"late_close"}),
     "one_of_two_names": ("    def run(self, a):\n        getattr(self, 'accept' if a else 'refuse')()", {"accept", "refuse"}),
 }  # fmt: skip
 

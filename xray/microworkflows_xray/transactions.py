@@ -81,7 +81,7 @@ def predicted_spans(static: Static, judged: tuple[Judged, ...], contexts: Contex
     calls = nx.DiGraph()
     calls.add_nodes_from(sorted(own))
     for call in static.calls:
-        if call.how not in {"task", "on_commit"}:
+        if call.how not in {"task", "on_commit", "callback"}:
             calls.add_edge(call.caller, call.callee)
             places.setdefault(call.caller, call.place)
     spans = [

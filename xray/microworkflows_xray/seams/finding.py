@@ -140,6 +140,7 @@ class _Finder:
 
     def _variant(self, call: Call, caller: Definition | None) -> tuple[How, str]:
         """Return how the seam can be opened, and the function for which the event takes over."""
+        assert call.how != "callback"  # left out from the beginning
         if call.how == "call" and caller is not None and self._is_hook(caller):
             return "template method", call.caller
         return call.how, call.callee

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from . import expressions
+from . import expressions, guesses
 from .engine import Frame
 from .values import UNKNOWN, ClassOf, Instance, Items, Value, item, many, record, text_of, union
 
@@ -12,7 +12,7 @@ from .values import UNKNOWN, ClassOf, Instance, Items, Value, item, many, record
 def bind(frame: Frame, target: ast.expr, value: Value) -> None:
     """Let a target be a value from here on."""
     if isinstance(target, ast.Name):
-        frame.env[target.id] = value
+        frame.env[target.id] = guesses.narrow_by_name(frame, target.id, value)
         frame.assigned.pop(target.id, None)
     elif isinstance(target, (ast.Tuple, ast.List)):
         for index, each in enumerate(target.elts):

@@ -76,11 +76,9 @@ def arguments(frame: Frame, node: ast.Call) -> Arguments:
         value = expressions.evaluate(frame, keyword.value)
         if keyword.arg is None:
             found.spread = True
-            for each in value:
-                if isinstance(each, Record):
-                    found.named |= {
-                        name: known | found.named.get(name, UNKNOWN) for name, known in each.fields
-                    }
+            for kind in value:
+                for name, known in kind.fields if isinstance(kind, Record) else ():
+                    found.named[name] = known | found.named.get(name, UNKNOWN)
         else:
             found.named[keyword.arg] = value
             found.named_nodes[keyword.arg] = keyword.value
@@ -149,11 +147,10 @@ def invoke(frame: Frame, function: FunctionOf, passed: Arguments, node: ast.AST,
     owner = function.owner
     if isinstance(owner, (Instance, ClassOf)) and owner.open:
         method = function.name.rpartition(".")[2]
-        direct = engine.sources.functions[function.name].cls
         targets += [
             (each, how or "template method")
             for each in engine.classes.overrides(owner.cls, method)
-            if each != function.name and direct in engine.classes.mro(engine.sources.functions[each].cls)
+            if each != function.name
         ]
     results = []
     for name, kind in targets:

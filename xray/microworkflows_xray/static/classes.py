@@ -19,6 +19,7 @@ class Classes:
         self.names = names
         self._mro: dict[str, tuple[str, ...]] = {}
         self._methods: dict[str, tuple[str, ...]] = {}
+        self._overrides: dict[tuple[str, str], tuple[str, ...]] = {}
         self._strings: dict[str, frozenset[str]] = {}
 
     def mro(self, cls: str) -> tuple[str, ...]:
@@ -63,10 +64,16 @@ class Classes:
         """Give the strings that stand in a class or in one that it inherits from."""
         return frozenset().union(*map(self._strings_in, self.mro(cls)))
 
-    def overrides(self, cls: str, name: str) -> list[str]:
-        """Name the functions that define a method in subclasses."""
-        functions = self.names.sources.functions
-        return [f"{each}.{name}" for each in self.subclasses(cls) if f"{each}.{name}" in functions]
+    def overrides(self, cls: str, name: str) -> tuple[str, ...]:
+        """Name the functions that define a method for subclasses: their own, or those of mixins that come before the class."""
+        key = (cls, name)
+        if key not in self._overrides:
+            found = {self.method(each, name) for each in self.subclasses(cls)} - {
+                None,
+                self.method(cls, name),
+            }
+            self._overrides[key] = tuple(sorted(each for each in found if each))
+        return self._overrides[key]
 
     @cached_property
     def _subclasses(self) -> dict[str, tuple[str, ...]]:

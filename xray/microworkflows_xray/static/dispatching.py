@@ -30,12 +30,13 @@ def by_pattern(frame: Frame, owners: Value, patterns: Iterable[str]) -> list[Val
         if not isinstance(owner, (Instance, ClassOf)):
             continue
         classes = frame.engine.classes
-        named = classes.strings(owner.cls) if not shapes else frozenset()
-        for name in classes.methods(owner.cls):
-            if name in named or any(shape.fullmatch(name) for shape in shapes):
-                function = classes.method(owner.cls, name)
-                if function:
-                    found.append(frozenset({FunctionOf(function, owner)}))
+        for cls in (owner.cls, *(classes.subclasses(owner.cls) if owner.open else ())):
+            named = classes.strings(cls) if not shapes else frozenset()
+            for name in classes.methods(cls):
+                if name in named or any(shape.fullmatch(name) for shape in shapes):
+                    function = classes.method(cls, name)
+                    if function:
+                        found.append(frozenset({FunctionOf(function, owner)}))
     return found
 
 

@@ -27,6 +27,8 @@ from .values import LIMIT, UNKNOWN, Type, Value, plain
 Key = tuple[str, str, str]
 """Kind (``parameter``, ``result``, ``attribute``, ``global``, ``closure``), owner, and name."""
 
+_SHARED = 60
+"""What functions tell each other is unknown if it may be more things than this."""
 _READINGS = 12
 """A function is not read more often than this; what changes later is lost, which has not been seen to matter."""
 
@@ -135,7 +137,7 @@ class Engine:
         after = before | value
         if after == before:
             return
-        if len(after) > LIMIT:
+        if len(after) > _SHARED:
             self._full.add(key)
             after = UNKNOWN
         self._values[key] = after

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from django.conf import settings
 
 from . import frameworks
 from .engine import Frame
 from .sources import Function
-from .values import UNKNOWN, ClassOf, Instance, Rows, Type, Value, many
+from .values import UNKNOWN, ClassOf, Instance, Many, Rows, Type, Value, many
 
 _PREFIXES = re.compile(
     r"^_*(new|old|current|parent|existing|the|this|other|related|created|updated|selected|original|source|target|first|last|default|my|db)_"
 )
 
+_FEW = 3
+"""A variable may well be of so many models, whatever its name."""
 _ROW = frozenset({"instance", "item", "obj", "object", "record", "row", "target"})
 _ROWS = frozenset({"items", "object_list", "objects", "qs", "queryset", "rows"})
 
@@ -45,11 +48,38 @@ def user(frame: Frame) -> Value:
 
 def narrow(frame: Frame, cls: str, value: Value) -> Value:
     """Leave out rows of other models than a class names as its own, where a base class that serves many models gives them all."""
-    rows = {model for each in value if (model := _model_of(frame, each))}
-    own = set(_named_models(frame, cls)) if len(rows) > 1 else set()
-    if own.isdisjoint(rows):
+    return _only(frame, value, _named_models(frame, cls)) if len(_models_of(frame, value)) > 1 else value
+
+
+def narrow_by_name(frame: Frame, name: str, value: Value) -> Value:
+    """Leave out rows of other models than a variable's name means, where a function that serves many models gives them all."""
+    if len(_models_of(frame, value)) <= _FEW:
         return value
-    return frozenset(each for each in value if (_model_of(frame, each) or min(own)) in own)
+    return _only(frame, value, _models_of(frame, by_name(frame, name)))
+
+
+def narrow_to(frame: Frame, annotated: Value, value: Value) -> Value:
+    """Leave out rows of other models than an annotation names."""
+    return _only(frame, value, _models_of(frame, annotated))
+
+
+def _only(frame: Frame, value: Value, wanted: Iterable[str]) -> Value:
+    """Keep the rows of some models, and what is no row; everything if there is none of theirs."""
+    if _models_of(frame, value).isdisjoint(wanted):
+        return value
+    found: set[Type] = set()
+    for each in value:
+        if isinstance(each, Many):
+            found |= many(_only(frame, each.item, wanted))
+        elif (_model_of(frame, each) or next(iter(wanted))) in wanted:
+            found.add(each)
+    return frozenset(found)
+
+
+def _models_of(frame: Frame, value: Value) -> set[str]:
+    """Name the models of rows, and of collections of rows."""
+    found = {model for each in value if (model := _model_of(frame, each))}
+    return found.union(*(_models_of(frame, each.item) for each in value if isinstance(each, Many)))
 
 
 def _model_of(frame: Frame, value: Type) -> str:

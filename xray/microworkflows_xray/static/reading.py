@@ -36,6 +36,8 @@ def read_function(engine: Engine, function: Function) -> None:
         if special is not None:
             frame.env[special.arg] = frame.get("parameter", function.name, special.arg)
     statements.run(frame, function.node.body)
+    if not frame.engine.peek("result", function.name):  # its annotation says what its code does not
+        frame.join("result", function.name, "", hints.value(frame, function.node.returns))
     for nested in ast.walk(function.node):
         if nested is not function.node and isinstance(nested, (ast.FunctionDef, ast.AsyncFunctionDef)):
             engine.close_over(f"{function.name}.{nested.name}", frame.env)
@@ -81,6 +83,7 @@ def _parameter(frame: Frame, function: Function, node: ast.arg, default: Value) 
     """Tell what a parameter is: from its annotation, its default and from calls, or else from its name."""
     annotated = hints.value(frame, node.annotation) if node.annotation is not None else UNKNOWN
     called = guesses.narrow(frame, function.cls, frame.get("parameter", function.name, node.arg))
+    called = guesses.narrow_by_name(frame, node.arg, guesses.narrow_to(frame, annotated, called))
     ruled = guesses.framework_parameter(frame, function, node.arg)
     found = union([annotated, called, ruled, default])
     return found or guesses.by_name(frame, node.arg) or guesses.own_parameter(frame, function.cls, node.arg)

@@ -48,7 +48,7 @@ def answering(engine: Engine, view: str) -> Iterator[str]:
 
 def _middleware() -> list[str]:
     try:
-        return [name for name in settings.MIDDLEWARE if isinstance(name, str)]
+        return list(settings.MIDDLEWARE)
     except Exception:  # settings may be lazy, and fail in any way
         return []
 

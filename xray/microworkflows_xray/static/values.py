@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 LIMIT = 250
-"""An expression that may be more things than this counts as unknown."""
+"""An expression that may be more things than this counts as unknown; ``self`` in a mixin of all models may be many."""
 
 
 @dataclass(frozen=True, slots=True)

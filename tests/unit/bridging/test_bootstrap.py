@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import router
 
-from microworkflows import Subject, microworkflow, past, registry, unreceived
+from microworkflows import Subject, microworkflow, past, recording, registry, unreceived
 from microworkflows.bridging import Past, bootstrapping, checks
 from microworkflows.bridging.models import Bootstrapped
 from microworkflows.cloudevents import MARK, CloudEvent
@@ -154,7 +154,7 @@ def test_event_and_mark_commit_together(
     def store(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bootstrapping.recording, "store", store)
+    monkeypatch.setattr(recording, "store", store)
 
     with pytest.raises(CommandError):
         call_command("bootstrap", TYPE, query=letters)

@@ -25,7 +25,7 @@ import yaml
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.checks import ERROR, run_checks
 from django.core.exceptions import PermissionDenied
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.template import engines
 from django.test import RequestFactory, override_settings
@@ -39,6 +39,7 @@ from microworkflows.signals import parked
 from microworkflows.testing import Flow, delivered
 from orders.models import Order, Product
 from payments.events import OrderAccepted
+from payments.models import Payment
 from project import service
 from shipping.models import Destination
 from tests.architecture.files import ROOT
@@ -243,6 +244,36 @@ def test_address_of_an_erased_order_is_forgotten_whatever_comes_first(
     kept = {row.order_id: str(row) for row in Destination.objects.all()}
     assert kept == dict.fromkeys(ids, "(address dropped)")
     assert not Order.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_order_whose_payment_is_missing_is_found(
+    declared: Callable[[Path], dict[str, ModuleType]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs/howto/reconcile.md"
+    declared(page)
+    compare, receive = [
+        line.split()[2:] for each in samples(page) if each.language == "sh" for line in each.text.splitlines()
+    ]
+    order = Order.objects.create(
+        state="paid", total=Decimal("7.00"), currency="EUR", placed_at=datetime(2026, 1, 2, tzinfo=UTC)
+    )
+
+    with pytest.raises(CommandError, match="Something differs"):
+        call_command(*compare, settle=0)
+
+    assert f"1  only orders.Order in default: {order.pk}" in capsys.readouterr().out
+    Payment.objects.create(
+        order_id=order.pk,
+        idempotency_key=uuid4(),
+        amount=Decimal("7.00"),
+        currency="EUR",
+        state="received",
+        reference="1",
+        taken_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    call_command(*compare)
+    call_command(*receive)
 
 
 def test_receiver_of_a_signal_notes_a_parked_message(

@@ -59,7 +59,8 @@ def find(
         field: Its field that they are values of.
         using: Database of both; by default, each model's own.
     """
-    here, there = QuerySet(model, using=using), QuerySet(to, using=using)  # whatever their managers hide
+    here: QuerySet[Any] = QuerySet(model, using=using)  # whatever its managers hide
+    there: QuerySet[Any] = QuerySet(to, using=using)
     ids = here.exclude(**{attname: None}).order_by(attname).values_list(attname, flat=True).distinct()
     number, rows, first = 0, 0, list[Any]()
     for batch in _batches(ids.iterator(chunk_size=_AT_ONCE)):

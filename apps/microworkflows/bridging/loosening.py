@@ -82,8 +82,8 @@ def loosen(app_label: str, model_name: str, name: str) -> Loosened:
     )
     _refuse_what_still_names_it(state, app_label, operation, key)
     number = f"{int(leaves[0][1][:4]) + 1:04}" if leaves[0][1][:4].isdigit() else "0001"
-    migration = Migration(f"{number}_{operation.migration_name_fragment}"[:100], app_label)
-    migration.dependencies, migration.operations = list(leaves), [operation]
+    kind = type("Migration", (Migration,), {"dependencies": list(leaves), "operations": [operation]})
+    migration = kind(f"{number}_{operation.migration_name_fragment}"[:100], app_label)
     writer = MigrationWriter(migration, include_header=False)
     head = "class Migration(migrations.Migration):\n"
     return Loosened(
@@ -94,7 +94,7 @@ def loosen(app_label: str, model_name: str, name: str) -> Loosened:
     )
 
 
-def plain(key: "models.ForeignKey[Any, Any]") -> "models.Field[Any, Any]":
+def plain(key: Any) -> "models.Field[Any, Any]":
     """Return the field that holds a foreign key's ids: of the type of what they name, on the same column, with its index."""
     target: Any = key.target_field
     while target.remote_field:

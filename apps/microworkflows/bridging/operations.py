@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 from django.db import NotSupportedError, transaction
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations import SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
@@ -16,6 +15,9 @@ from microworkflows.bridging import dangling
 from microworkflows.errors import MicroworkflowsError
 
 logger = logging.getLogger(__name__)
+
+Editor = Any
+"""A schema editor; the stubs leave out what its own operations use of it."""
 
 LOCK_TIMEOUT = 2.0
 """Seconds for which one attempt waits for its locks, and others wait behind it."""
@@ -67,7 +69,7 @@ class LoosenForeignKey(SeparateDatabaseAndState):
     def database_forwards(
         self,
         app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
+        schema_editor: Editor,
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
@@ -86,7 +88,7 @@ class LoosenForeignKey(SeparateDatabaseAndState):
     def database_backwards(
         self,
         app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
+        schema_editor: Editor,
         from_state: ProjectState,
         to_state: ProjectState,
     ) -> None:
@@ -141,12 +143,12 @@ class LoosenForeignKey(SeparateDatabaseAndState):
         assert isinstance(key, ForeignKey)
         return key
 
-    def _constraints(self, schema_editor: BaseDatabaseSchemaEditor, bound: type[Model]) -> list[str]:
+    def _constraints(self, schema_editor: Editor, bound: type[Model]) -> list[str]:
         column = self._key(bound).column
         found: list[str] = schema_editor._constraint_names(bound, [column], foreign_key=True)  # noqa: SLF001
         return found
 
-    def _refuse_dangling(self, schema_editor: BaseDatabaseSchemaEditor, bound: type[Model]) -> None:
+    def _refuse_dangling(self, schema_editor: Editor, bound: type[Model]) -> None:
         alias, key = schema_editor.connection.alias, self._key(bound)
         found = dangling.find(
             bound, key.attname, to=key.related_model, field=key.target_field.name, using=alias
@@ -158,14 +160,14 @@ class LoosenForeignKey(SeparateDatabaseAndState):
             )
 
 
-def _is_postgresql(schema_editor: BaseDatabaseSchemaEditor) -> bool:
+def _is_postgresql(schema_editor: Editor) -> bool:
     vendor = schema_editor.connection.vendor
     if vendor not in ("postgresql", "sqlite"):
         raise NotSupportedError(f"A key is loosened in PostgreSQL and SQLite only; this is {vendor}.")
     return bool(vendor == "postgresql")
 
 
-def _patiently(schema_editor: BaseDatabaseSchemaEditor, statement: str, *, model: type[Model]) -> None:
+def _patiently(schema_editor: Editor, statement: str, *, model: type[Model]) -> None:
     """Execute a statement that locks two tables, in short attempts: while it waits, everybody else waits behind it."""
     connection = schema_editor.connection
     for attempt in range(1, ATTEMPTS + 1):

@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import router
+from pytest_django import Settings
 
-from microworkflows import Subject, microworkflow, past, registry, unreceived
+from microworkflows import Subject, microworkflow, past, recording, registry, unreceived
 from microworkflows.bridging import Past, bootstrapping, checks
 from microworkflows.bridging.models import Bootstrapped
 from microworkflows.cloudevents import MARK, CloudEvent
@@ -22,6 +23,7 @@ from microworkflows.flows import Router
 from microworkflows.journeys import journey
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
+from orders.models import Product
 from payments.models import Payment
 from tests.unit.shop.conftest import Draft
 
@@ -124,6 +126,23 @@ def test_second_run_records_only_what_is_new(
     assert "1 events recorded; 7 rows were recorded before." in capsys.readouterr().out
 
 
+def test_rows_of_a_query_are_recorded_while_it_is_read(
+    read: SimpleNamespace, flow: Flow, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrapping, "_BATCH", 3)
+    Product.objects.bulk_create(Product(sku=f"S{number}", name="Tea", price=3) for number in range(10))
+    keys = list(Product.objects.order_by("pk").values_list("pk", flat=True))
+
+    def written() -> Iterable[Any]:
+        for product in Product.objects.order_by("pk").iterator(chunk_size=2):
+            yield read.LetterWritten(letter_id=UUID(int=product.pk)), product
+
+    call_command("bootstrap", TYPE, query=query(written))
+    flow.run()
+
+    assert [event.letter_id.int for event in read.read] == keys
+
+
 def test_run_that_fails_between_two_batches_goes_on_where_it_was(
     read: SimpleNamespace, flow: Flow, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +173,7 @@ def test_event_and_mark_commit_together(
     def store(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bootstrapping.recording, "store", store)
+    monkeypatch.setattr(recording, "store", store)
 
     with pytest.raises(CommandError):
         call_command("bootstrap", TYPE, query=letters)
@@ -355,9 +374,15 @@ def test_time_of_a_row_without_one_lies_before_each_transaction_that_is_still_op
     assert CloudEvent.from_dict(row.body).meta.as_of <= began
 
 
-def test_old_orders_are_not_paid_again(draft: Draft, query: Query, flow: Flow) -> None:
+@pytest.mark.parametrize("handed_over", [[], ["orders", "payments", "inventory", "shipping"]])
+def test_old_orders_are_not_paid_again(
+    draft: Draft, query: Query, flow: Flow, settings: Settings, handed_over: list[str]
+) -> None:
+    """Neither by the contexts nor by a monolith, nor does anything else follow from what somebody makes of them."""
+    settings.MICROWORKFLOWS = {"CUTOVER": handed_over}
     from orders.events import OrderAccepted
     from payments.events import OrderAccepted as Read
+    from payments.events import PaymentReceived
 
     indexed = []
     order = draft()
@@ -366,6 +391,12 @@ def test_old_orders_are_not_paid_again(draft: Draft, query: Query, flow: Flow) -
         @microworkflow(on=Read, context="reports", bootstrap=True)
         def count_order(event: Read) -> None:
             indexed.append(event.order_id)
+
+        @microworkflow(on=Read, emits=[PaymentReceived], context="payments", bootstrap=True)
+        def tell_payment(event: Read) -> PaymentReceived:
+            return PaymentReceived(
+                order_id=event.order_id, amount=event.total, currency=event.currency, payment_reference="old"
+            )
 
         path = query(
             lambda: [
@@ -388,8 +419,10 @@ def test_old_orders_are_not_paid_again(draft: Draft, query: Query, flow: Flow) -
         flow.run()
 
     assert indexed == [order.pk]
+    order.refresh_from_db()
+    assert order.is_draft
     assert not Payment.objects.exists()
-    assert flow.types() == ["orders.order_accepted.v1"]
+    assert flow.types() == ["orders.order_accepted.v1", "payments.payment_received.v1"]
 
 
 def test_context_without_anybody_who_wants_the_past_says_that_it_skips_it(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import models
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.state import ModelState, ProjectState
 
 from microworkflows.bridging import loosening
@@ -95,11 +96,11 @@ def test_what_is_no_key_is_refused_with_the_reason(key: str, why: str) -> None:
 
 
 def test_model_that_would_be_wrong_without_the_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    order_line = ProjectState.from_apps(loosening.MigrationLoader(None).project_state().apps)
+    order_line = ProjectState.from_apps(MigrationLoader(None).project_state().apps)
     state = order_line.models["orders", "orderline"]
     condition = models.CheckConstraint(condition=models.Q(product__gt=0), name="some_product")
     state.options["constraints"] = [*state.options["constraints"], condition]
-    monkeypatch.setattr(loosening.MigrationLoader, "project_state", lambda self: order_line)
+    monkeypatch.setattr(MigrationLoader, "project_state", lambda self: order_line)
 
     with pytest.raises(UnloosenableKeyError, match="'constraints' refers to the nonexistent field 'product'"):
         loosening.loosen("orders", "OrderLine", "product")

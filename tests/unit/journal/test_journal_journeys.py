@@ -209,6 +209,17 @@ def test_missed_deadline_is_the_first_thing_told_until_the_flow_has_an_outcome()
     assert late.reason == "It was due at 02:45:00, 5 min 0 s after Order accepted."
 
 
+def test_flow_of_the_past_misses_no_deadline() -> None:
+    shop.contexts(now=NOW, within=300)
+    flow = shop.flow()
+    shop.order(flow, steps=1)
+    Event.objects.update(mark="bootstrapped")
+
+    journey = journey_of(flow)
+
+    assert [each for each in journey.expected if each.cause is Cause.DEADLINE] == []
+
+
 def test_thousand_events_take_five_statements(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     shop.contexts(now=NOW)
     flow = shop.flow()

@@ -1,0 +1,1 @@
+"""An app of echo's that wants the questions of the past."""

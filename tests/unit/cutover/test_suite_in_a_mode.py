@@ -99,7 +99,8 @@ def test_hooks_and_statements_of_deliveries_are_not_the_requests(
             operations.place_order(order=orders.pop())
         return len(counted.captured_queries), len(hooks)
 
-    orders = [draft(), draft()]
+    orders = [draft(), draft(), draft()]
+    place(Way.WITHHELD)  # the first event of a transaction has a hook that the others do without
     withheld, live = place(Way.WITHHELD), place(Way.LIVE)
 
     assert live == withheld

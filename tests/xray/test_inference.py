@@ -200,6 +200,10 @@ SNIPPETS = {
         "def f(x: Order):\n    x.save()\ndef g(a):\n    f([Order, Line][a].objects.first())",
         UPDATED,
     ),
+    "a_method_that_one_object_replaces_is_still_that_of_the_others": (
+        "def nothing(*args):\n    pass\ndef g(order: Order):\n    order.save = nothing\ndef f(order: Order):\n    order.save()",
+        UPDATED,
+    ),
     "any_model_is_none_in_particular": ("from django.db.models import Model\ndef f(x: Model):\n    x.save()", set()),
     "getattr_counts": ("def f(line: Line):\n    getattr(line, 'order').save()", UPDATED),
 }  # fmt: skip

@@ -23,6 +23,7 @@ from .values import (
 )
 
 read_rows = queries.read
+_REPLACED = frozenset({"delete", "save"})
 
 
 def get(frame: Frame, owners: Value, name: str, node: ast.expr) -> Value:
@@ -144,5 +145,7 @@ def _of_instance(frame: Frame, owner: Instance, name: str, node: ast.expr) -> Va
                 frame.access(node, column[0], "read", "attribute", (column[1],))
             return UNKNOWN
     found = own(frame, owner, owner.cls, name, node)
+    if found and name in _REPLACED and not frame.engine.classes.method(owner.cls, name):
+        found |= {Method(owner, name)}  # assigned to one object, it replaces the method of no other
     special = frameworks.attribute(frame, owner, name)
     return union([found, special]) or frozenset({Method(owner, name)})

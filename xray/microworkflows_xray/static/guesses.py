@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from django.conf import settings
 
@@ -59,19 +59,25 @@ def narrow_by_name(frame: Frame, name: str, value: Value) -> Value:
 
 
 def narrow_to(frame: Frame, annotated: Value, value: Value) -> Value:
-    """Leave out rows of other models than an annotation names."""
-    return _only(frame, value, _models_of(frame, annotated))
+    """Leave out what is of no model that an annotation names, if it names any."""
+    models = _models_of(frame, annotated)
+    below = {each for model in models for each in frame.engine.registry.subclasses(model)}
+    return _kept(frame, value, models | below) if models else value
 
 
 def _only(frame: Frame, value: Value, wanted: Iterable[str]) -> Value:
-    """Keep the rows of some models, and what is no row; everything if there is none of theirs."""
-    if _models_of(frame, value).isdisjoint(wanted):
-        return value
+    """Keep the rows of some models; everything if there is none of theirs."""
+    return value if _models_of(frame, value).isdisjoint(wanted) else _kept(frame, value, frozenset(wanted))
+
+
+def _kept(frame: Frame, value: Value, wanted: Set[str]) -> Value:
     found: set[Type] = set()
     for each in value:
         if isinstance(each, Many):
-            found |= many(_only(frame, each.item, wanted))
-        elif (_model_of(frame, each) or next(iter(wanted))) in wanted:
+            found |= many(_kept(frame, each.item, wanted))
+        elif isinstance(each, Instance) or _model_of(frame, each):
+            found |= {each} if (_model_of(frame, each) or "-") in wanted else set()
+        else:
             found.add(each)
     return frozenset(found)
 

@@ -13,7 +13,7 @@ from django.test.utils import isolate_apps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microworkflows import IncomingEvent, registry
+from microworkflows import IncomingEvent, registry, times
 from microworkflows.bridging import Copy
 from microworkflows.bridging.copies import AmbiguousCopyError
 from microworkflows.testing import delivered
@@ -75,7 +75,7 @@ def test_newest_event_wins_in_whatever_order_and_however_often_they_come(product
 
         (row,) = product.objects.all()
         assert row.name == f"name {max(order)}"
-        assert row.copy_as_of == BEGAN + timedelta(seconds=max(order))
+        assert times.aware(row.copy_as_of) == BEGAN + timedelta(seconds=max(order))
 
     comes()
 

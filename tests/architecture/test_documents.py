@@ -307,7 +307,9 @@ TESTED_ELSEWHERE = {
     **dict.fromkeys(_shell(ROOT / "docs/howto/bootstrap.md"), "tests/architecture/test_samples.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/foreign-keys.md"), "tests/unit/bridging/test_loosening.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/reconcile.md"), "tests/architecture/test_samples.py"),
-    **dict.fromkeys(_shell(ROOT / "docs/howto/read-models.md"), "tests/integration/bridging/test_read_models.py"),
+    **dict.fromkeys(
+        _shell(ROOT / "docs/howto/read-models.md"), "tests/integration/bridging/test_read_models.py"
+    ),
     **dict.fromkeys(_shell(ROOT / "docs/howto/xray.md"), "tests/xray/test_howto.py"),
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",

@@ -2,7 +2,7 @@
 
 Such an event bears a mark, which each event that follows from it inherits. A microworkflow acts on it if it is declared with
 ``bootstrap=True``, and if its context is the one for which the event was recorded, where it was recorded for one. A worker that
-does not know the mark, as one of an earlier version, parks the message and does nothing.
+does not know the mark, as one of an earlier version, refuses the message and does nothing.
 """
 
 import re
@@ -14,7 +14,7 @@ from microworkflows.cloudevents import context_of
 MODE = "bootstrapped"
 """The word for people for a context's part in a flow of the past."""
 
-_MARK = re.compile(r"bootstrapped(?:=([a-z_][a-z0-9_]*))?")
+_MARK = re.compile(r"bootstrapped(?::([a-z_][a-z0-9_]*))?")
 
 
 def mark(*, only_for: str = "") -> str:
@@ -23,7 +23,7 @@ def mark(*, only_for: str = "") -> str:
     Raises:
         ValueError: no context can have this label.
     """
-    made = f"{MODE}={only_for}" if only_for else MODE
+    made = f"{MODE}:{only_for}" if only_for else MODE
     if not _MARK.fullmatch(made):
         raise ValueError(f"{only_for!r} is no label of a context, such as payments.")
     return made

@@ -29,7 +29,7 @@ class Past:
     correlation_id: object = None
     """Id of the flow, where it is not made of ``about``; as for :func:`microworkflows.outbox.record`."""
     at: datetime | None = None
-    """Time since which the row is as the event says, such as its last change; None: the time before which the run read it."""
+    """When the row became as the event says, such as its last change. Without one, it is the time before which the run read it."""
     key: str | None = None
     """What tells the row from the others of its type; by default the object that it is about, else all values of the event."""
 

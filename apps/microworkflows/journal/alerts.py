@@ -108,9 +108,7 @@ def _sent(alert: Alert, now: datetime) -> bool:
     if settings.journal_alert_mail and alert.mailed_at is None:
         errors.append(_tried(alert, "mailed_at", now, lambda: _mail(alert, settings.journal_alert_mail)))
     if settings.journal_alert_webhook and alert.posted_at is None:
-        errors.append(
-            _tried(alert, "posted_at", now, lambda: _post(alert, settings.journal_alert_webhook))
-        )
+        errors.append(_tried(alert, "posted_at", now, lambda: _post(alert, settings.journal_alert_webhook)))
     alert.error = "\n".join(filter(None, errors))
     given_up = bool(alert.error) and now - alert.began_at > _GIVEN_UP_AFTER
     if given_up:

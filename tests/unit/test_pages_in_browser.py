@@ -15,7 +15,7 @@ from selenium.webdriver import Chrome
 
 from microworkflows.pages import journey_response
 from microworkflows.testing import Flow
-from tests.acceptance.running import wait_until
+from tests.integration.support.waiting import eventually
 
 pytestmark = [
     pytest.mark.browser,
@@ -55,9 +55,11 @@ def test_page_follows_the_flow(
     assert "not begun" in text_of(browser)
 
     flow.record(post.LetterWritten(letter_id=uuid4()), about=letter)
-    wait_until("the page shows the letter", lambda: "on its way" in text_of(browser), seconds=60)
+    eventually(lambda: "on its way" in text_of(browser), what="the page shows the letter", timeout=60)
     flow.run()
-    wait_until("the page shows the end", lambda: "2 of 2 deliveries handled" in text_of(browser), seconds=60)
+    eventually(
+        lambda: "2 of 2 deliveries handled" in text_of(browser), what="the page shows the end", timeout=60
+    )
 
     assert "A letter, as it is now" in text_of(browser)
     assert "desk.stamp_letter handled" in text_of(browser)

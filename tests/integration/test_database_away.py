@@ -101,6 +101,7 @@ def test_commit_whose_answer_got_lost_counts(
     worker: Process, database_proxy: Proxy, broker: Broker, tmp_path: Path
 ) -> None:
     trace = tmp_path / "trace"
+    database_proxy.only_of = b"probe_effect"  # others commit, too: the relay, and the worker its heartbeats
     (meta,) = ask(behaviour="hold", file=str(trace))
     eventually(trace.exists)
 

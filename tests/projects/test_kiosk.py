@@ -125,7 +125,6 @@ def test_mended_shop_passes_the_same_tests_in_both_modes(kiosk: Kiosk) -> None:
     assert all("Nothing is new against the baseline." in said for _, said in runs[1:])
 
 
-@pytest.mark.slow
 def test_djangos_own_runner_comes_to_the_same_verdict(kiosk: Kiosk) -> None:
     inline, withheld = kiosk.test("stock=inline"), kiosk.test("stock=withheld")
     kiosk.mend()
@@ -204,7 +203,6 @@ def test_unplugging_names_each_place_with_its_table_and_proves_nothing(kiosk: Ki
     assert "proven_at" not in (kiosk.folder / "unplugged.json").read_text()
 
 
-@pytest.mark.slow
 def test_mended_shop_is_proven_to_be_apart(kiosk: Kiosk) -> None:
     kiosk.mend()
 

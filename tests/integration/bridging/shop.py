@@ -80,8 +80,9 @@ class Shop:
         return output
 
     def start(self, script: str, **environment: str) -> "subprocess.Popen[str]":
+        kept = {name: value for name, value in os.environ.items() if name == "PATH" or name.startswith("COV")}
         given = {
-            "PATH": os.environ["PATH"],
+            **kept,
             "PYTHONPATH": str(self.folder),
             "DJANGO_SETTINGS_MODULE": "shop_settings",
             "SHOP_DATABASES": json.dumps(self.databases),

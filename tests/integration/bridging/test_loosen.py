@@ -71,7 +71,6 @@ def loosened(monolith: Shop) -> str:
     return said
 
 
-@pytest.mark.slow
 def test_key_becomes_an_id_and_goes_back_with_its_rows_and_indexes(monolith: Shop) -> None:
     said = loosened(monolith)
 
@@ -112,7 +111,6 @@ assert validated() == [(True,)], validated()
 
 
 @pytest.mark.postgres
-@pytest.mark.slow
 def test_table_in_use_is_left_alone_and_said_to_be_in_use(monolith: Shop, database_url: str) -> None:
     loosened(monolith)
 
@@ -124,7 +122,6 @@ def test_table_in_use_is_left_alone_and_said_to_be_in_use(monolith: Shop, databa
 
 
 @pytest.mark.postgres
-@pytest.mark.slow
 def test_row_that_slips_in_while_the_key_is_put_back_is_found_and_the_next_attempt_goes_on(
     monolith: Shop,
 ) -> None:
@@ -149,7 +146,6 @@ print(raises(CommandError, lambda: call_command("loosen", check=True)))
 """
 
 
-@pytest.mark.slow
 def test_ids_are_looked_up_in_another_database_in_batches(monolith: Shop) -> None:
     loosened(monolith)
     monolith.databases["there"] = {

@@ -25,7 +25,7 @@ from payments.models import Payment
 from tests.integration.cutover import shop
 from tests.integration.cutover.conftest import On
 
-pytestmark = [pytest.mark.postgres, pytest.mark.slow]
+pytestmark = pytest.mark.postgres
 
 
 @contextmanager

@@ -28,6 +28,8 @@ class Proxy:
         self.accepted = 0
         self.cut_after: bytes | None = None
         """Cut all once a client has sent these bytes: the server gets them, its answer gets lost."""
+        self.only_of: bytes | None = None
+        """Bytes by which such a client is told from others: it has sent them before."""
         self.silent_after: bytes | None = None
         """Fall silent once a client has sent these bytes."""
         self.bytes_per_second: float | None = None
@@ -123,14 +125,16 @@ class Proxy:
                 threading.Thread(target=self._pump, args=[source, sink], daemon=True).start()
 
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+        is_told = False
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                is_told = is_told or self.only_of is None or self.only_of in data
                 if self.silent_after is not None and self.silent_after in data:
                     self.silent_after = None
                     self._silent.set()
                 if self._silent.is_set():
                     continue
-                if self.cut_after is not None and self.cut_after in data:
+                if self.cut_after is not None and self.cut_after in data and is_told:
                     self.cut_after = None
                     self._silent.set()
                     sink.sendall(data)

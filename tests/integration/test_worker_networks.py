@@ -56,9 +56,11 @@ def worker(start: Start) -> Process:
 
 def works(broker: Broker) -> None:
     """Publish a message, past the proxy, and wait until the worker has handled it."""
-    broker.publish(cloud_event(number=len(effects())))
-    wanted = len(effects()) + 1
-    eventually(lambda: handled(wanted) and broker.count("probe") == 0, timeout=90, what="a message handled")
+    before = len(effects())
+    broker.publish(cloud_event(number=before))
+    eventually(
+        lambda: handled(before + 1) and broker.count("probe") == 0, timeout=90, what="a message handled"
+    )
 
 
 @pytest.fixture

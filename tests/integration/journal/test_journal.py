@@ -67,8 +67,10 @@ def test_journal_tells_what_outbox_and_inbox_tell(journaling: Launcher) -> None:
     assert _differences() == {}
     assert not Gap.objects.exists()
     assert {each.emitted_by for each in Event.objects.filter(type="probe.answered.v1")} == {"probe.answer"}
-    kinds = {each.kind for each in Process.objects.all()}
-    assert kinds == {"worker", "pool", "relay"}
+    eventually(
+        lambda: {each.kind for each in Process.objects.all()} == {"worker", "pool", "relay"},
+        what="notices of every kind of process",
+    )
     eventually(
         lambda: Context.objects.filter(name="probe", tally__parked=1).exists(),
         what="a tally of the parked one",

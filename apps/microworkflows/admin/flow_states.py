@@ -42,9 +42,9 @@ class FlowStateMixin(_ModelAdmin):
         return queryset.filter(pk__in=[key for each in ids if (key := self._key(each)) is not None])
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
-        """Add the column where somebody tells states."""
+        """Add the column where somebody tells states, beside the first: a list that is too wide hides the last."""
         columns = [*super().get_list_display(request)]
-        return [*columns, "flow_state"] if self._is_told() else columns
+        return [*columns[:1], "flow_state", *columns[1:]] if self._is_told() else columns
 
     def get_list_filter(self, request: HttpRequest) -> list[Any]:
         """Add the filter where somebody tells states, before the others."""

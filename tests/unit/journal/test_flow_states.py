@@ -49,6 +49,7 @@ def test_list_of_orders_shows_where_each_flow_stands_and_finds_those_that_need_a
     for badge in ('good">done', 'bad">failed', 'bad">overdue', 'busy">on its way'):
         assert f'<span class="mw-badge mw-badge--{badge}</span>' in page
     assert numbers(admin_client, flow="attention") == {"A-000002", "A-000003"}
+    assert page.index("column-number") < page.index("column-flow_state") < page.index("column-total")
 
 
 def test_states_of_a_page_cost_one_statement(

@@ -164,6 +164,6 @@ def test_admin_reads_requeues_and_drops_dead_letters_of_a_real_broker(
     (requeued,) = broker.take("probe", 1)
     assert (requeued.body, set(requeued.headers)) == (f"{BAD}1".encode(), {trust.PUBLISHER})
     eventually(lambda: broker.count("probe.dead") == 58, what="the others")
-    assert [each.body for each in broker.take("probe.dead", 58)] == [
-        f"{BAD}{n}".encode() for n in range(2, 60)
-    ]
+    # What was looked at goes back into a quorum queue in the order in which the broker gets round to it.
+    left = [each.body for each in broker.take("probe.dead", 58)]
+    assert sorted(left) == sorted(f"{BAD}{n}".encode() for n in range(2, 60))

@@ -46,9 +46,9 @@ def watched(launch: Launcher, broker: Broker) -> Launcher:
 
 
 def alarm_about(flow: str, awaited: str = ANSWERED) -> Alarm:
-    """Wait for the alarm of a flow."""
+    """Wait for the alarm of a flow: where a part that was stopped has left a gap, nobody judges before it was to be filled."""
     of_flow = Alarm.objects.filter(flow__correlation_id=flow, awaited=awaited)
-    eventually(of_flow.exists, what=f"an alarm about {awaited}", timeout=LATER + 35)
+    eventually(of_flow.exists, what=f"an alarm about {awaited}", timeout=LATER + 60 + 35)
     return of_flow.get()
 
 

@@ -29,7 +29,8 @@ _CANCELLED = "57014"
 """A statement took too long, by ``statement_timeout`` for example; the database is well."""
 _GIVE_WAY = {"40001", "40P01"}
 """Serialization failure, deadlock."""
-_LOCKED = {"55P03", _CANCELLED}
+_NO_LOCK = "55P03"
+_LOCKED = {_NO_LOCK, _CANCELLED}
 _REFUSED_CLASSES = {
     "22",  # data
     "23",  # integrity
@@ -85,6 +86,11 @@ def gives_way(error: BaseException) -> bool:
 def is_kept_waiting(error: BaseException) -> bool:
     """Return True if a statement gave way, or waited too long, for a lock most likely."""
     return gives_way(error) or _sqlstate(error) in _LOCKED
+
+
+def got_no_lock(error: BaseException) -> bool:
+    """Return True if a statement waited for a lock as long as ``lock_timeout`` allowed."""
+    return _sqlstate(error) == _NO_LOCK
 
 
 def is_short_of_resources(error: BaseException) -> bool:

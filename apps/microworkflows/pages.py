@@ -10,18 +10,20 @@ from typing import Any
 
 from django.apps import apps
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.template.loader import render_to_string
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.html import format_html
 from django.utils.http import quote_etag, urlencode
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 
 from microworkflows import accounts, journeys, overviews
 
 HTML, JSON = "text/html", "application/json"
 
 
+@require_safe
 def journey_response(
     request: HttpRequest, about: Model | str, *, headline: SafeString | str = ""
 ) -> HttpResponseBase:
@@ -40,8 +42,6 @@ def journey_response(
         about: What the flow is about, as it was given to ``record(about=…)``, or the flow's correlation id.
         headline: Headline above the journey, such as the object's state.
     """
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD"])
     if _wants_json(request):
         response = _json(request, flow_of(about))
     else:
@@ -105,10 +105,9 @@ def fragment(request: HttpRequest, context: Mapping[str, Any]) -> HttpResponseBa
     return polled(request, "microworkflows/journey_fragment.html", context)
 
 
+@require_safe
 def polled(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponseBase:
     """Return the parts of a page that change, with an ETag; 304 if the client already has them."""
-    if request.method not in ("GET", "HEAD"):
-        return HttpResponseNotAllowed(["GET", "HEAD"])
     return _unless_known(request, HttpResponse(render_to_string(template, {**context}, request)))
 
 

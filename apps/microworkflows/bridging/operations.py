@@ -12,6 +12,7 @@ from django.db.models import ForeignKey, Model
 from django.db.utils import IntegrityError, OperationalError
 
 from microworkflows.bridging import dangling
+from microworkflows.database_errors import got_no_lock
 from microworkflows.errors import MicroworkflowsError
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,6 @@ LOCK_TIMEOUT = 2.0
 ATTEMPTS = 15
 PAUSE = 1.0
 """Seconds between two attempts, in which others go on."""
-
-_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class DanglingIdsError(MicroworkflowsError):
@@ -177,7 +176,7 @@ def _patiently(schema_editor: Editor, statement: str, *, model: type[Model]) -> 
                 schema_editor.execute(statement, params=None)
             return
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if not got_no_lock(error):
                 raise
             logger.info("%s is in use; attempt %d of %d got no lock", model._meta.db_table, attempt, ATTEMPTS)
             if attempt == ATTEMPTS:

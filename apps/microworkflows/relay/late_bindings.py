@@ -7,6 +7,7 @@ flow, and leaves only when the queues of all those are bound. A queue that is bo
 
 import json
 from collections.abc import Collection, Sequence
+from functools import cached_property
 
 from microworkflows import flows, topology
 from microworkflows.cloudevents import mark_of
@@ -21,13 +22,19 @@ class LateBindings:
 
     def add(self, messages: Sequence[Message]) -> bool:
         """Return True if queues must be bound before these messages leave; from then on :meth:`served` names them, too."""
-        missing = set(topology.bound_late()) - self._served
+        missing = self._late - self._served
         if not missing:
             return False
         marks = {mark_of(json.loads(message.body)) for message in messages}
         new = {label for label in missing for mark in marks if flows.does_own_steps(label, mark)}
         self._served |= new
         return bool(new)
+
+    @cached_property
+    def _late(self) -> frozenset[str]:
+        return frozenset(
+            topology.bound_late()
+        )  # by settings and declarations, which a process does not change
 
     def served(self) -> Collection[str]:
         """Return the labels of the queues to be bound to all their types, at each declaration.

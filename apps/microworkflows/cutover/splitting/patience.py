@@ -10,8 +10,8 @@ from psycopg.sql import Composable
 
 from microworkflows.cutover.splitting.databases import execute, rows
 from microworkflows.cutover.splitting.steps import SplitError
+from microworkflows.database_errors import got_no_lock
 
-_LOCK_NOT_AVAILABLE = "55P03"
 _SHORTEST_SECONDS, _LONGEST_SECONDS = 0.25, 5.0
 """Shortest and longest wait for a lock at a time: anybody else who comes to the table meanwhile waits behind it."""
 _LOOK_SECONDS = 0.02
@@ -55,7 +55,7 @@ def in_turns(
                 do()
             return
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            if not got_no_lock(error):
                 raise
             if time.monotonic() > ends_at:
                 raise busy(connection, tables, seconds=patience) from error

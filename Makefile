@@ -1,6 +1,6 @@
 # What people, pre-commit and CI run. `make help` says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help venv demo dev guide test test-slow ends soak chaos matrix check docs bench lock clean
+.PHONY: help venv demo dev guide oscar test test-slow ends soak chaos matrix check docs bench lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -26,6 +26,9 @@ COVER := $(if $(filter-out 0,$(COVERAGE)),--cov)
 # The site of the documentation. It needs no network, and a warning, such as a link to nowhere, is an error.
 SITE := $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir var/docs/doctrees . var/docs/html
 
+# The title of the shop's AsyncAPI document.
+ASYNCAPI := --title "The shop's events"
+
 # Variables given on make's command line (DATABASE_URL=… and the like) reach every command by themselves.
 demo dev: export DEBUG := $(or $(DEBUG),1)
 check docs: export DEBUG := 1
@@ -46,6 +49,9 @@ dev: $(VENV)/app.stamp ## Run the shop while you change it: web server, worker a
 guide: $(VENV)/app.stamp ## Walk from a monolith to this shop: list the stages, or run one (STAGE=… SERVE=1)
 	@exec $(BIN)/python -m migrations_guide \
 		$(if $(STAGE),verify $(STAGE) $(if $(filter-out 0,$(SERVE)),--serve),list)
+
+oscar: $(VENV)/dev.stamp ## Take django-oscar's order placement apart, from X-ray to own database and back (ROWS=… TESTS=…)
+	@exec $(BIN)/python -m migrations_guide.oscar $(if $(ROWS),--rows $(ROWS)) $(if $(TESTS),--tests "$(TESTS)")
 
 test: $(VENV)/dev.stamp ## Test each promise, on the PostgreSQL and RabbitMQ that are found: five minutes
 	@$(if $(COVER),rm -rf var/coverage && mkdir -p var/coverage)
@@ -72,6 +78,8 @@ check: $(VENV)/docs.stamp ## Lint, check formatting, types, import contracts, Dj
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/python manage.py flowmap --check docs/reference/flow.md
 	$(BIN)/python manage.py broker_definitions --vhost shop --check docker/broker.json
+	$(BIN)/python manage.py contracts --check
+	$(BIN)/python manage.py asyncapi $(ASYNCAPI) --check docs/reference/asyncapi.json
 	$(SITE)
 
 chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, and count what is lost or doubled (ROUNDS=10)
@@ -86,6 +94,8 @@ bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers 
 docs: $(VENV)/bench.stamp $(VENV)/docs.stamp ## Write what is generated anew, from flow map to tables of benchmarks, and build the site in var/docs/html
 	$(BIN)/python manage.py flowmap --output docs/reference/flow.md
 	$(BIN)/python manage.py broker_definitions --vhost shop --output docker/broker.json
+	$(BIN)/python manage.py contracts
+	$(BIN)/python manage.py asyncapi $(ASYNCAPI) --output docs/reference/asyncapi.json
 	$(BIN)/python -m migrations_guide pages
 	$(BIN)/python -m benchmarks --redraw
 	$(BIN)/python -m docs._sphinx
@@ -107,6 +117,7 @@ lock: ## Write requirements/*.lock anew from *.in (UPGRADE=1 for newer versions)
 	compile 3.11 oscar.in --constraint dev.lock --constraint projects.lock --output-file oscar.lock && \
 	compile 3.11 dev.in --override oldest.in --output-file oldest.lock && \
 	compile 3.11 package.in --output-file package.lock && \
+	compile 3.11 asyncapi.in --output-file asyncapi.lock && \
 	compile 3.12 django-6.0.in --no-deps --output-file django-6.0.lock && \
 	compile 3.12 django-6.1.in --no-deps --output-file django-6.1.lock
 

@@ -1,10 +1,12 @@
-"""The kit's pytest plugin: the fixture ``flow``, and the option ``--microworkflows-drift``.
+"""The kit's pytest plugin: the fixture ``flow``, and the options ``--microworkflows-drift`` and ``--microworkflows-contracts``.
 
 pytest loads it by its entry point in every project in which the kit is installed, before coverage is measured and before
 Django has its settings. So it stands beside the kit's package, and imports that only for a test that asks for the fixture, or in a
 run with the option.
 """
 
+from io import StringIO
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,11 +27,17 @@ def flow(db: None) -> "Flow":
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option, and the list of edges that it lets pass."""
-    parser.getgroup("microworkflows").addoption(
+    """Add the options, and the list of edges that the first lets pass."""
+    group = parser.getgroup("microworkflows")
+    group.addoption(
         "--microworkflows-drift",
         action="store_true",
         help="fail if an edge of the process was observed and not declared, or declared and never observed, in this run",
+    )
+    group.addoption(
+        "--microworkflows-contracts",
+        metavar="FOLDER",
+        help="fail if a published contract in FOLDER breaks, or a file there is stale, as manage.py contracts --check does",
     )
     parser.addini(
         "microworkflows_drift_allow", "edges, by name, that --microworkflows-drift lets pass", type="linelist"
@@ -37,9 +45,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Watch the run, if it is asked for."""
+    """Watch the run, if it is asked for; hold the contracts against their files, in the process that sums up."""
+    folder = config.getoption("--microworkflows-contracts")
+    if folder and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_ContractsGate(config.rootpath / folder), "microworkflows-contracts")
     if config.getoption("--microworkflows-drift"):
         config.pluginmanager.register(_DriftGate(config), "microworkflows-drift")
+
+
+class _ContractsGate:
+    """Runs ``manage.py contracts --check`` once the tests have ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._said = ""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        from django.core.management import CommandError, call_command
+
+        out = StringIO()
+        try:
+            call_command("contracts", "--check", "--folder", str(self._folder), stdout=out)
+        except CommandError as error:
+            self._said = f"{out.getvalue()}{error}"
+            if session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self._said:
+            terminalreporter.section(
+                "CONTRACTS: what is declared is not what was published", red=True, bold=True
+            )
+            for line in self._said.splitlines():
+                terminalreporter.write_line(line, red=True)
 
 
 class _DriftGate:

@@ -14,9 +14,19 @@ django.setup()
 include_patterns = [
     "docs/**",
     "migrations_guide/*.md",
+    "migrations_guide/oscar/*.md",
     *(f"{name}.md" for name in ("README", "SECURITY", "CHANGELOG", "CONTRIBUTING")),
 ]
-exclude_patterns = [".*", "var", "apps", "benchmarks", "migrations_guide/stages", "project", "tests"]
+exclude_patterns = [
+    ".*",
+    "var",
+    "apps",
+    "benchmarks",
+    "migrations_guide/stages",
+    "migrations_guide/oscar/stages",
+    "project",
+    "tests",
+]
 root_doc = "docs/index"
 
 project = "django-microworkflows"

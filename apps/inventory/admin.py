@@ -6,6 +6,7 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -131,9 +132,22 @@ class ReservationLineInline(admin.TabularInline):
     """What the order wants, on the reservation's page."""
 
     model = ReservationLine
-    fields = ["sku", "quantity"]
+    fields = ["sku", "quantity", "on_hand_now"]
+    readonly_fields = ["on_hand_now"]
     extra = 0
     can_delete = False
+
+    @admin.display(description="on hand now")
+    def on_hand_now(self, obj: ReservationLine) -> str:
+        """Pieces on the shelf, or that there is none: a shelf without pieces was counted, one that is gone was deleted."""
+        on_hand = obj.on_hand  # type: ignore[attr-defined]  # annotated
+        return "no stock item has this SKU" if on_hand is None else str(on_hand)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReservationLine]:
+        """Look up all shelves with the lines."""
+        shelf = StockItem.objects.filter(sku=OuterRef("sku"))
+        lines: QuerySet[ReservationLine] = super().get_queryset(request)
+        return lines.annotate(on_hand=Subquery(shelf.values("on_hand")))
 
     def has_add_permission(self, request: HttpRequest, obj: Reservation | None = None) -> bool:
         """Lines come from events."""
@@ -153,6 +167,8 @@ class ReservationAdmin(admin.ModelAdmin):
     list_filter = ["state"]
     search_fields = ["id", "order_id", "lines__sku"]
     date_hierarchy = "created_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = ["state_badge", "noted", "paid", "created_at", "changed_at", "id", "order_id"]
     readonly_fields = ["state_badge", "created_at", "changed_at", "id"]

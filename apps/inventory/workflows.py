@@ -1,5 +1,7 @@
 """Microworkflows of inventory: a paid order is reserved, a shipped one leaves the shelves."""
 
+from collections.abc import Sequence
+
 from inventory import operations
 from inventory.events import (
     ItemsReserved,
@@ -12,18 +14,19 @@ from inventory.events import (
 from microworkflows import microworkflow
 
 
-@microworkflow(on=OrderAccepted, emits=[ItemsReserved, OutOfStock])
-def note_order(event: OrderAccepted) -> ItemsReserved | OutOfStock | None:
-    """Keep what the order wants; reserve it, if the payment was faster."""
-    return operations.note_order(
-        order_id=event.order_id, quantities=[(line.sku, line.quantity) for line in event.lines]
-    )
+@microworkflow(on=OrderAccepted, emits=[ItemsReserved, OutOfStock], many=True)
+def note_order(events: Sequence[OrderAccepted]) -> list[ItemsReserved | OutOfStock | None]:
+    """Keep what each order wants; reserve it, if the payment was faster."""
+    wanted = {event.order_id: [(line.sku, line.quantity) for line in event.lines] for event in events}
+    announced = operations.note_orders(wanted=wanted)
+    return [announced.get(event.order_id) for event in events]
 
 
-@microworkflow(on=PaymentReceived, emits=[ItemsReserved, OutOfStock])
-def reserve_items(event: PaymentReceived) -> ItemsReserved | OutOfStock | None:
-    """Reserve what the order wants: all of it or nothing."""
-    return operations.note_payment(order_id=event.order_id)
+@microworkflow(on=PaymentReceived, emits=[ItemsReserved, OutOfStock], many=True)
+def reserve_items(events: Sequence[PaymentReceived]) -> list[ItemsReserved | OutOfStock | None]:
+    """Reserve what each order wants: all of it or nothing."""
+    announced = operations.note_payments(order_ids=[event.order_id for event in events])
+    return [announced.get(event.order_id) for event in events]
 
 
 @microworkflow(on=PaymentDeclined)
@@ -32,7 +35,7 @@ def forget_order(event: PaymentDeclined) -> None:
     operations.forget_order(order_id=event.order_id)
 
 
-@microworkflow(on=ShipmentScheduled)
-def issue_items(event: ShipmentScheduled) -> None:
-    """Take the reserved items off the shelves."""
-    operations.issue_items(order_id=event.order_id)
+@microworkflow(on=ShipmentScheduled, many=True)
+def issue_items(events: Sequence[ShipmentScheduled]) -> None:
+    """Take the reserved items of each order off the shelves."""
+    operations.issue_items(order_ids=[event.order_id for event in events])

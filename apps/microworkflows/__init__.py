@@ -3,7 +3,7 @@
 from microworkflows.deadlines import deadline
 from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
-from microworkflows.sensitive import Sensitive
+from microworkflows.sensitive import Personal, Sensitive
 from microworkflows.subjects import Subject
 from microworkflows.workflows import microworkflow
 
@@ -13,6 +13,7 @@ __all__ = [
     "IncomingEvent",
     "Metadata",
     "PermanentError",
+    "Personal",
     "Sensitive",
     "Subject",
     "deadline",

@@ -65,13 +65,25 @@ def parse(text: bytes | str, *, is_retry: bool = False) -> Any:
     return value
 
 
-def check_size(size: int) -> None:
-    """Raise if an event of so many bytes is too large."""
+def check_size(size: int, event: Any = None) -> None:
+    """Raise if an event of so many bytes is too large; of one that is given, the error names the field that is largest."""
     if size > (largest := conf.current().max_event_bytes):
         raise InvalidCloudEventError(
-            f"The event has {size:,} bytes; at most {largest:,} are allowed (MICROWORKFLOWS['MAX_EVENT_BYTES']). Put "
-            "what is large elsewhere, and its address into the event."
+            f"The event has {size:,} bytes; at most {largest:,} are allowed (MICROWORKFLOWS['MAX_EVENT_BYTES']). "
+            f"{_largest_field(event)}Put what is large elsewhere, and its address into the event."
         )
+
+
+def _largest_field(event: Any) -> str:
+    """Return a sentence about the field that takes the most bytes, down to the one that no longer takes most of another."""
+    path, total, value = "", 0, event
+    while isinstance(value, Mapping) and value:
+        sizes = {name: len(json.dumps(each)) for name, each in value.items()}
+        name = max(sizes, key=lambda each: sizes[each])
+        if 2 * sizes[name] < total:
+            break
+        path, total, value = f"{path}.{name}".removeprefix("."), sizes[name], value[name]
+    return f"Most of it is {path}, with {total:,} bytes. " if path else ""
 
 
 def check_value(value: Any, text: bytes) -> None:
@@ -176,6 +188,6 @@ def json_text(value: Mapping[str, Any]) -> str:
     except (ValueError, RecursionError) as error:
         raise InvalidCloudEventError(next(_problems(value), f"It is no JSON: {error}.")) from None
     raw = text.encode()
-    check_size(len(raw))
+    check_size(len(raw), value)
     check_value(value, raw)
     return text

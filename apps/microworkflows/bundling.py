@@ -1,8 +1,8 @@
 """Bundling: runs of several microworkflows share a transaction while they are quick and none fails.
 
 Bundling saves most of a run's cost besides the function itself: all runs share one commit, one statement for their
-inbox rows and one for their events. Each run has its own savepoint, so a failure rolls back that run only. The
-transaction ends once it has lasted a moment, or once another transaction's lock is in its way. So it holds locks
+inbox rows and one for their events. Each run has its own savepoint, so a failure rolls back that run only; those of a
+microworkflow that takes many share one, and a call (:mod:`~microworkflows.batching`). The transaction ends once it has lasted a moment, or once another transaction's lock is in its way. So it holds locks
 hardly longer than a single run would, and a slow microworkflow always has its own transaction. A run that met an error which
 the others may have caused, or whose statements would outlast it, is done again by itself: see :mod:`~microworkflows.isolation`.
 """
@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import Any
 
 from django.db import Error, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import (
+    batching,
     database_errors,
     failures,
     flows,
@@ -25,20 +25,18 @@ from microworkflows import (
     isolation,
     logs,
     on_commit,
+    own_time,
     recording,
     texts,
 )
+from microworkflows.batching import Run
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import InboxEvent, message_id
-from microworkflows.workflows import Microworkflow
 
 logger = logs.logger(__name__)
 
-Run = tuple[Microworkflow[Any], CloudEvent]
-"""A microworkflow and the event for it to handle."""
-
 _LONGEST_SECONDS = 0.05
-"""A transaction starts no further run after this many seconds."""
+"""A transaction starts no further run after this many seconds of this thread's own."""
 _LONGEST_LOCK_WAIT = "10ms"
 """Longest wait for a lock: the order of runs is arbitrary, so two transactions may each wait for the other."""
 
@@ -60,13 +58,13 @@ class _Bundle:
     """Runs of events received before, or by another process at this very moment."""
     failed: tuple[Run, BaseException, float] | None = None
     """A run that failed, its error, and its duration in seconds."""
-    again: Run | None = None
-    """A run that was rolled back, and is to be done by itself."""
+    again: list[Run] = field(default_factory=list)
+    """Runs that were rolled back, and are to be done each by itself."""
 
     @property
     def ends_early(self) -> bool:
         """True if a run failed, or has to be done by itself."""
-        return self.failed is not None or self.again is not None
+        return self.failed is not None or bool(self.again)
 
 
 def handle(runs: Iterable[Run]) -> None:
@@ -107,13 +105,11 @@ def handle(runs: Iterable[Run]) -> None:
             size = max(len(bundle.done), 1)
         for (workflow, event), effects, seconds in bundle.done:
             handling.tell_handled(workflow, event, effects, duration=seconds)
-        for run in bundle.known:
-            failures.handle_or_keep(*run)
         if bundle.failed is not None:
             (workflow, event), raised, seconds = bundle.failed
             failures.keep(workflow.label, event, raised, duration=seconds)
-        if bundle.again is not None:
-            failures.handle_or_keep(*bundle.again)
+        for run in (*bundle.known, *bundle.again):
+            failures.handle_or_keep(*run)
 
 
 def _may_share(connection: BaseDatabaseWrapper) -> bool:
@@ -144,22 +140,28 @@ def _bound_lock_waits(connection: BaseDatabaseWrapper) -> None:
 def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
     """Do runs until the time is up, or one fails or has to be done by itself."""
     began = time.monotonic()
-    ends_at = began + _LONGEST_SECONDS
+    ends_at = own_time.now() + _LONGEST_SECONDS
     deliveries = [(workflow.label, event) for workflow, event in bundle.left]
     new = handling.insert(deliveries, status=InboxEvent.Status.HANDLED)
     emitted: list[tuple[CloudEvent, str | None]] = []
     watch = isolation.Watch(connection)
+    own = own_time.now()
     with watch.over_statements():
         while bundle.left and not bundle.ends_early:
-            workflow, event = run = bundle.left.popleft()
-            if (key := message_id(workflow.label, event.meta.id)) not in new:
-                bundle.known.append(run)
+            if _key(bundle.left[0]) not in new:
+                bundle.known.append(bundle.left.popleft())
                 continue
-            if (effects := _do_run(connection, watch, bundle, run)) is not None:
-                new.remove(key)
-                emitted += [(each, workflow.label) for each in effects.returned]
-                bundle.done.append((run, effects, time.monotonic() - began))
-            if (began := time.monotonic()) > ends_at:
+            runs = batching.take(bundle.left, new=new)
+            effects = _do_runs(connection, watch, bundle, runs)
+            seconds = (time.monotonic() - began) / len(runs)
+            for run, each in zip(runs, effects, strict=False):  # none, if they were rolled back
+                new.remove(_key(run))
+                emitted += [(event, run[0].label) for event in each.returned]
+                bundle.done.append((run, each, seconds))
+            began, before, own = time.monotonic(), own, own_time.now()
+            if effects and runs[0][0].many:
+                batching.note(runs[0][0], len(runs), seconds=own - before)
+            if own > ends_at:
                 break
     if new:  # rows of runs that were not reached, failed or are done by themselves
         InboxEvent.objects.using(connection.alias).filter(msg_id__in=sorted(new)).delete()
@@ -171,15 +173,21 @@ def _do(connection: BaseDatabaseWrapper, bundle: _Bundle) -> None:
     )  # one run's failing callback must not keep others from running
 
 
-def _do_run(
-    connection: BaseDatabaseWrapper, watch: isolation.Watch, bundle: _Bundle, run: Run
-) -> handling.Effects | None:
-    """Do a run in a savepoint; return what it brought about, or None if it was rolled back, which the bundle notes."""
-    workflow, event = run
+def _do_runs(
+    connection: BaseDatabaseWrapper, watch: isolation.Watch, bundle: _Bundle, runs: list[Run]
+) -> list[handling.Effects]:
+    """Do a run, or several of one microworkflow in one call, in a savepoint; return what each brought about.
+
+    The list is empty if they were rolled back, which the bundle notes.
+    """
+    workflow, events = runs[0][0], [event for _, event in runs]
     began = time.monotonic()
     try:
         with transaction.atomic(using=connection.alias):
-            effects = handling.run(workflow, event)
+            if len(runs) > 1:
+                effects = handling.run_all(workflow, events)
+            else:
+                effects = [handling.run(workflow, *events)]
             handling.raise_if_transaction_broken()
             watch.raise_if_noticed()
     except BaseException as error:
@@ -187,12 +195,29 @@ def _do_run(
             _do_alone_from_now_on(workflow.label)
         elif not watch.noticed:
             failures.raise_if_process_ends(error)
-        if watch.noticed or database_errors.may_be_the_neighbours(error):
-            bundle.again = run
+        if len(runs) > 1:
+            _tell_apart(workflow.label, runs, error)
+        if len(runs) > 1 or watch.noticed or database_errors.may_be_the_neighbours(error):
+            bundle.again = runs
         else:
-            bundle.failed = run, error, time.monotonic() - began
-        return None
+            bundle.failed = runs[0], error, time.monotonic() - began
+        return []
     return effects
+
+
+def _tell_apart(label: str, runs: list[Run], error: BaseException) -> None:
+    """Say that events which were handled in one call are done one by one: which of them is at fault shows then."""
+    logger.info(
+        "%d events that %s got together are done one by one: %s",
+        *(len(runs), label, texts.line(error)),
+        extra={"consumer": label},
+    )
+
+
+def _key(run: Run) -> str:
+    """Return the key of a run's inbox row."""
+    workflow, event = run
+    return message_id(workflow.label, event.meta.id)
 
 
 def _do_alone_from_now_on(label: str) -> None:
@@ -207,7 +232,7 @@ def _do_alone_from_now_on(label: str) -> None:
 def _do_one_by_one(bundle: _Bundle, error: BaseException) -> None:
     """Repeat the runs of a transaction that was rolled back, each by itself: those begun, or all if none was."""
     done = [run for run, _, _ in bundle.done]
-    unfinished = [bundle.failed[0]] if bundle.failed else [bundle.again] if bundle.again else []
+    unfinished = [bundle.failed[0]] if bundle.failed else bundle.again
     runs = [*done, *bundle.known, *unfinished]
     if not runs:
         runs = list(bundle.left)

@@ -28,6 +28,8 @@ class Cause:
     """Mark of the flow, see :mod:`~microworkflows.flows`."""
     hops: int = 0
     """Number of events that led to this one, each causing the next."""
+    many: bool = False
+    """True if the microworkflow takes many events: what it recorded by itself would have no one cause."""
     rehearsal: list[Any] | None = None
     """Takes the recorded events, in place of the outbox, during a rehearsal (a run that is rolled back)."""
     recorded: list[UUID] = field(default_factory=list)

@@ -32,12 +32,20 @@ HOPS = "microworkflowshops"
 AS_OF = "microworkflowsasof"
 """Extension attribute: time as of which an event of the past is true; left out for what happens now."""
 
+ERASED = "microworkflowserased"
+"""Extension attribute: time at which personal data was erased from the event as a table keeps it; it is never handled again."""
+
 KIND = "microworkflowskind"
 """Extension attribute: kind of the object that the event's flow is about (see :mod:`~microworkflows.subjects`)."""
 KEY = "microworkflowskey"
 """Extension attribute: key of that object among those of its kind."""
 NAME = "microworkflowsname"
 """Extension attribute: name of that object for people; left out if it has none."""
+
+FACT = "factid"
+"""Extension attribute of an event that was recorded in several versions: id of the oldest one, by which all are one fact."""
+FACT_TYPES = "facttypes"
+"""Extension attribute beside :data:`FACT`: the types of these versions, the newest first, with spaces between."""
 
 TRACESTATE = "tracestate"
 """Extension attribute (CloudEvents, Distributed Tracing): what tracing systems add to the ``traceparent``; the core only keeps it."""
@@ -54,7 +62,7 @@ _TIME = re.compile(
     re.ASCII,
 )
 _MARKS = (MARK, FORMER_MARK)
-_OWN = (*_MARKS, HOPS, AS_OF)
+_OWN = (*_MARKS, HOPS, AS_OF, FACT, FACT_TYPES)
 """Attributes that are believed in the events of contexts only."""
 
 
@@ -84,8 +92,10 @@ class Metadata:
     """Number of events that led to this one, each causing the next."""
     as_of: datetime | None = None
     """Time (UTC) as of which an event of the past is true, long before :attr:`time`; None for what happens now."""
+    versions: tuple[str, ...] = ()
+    """Types under which the fact was recorded, the newest first; empty if there is one. They share :attr:`id`, the oldest one's."""
     original_id: str | None = None
-    """Attribute ``id`` as its producer wrote it; None where it is :attr:`id` itself, as for each context's events."""
+    """Attribute ``id`` as its producer wrote it; None where it is :attr:`id` itself, as for each context's events but newer versions."""
     former_id: UUID | None = None
     """Id under which kit 0.1 kept this event, where it is another."""
 
@@ -93,6 +103,16 @@ class Metadata:
     def context(self) -> str:
         """Label of the context that announced the event."""
         return context_of(self.type)
+
+    @property
+    def own_id(self) -> UUID:
+        """Id that this version of a context's event has for itself, in the outbox."""
+        return UUID(self.original_id) if self.versions and self.original_id else self.id
+
+    @property
+    def is_newest(self) -> bool:
+        """True unless the fact was recorded in a newer version, too."""
+        return not self.versions or self.versions[0] == self.type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +157,8 @@ class CloudEvent:
             attributes[HOPS] = self.meta.hops
         if self.meta.as_of is not None:
             attributes[AS_OF] = _text_of(self.meta.as_of)
+        if self.meta.versions:
+            attributes[FACT], attributes[FACT_TYPES] = str(self.meta.id), " ".join(self.meta.versions)
         return attributes
 
     @classmethod
@@ -144,7 +166,7 @@ class CloudEvent:
         """Read a CloudEvent that anybody may have published.
 
         CloudEvents identifies an event by ``source`` and ``id`` together. The id of a context's own event is a UUID,
-        which identifies it alone; for any other event, a UUID is made from the pair. Without ``correlationid`` the event
+        which identifies it alone; for any other event, a UUID is made from the pair. Versions of one fact go by the oldest one's id. Without ``correlationid`` the event
         begins a flow of its own. A mark is believed in the events of contexts only.
 
         Raises:
@@ -169,7 +191,8 @@ class CloudEvent:
             found = "data_base64, binary" if "data_base64" in body else type(data).__name__
             raise InvalidCloudEventError(f"data is {found}; a payload is a JSON object.")
         own_id = _own_id(source, event_type, raw_id)
-        event_id = own_id or _foreign_id(source, raw_id)
+        fact, versions = _fact(body, event_type) if own_id else (None, ())
+        event_id = fact or own_id or _foreign_id(source, raw_id)
         traceparent = body.get("traceparent")
         return cls(
             meta=Metadata(
@@ -186,7 +209,8 @@ class CloudEvent:
                 else None,
                 hops=_hops(body) if own_id else 0,
                 as_of=_time(body[AS_OF], name=AS_OF) if own_id and body.get(AS_OF) is not None else None,
-                original_id=None if own_id else raw_id,
+                versions=versions,
+                original_id=None if own_id == event_id else raw_id,
                 former_id=None if own_id else _former_id(source, raw_id),
             ),
             data=data,
@@ -222,6 +246,32 @@ class CloudEvent:
                 f"The event has {len(event.extensions)} extension attributes; at most {bounds.MOST_EXTENSIONS} are allowed."
             )
         return event
+
+
+def kept_of(event: CloudEvent) -> dict[str, Any]:
+    """Return the body that the inbox keeps of a handled event: its attributes alone.
+
+    ``data`` is empty rather than absent, so that earlier versions of the kit read it as well. ``datacontenttype``, which tells
+    of data, is absent: by that :func:`has_data` knows it from an event without fields.
+    """
+    attributes = event.to_dict()
+    del attributes["datacontenttype"]
+    return {**attributes, "data": {}}
+
+
+def has_data(body: Mapping[str, Any]) -> bool:
+    """Return False for a body that :func:`kept_of` made; any other has the event's data."""
+    return "datacontenttype" in body or bool(body.get("data"))
+
+
+def fact_of(body: Mapping[str, Any]) -> str:
+    """Return the id of the fact in the body of an event that was recorded here."""
+    return str(body.get(FACT) or body["id"])
+
+
+def versions_of(body: Mapping[str, Any]) -> list[str]:
+    """Return the types of the fact in the body of an event that was recorded here, the newest first."""
+    return str(body.get(FACT_TYPES) or body["type"]).split(" ")
 
 
 def mark_of(body: Mapping[str, Any]) -> str | None:
@@ -260,6 +310,20 @@ def context_of(type_or_label: str) -> str:
     return type_or_label.partition(".")[0]
 
 
+def _fact(body: Mapping[str, Any], event_type: str) -> tuple[UUID | None, tuple[str, ...]]:
+    """Return the id of the fact and the types of its versions."""
+    fact, types = body.get(FACT), body.get(FACT_TYPES)
+    if fact is None and types is None:
+        return None, ()
+    versions = tuple(types.split(" ")) if isinstance(types, str) else ()
+    if event_type not in versions or not isinstance(fact, str) or (found := _uuid(fact)) is None:
+        raise InvalidCloudEventError(
+            f"{FACT} and {FACT_TYPES} are {bounds.shown([fact, types])}. They come together: a UUID, and the types of the fact's "
+            f"versions, of which {bounds.shown(event_type)} is one."
+        )
+    return found, versions
+
+
 def _hops(body: dict[str, Any]) -> int:
     hops = 0 if body.get(HOPS) is None else body[HOPS]
     if type(hops) is not int or hops < 0:
@@ -284,11 +348,16 @@ def _own_id(source: str, event_type: str, raw_id: str) -> UUID | None:
     """Return the id of an event that a context announced; None if it is somebody else's."""
     if source != f"/{context_of(event_type)}":
         return None
+    return _uuid(raw_id)
+
+
+def _uuid(text: str) -> UUID | None:
+    """Return the UUID that a text is in its canonical form; None if it is none."""
     try:
-        uuid = UUID(raw_id)
+        uuid = UUID(text)
     except ValueError:
         return None
-    return uuid if str(uuid) == raw_id else None
+    return uuid if str(uuid) == text else None
 
 
 def _foreign_id(source: str, raw_id: str) -> UUID:

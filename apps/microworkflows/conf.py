@@ -48,7 +48,9 @@ class Settings(Section):
     max_hops: Count = 100
     """Largest number of events that cause each other; the message that would cause a further one is parked."""
     retention_days: Count = 30
-    """Age in days at which `purge_events` deletes what is done."""
+    """Age in days at which what is done is purged, where its type declares no `retention` of its own."""
+    purge_every: Seconds | None = 3600.0
+    """Seconds between two purges by the workers' relays; `None`: only `purge_events` purges."""
     direct_database: Name | None = None
     """Alias in `DATABASES` of a direct way to the database of outbox and inbox, if the usual way leads through a pooler in transaction mode: for the relay and `split_database`, which need sessions of their own."""
     users: dict[Name, Name] = {}

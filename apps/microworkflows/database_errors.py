@@ -29,6 +29,8 @@ _CANCELLED = "57014"
 """A statement took too long, by ``statement_timeout`` for example; the database is well."""
 _GIVE_WAY = {"40001", "40P01"}
 """Serialization failure, deadlock."""
+_PLAN_IS_OLD = "RevalidateCachedQuery"
+"""PostgreSQL's own function that refuses a statement prepared before its table was altered. Its SQLSTATE means much else, too."""
 _NO_LOCK = "55P03"
 _LOCKED = {_NO_LOCK, _CANCELLED}
 _REFUSED_CLASSES = {
@@ -79,8 +81,15 @@ def is_lost(error: BaseException, connection: BaseDatabaseWrapper, *, session: A
 
 
 def gives_way(error: BaseException) -> bool:
-    """Return True if a transaction was rolled back in favour of another, and may succeed when it is done again."""
-    return _sqlstate(error) in _GIVE_WAY or _sqlite_code(error) in _SQLITE_GIVE_WAY
+    """Return True if a transaction was rolled back in favour of another, and may succeed when it is done again.
+
+    So it is after a table was altered for which a statement was prepared: the driver forgets what it prepared with the rollback.
+    """
+    return (
+        _sqlstate(error) in _GIVE_WAY
+        or _sqlite_code(error) in _SQLITE_GIVE_WAY
+        or _refused_by(error) == _PLAN_IS_OLD
+    )
 
 
 def is_kept_waiting(error: BaseException) -> bool:
@@ -118,6 +127,11 @@ def _sqlstate(error: BaseException) -> str | None:
     """Return the server's code, which the driver's error bears: this one, or the cause of Django's."""
     state = getattr(_drivers(error), "sqlstate", None)
     return state if isinstance(state, str) else None
+
+
+def _refused_by(error: BaseException) -> str | None:
+    """Return the name of the function of PostgreSQL's source that refused a statement."""
+    return getattr(getattr(_drivers(error), "diag", None), "source_function", None)
 
 
 def _sqlite_code(error: BaseException) -> int | None:

@@ -374,6 +374,13 @@ class DeadLetters:
 
 @contextmanager
 def opened(*, seconds: float | None = None) -> Iterator[DeadLetters]:
+    """Connect to the broker of the Celery app, as :func:`connected` does, to work on its dead letters."""
+    with connected(seconds=seconds) as connection:
+        yield DeadLetters(connection)
+
+
+@contextmanager
+def connected(*, seconds: float | None = None) -> Iterator[Connection]:
     """Connect to the broker of the Celery app.
 
     Args:
@@ -400,7 +407,7 @@ def opened(*, seconds: float | None = None) -> Iterator[DeadLetters]:
             )
         except (*connection.connection_errors, *connection.channel_errors) as error:
             raise _unavailable(connection, error) from error
-        yield DeadLetters(connection)
+        yield connection
     except BaseException:
         connection.collect()  # not release(), which asks the broker and waits for its answer
         raise

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from microworkflows import causes, flows, registry
-from microworkflows.cloudevents import CloudEvent, context_of
+from microworkflows.cloudevents import CloudEvent, context_of, versions_of
 from microworkflows.models import OutboxEvent
 
 ARROW = " -> "
@@ -80,8 +80,7 @@ def declared_here() -> set[str]:
     return edges(
         announces=registry.announced(),
         listeners=[
-            (each.label, each.on.event_type, [event.event_type for event in each.emits])
-            for each in registry.workflows()
+            (each.label, on, each.emitted_types) for each in registry.workflows() for on in each.types
         ],
         known=registry.contexts(),
     )
@@ -100,8 +99,13 @@ class Observer(flows.Guest):
             self.observed.add(edge(cause.workflow if cause else event.meta.context, event.meta.type))
 
     def handled(self, attempt: flows.Attempt, emitted: Sequence[UUID]) -> None:
-        """Note who heard the event, and what it emitted; the outbox knows the types of that."""
-        self.observed.add(edge(attempt.event.meta.type, attempt.consumer))
+        """Note who heard the event, and what it emitted; the outbox knows the types of that.
+
+        Of the versions of a fact, one is handled: so whoever declares several has heard each.
+        """
+        meta = attempt.event.meta
+        heard = {each for each in meta.versions if attempt.consumer in registry.listening(each)}
+        self.observed |= {edge(each, attempt.consumer) for each in {meta.type, *heard}}
         if emitted:
-            types = OutboxEvent.objects.filter(pk__in=emitted).values_list("destination", flat=True)
-            self.observed |= {edge(attempt.consumer, each) for each in types}
+            bodies = OutboxEvent.objects.filter(pk__in=emitted).values_list("body", flat=True)
+            self.observed |= {edge(attempt.consumer, each) for body in bodies for each in versions_of(body)}

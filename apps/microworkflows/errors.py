@@ -28,6 +28,10 @@ class InvalidPayloadError(PermanentError):
     """The event's data does not satisfy the reading that its consumer declared."""
 
 
+class ErasedEventError(PermanentError):
+    """Personal data was erased from the event, so that nobody can act on it any more."""
+
+
 class UnreadableMarkError(PermanentError):
     """No installed app reads the mark of the event's flow, so it is unknown who does its steps."""
 
@@ -38,6 +42,10 @@ class UnservedStepError(UnreadableMarkError):
 
 class UndeclaredEventError(PermanentError):
     """An event was recorded that has no type, or that the ``emits`` of the running microworkflow does not name."""
+
+
+class MisalignedResultsError(PermanentError):
+    """A microworkflow that takes many events returned something else than one result for each."""
 
 
 class TooManyHopsError(PermanentError):
@@ -72,5 +80,13 @@ class SharedSessionError(MicroworkflowsError):
     """A session of the database is needed that is this process's own, and the way to the database offers none."""
 
 
+class OtherVersionError(MicroworkflowsError):
+    """An event came in a version that nobody here listens to, and the one that somebody does has not come yet."""
+
+
 class UnknownMicroworkflowError(MicroworkflowsError):
     """A message came back for a microworkflow that this worker's code does not have; other code may have it."""
+
+
+class ContractError(MicroworkflowsError):
+    """A folder of contracts holds something that is none, or two contracts would have one name."""

@@ -255,6 +255,8 @@ def _keep(
                 extra=logs.fields(event.meta, consumer=consumer, traceback=traced),
             )
             return
+        if is_new and attempt is not None:  # it left the inbox when it was brought back, to be received anew
+            row.retry = attempt
         gave_way = _times_given_way(row, error)
         if not gave_way:
             row.retry += 1

@@ -44,11 +44,14 @@ def in_page(page: str) -> str:
 def _edges() -> list[tuple[str, str, str]]:
     """Return (node, event, node) for each emission and each hearing, sorted."""
     edges = set()
-    for event_type in {*registry.announced(), *(workflow.on.event_type for workflow in registry.workflows())}:
+    for event_type in {
+        *registry.announced(),
+        *(each for workflow in registry.workflows() for each in workflow.types),
+    }:
         sources = [
             _node(workflow.context, workflow.name)
             for workflow in registry.workflows()
-            if event_type in {event.event_type for event in workflow.emits}
+            if event_type in workflow.emitted_types
         ] or [_origins()[event_type][1]]
         targets = [_node(workflow.context, workflow.name) for workflow in registry.listeners(event_type)] or [
             _NOBODY
@@ -59,8 +62,8 @@ def _edges() -> list[tuple[str, str, str]]:
 
 def _origins() -> dict[str, tuple[str, str]]:
     """Return (context, node) by type for the events that no microworkflow here emits."""
-    emitted = {event.event_type for workflow in registry.workflows() for event in workflow.emits}
-    heard = {workflow.on.event_type for workflow in registry.workflows()}
+    emitted = {each for workflow in registry.workflows() for each in workflow.emitted_types}
+    heard = {each for workflow in registry.workflows() for each in workflow.types}
     announced = set(registry.announced())
     origins = {}
     for event_type in (announced | heard) - emitted:

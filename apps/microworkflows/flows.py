@@ -19,6 +19,7 @@ from kombu import Queue
 from microworkflows import past
 from microworkflows.cloudevents import MARK, TRACESTATE, CloudEvent, Metadata, context_of
 from microworkflows.errors import UnreadableMarkError
+from microworkflows.subjects import Subject
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,17 @@ class OwnQueue:
     queue: Queue
     reader: str
     """Label of the context whose user reads the queue; empty: every one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasing:
+    """An erasure of personal data, as guests learn of it."""
+
+    subjects: Sequence[Subject]
+    """Objects that flows are about."""
+    events: Collection[UUID]
+    """Ids of the events of these flows that are known here."""
+    at: datetime
 
 
 class Guest:
@@ -165,6 +177,14 @@ class Guest:
     def purge(self, *, before: datetime) -> Mapping[str, int]:
         """Delete the guest's rows from before a time; return the number deleted for each kind (a plural noun)."""
         return {}
+
+    def erase(self, erasing: Erasing) -> Mapping[str, int]:
+        """Erase from the guest's rows what may be personal; return the number changed for each kind (a plural noun)."""
+        return {}
+
+    def contexts_of(self, erasing: Erasing) -> Collection[str]:
+        """Return the labels of the contexts, of whatever service, that are known to have taken part in these flows."""
+        return ()
 
 
 class Router(Guest):
@@ -406,3 +426,13 @@ def before_task(name: str) -> None:
 def purge(*, before: datetime) -> dict[str, int]:
     """Delete the guests' rows from before a time; return the number deleted for each kind."""
     return {what: count for guest in _guests for what, count in guest.purge(before=before).items()}
+
+
+def erase(erasing: Erasing) -> dict[str, int]:
+    """Erase from the guests' rows what may be personal; return the number changed for each kind."""
+    return {what: count for guest in _guests for what, count in guest.erase(erasing).items()}
+
+
+def contexts_of(erasing: Erasing) -> set[str]:
+    """Return the labels of the contexts that guests know to have taken part in flows."""
+    return {context for guest in _guests for context in guest.contexts_of(erasing)}

@@ -3,8 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import ExitStack, contextmanager
+from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -13,7 +13,7 @@ from django.db import Error, router, transaction
 
 from microworkflows import causes, flows, isolation, logs, recording, registry, rows, times
 from microworkflows.causes import Cause
-from microworkflows.cloudevents import CloudEvent, context_of
+from microworkflows.cloudevents import CloudEvent, context_of, kept_of
 from microworkflows.errors import MicroworkflowsError, PermanentError
 from microworkflows.ids import uuid7
 from microworkflows.models import Header, InboxEvent, message_id
@@ -137,7 +137,8 @@ def handle(
             retried.status, retried.expires_at = InboxEvent.Status.HANDLED, times.now()
             at = {Header.HANDLED_AT: datetime.now(UTC).isoformat()}
             retried.headers = {**(retried.headers or {}), **headers, **at}
-            retried.save(update_fields=["status", "expires_at", "headers"])
+            retried.body = kept_of(event)
+            retried.save(update_fields=["status", "expires_at", "headers", "body"])
         elif headers != at_first:
             row = locked(workflow.label, event)
             row.headers = {**row.headers, **headers}
@@ -168,8 +169,48 @@ def run(
         flows.running(event, consumer=workflow.label, number=number),
         connection.execute_wrapper(isolation.refuse_control),
     ):
-        result = (function or workflow)(workflow.on.from_cloud_event(event))
-        return Effects(returned=recording.prepare(workflow.emitted(result)), recorded=own.recorded)
+        reading = workflow.on.from_cloud_event(event)
+        emitted = workflow.emitted(function(reading)) if function else workflow.handle(reading)
+        return Effects(returned=recording.prepare(emitted), recorded=own.recorded)
+
+
+def run_all(workflow: Microworkflow[Any], events: Sequence[CloudEvent]) -> list[Effects]:
+    """Run a microworkflow that takes many on events of different flows, in this transaction; see :func:`run`.
+
+    What each event emits is prepared in a context of its own, in which that event is the cause and its span the current one.
+    """
+    connection = transaction.get_connection(router.db_for_write(InboxEvent))
+    with ExitStack() as stack:
+        own = [_enter_own_context(stack, workflow, event) for event in events]
+        stack.enter_context(causes.caused_by(cause(workflow, events[0])))
+        stack.enter_context(connection.execute_wrapper(isolation.refuse_control))
+        emitted = workflow.handle_all([workflow.on.from_cloud_event(event) for event in events])
+        return [
+            Effects(returned=context.run(recording.prepare, each), recorded=[])
+            for context, each in zip(own, emitted, strict=True)
+        ]
+
+
+def _enter_own_context(stack: ExitStack, workflow: Microworkflow[Any], event: CloudEvent) -> Context:
+    """Return a copy of this context in which an event is being handled, until the stack is left."""
+    own, around = copy_context(), _around(workflow, event)
+
+    def leave(*error: Any) -> bool | None:
+        return own.run(around.__exit__, *error)
+
+    own.run(around.__enter__)
+    stack.push(leave)
+    return own
+
+
+@contextmanager
+def _around(workflow: Microworkflow[Any], event: CloudEvent) -> Iterator[None]:
+    """Let an event be handled in the block."""
+    with (
+        causes.caused_by(cause(workflow, event)),
+        flows.running(event, consumer=workflow.label, number=1),
+    ):
+        yield
 
 
 def tell_handled(
@@ -203,7 +244,8 @@ def tell_handled(
         )
 
         def tell() -> None:
-            flows.handled(ended, [*effects.recorded, *(each.meta.id for each in effects.returned)])
+            returned = [each.meta.id for each in effects.returned if each.meta.is_newest]
+            flows.handled(ended, [*effects.recorded, *returned])
 
         # At once, unless it joined a transaction that is still open.
         transaction.on_commit(tell, using=router.db_for_write(InboxEvent))
@@ -216,7 +258,8 @@ def cause(workflow: Microworkflow[Any], event: CloudEvent, *, rehearsal: list[An
         correlation_id=event.meta.correlation_id,
         traceparent=event.meta.traceparent,
         workflow=workflow.label,
-        emits=frozenset(emitted.event_type for emitted in workflow.emits),
+        emits=frozenset(event.event_type for event in workflow.emits),
+        many=workflow.many,
         subject=event.meta.subject,
         mark=event.meta.mark,
         hops=event.meta.hops,
@@ -232,15 +275,16 @@ def insert(
 ) -> set[str]:
     """Insert an inbox row for each consumer's label and event; return the keys of those not received before.
 
+    One that is handled keeps the event's attributes alone: nobody handles it again, and its outbox has the data.
     This one statement removes duplicates: the second process waits here until the first commits, then inserts nothing.
     Rows are inserted in the order of their keys, so that two processes with the same rows do not wait for each other.
     """
-    now = times.now()
+    now, is_handled = times.now(), status == InboxEvent.Status.HANDLED
     inbox = [
         {
             "id": uuid7(),
             "msg_id": message_id(label, event.meta.id),
-            "body": event.to_dict(),
+            "body": kept_of(event) if is_handled else event.to_dict(),
             "headers": {
                 Header.TYPE: event.meta.type,
                 Header.CORRELATION_ID: event.meta.correlation_id,

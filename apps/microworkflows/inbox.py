@@ -1,14 +1,19 @@
 """The inbox: each microworkflow handles each event once, in one transaction with its writes and emitted events."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from microworkflows import bundling, failures, flows, handling, logs, past, registry, topology
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.errors import PermanentError, UnknownMicroworkflowError, UnreadableMarkError
+from microworkflows.errors import (
+    OtherVersionError,
+    PermanentError,
+    UnknownMicroworkflowError,
+    UnreadableMarkError,
+)
 from microworkflows.models import InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
@@ -133,13 +138,53 @@ def _consumers(
             extra=logs.fields(event.meta, consumer=context, mode=mode),
         )
         return []
-    if not workflows:
+    if not workflows and not left_to_other_version(
+        event, contexts=[context], consumer=context, attempt=attempt
+    ):
         nobody = NobodyListensError(
             f"No microworkflow of {context} listens to {event.meta.type}. If a newer version of its code does, "
             f"replay this message once that runs; else unbind the type from the queue {context!r}."
         )
         failures.keep(context, event, nobody, attempt=attempt)
     return wanted
+
+
+def left_to_other_version(
+    event: CloudEvent, *, contexts: Collection[str], consumer: str, attempt: int | None
+) -> bool:
+    """Return False if nobody here hears the fact in another version; else skip this one if it was received, or keep it until it was.
+
+    While old and new code of a context run at its queue, that is bound to the versions of both.
+
+    Args:
+        event: The event, in a version that nobody listens to.
+        contexts: Labels of the contexts that are done from the queue that it came by.
+        consumer: Label under which it is kept.
+        attempt: For a redelivery, the number of attempts that had failed when it was sent.
+    """
+    labels = sorted(
+        {
+            workflow.label
+            for version in event.meta.versions
+            for workflow in registry.listeners(version, contexts=contexts)
+        }
+    )
+    if not labels:
+        return False
+    names = ", ".join(labels)
+    if InboxEvent.objects.of_deliveries([(label, event.meta.id) for label in labels]).count() == len(labels):
+        logger.info(
+            "skipped %s: %s has it in another version",
+            *(event, names),
+            extra=logs.fields(event.meta, consumer=consumer),
+        )
+        return True
+    other = OtherVersionError(
+        f"Nobody at the queue of {consumer} listens to {event.meta.type}, and {names} to another version of the same fact, which has "
+        "not been received yet. If it never comes, let code listen to both: on=[...]; then replay this message."
+    )
+    failures.keep(consumer, event, other, attempt=attempt)
+    return True
 
 
 def _refuse(

@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from microworkflows import flows, heartbeats, masking, registry, subjects, times, topology
-from microworkflows.cloudevents import CloudEvent, Metadata, context_of
+from microworkflows import conf, flows, heartbeats, masking, registry, subjects, times, topology
+from microworkflows.cloudevents import CloudEvent, Metadata, context_of, has_data
 from microworkflows.errors import InvalidSubjectError
-from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent
+from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent, purge
 from microworkflows.subjects import About, Subject
 
 MOST_EVENTS = 200
@@ -23,6 +23,12 @@ MOST_FLOWS = 50
 """Number of flows that a name or a key finds, the newest first."""
 
 _MOST_DELIVERIES = 10 * MOST_EVENTS
+_LEAST_FAR = (
+    OutboxEvent.Status.PENDING,
+    OutboxEvent.Status.REJECTED,
+    OutboxEvent.Status.UNHEARD,
+    OutboxEvent.Status.RELAYED,
+)
 _NEVER_PURGED = timedelta(days=1)
 """Age up to which nobody purges what is done, so that what is not here has never been."""
 
@@ -55,8 +61,10 @@ class DeliveryStatus(StrEnum):
     """It failed, and somebody gave it up: it was never handled, and nobody waits for it."""
     MISSED = "missed"
     """A microworkflow listens, but the broker had no queue or refused the event: until it is relayed again."""
-    UNKNOWN = "unknown"
-    """Nobody can tell here: rows of that age were purged, or the inbox is in another database."""
+    PURGED = "purged"
+    """Nobody can tell here any more: what was done at that age was purged, and nothing else was."""
+    ELSEWHERE = "elsewhere"
+    """Nobody can tell here: the inbox is in another database, whose service shows its part of the journey."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +116,7 @@ class Delivery:
     @property
     def unknown(self) -> bool:
         """True if nobody can tell here whether something is still to come."""
-        return self.status is DeliveryStatus.UNKNOWN
+        return self.status in (DeliveryStatus.PURGED, DeliveryStatus.ELSEWHERE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +138,8 @@ class Step:
     depth: int
     """Number of events of the flow that led to it, one causing the next."""
     relay: RelayState
-    payload: dict[str, Any]
-    """Data of the event; sensitive parts are masked."""
+    payload: dict[str, Any] | None
+    """Data of the event; sensitive parts are masked. None if it is not kept here: a handled message keeps none."""
     deliveries: tuple[Delivery, ...]
     done: bool = False
     """True if the code that recorded it also did everything that follows, so that no delivery is expected."""
@@ -190,6 +198,11 @@ class Journey:
         return any(step.unknown for step in self.steps)
 
     @property
+    def elsewhere(self) -> bool:
+        """True if some delivery is known in another database alone."""
+        return any(delivery.status is DeliveryStatus.ELSEWHERE for delivery in self.deliveries)
+
+    @property
     def deliveries(self) -> tuple[Delivery, ...]:
         """The deliveries of all steps."""
         return tuple(delivery for step in self.steps for delivery in step.deliveries)
@@ -243,38 +256,41 @@ def journey(correlation_id: str) -> Journey:
     received: dict[UUID, list[InboxEvent]] = defaultdict(list)
     for message in inbox:
         received[message.event_id].append(message)
+    recorded: dict[UUID, list[OutboxEvent]] = defaultdict(list)
+    known: dict[UUID, CloudEvent] = {}
+    for row in outbox:  # of a fact in several versions, the newest comes first
+        recorded[row.event_id].append(row)
+        known.setdefault(row.event_id, CloudEvent.from_dict(row.body))
+    for message in sorted(inbox, key=lambda message: not has_data(message.body)):
+        known.setdefault(message.event_id, CloudEvent.from_dict(message.body))
+    with_data = recorded.keys() | {message.event_id for message in inbox if has_data(message.body)}
     caused: dict[tuple[str, str], list[UUID]] = defaultdict(list)
-    for row in outbox:
-        caused[row.causation_id or "", row.workflow or ""].append(row.pk)
-    known: dict[UUID, tuple[CloudEvent, OutboxEvent | None]] = {
-        row.pk: (CloudEvent.from_dict(row.body), row) for row in outbox
-    }
-    for message in inbox:
-        known.setdefault(message.event_id, (CloudEvent.from_dict(message.body), None))
+    for event_id, rows in recorded.items():
+        caused[rows[0].causation_id or "", rows[0].workflow or ""].append(event_id)
     past = _Past()
     steps: dict[str, Step] = {}
-    for event_id in _in_causal_order([event.meta for event, _ in known.values()]):
-        event, recorded = known[event_id]
+    for event_id in _in_causal_order([event.meta for event in known.values()]):
+        event, rows = known[event_id], recorded.get(event_id, [])
         cause = steps.get(event.meta.causation_id or "")
         steps[str(event_id)] = Step(
             id=event_id,
             type=event.meta.type,
             name=event_name(event.meta.type),
-            emitted_by=(recorded and recorded.workflow) or event.meta.source.strip("/"),
+            emitted_by=(rows[0].workflow if rows else None) or event.meta.source.strip("/"),
             recorded_at=event.meta.time,
             causation_id=event.meta.causation_id,
             cause=cause.name if cause else None,
             hop=event.meta.time - cause.recorded_at if cause else None,
             depth=cause.depth + 1 if cause else 0,
-            relay=_relay(event.meta, recorded, past),
-            payload=masking.data(event.meta.type, event.data),
-            deliveries=_deliveries(event.meta, recorded, received[event_id], caused, past),
+            relay=_relay(event.meta, rows, past),
+            payload=masking.data(event.meta.type, event.data) if event_id in with_data else None,
+            deliveries=_deliveries(event.meta, rows, received[event_id], caused, past),
             done=flows.is_left_to_nobody(event.meta.context, event.meta.mark),
         )
     return Journey(
         correlation_id=correlation_id,
         steps=tuple(steps.values()),
-        subject=next((event.meta.subject for event, _ in known.values() if event.meta.subject), None),
+        subject=next((event.meta.subject for event in known.values() if event.meta.subject), None),
         cut=cut,
     )
 
@@ -357,7 +373,7 @@ def possible_deliveries(event_ids: Collection[UUID]) -> set[tuple[str, UUID]]:
 
 
 def _with_causes(outbox: Sequence[OutboxEvent]) -> set[UUID]:
-    event_ids = {event.pk for event in outbox}
+    event_ids = {event.event_id for event in outbox}
     for event in outbox:
         try:
             event_ids.add(UUID(event.causation_id or ""))
@@ -390,31 +406,34 @@ class _Past:
     """Tells of what is not here whether it may have been; each question that needs a query is asked once, if at all."""
 
     @cached_property
-    def _begins_at(self) -> datetime:
-        """Time of the oldest relayed event: a purge has left none that is older. No purge concerns the last day."""
-        relayed = OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED).order_by("pk")
-        oldest = relayed.values_list("added", flat=True).first()
+    def _purged_before(self) -> datetime:
+        """Time before which what is done may have been purged: by the note of the last purge, else by the retention. Never the last day."""
         a_day_ago = datetime.now(UTC) - _NEVER_PURGED
-        return a_day_ago if oldest is None else min(times.aware(oldest), a_day_ago)
+        if (last := purge.last()) is None:
+            return min(datetime.now(UTC) - timedelta(days=conf.current().retention_days), a_day_ago)
+        return min(times.aware(last.before), a_day_ago)
 
     @cached_property
     def _elsewhere(self) -> Collection[str]:
         return flows.router.contexts_elsewhere()
 
-    def may_have(self, event: Metadata, row: OutboxEvent | None) -> bool:
+    def may_have(self, event: Metadata, rows: Sequence[OutboxEvent]) -> bool:
         """Return True if rows of this event may have been purged: those of its inbox go after that of its outbox."""
-        return row is None and event.time < datetime.now(UTC) - _NEVER_PURGED and event.time < self._begins_at
+        return not rows and event.time < self._purged_before
 
     def is_elsewhere(self, context: str) -> bool:
         """Return True if the context's inbox is in another database."""
         return context in self._elsewhere
 
 
-def _relay(event: Metadata, row: OutboxEvent | None, past: _Past) -> RelayState:
-    if row is None:
-        purged = event.type in registry.announced() and past.may_have(event, row)
+def _relay(event: Metadata, rows: Sequence[OutboxEvent], past: _Past) -> RelayState:
+    """Return the way of an event to the broker; of several versions, of the one that is least far."""
+    if not rows:
+        is_ours = event.type in registry.announced() and not past.is_elsewhere(event.context)
+        purged = is_ours and past.may_have(event, rows)
         status = RelayStatus.PURGED if purged else RelayStatus.FOREIGN
         return RelayState(status=status, attempts=0, error=None, due_at=None)
+    row = min(rows, key=lambda row: _LEAST_FAR.index(OutboxEvent.Status(row.status)))
     status = RelayStatus(OutboxEvent.Status(row.status).label)
     pending = status is RelayStatus.PENDING
     return RelayState(
@@ -427,13 +446,15 @@ def _relay(event: Metadata, row: OutboxEvent | None, past: _Past) -> RelayState:
 
 def _deliveries(
     event: Metadata,
-    row: OutboxEvent | None,
+    rows: Sequence[OutboxEvent],
     received: Sequence[InboxEvent],
     caused: dict[tuple[str, str], list[UUID]],
     past: _Past,
 ) -> tuple[Delivery, ...]:
     messages = {message.label: message for message in received}
-    expected = _listeners(event, row, received)
+    versions: list[tuple[str, OutboxEvent | None]] = [(row.type, row) for row in rows]
+    versions = versions or [(event.type, None)]
+    expected = {label: row for type, row in versions for label in _listeners(type, row, received)}
     labels = messages.keys() | {label for label in expected if not flows.is_left_to_nobody(label, event.mark)}
     deliveries = []
     for label in sorted(labels):
@@ -441,7 +462,7 @@ def _deliveries(
         status = (
             DeliveryStatus(InboxEvent.Status(message.status).label)
             if message
-            else _without_a_message(label, event, row, past)
+            else _without_a_message(label, event, expected[label], past)
         )
         handled = status is DeliveryStatus.HANDLED
         deliveries.append(
@@ -465,19 +486,20 @@ def _deliveries(
 def _without_a_message(label: str, event: Metadata, row: OutboxEvent | None, past: _Past) -> DeliveryStatus:
     if row is not None and row.status in (OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED):
         return DeliveryStatus.MISSED
-    if past.may_have(event, row) or past.is_elsewhere(context_of(label)):
-        return DeliveryStatus.UNKNOWN
-    return DeliveryStatus.EXPECTED
+    if past.is_elsewhere(context_of(label)):
+        return DeliveryStatus.ELSEWHERE
+    purged = past.may_have(event, [] if row is None else [row])
+    return DeliveryStatus.PURGED if purged else DeliveryStatus.EXPECTED
 
 
-def _listeners(event: Metadata, row: OutboxEvent | None, received: Sequence[InboxEvent]) -> Collection[str]:
-    """Return the labels of the microworkflows to which the event is due: those that listened when it was recorded.
+def _listeners(event_type: str, row: OutboxEvent | None, received: Sequence[InboxEvent]) -> Collection[str]:
+    """Return the labels of the microworkflows to which a version of an event is due: those that listened when it was recorded.
 
     Of another service's event, it is those that listened when their context received it. Today's listen to what is still
     pending, and to whatever no row tells of. A context that has received an event under another label than the one that
     listened has renamed its microworkflow.
     """
-    present = registry.listening(event.type)
+    present = registry.listening(event_type)
     beside: dict[str, set[str]] = defaultdict(set)
     for message in received:
         beside[message.context] |= message.listeners

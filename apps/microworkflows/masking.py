@@ -4,6 +4,7 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from microworkflows import registry, sensitive, texts
@@ -24,6 +25,14 @@ def data(event_type: str, payload: Any) -> Any:
     is not installed, so is each part that no reading names, because nobody here can say what it is.
     """
     return sensitive.masked(payload, _parts(event_type))
+
+
+def erased(event_type: str, payload: Any, *, at: datetime) -> Any:
+    """Return the data of an event without its personal parts, whether its announcement or one of its readings calls them so.
+
+    Where its announcement is not installed, what no reading names goes as well, because nobody here can say what it is.
+    """
+    return sensitive.erased(payload, _parts(event_type, personal=True), at=at)
 
 
 def hides(event_type: str, path: str) -> bool:
@@ -126,10 +135,11 @@ def headers(message_headers: Mapping[str, Any]) -> dict[str, str]:
     return {texts.line(name): texts.line(value) for name, value in message_headers.items()}
 
 
-def _parts(event_type: str) -> Tree:
+def _parts(event_type: str, *, personal: bool = False) -> Tree:
     announced = [each for each in registry.announcements() if each.event_type == event_type]
     readings = [each for each in registry.readings() if each.event_type == event_type]
-    found: Tree = False
+    found: Tree = personal and not (announced or readings)
     for declared in (*announced, *readings):
-        found = sensitive.merged(found, sensitive.tree(declared, unnamed=not announced))
+        parts = sensitive.tree(declared, unnamed=not announced, personal=personal)
+        found = sensitive.merged(found, parts)
     return found

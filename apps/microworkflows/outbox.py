@@ -14,7 +14,7 @@ def record(event: DomainEvent, *, about: About | None = None, correlation_id: ob
     Call it where a flow begins, such as when an order is accepted. A microworkflow returns its events instead.
 
     Args:
-        event: The fact to announce.
+        event: The fact to announce. One that names a version before is recorded in that, too.
         about: The object that the flow that begins is about: a model instance, or a
             :class:`~microworkflows.subjects.Subject` for what is none. Each event of the flow carries its kind, key and name, by
             which people find it.
@@ -27,7 +27,8 @@ def record(event: DomainEvent, *, about: About | None = None, correlation_id: ob
 
     Raises:
         TransactionRequiredError: no transaction is open. The one that a TestCase opens around a test does not count.
-        UndeclaredEventError: it has no type, or a microworkflow is running that does not declare it.
+        UndeclaredEventError: it has no type, or a microworkflow is running that does not declare it, or that takes many
+            events.
         UnrecordableEventError: it is too large or too deep, a field holds what no database can store, the correlation id
             is no key, or a flow cannot be about this.
         Exception: a guest's immediate work (the cut-over's inline steps) failed; the transaction can then only be
@@ -42,4 +43,4 @@ def record_all(
     """Record several events in one statement, in this order; see :func:`record`."""
     recorded = recording.record(events, about=about, correlation_id=correlation_id)
     flows.recorded(recorded)
-    return [event.meta for event in recorded]
+    return [event.meta for event in recorded if event.meta.is_newest]

@@ -1,24 +1,31 @@
-"""Retention: deletes rows that are done, and never one that somebody still has to act on."""
+"""Retention: deletes rows that are done, and never one that somebody still has to act on, nor one of an unfinished flow."""
 
 import time
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, TypedDict
 
 from django.db import models, router
-from django.db.models import Exists, OuterRef
-from django.db.models.functions import Right
+from django.db.models import Exists, F, OuterRef, Q
 
-from microworkflows import flows, times, transactions
-from microworkflows.models import EventOf, Heartbeat, HistoryEntry, InboxEvent, OutboxEvent
+from microworkflows import conf, flows, registry, times, transactions, unreceived
+from microworkflows.events import Event
+from microworkflows.models import (
+    CorrelationOf,
+    EventOf,
+    Heartbeat,
+    HistoryEntry,
+    InboxEvent,
+    OutboxEvent,
+)
+from microworkflows.models import purge as notes
 
-_BATCH = 5_000
+_BATCH = 500
 _REST = 3.0
 """Length of the rest after a batch, in durations of the batch, so that relay and workers do not notice the purge."""
 
-
-Which = Callable[["models.QuerySet[Any]"], "models.QuerySet[Any]"]
-"""Takes the rows of a batch, returns some of them."""
+Rest = Callable[[float], object]
+"""Takes a number of seconds, and returns after them, or sooner if the purge is to end; it may raise."""
 
 
 class Purged(NamedTuple):
@@ -26,69 +33,175 @@ class Purged(NamedTuple):
 
     outbox: int
     inbox: int
+    spared: int
+    """Number of rows beyond their retention that stay, because their flows are unfinished."""
     history: int
     heartbeats: int
     guests: dict[str, int]
     """Numbers of rows that the guests of the core deleted, by a plural noun for people."""
 
 
-def purge(*, before: datetime) -> Purged:
-    """Delete what is done and from before a time: relayed events, handled and dismissed messages, heartbeats, guests' rows.
+def purge(
+    *,
+    now: datetime,
+    age: timedelta | None = None,
+    although_unreceived: bool = False,
+    rest: Rest = time.sleep,
+) -> Purged:
+    """Delete what is done and older than its retention: relayed events, handled and dismissed messages, heartbeats, guests' rows.
 
-    Rows go in batches, each in a transaction of its own, so that nobody waits long. The inbox row of a handled message
-    makes a late duplicate harmless: keep it longer than any broker or backup may hold a message back. It stays as long
-    as another message of its event waits or is parked, which may bring the event back. And it goes after the outbox row of
-    its event, so that of an event with an outbox row it is known who has handled it. Its history goes with it.
+    A flow is *unfinished* while one of its events is pending, unheard or rejected, one of its messages waits or is parked, or a
+    microworkflow whose inbox is here has not received an event that it listened to. All rows of such a flow stay.
+
+    Rows go in batches, each in a short transaction of its own, which waits for nobody. The inbox row of a handled message
+    makes a late duplicate harmless: keep it longer than any broker or backup may hold a message back. It goes after the
+    outbox row of its event, so that of an event with an outbox row it is known who has handled it. Its history goes with it.
+
+    Args:
+        now: The present time.
+        age: Age of the rows, in place of each one's retention.
+        although_unreceived: True to delete also what a listener has not received.
+        rest: Called between two batches.
     """
+    default = timedelta(days=conf.current().retention_days) if age is None else age
+    notes.note_begin(before=times.stored(now - _shortest(default, age)))
+    unfinished = _Unfinished(although_unreceived=although_unreceived)
+    outbox, inbox, ages = _Count(), _Count(), _Ages(now=now, default=default, age=age)
+    for rows, before in _by_retention(_relayed(), registry.announcements(), "destination", **ages):
+        outbox += _delete(rows.filter(added__lt=before), rest=rest, spares=unfinished)
     event = OutboxEvent.objects.filter(pk=EventOf(OuterRef("msg_id")))
+    done = InboxEvent.objects.filter(
+        ~Exists(event), status__in=[InboxEvent.Status.HANDLED, InboxEvent.Status.DISMISSED]
+    )
+    for rows, before in _by_retention(done, registry.readings(), "headers__type", **ages):
+        inbox += _delete(rows.filter(added__lt=before, expires_at__lt=before), rest=rest, spares=unfinished)
     message = InboxEvent.objects.filter(msg_id=OuterRef("msg_id"))
-    before = times.stored(before)
+    before = times.stored(now - default)
+    notes.note_end(deleted=outbox.deleted + inbox.deleted, spared=outbox.spared + inbox.spared)
     return Purged(
-        outbox=delete_in_batches(
-            OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED, added__lt=before)
-        ),
-        inbox=delete_in_batches(
-            InboxEvent.objects.filter(
-                ~Exists(event),
-                status__in=[InboxEvent.Status.HANDLED, InboxEvent.Status.DISMISSED],
-                added__lt=before,
-                expires_at__lt=before,
-            ),
-            which=_settled,
-        ),
-        history=delete_in_batches(HistoryEntry.objects.filter(~Exists(message), at__lt=before), by="pk"),
-        heartbeats=delete_in_batches(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at"),
+        outbox=outbox.deleted,
+        inbox=inbox.deleted,
+        spared=outbox.spared + inbox.spared,
+        history=_delete(
+            HistoryEntry.objects.filter(~Exists(message), at__lt=before), by="pk", rest=rest
+        ).deleted,
+        heartbeats=_delete(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at", rest=rest).deleted,
         guests=flows.purge(before=before),
     )
 
 
-def _settled(handled: "models.QuerySet[Any]") -> "models.QuerySet[Any]":
-    """Return those of a batch of messages that are done whose events nobody else here is still to handle."""
-    event = Right("msg_id", 36)
-    events = {msg_id[-36:] for msg_id in handled.values_list("msg_id", flat=True)}
-    still_open: set[str] = set()
-    for rows in (InboxEvent.objects.waiting(), InboxEvent.objects.parked()):  # each has an index of its own
-        still_open.update(rows.annotate(event=event).filter(event__in=events).values_list("event", flat=True))
-    settled: models.QuerySet[Any] = handled.alias(event=event).exclude(event__in=still_open)
-    return settled
+def delete_in_batches(rows: "models.QuerySet[Any]", *, by: str = "added", rest: Rest = time.sleep) -> int:
+    """Delete rows in the order of a field, in batches with rests; return their number. What somebody has locked stays."""
+    return _delete(rows, by=by, rest=rest).deleted
 
 
-def delete_in_batches(
-    rows: "models.QuerySet[Any]", *, by: str = "added", which: Which = lambda batch: batch
-) -> int:
-    """Delete rows in the order of a field, in batches with rests; return their number.
+def _shortest(default: timedelta, age: timedelta | None) -> timedelta:
+    """Return the age of the youngest rows that go."""
+    if age is not None:
+        return age
+    own = (retentions(registry.announcements()), retentions(registry.readings()))
+    return min([default, *(each for declared in own for each in declared.values())])
 
-    Args:
-        rows: What to delete.
-        by: The field.
-        which: Returns those of a batch that are to be deleted; the others stay.
-    """
-    deleted, left, began = 0, 0, time.monotonic()
-    while ids := list(rows.order_by(by, "pk").values_list("pk", flat=True)[left : left + _BATCH]):
-        with transactions.read_committed(using=router.db_for_write(rows.model)):
-            number = which(rows.filter(pk__in=ids)).delete()[0]
-        deleted += number
-        left += len(ids) - number
-        time.sleep(_REST * (time.monotonic() - began))
+
+def _relayed() -> "models.QuerySet[Any]":
+    return OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED)
+
+
+def retentions(declared: Iterable[type[Event]]) -> dict[str, timedelta]:
+    """Return the retention of each type that has one of its own; of several classes of one type, the longest counts."""
+    own: dict[str, timedelta] = {}
+    for each in declared:
+        if each.retention is not None:
+            own[each.event_type] = max(own.get(each.event_type, each.retention), each.retention)
+    return own
+
+
+def _by_retention(
+    rows: "models.QuerySet[Any]",
+    declared: Iterable[type[Event]],
+    field: str,
+    *,
+    now: datetime,
+    default: timedelta,
+    age: timedelta | None,
+) -> "Iterator[tuple[models.QuerySet[Any], datetime]]":
+    """Yield rows with the time before which they are old: those of types with a retention of their own, then the others."""
+    own = retentions(declared) if age is None else {}
+    for retention in sorted(set(own.values())):
+        types = [event_type for event_type, its in own.items() if its == retention]
+        yield rows.filter(**{f"{field}__in": types}), times.stored(now - retention)
+    yield rows.exclude(**{f"{field}__in": list(own)}) if own else rows, times.stored(now - default)
+
+
+class _Unfinished:
+    """Tells which of some flows are unfinished; what was found of the flows of one batch is known for the next."""
+
+    def __init__(self, *, although_unreceived: bool) -> None:
+        self._although_unreceived = although_unreceived
+        self._known: dict[str, bool] = {}
+
+    def among(self, correlation_ids: Collection[str]) -> set[str]:
+        """Return those of the flows that are unfinished; each has its entries in two indexes."""
+        new = {each for each in correlation_ids if each not in self._known}
+        found = self._find(new) if new else set()
+        self._known = {each: each in found if each in new else self._known[each] for each in correlation_ids}
+        return {each for each, is_unfinished in self._known.items() if is_unfinished}
+
+    def _find(self, correlation_ids: Collection[str]) -> set[str]:
+        of_these = {"flow__in": list(correlation_ids)}
+        sent = OutboxEvent.objects.annotate(flow=CorrelationOf("body")).filter(**of_these)
+        received = InboxEvent.objects.many().annotate(flow=CorrelationOf("body")).filter(**of_these)
+        found = {
+            *sent.filter(~Q(status=OutboxEvent.Status.RELAYED)).values_list("flow", flat=True).distinct(),
+            *received.failing().values_list("flow", flat=True).distinct(),
+        }
+        if not self._although_unreceived:
+            found |= {each.flow for each in unreceived.of_flows(correlation_ids)}
+        return found
+
+
+class _Ages(TypedDict):
+    now: datetime
+    default: timedelta
+    age: timedelta | None
+
+
+class _Count(NamedTuple):
+    deleted: int = 0
+    spared: int = 0
+
+    def __add__(self, other: Any) -> "_Count":
+        return _Count(self.deleted + other.deleted, self.spared + other.spared)
+
+
+def _delete(
+    rows: "models.QuerySet[Any]", *, by: str = "added", rest: Rest, spares: _Unfinished | None = None
+) -> _Count:
+    """Delete rows in the order of a field, each batch from where the last one ended: no row is looked at twice."""
+    using, count, last = router.db_for_write(rows.model), _Count(), None
+    rows = rows.using(using).order_by(by, "pk")
+    if spares is not None:
+        rows = rows.annotate(flow=CorrelationOf("body"))
+    while True:
         began = time.monotonic()
-    return deleted
+        further = rows if last is None else rows.filter(_after(by, *last))
+        # As an expression: a field that is named twice, Django 5.2 returns once.
+        fields = (F(by), "pk", "flow") if spares else (F(by), "pk")
+        batch = list(further.values_list(*fields)[:_BATCH])
+        if not batch:
+            return count
+        last = batch[-1][:2]
+        kept = spares.among({row[2] for row in batch}) if spares else set()
+        ids = [row[1] for row in batch if not (spares and row[2] in kept)]
+        with transactions.waiting_for_nobody(using=using):
+            free = rows.filter(pk__in=ids).order_by().select_for_update(skip_locked=True, of=["self"])
+            number = rows.filter(pk__in=list(free.values_list("pk", flat=True))).order_by().delete()[0]
+        count += _Count(number, len(batch) - len(ids))
+        rest(_REST * (time.monotonic() - began))
+
+
+def _after(by: str, value: Any, pk: Any) -> Q:
+    if by == "pk":
+        return Q(pk__gt=pk)
+    value = times.stored(value)
+    return Q(**{f"{by}__gte": value}) & (Q(**{f"{by}__gt": value}) | Q(pk__gt=pk))

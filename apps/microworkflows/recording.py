@@ -3,8 +3,10 @@
 import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -34,7 +36,7 @@ from microworkflows.errors import (
     UndeclaredEventError,
     UnrecordableEventError,
 )
-from microworkflows.events import DomainEvent
+from microworkflows.events import DomainEvent, in_all_versions
 from microworkflows.ids import uuid7
 from microworkflows.models import DUE_AT_ONCE, Header, OutboxEvent
 from microworkflows.subjects import About, Subject
@@ -68,19 +70,24 @@ def record(
         marking: Marks the flow that begins, in place of the router.
 
     Returns:
-        The events as they will travel.
+        The events as they will travel, each in all its versions, the newest first.
 
     Raises:
         TransactionRequiredError: no transaction is open.
-        UndeclaredEventError: a microworkflow is running that does not declare one of them.
+        UndeclaredEventError: a microworkflow is running that does not declare one of them, or that takes many events.
         UnrecordableEventError: one is too large or too deep, a field holds what no database can store, or ``about`` or
             ``correlation_id`` names no flow.
         TooManyHopsError: too many events have caused each other.
     """
     if not events:
         return []
-    recorded = prepare(events, about=about, correlation_id=correlation_id, marking=marking)
     cause = causes.cause()
+    if cause is not None and cause.many:
+        raise UndeclaredEventError(
+            f"{cause.workflow} takes many events at once, so what it records has no one cause. Return {events[0].event_type} from the "
+            "microworkflow, in the place of the event that causes it."
+        )
+    recorded = prepare(events, about=about, correlation_id=correlation_id, marking=marking)
     if cause is not None and cause.rehearsal is not None:
         cause.rehearsal.extend(events)
     else:
@@ -92,7 +99,7 @@ def record(
 
 def _note_on_commit(cause: Cause, recorded: Sequence[CloudEvent]) -> None:
     """Note with their cause the events that a microworkflow recorded, but for those of a savepoint that it rolls back."""
-    ids = [event.meta.id for event in recorded]
+    ids = [event.meta.id for event in recorded if event.meta.is_newest]
     transaction.on_commit(lambda: cause.recorded.extend(ids), using=_connection().alias)
 
 
@@ -112,7 +119,11 @@ def prepare(
         )
     cause = causes.cause()
     marking = functools.cache(marking or flows.router.mark)  # events of one flow bear one mark
-    return [_envelope(event, cause, about, correlation_id, marking) for event in events]
+    return [
+        version
+        for event in events
+        for version in _in_all_versions(event, cause, about, correlation_id, marking)
+    ]
 
 
 def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
@@ -120,7 +131,7 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
     connection, now = _connection(), times.now()
     outbox = [
         {
-            "id": event.meta.id,
+            "id": event.meta.own_id,
             "version": event.meta.type.rpartition(".")[2],
             "destination": event.meta.type,
             "body": _text(event),
@@ -224,23 +235,56 @@ def _subject(event: DomainEvent, about: About, data: dict[str, Any]) -> Subject:
     return subject
 
 
+def _in_all_versions(
+    event: DomainEvent,
+    cause: Cause | None,
+    about: About | None,
+    correlation_id: object,
+    marking: Marking,
+) -> list[CloudEvent]:
+    """Return an event with what it was in the versions before, the newest first, so that the relay sends that first.
+
+    The fact goes by the id of the oldest: an inbox whose code knows that version alone has the event by the same key.
+    """
+    if not isinstance(event, DomainEvent):
+        raise TypeError(
+            f"{type(event).__qualname__} is a reading of another context's event; record a DomainEvent."
+        )
+    own_id = uuid7()
+    if type(event).previous_version is None:
+        return [_envelope(event, cause, about, correlation_id, marking, event_id=own_id)]
+    before = in_all_versions(event)[1:]
+    ids = [own_id, *(uuid7() for _ in before)]
+    newest = _envelope(event, cause, about, correlation_id, marking, event_id=ids[-1])
+    types = (newest.meta.type, *(each.event_type for each in before))
+    payloads = [newest.data, *map(sensitive.payload, before)]
+    return [
+        replace(
+            newest,
+            meta=replace(
+                newest.meta, type=type, versions=types, original_id=None if own_id == ids[-1] else str(own_id)
+            ),
+            data=data,
+        )
+        for own_id, type, data in zip(ids, types, payloads, strict=True)
+    ]
+
+
 def _envelope(
     event: DomainEvent,
     cause: Cause | None,
     about: About | None,
     correlation_id: object,
     marking: Marking,
+    *,
+    event_id: UUID,
 ) -> CloudEvent:
-    if not isinstance(event, DomainEvent):
-        raise TypeError(
-            f"{type(event).__qualname__} is a reading of another context's event; record a DomainEvent."
-        )
     if "event_type" not in vars(type(event)):
         raise UndeclaredEventError(
             f"{type(event).__qualname__} has no type of its own, so nobody could listen to it. Declare it as "
             f'class {type(event).__name__}(DomainEvent, type="context.past_tense_fact.v1").'
         )
-    event_type, event_id = event.event_type, uuid7()
+    event_type = event.event_type
     if cause is not None and event_type not in cause.emits:
         raise UndeclaredEventError(
             f"{cause.workflow} recorded {event_type} without declaring it. Return the event from the microworkflow "

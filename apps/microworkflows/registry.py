@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from microworkflows.cloudevents import context_of
@@ -81,7 +82,7 @@ def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "l
     return [
         workflow
         for workflow in workflows()
-        if workflow.on.event_type == event_type and (contexts is None or workflow.context in contexts)
+        if event_type in workflow.types and (contexts is None or workflow.context in contexts)
     ]
 
 
@@ -92,8 +93,8 @@ def listening(event_type: str, *, context: str | None = None) -> Mapping[str, bo
     """
     if not _listening:
         for workflow in workflows():
-            for of in (None, workflow.context):
-                _listening.setdefault((workflow.on.event_type, of), {})[workflow.label] = True
+            for key in product(workflow.types, (None, workflow.context)):
+                _listening.setdefault(key, {})[workflow.label] = True
     return _listening.get((event_type, context), {})
 
 
@@ -105,7 +106,7 @@ def contexts() -> list[str]:
 
 def subscriptions(context: str) -> list[str]:
     """Return the types that a context listens to, sorted: the bindings of its queue."""
-    return sorted({workflow.on.event_type for workflow in _workflows if workflow.context == context})
+    return sorted({each for workflow in _workflows if workflow.context == context for each in workflow.types})
 
 
 @contextmanager

@@ -1,8 +1,10 @@
-"""Fields that hold secrets or personal data: declared with :data:`Sensitive`, kept and sent as they are, masked for people."""
+"""Fields that hold secrets or personal data: declared with :data:`Sensitive` or :data:`Personal`, kept and sent as they are, masked for people."""
 
 import dataclasses
+import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import cache
 from typing import (
     Annotated,
@@ -39,13 +41,22 @@ class Masked:
 
 
 class _Marker:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
     def __repr__(self) -> str:
-        return "Sensitive"
+        return self.name
 
 
 _Value = TypeVar("_Value")
-Sensitive = Annotated[_Value, _Marker()]
+Sensitive = Annotated[_Value, _Marker("Sensitive")]
 """Marks a field of an event: ``payment_token: Sensitive[str]``. Its type stays what it is."""
+Personal = Annotated[_Value, _Marker("Personal")]
+"""Marks a sensitive field that is about a person, and that ``manage.py erase`` erases: ``ship_to: Personal[Address]``."""
+
+_Wanted: TypeAlias = Callable[[Any], bool]
+"""Tells whether a marker, or a type, makes a part one of the parts in question."""
+_ERASED = re.compile(r"erased on \d{4}-\d\d-\d\d")
 
 
 def merged(one: Tree, other: Tree) -> Tree:
@@ -56,25 +67,54 @@ def merged(one: Tree, other: Tree) -> Tree:
 
 
 @cache
-def tree(model: type[BaseModel], *, unnamed: bool = False) -> Tree:
+def tree(model: type[BaseModel], *, unnamed: bool = False, personal: bool = False) -> Tree:
     """Return the sensitive parts of a model's values: those marked, and those of the types that pydantic calls secret.
 
     Args:
         model: An event, or another model.
         unnamed: Whether entries that the model does not name are sensitive, too.
+        personal: True for the personal parts alone.
     """
-    return _of_model(model, unnamed, ())
+    return _of_model(model, unnamed, (), _is_personal if personal else _is_hidden)
 
 
 def masked(value: Any, parts: Tree) -> Any:
-    """Return a JSON value with the mask in place of its sensitive parts, and of what has not the form that it should."""
+    """Return a JSON value with the mask in place of its sensitive parts, and of what has not the form that it should.
+
+    Of what was erased it still shows when.
+    """
+    return _replaced(value, parts, lambda part: part if _is_erased(part) else MASK)
+
+
+def erased(value: Any, parts: Tree, *, at: datetime) -> Any:
+    """Return a JSON value with the text ``erased on DATE`` in place of these parts, and of what has not the form that it should."""
+    return _replaced(value, parts, lambda part: part if _is_erased(part) else erased_text(at))
+
+
+def erased_text(at: datetime) -> str:
+    """Return the text that takes the place of what is erased."""
+    return f"erased on {at:%Y-%m-%d}"
+
+
+def erased_error(error: str, *, at: datetime) -> str:
+    """Return an error, as its type and text, without its text."""
+    name, _, text = error.partition(": ")
+    return error if _is_erased(text) or not error else f"{name}: {erased_text(at)}"
+
+
+def _is_erased(value: Any) -> bool:
+    return isinstance(value, str) and _ERASED.fullmatch(value) is not None
+
+
+def _replaced(value: Any, parts: Tree, replacement: Callable[[Any], Any]) -> Any:
     if value is None or parts is False or parts == {}:
         return value
     if isinstance(parts, dict) and isinstance(value, dict):
-        return {key: masked(entry, parts.get(key, parts.get(ANY, False))) for key, entry in value.items()}
+        pairs = ((key, entry, parts.get(key, parts.get(ANY, False))) for key, entry in value.items())
+        return {key: _replaced(entry, part, replacement) for key, entry, part in pairs}
     if isinstance(parts, dict) and isinstance(value, list):
-        return [masked(entry, parts.get(ANY, False)) for entry in value]
-    return MASK
+        return [_replaced(entry, parts.get(ANY, False), replacement) for entry in value]
+    return replacement(value)
 
 
 def values(value: Any, parts: Tree) -> Iterator[str]:
@@ -148,45 +188,53 @@ def _is_secret(annotation: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, _SECRETS)
 
 
-def _of_model(model: type[BaseModel], unnamed: bool, inside: tuple[Any, ...]) -> Tree:
+def _is_hidden(mark: Any) -> bool:
+    return isinstance(mark, _Marker) or _is_secret(mark)
+
+
+def _is_personal(mark: Any) -> bool:
+    return isinstance(mark, _Marker) and mark.name == "Personal"
+
+
+def _of_model(model: type[BaseModel], unnamed: bool, inside: tuple[Any, ...], wanted: _Wanted) -> Tree:
     parts: dict[str, Tree] = {ANY: True} if unnamed else {}
     for name, field in model.model_fields.items():
-        marked = any(isinstance(each, _Marker) for each in field.metadata)
-        part = marked or _of(field.annotation, unnamed, (*inside, model))
+        marked = any(map(wanted, field.metadata))
+        part = marked or _of(field.annotation, unnamed, (*inside, model), wanted)
         for key in {name, field.alias or name, field.serialization_alias or name}:
             parts[key] = part
     return parts if any(parts.values()) else False
 
 
-def _of(annotation: Any, unnamed: bool, inside: tuple[Any, ...]) -> Tree:
+def _of(annotation: Any, unnamed: bool, inside: tuple[Any, ...], wanted: _Wanted) -> Tree:
     if annotation in inside:  # a type inside itself: all of it is masked, or nothing
-        return any(isinstance(each, _Marker) or _is_secret(each) for each in _mentioned(annotation, []))
-    if _is_secret(annotation):
+        return any(map(wanted, _mentioned(annotation, [])))
+    if wanted(annotation):
         return True
     if hasattr(annotation, "__value__"):  # type Token = …
-        return _of(annotation.__value__, unnamed, (*inside, annotation))
+        return _of(annotation.__value__, unnamed, (*inside, annotation), wanted)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _of_model(annotation, unnamed, inside)
+        return _of_model(annotation, unnamed, inside, wanted)
     if _has_hints(annotation):
         hints = get_type_hints(annotation, include_extras=True)
-        named = {name: _of(hint, unnamed, (*inside, annotation)) for name, hint in hints.items()}
+        named = {name: _of(hint, unnamed, (*inside, annotation), wanted) for name, hint in hints.items()}
         return named if any(named.values()) else False
-    return _of_arguments(annotation, unnamed, inside)
+    return _of_arguments(annotation, unnamed, inside, wanted)
 
 
-def _of_arguments(annotation: Any, unnamed: bool, inside: tuple[Any, ...]) -> Tree:
+def _of_arguments(annotation: Any, unnamed: bool, inside: tuple[Any, ...], wanted: _Wanted) -> Tree:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        marked = any(isinstance(each, _Marker) for each in arguments[1:])
-        return marked or _of(arguments[0], unnamed, inside)
+        marked = any(map(wanted, arguments[1:]))
+        return marked or _of(arguments[0], unnamed, inside, wanted)
     if origin in (Union, types.UnionType):
         found: Tree = False
         for argument in arguments:
-            found = merged(found, _of(argument, unnamed, inside))
+            found = merged(found, _of(argument, unnamed, inside, wanted))
         return found
     if isinstance(origin, type) and issubclass(origin, Mapping):
         arguments = arguments[1:]
     item: Tree = False
     for argument in arguments:
-        item = merged(item, _of(argument, unnamed, inside))
+        item = merged(item, _of(argument, unnamed, inside, wanted))
     return {ANY: item} if item else False

@@ -22,7 +22,7 @@ from django.db import router, transaction
 from django.test import TestCase
 
 from microworkflows import inbox, outbox, registry, sensitive, subjects, topology, traceparent
-from microworkflows.cloudevents import CloudEvent, Metadata, context_of
+from microworkflows.cloudevents import CloudEvent, Metadata, context_of, versions_of
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -100,7 +100,8 @@ class Flow:
             if shuffle is not None:
                 shuffle.shuffle(rows)
             for row in rows:
-                heard = self._deliver(row, contexts=contexts, times=times)
+                self._deliver(row, contexts=contexts, times=times)
+                heard = any(_queues_of(each, contexts) for each in versions_of(row.body))
                 row.status = OutboxEvent.Status.RELAYED if heard else OutboxEvent.Status.UNHEARD
                 row.save(update_fields=["status"])
             delivered += len(rows)
@@ -121,7 +122,7 @@ class Flow:
         self, event: Metadata | OutboxEvent, *, times: int = 1, contexts: Sequence[str] | None = None
     ) -> None:
         """Deliver a recorded event, even if it was delivered before; failures stay in the inbox."""
-        row = event if isinstance(event, OutboxEvent) else OutboxEvent.objects.get(pk=event.id)
+        row = event if isinstance(event, OutboxEvent) else OutboxEvent.objects.get(pk=event.own_id)
         self._deliver(row, contexts=contexts, times=times)
 
     def emitted(self, event: type[AnyEvent]) -> list[AnyEvent]:
@@ -148,17 +149,11 @@ class Flow:
         """Events that no microworkflow listened to."""
         return list(OutboxEvent.objects.unheard())
 
-    def _deliver(self, row: OutboxEvent, *, contexts: Sequence[str] | None, times: int) -> bool:
-        queues = [queue for queue in topology.queues() if contexts is None or queue in contexts]
-        heard = [
-            queue
-            for queue in queues
-            if registry.listeners(row.type, contexts=topology.contexts_served_by(queue))
-        ]
+    def _deliver(self, row: OutboxEvent, *, contexts: Sequence[str] | None, times: int) -> None:
+        queues = _queues_of(row.type, contexts)
         for _ in range(times):
-            for queue in heard:
+            for queue in queues:
                 _receive(row.body, queue=queue)
-        return bool(heard)
 
     def _raise_failures(self) -> None:
         failed: list[Any] = [*self.waiting, *self.parked]
@@ -166,6 +161,16 @@ class Flow:
             raise AssertionError(
                 "\n".join(f"{row.label} failed on {row.type}: {row.error}\n{row.traceback}" for row in failed)
             )
+
+
+def _queues_of(event_type: str, contexts: Sequence[str] | None) -> list[str]:
+    """Return the queues, of all or of these, that events of a type come by."""
+    return [
+        queue
+        for queue in topology.queues()
+        if (contexts is None or queue in contexts)
+        and registry.listeners(event_type, contexts=topology.contexts_served_by(queue))
+    ]
 
 
 def _receive(body: object, *, queue: str, **redelivery: Any) -> None:

@@ -7,6 +7,7 @@ broker, which begins with ``MICROWORKFLOWS["PREFIX"]``.
 import logging
 from collections.abc import Callable, Collection, Container, Iterable
 from contextlib import suppress
+from typing import NamedTuple
 
 from amqp.exceptions import AccessRefused
 from kombu import Connection, Exchange, Queue, binding
@@ -34,6 +35,14 @@ _WHAT_TO_DO = (
     "An administrator of the broker must import what `manage.py broker_definitions` writes for all contexts, by "
     "`rabbitmqctl import_definitions`."
 )
+
+
+class Bound(NamedTuple):
+    """A binding, by names at the broker."""
+
+    exchange: str
+    queue: str
+    key: str
 
 
 def exchange() -> Exchange:
@@ -120,6 +129,16 @@ def queue(label: str, *, late: bool = True) -> Queue:
     # Kombu takes an exchange or bindings, not both; without one, Celery would put its default exchange here.
     bound.exchange, bound.routing_key = exchange(), name(label)
     return bound
+
+
+def bindings(*, served: Collection[str] = ()) -> list[Bound]:
+    """Return the bindings that :func:`declare` makes, which takes the same."""
+    declared = [
+        made for label in queues() for made in (queue(label, late=label in served), dead_letters(label))
+    ]
+    return [
+        Bound(exchange_name(), made.name, each.routing_key) for made in declared for each in made.bindings
+    ]
 
 
 def bound_late() -> list[str]:

@@ -24,6 +24,22 @@ def read_committed(*, using: str) -> Iterator[None]:
 
 
 @contextmanager
+def waiting_for_nobody(*, using: str) -> Iterator[None]:
+    """Open a transaction for upkeep, as :func:`read_committed` does: it gives up soon where somebody else is at work.
+
+    Raises:
+        OperationalError: a lock was not to be had, or a statement has lasted too long.
+    """
+    connection = connections[using]
+    is_outermost = not connection.in_atomic_block
+    with read_committed(using=using):
+        if is_outermost and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '30s'")
+        yield
+
+
+@contextmanager
 def limited(seconds: float, *, using: str) -> Iterator[None]:
     """Let no statement in the block last longer; in PostgreSQL the block is a transaction.
 

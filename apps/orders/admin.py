@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -24,6 +25,7 @@ from microworkflows.admin.badges import badge
 from microworkflows.admin.flow_states import FlowStateMixin
 from microworkflows.admin.journeys import JourneyAdminMixin
 from orders import operations
+from orders.forms import DraftForm
 from orders.models import Order, OrderLine, Product
 
 _TONES = {Order.State.DRAFT: "idle", Order.State.SHIPPED: "good", Order.State.CANCELLED: "bad"}
@@ -100,10 +102,13 @@ class OrderLineInline(admin.TabularInline):
 class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
     """Orders: editable as drafts; once placed, only events move them, so everything is read-only."""
 
+    form = DraftForm
     list_display = ["number", "customer_name", "state_badge", "total_with_currency", "placed_at"]
     list_filter = ["state", "cancel_reason", "payment_token"]
     search_fields = ["number", "customer_name", "id"]
     date_hierarchy = "created_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     readonly_fields = ["number", "order_id", "total_with_currency", "placed_at"]
     inlines = [OrderLineInline]
@@ -137,7 +142,10 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
             ("Customer", {"fields": ["customer_name", "street", ("postcode", "city"), "country"]}),
             ("Payment", {"fields": ["payment_token"]}),
         ]
-        return wishes if obj is None else [standing, *wishes]
+        if obj is None:
+            return wishes
+        seen = [(None, {"fields": ["seen"]})] if self.has_change_permission(request, obj) else []
+        return [standing, *wishes, *seen]
 
     @admin.display(description="state", ordering="state")
     def state_badge(self, obj: Order) -> SafeString:
@@ -178,6 +186,26 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
             return Order.objects.select_for_update().filter(pk=order.pk).first()
         return order
 
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Answer who saves a draft that was placed meanwhile with the reason, and with the order as it is."""
+        if request.method == "POST" and self.has_change_permission(request):
+            order = self.get_object(request, unquote(object_id))
+            if order is not None and not order.is_draft:
+                self.message_user(
+                    request,
+                    f"{order} is {order.get_state_display().lower()}: it was placed before you saved, so your changes "
+                    "were not saved. Below is the order as it was placed.",
+                    messages.ERROR,
+                )
+                return self._to_page_of(order)
+        return super().change_view(request, object_id, form_url, extra_context)
+
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Delete the selected drafts; what was placed meanwhile stays."""
         with transaction.atomic():
@@ -202,12 +230,22 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
         form_url: str = "",
         obj: Model | None = None,
     ) -> HttpResponse:
-        """Show the button where there is a draft and the permission."""
-        if isinstance(obj, Order) and obj.is_draft and self.has_place_order_permission(request):
+        """Show the button where there is a draft, saved or about to be, and the permission."""
+        may_place = self.has_place_order_permission(request)
+        context["place_added_order"] = add and may_place
+        if isinstance(obj, Order) and obj.is_draft and may_place:
             context["place_order_url"] = reverse(
                 "admin:orders_order_place", args=[obj.pk], current_app=self.admin_site.name
             )
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+    def response_add(
+        self, request: HttpRequest, obj: Order, post_url_continue: str | None = None
+    ) -> HttpResponse:
+        """After a first save by the button *Place order*: place what was saved; it stays a draft if it cannot be placed."""
+        if "_place" not in request.POST:
+            return super().response_add(request, obj, post_url_continue)
+        return self._place(request, obj)
 
     def response_change(self, request: HttpRequest, obj: Order) -> HttpResponse:
         """After a save by the button *Place order*: place what was saved."""
@@ -233,6 +271,11 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
         if not self.has_place_order_permission(request):
             raise PermissionDenied
         self._try_to_place(request, order)
+        if not self.has_view_permission(request, order):
+            return self.response_post_save_add(request, order)
+        return self._to_page_of(order)
+
+    def _to_page_of(self, order: Order) -> HttpResponse:
         return HttpResponseRedirect(
             reverse("admin:orders_order_change", args=[order.pk], current_app=self.admin_site.name)
         )

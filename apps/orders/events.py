@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from microworkflows import DomainEvent, IncomingEvent, Sensitive
+from microworkflows import DomainEvent, IncomingEvent, Personal, Sensitive
 
 
 class Line(BaseModel):
@@ -38,7 +38,7 @@ class OrderAccepted(DomainEvent, type="orders.order_accepted.v1"):
     currency: str = Field(min_length=3, max_length=3)
     payment_token: Sensitive[str]
     lines: list[Line] = Field(min_length=1)
-    ship_to: Sensitive[Address]
+    ship_to: Personal[Address]
 
 
 class PaymentReceived(IncomingEvent, type="payments.payment_received.v1"):

@@ -160,7 +160,7 @@ class Order(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save the order; a new one gets its number, in the same transaction."""
-        with transaction.atomic(using=kwargs.get("using")):
+        with transaction.atomic(using=kwargs.get("using"), savepoint=False):
             if not self.number:
                 self.number = str(OrderNumber.objects.create())
             super().save(*args, **kwargs)

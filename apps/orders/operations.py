@@ -1,7 +1,7 @@
 """Writes of orders: the catalogue, drafts, placing an order, and what events make of it afterwards."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -135,19 +135,19 @@ def place_order(*, order: Order, at: datetime | None = None) -> Order:
     return order
 
 
-def mark_paid(*, order_id: UUID) -> None:
-    """Note that the order is paid."""
-    _advance(order_id=order_id, to=Order.State.PAID)
+def mark_paid(*, order_ids: Collection[UUID]) -> None:
+    """Note that orders are paid."""
+    _advance(order_ids, to=Order.State.PAID)
 
 
-def mark_reserved(*, order_id: UUID) -> None:
-    """Note that everything ordered is set aside."""
-    _advance(order_id=order_id, to=Order.State.RESERVED)
+def mark_reserved(*, order_ids: Collection[UUID]) -> None:
+    """Note that everything that these orders want is set aside."""
+    _advance(order_ids, to=Order.State.RESERVED)
 
 
-def mark_shipped(*, order_id: UUID) -> None:
-    """Note that the parcel is on its way, which ends the order."""
-    _advance(order_id=order_id, to=Order.State.SHIPPED)
+def mark_shipped(*, order_ids: Collection[UUID]) -> None:
+    """Note that the parcels are on their way, which ends the orders."""
+    _advance(order_ids, to=Order.State.SHIPPED)
 
 
 def cancel_declined(*, order_id: UUID, note: str) -> None:
@@ -160,22 +160,26 @@ def cancel_refunded(*, order_id: UUID) -> None:
     _cancel(order_id=order_id, reason=Order.CancelReason.OUT_OF_STOCK)
 
 
-@transaction.atomic
-def _advance(*, order_id: UUID, to: Order.State) -> None:
-    """Move the order forward; news that comes late, or twice, changes nothing."""
-    order = _locked(order_id)
-    if order.state in _FINAL or _PROGRESS.index(Order.State(order.state)) >= _PROGRESS.index(to):
-        level = logging.WARNING if order.state == Order.State.CANCELLED else logging.INFO
-        logger.log(level, "%s is %s already; not set to %s. order_id=%s", order, order.state, to, order_id)
-        return
-    order.state = to
-    order.save()
+@transaction.atomic(savepoint=False)
+def _advance(order_ids: Collection[UUID], *, to: Order.State) -> None:
+    """Move orders forward; news that comes late, or twice, changes nothing."""
+    moving = []
+    for order in _locked(order_ids):
+        if order.state in _FINAL or _PROGRESS.index(Order.State(order.state)) >= _PROGRESS.index(to):
+            level = logging.WARNING if order.state == Order.State.CANCELLED else logging.INFO
+            logger.log(
+                level, "%s is %s already; not set to %s. order_id=%s", order, order.state, to, order.pk
+            )
+        else:
+            moving.append(order.pk)
+    if moving:
+        Order.objects.filter(pk__in=moving).update(state=to, changed_at=timezone.now())
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def _cancel(*, order_id: UUID, reason: Order.CancelReason, note: str = "") -> None:
     """Cancel the order unless it has ended."""
-    order = _locked(order_id)
+    (order,) = _locked([order_id])
     if order.state in _FINAL:
         level = logging.WARNING if order.state == Order.State.SHIPPED else logging.INFO
         logger.log(level, "%s is %s already; not cancelled. order_id=%s", order, order.state, order_id)
@@ -185,19 +189,21 @@ def _cancel(*, order_id: UUID, reason: Order.CancelReason, note: str = "") -> No
     order.save()
 
 
-def _locked(order_id: UUID) -> Order:
-    order = Order.objects.select_for_update().filter(pk=order_id).first()
-    if order is None:
+def _locked(order_ids: Collection[UUID]) -> list[Order]:
+    """Return placed orders, locked in the order of their ids."""
+    orders = list(Order.objects.select_for_update().filter(pk__in=order_ids).order_by("pk"))
+    for unknown in sorted(set(order_ids) - {order.pk for order in orders}):
         # An order and its OrderAccepted commit together, so waiting would not bring it.
         raise UnknownOrderError(
-            f"There is no order {order_id}. The event belongs to another system or to an order deleted by hand; "
+            f"There is no order {unknown}. The event belongs to another system or to an order deleted by hand; "
             "look at its source before you replay it."
         )
-    if order.is_draft:
-        raise OrderNotPlacedError(
-            f"{order} is a draft, so nobody can have news of it. Look at the event's source."
-        )
-    return order
+    for order in orders:
+        if order.is_draft:
+            raise OrderNotPlacedError(
+                f"{order} is a draft, so nobody can have news of it. Look at the event's source."
+            )
+    return orders
 
 
 def _refuse_unplaceable(order: Order, lines: list[OrderLine]) -> None:

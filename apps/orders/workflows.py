@@ -1,5 +1,6 @@
 """Microworkflows of orders: what other contexts did moves the order on, or ends it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from microworkflows import deadline, microworkflow
@@ -14,23 +15,23 @@ from orders.events import (
 )
 
 
-@microworkflow(on=PaymentReceived)
-def mark_paid(event: PaymentReceived) -> None:
-    """The order is paid."""
-    operations.mark_paid(order_id=event.order_id)
+@microworkflow(on=PaymentReceived, many=True)
+def mark_paid(events: Sequence[PaymentReceived]) -> None:
+    """Each order is paid."""
+    operations.mark_paid(order_ids=[event.order_id for event in events])
 
 
-@microworkflow(on=ItemsReserved)
-def mark_reserved(event: ItemsReserved) -> None:
-    """The goods are set aside."""
-    operations.mark_reserved(order_id=event.order_id)
+@microworkflow(on=ItemsReserved, many=True)
+def mark_reserved(events: Sequence[ItemsReserved]) -> None:
+    """The goods of each order are set aside."""
+    operations.mark_reserved(order_ids=[event.order_id for event in events])
 
 
 @deadline(ShipmentScheduled, within=timedelta(minutes=5), of=OrderAccepted)
-@microworkflow(on=ShipmentScheduled)
-def mark_shipped(event: ShipmentScheduled) -> None:
-    """The parcel is on its way: the order ends well."""
-    operations.mark_shipped(order_id=event.order_id)
+@microworkflow(on=ShipmentScheduled, many=True)
+def mark_shipped(events: Sequence[ShipmentScheduled]) -> None:
+    """The parcel of each order is on its way: it ends well."""
+    operations.mark_shipped(order_ids=[event.order_id for event in events])
 
 
 @microworkflow(on=PaymentDeclined)

@@ -19,6 +19,8 @@ class PaymentAdmin(admin.ModelAdmin):
     list_filter = ["state", "decline_reason", "currency"]
     search_fields = ["reference", "refund_reference", "order_id", "idempotency_key"]
     date_hierarchy = "taken_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = [
         "state_badge",

@@ -18,7 +18,7 @@ class PaymentNotFoundError(LookupError):
     """There is no payment to give back yet; a retry finds it, if it is only late."""
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def take_payment(
     *, order_id: UUID, amount: Decimal, currency: str, token: str, idempotency_key: UUID, at: datetime
 ) -> PaymentReceived | PaymentDeclined | None:
@@ -63,7 +63,7 @@ def take_payment(
     )
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def refund_payment(*, order_id: UUID, idempotency_key: UUID, at: datetime) -> PaymentRefunded | None:
     """Give an order's money back through the gateway, once.
 

@@ -29,6 +29,8 @@ class ShipmentAdmin(_ReadOnlyAdmin):
     list_filter = ["carrier", "destination__country"]
     search_fields = ["tracking_number", "order_id", "destination__name"]
     date_hierarchy = "scheduled_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_select_related = ["destination"]
     fields = ["tracking_number", "state_badge", "carrier", "destination", "scheduled_at", "order_id"]
@@ -64,6 +66,8 @@ class DestinationAdmin(_ReadOnlyAdmin):
     list_filter = ["ready", "country"]
     search_fields = ["order_id", "name", "city"]
     date_hierarchy = "created_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = ["state_badge", "name", "street", ("postcode", "city"), "country", "created_at", "order_id"]
     readonly_fields = ["state_badge", "created_at"]

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from microworkflows import DomainEvent, IncomingEvent, Sensitive
+from microworkflows import DomainEvent, IncomingEvent, Personal
 
 
 class ShipmentScheduled(DomainEvent, type="shipping.shipment_scheduled.v1", outcome="shipped"):
@@ -31,7 +31,7 @@ class OrderAccepted(IncomingEvent, type="orders.order_accepted.v1"):
     """Where a parcel may have to go."""
 
     order_id: UUID
-    ship_to: Sensitive[ShipTo]
+    ship_to: Personal[ShipTo]
 
 
 class PaymentDeclined(IncomingEvent, type="payments.payment_declined.v1"):

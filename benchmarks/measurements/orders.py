@@ -1,7 +1,8 @@
 """Measurement 4, the order process end to end: the shop, the monolith that it was, Celery tasks, publish and subscribe.
 
 All write the same rows by the same operations, on the same servers; each order can be paid and is in stock. The
-monolith needs no process but the customer's. All others have four workers, of one process each.
+monolith needs no process but the customer's. All others have four workers, of one process each, or where their name says so two
+that serve two apps each.
 """
 
 import json
@@ -19,6 +20,7 @@ from benchmarks.bench import Bench
 from benchmarks.order_process.destinations import DESTINATIONS
 from benchmarks.processes import PYTHON, Child, run
 from benchmarks.queues import percentile
+from benchmarks.targets import OURS, OURS_OF_TWO, is_ours
 from migrations_guide.engine import working_copy
 from migrations_guide.engine.stages import APPS, ROOT
 
@@ -75,7 +77,7 @@ def measure(bench: Bench) -> None:
     def turn(subject: Subject) -> Callable[[int], None]:
         return lambda number: _turn(bench, subject, databases[subject.name], number)
 
-    subjects = (_SHOP, monolith, *_RIVALS)
+    subjects = (_SHOP, _SHOP_OF_TWO, monolith, *_RIVALS)
     bench.interleave(_MEASUREMENT, {subject.name: turn(subject) for subject in subjects})
 
 
@@ -116,7 +118,7 @@ def _answer(bench: Bench, subject: Subject, database: str) -> dict[str, Any]:
                 cwd=subject.folder,
             )
             # A worker without a relay takes two seconds to stop; nothing is on its way any more.
-            stack.callback(child.end if subject is _SHOP else child.kill)
+            stack.callback(child.end if is_ours(subject.name) else child.kill)
             children.append(child)
         for child, program in zip(children, subject.programs, strict=True):
             for text in program.ready:
@@ -161,10 +163,13 @@ def _empty(database: str) -> None:
         connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
 
 
-def _worker(application: str, app: str, *ready: str) -> Program:
+def _worker(application: str, *apps: str, relays: bool = False) -> Program:
     return Program(
-        command=[PYTHON, "-m", "celery", "-A", application, "worker", "-Q", app, "-n", f"{app}@%h"],
-        ready=[" ready.", *ready],
+        command=[
+            *(PYTHON, "-m", "celery", "-A", application, "worker"),
+            *("-Q", ",".join(apps), "-n", f"{apps[0]}@%h"),
+        ],
+        ready=[" ready.", *(f"relay {app}: leads" for app in apps if relays)],
     )
 
 
@@ -176,16 +181,28 @@ def _subscriber(callback: str) -> Program:
     )
 
 
+_PAIRS = (("orders", "payments"), ("inventory", "shipping"))
 _SHOP = Subject(
-    name="microworkflows",
+    name=OURS,
     settings="project.settings",
-    programs=[_worker("project", app, f"relay {app}: leads") for app in APPS],
+    programs=[_worker("project", app, relays=True) for app in APPS],
+)
+_SHOP_OF_TWO = Subject(
+    name=OURS_OF_TWO,
+    settings="project.settings",
+    programs=[_worker("project", *pair, relays=True) for pair in _PAIRS],
 )
 _RIVALS = (
     Subject(
         name="Celery chain with delay_on_commit",
         settings="benchmarks.order_process.settings",
         programs=[_worker("benchmarks.order_process.celery_app", app) for app in APPS],
+        recorder="benchmarks.order_process.chain",
+    ),
+    Subject(
+        name="Celery chain with delay_on_commit, two workers",
+        settings="benchmarks.order_process.settings",
+        programs=[_worker("benchmarks.order_process.celery_app", *pair) for pair in _PAIRS],
         recorder="benchmarks.order_process.chain",
     ),
     Subject(
@@ -207,4 +224,4 @@ _RIVALS = (
         recorder="benchmarks.order_process.subscriptions",
     ),
 )
-_BROKEN_APART = (_SHOP, *_RIVALS)
+_BROKEN_APART = (_SHOP, _SHOP_OF_TWO, *_RIVALS)

@@ -48,22 +48,22 @@ def schedule_shipment(accepted: Accepted) -> None:
 @app.task(queue="inventory", base=DjangoTask)
 def issue_items(order_id: str) -> None:
     """Inventory, when the parcel leaves."""
-    inventory.issue_items(order_id=UUID(order_id))
+    inventory.issue_items(order_ids=[UUID(order_id)])
 
 
 @app.task(queue="orders", base=DjangoTask)
 def mark_paid(order_id: str) -> None:
     """Orders, when payments is done."""
-    orders.mark_paid(order_id=UUID(order_id))
+    orders.mark_paid(order_ids=[UUID(order_id)])
 
 
 @app.task(queue="orders", base=DjangoTask)
 def mark_reserved(order_id: str) -> None:
     """Orders, when inventory is done."""
-    orders.mark_reserved(order_id=UUID(order_id))
+    orders.mark_reserved(order_ids=[UUID(order_id)])
 
 
 @app.task(queue="orders", base=DjangoTask)
 def mark_shipped(order_id: str) -> None:
     """Orders, when shipping is done."""
-    orders.mark_shipped(order_id=UUID(order_id))
+    orders.mark_shipped(order_ids=[UUID(order_id)])

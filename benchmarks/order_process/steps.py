@@ -29,26 +29,26 @@ class NotExpectedError(Exception):
 def pay(accepted: Accepted) -> None:
     """Take the money."""
     take_payment(accepted)
-    orders.mark_paid(order_id=_id(accepted))
+    orders.mark_paid(order_ids=[_id(accepted)])
 
 
 @transaction.atomic
 def reserve(accepted: Accepted) -> None:
     """Set the goods aside."""
     reserve_items(accepted)
-    orders.mark_reserved(order_id=_id(accepted))
+    orders.mark_reserved(order_ids=[_id(accepted)])
 
 
 @transaction.atomic
 def ship(accepted: Accepted) -> None:
     """Send the parcel, with which the goods leave the shelves."""
     schedule_shipment(accepted)
-    inventory.issue_items(order_id=_id(accepted))
+    inventory.issue_items(order_ids=[_id(accepted)])
 
 
 def finish(accepted: Accepted) -> None:
     """End the order."""
-    orders.mark_shipped(order_id=_id(accepted))
+    orders.mark_shipped(order_ids=[_id(accepted)])
 
 
 # An app's own part alone
@@ -73,16 +73,16 @@ def take_payment(accepted: Accepted) -> None:
 def reserve_items(accepted: Accepted) -> None:
     """Set the goods aside, in one transaction with what was ordered."""
     quantities = [(line["sku"], line["quantity"]) for line in accepted["lines"]]
-    inventory.note_order(order_id=_id(accepted), quantities=quantities)
-    inventory.note_payment(order_id=_id(accepted))
+    inventory.note_orders(wanted={_id(accepted): quantities})
+    inventory.note_payments(order_ids=[_id(accepted)])
 
 
 @transaction.atomic
 def schedule_shipment(accepted: Accepted) -> None:
     """Send the parcel, in one transaction with where it goes."""
     address, now = ShipTo(**accepted["ship_to"]), timezone.now()
-    shipping.note_address(order_id=_id(accepted), address=address, at=now)
-    shipping.note_items(order_id=_id(accepted), at=now)
+    shipping.note_addresses(addresses={_id(accepted): address}, at=now)
+    shipping.note_items(order_ids=[_id(accepted)], at=now)
 
 
 def _id(accepted: Accepted) -> UUID:

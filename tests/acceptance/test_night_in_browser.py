@@ -8,7 +8,7 @@ from kombu import Connection
 from tests.acceptance.admin import Admin
 from tests.acceptance.running import wait_until
 from tests.acceptance.whole import FLOWS, MARKS, Running, away, open_journey, stopped
-from tests.integration.support.processes import pool_of
+from tests.integration.support.processes import pool_stopped
 
 pytestmark = MARKS
 
@@ -88,7 +88,7 @@ def test_worker_that_hangs_is_silent_and_the_order_waits_for_it(four: Running, a
 
 
 def test_queue_that_grows_is_seen_with_the_flows_that_wait(four: Running, admin: Admin) -> None:
-    with stopped(*pool_of(four.services.worker("payments"))):
+    with pool_stopped(four.services.worker("payments")):
         four.run_python("orders", PLACE_MANY)
         admin.open("/admin/")
         wait_until("the queue has grown", lambda: depth(admin, "payments") > 0, seconds=60)

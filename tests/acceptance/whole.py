@@ -115,15 +115,13 @@ def away(server: Proxy) -> Iterator[None]:
 
 
 @contextmanager
-def stopped(*pids: int) -> Iterator[None]:
-    """Stop processes for the block where they are, as a debugger does, or a machine that has no memory left."""
+def stopped(pid: int) -> Iterator[None]:
+    """Stop a process for the block where it is, as a debugger does, or a machine that has no memory left."""
+    os.kill(pid, signal.SIGSTOP)
     try:
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 def open_journey(admin: Admin, term: str) -> None:

@@ -31,6 +31,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "migrations_guide").glob("*.md")),
+    ROOT / "migrations_guide/oscar/README.md",
 ]
 README, GUARANTEES = ((ROOT / name).read_text() for name in ("README.md", "docs/explanation/guarantees.md"))
 API, SETTINGS, COMMANDS, CHECKS, LOGGING = (
@@ -304,7 +305,14 @@ TESTED_ELSEWHERE = {
     ),
     "python manage.py ocel --since 2026-01-01 --output log.json": "tests/unit/journal/test_ocel.py",
     "pytest --microworkflows-drift": "tests/unit/journal/test_drift.py",
+    **dict.fromkeys(
+        ("python manage.py contracts", "python manage.py contracts --accept orders.order_accepted.v1"),
+        "tests/unit/test_contracts.py",
+    ),
+    "python manage.py contracts --check --against ../payments/contracts": "tests/unit/test_contracts.py",
+    "python manage.py asyncapi --output asyncapi.json": "tests/unit/test_asyncapi.py",
     **dict.fromkeys(_shell(ROOT / "docs/howto/bootstrap.md"), "tests/architecture/test_samples.py"),
+    **dict.fromkeys(_shell(ROOT / "docs/howto/late-consumers.md"), "tests/unit/test_feeding.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/foreign-keys.md"), "tests/unit/bridging/test_loosening.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/reconcile.md"), "tests/architecture/test_samples.py"),
     **dict.fromkeys(
@@ -312,6 +320,17 @@ TESTED_ELSEWHERE = {
     ),
     **dict.fromkeys(_shell(ROOT / "docs/howto/xray.md"), "tests/xray/test_howto.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/evidence.md"), "tests/projects/test_kiosk.py"),
+    # Nothing there is about these orders; the broker may be away.
+    **dict.fromkeys(_shell(ROOT / "docs/howto/personal-data.md"), "tests/unit/test_erasing.py"),
+    'python manage.py erase --subject orders.order:42 --why "her request"': "tests/unit/test_erasing.py",
+    **dict.fromkeys(
+        (
+            "python manage.py topology --definitions rabbitmq.json --plan",
+            'python manage.py dismiss --microworkflow payments.take_deposit --waiting --why "nobody takes deposits any more"',
+            'python manage.py dismiss --microworkflow payments --why "came after the consumer was removed"',
+        ),
+        "tests/unit/test_topology_command.py",
+    ),
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",
     "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",

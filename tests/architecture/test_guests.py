@@ -21,7 +21,7 @@ GUESTS = [
 """Folders of the kit that nothing else needs."""
 
 _THEIR_TESTS = [Path(f"tests/{kind}/{guest.name}") for guest in GUESTS for kind in ("unit", "integration")]
-_COPIED = ("apps", "project", "docs", "tests/unit", "tests/integration", "tests/fuzzing")
+_COPIED = ("apps", "contracts", "project", "docs", "tests/unit", "tests/integration", "tests/fuzzing")
 _LEFT_OUT = (*GUESTS, *_THEIR_TESTS, Path("tests/unit/benchmarks"), Path("tests/unit/processes"))
 _SINGLE_FILES = {
     "manage.py",

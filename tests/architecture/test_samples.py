@@ -178,17 +178,26 @@ def test_microworkflow_that_gives_up_names_what_is_to_be_done(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_both_versions_of_an_event_are_announced(
-    declared: Callable[[Path], dict[str, ModuleType]],
+def test_both_versions_of_an_event_are_announced_and_heard_once(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
 ) -> None:
-    operations = declared(ROOT / "docs/howto/versions.md")["orders/operations.py"]
+    samples = declared(ROOT / "docs/howto/versions.md")
 
-    operations.announce_price(order_id=uuid4(), net=Decimal("10.00"), tax=Decimal("1.90"))
+    samples["orders/operations.py"].announce_price(
+        order_id=uuid4(), net=Decimal("10.00"), tax=Decimal("1.90")
+    )
+    flow.run()
 
     assert [(row.type, row.body["data"].get("total")) for row in OutboxEvent.objects.order_by("pk")] == [
-        ("orders.order_priced.v1", "11.90"),
         ("orders.order_priced.v2", None),
+        ("orders.order_priced.v1", "11.90"),
     ]
+    assert [(row.label, row.type) for row in InboxEvent.objects.all()] == [
+        ("shipping.insure_parcel", "orders.order_priced.v2")
+    ]
+    reading = samples["shipping/events.py"]
+    older = reading.OrderPriced(order_id=uuid4(), total=Decimal("11.90"))
+    assert reading.OrderPricedV2.from_previous(older).net == Decimal("11.90")
 
 
 def test_older_event_lacks_the_field_that_came_later(
@@ -274,6 +283,32 @@ def test_order_whose_payment_is_missing_is_found(
     )
     call_command(*compare)
     call_command(*receive)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reference_to_something_large_is_checked_in_and_out(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow, tmp_path: Path
+) -> None:
+    modules = declared(ROOT / "docs/howto/large-payloads.md")
+    order, scan = uuid4(), b"a page" * 1_000_000
+
+    with override_settings(MEDIA_ROOT=tmp_path):
+        modules["orders/operations.py"].sign_contract(order_id=order, scan=scan)
+        flow.run()
+        (file,) = (tmp_path / "contracts").iterdir()
+        file.write_bytes(b"another")
+        modules["orders/operations.py"].sign_contract(order_id=order, scan=scan)
+        OutboxEvent.objects.filter(pk=OutboxEvent.objects.pending()[0].pk).update(
+            body={
+                **(row := OutboxEvent.objects.pending()[0]).body,
+                "data": {**row.body["data"], "scan": f"contracts/{file.name}"},
+            }
+        )
+        flow.run(keep_failures=True)
+
+    assert len(json.dumps(OutboxEvent.objects.order_by("pk")[0].body)) < 1_000
+    (parked_message,) = flow.parked
+    assert "is not what was announced" in (parked_message.error or "")
 
 
 def test_receiver_of_a_signal_notes_a_parked_message(

@@ -78,9 +78,9 @@ def test_file_that_cannot_be_read_ends_nothing_and_makes_the_answer_partial(
     (orchard / "orchard/picking.py").write_text("")
 
     said, code = run("--of", "orchard", "mill", capsys=capsys)
-    plain, _ = run("--of", "orchard", "mill", "--json", capsys=capsys)
+    plain, _ = run("--of", "orchard", "mill", "--format", "json", capsys=capsys)
 
-    assert code == 1
+    assert code == 3
     assert "Partial: nothing was found between orchard, mill, but not all was looked at." in said
     assert all(
         name in said for name in ("mill/broken.py: SyntaxError", "mill/null.py", "mill/fast.so: compiled")
@@ -261,7 +261,7 @@ def test_monolith_is_coupled_as_its_first_stage_says(tmp_path: Path) -> None:
     environment = stage_environment(folder, {**os.environ, "DATABASE_URL": "sqlite://:memory:"})
 
     ended = subprocess.run(
-        [sys.executable, "manage.py", "coupling", "--json"],
+        [sys.executable, "manage.py", "coupling", "--format", "json"],
         cwd=folder,
         env=environment,
         capture_output=True,

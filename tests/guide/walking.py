@@ -80,7 +80,7 @@ awaited = $awaited
 before = []
 while True:
     said = io.StringIO()
-    call_command("cutover", json=True, stdout=said)
+    call_command("cutover", format="json", stdout=said)
     in_flight = {shown["name"]: shown["in_flight"] for shown in json.loads(said.getvalue())}
     left = [[in_flight[context][mode], mode, context] for mode, context in awaited if in_flight[context][mode]]
     if not left:

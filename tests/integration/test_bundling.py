@@ -85,6 +85,24 @@ def test_message_that_kills_its_process_takes_along_no_more_than_one_delivery_of
     assert broker.count("probe.dead") == 0
 
 
+@pytest.mark.slow
+def test_process_killed_inside_a_call_with_many_events_has_done_none_of_them(
+    launch: Launcher, broker: Broker, tmp_path: Path
+) -> None:
+    calls = tmp_path / "calls"
+    publish(broker, *(cloud_event(number=number, file=str(calls)) for number in range(120)))
+
+    launch.worker(
+        "probe",
+        "--no-relay",
+        CELERY_IMPORTS=["tests.integration.probe.gathering", "tests.integration.probe.unhurried"],
+    )
+
+    eventually(lambda: handled(240) and broker.count("probe") == 0)
+    assert len(effects("probe.gather")) == len(effects()) == 120
+    assert len(calls.read_text().splitlines()) > 1, "and others together, after the process that was killed"
+
+
 def test_transactions_that_would_lock_each_other_out_give_way_and_cost_no_attempt(
     launch: Launcher, broker: Broker
 ) -> None:

@@ -41,15 +41,14 @@ def worker(database: str, running: Process, shared_broker: Broker) -> Iterator[P
 
 @pytest.fixture
 def refused_rows(database: str) -> Iterator[None]:
-    """Have PostgreSQL refuse inbox rows of the recorder ``refuse <SQLSTATE>``, with that SQLSTATE."""
+    """Have PostgreSQL refuse inbox rows whose event has the attribute ``refused``, with that SQLSTATE."""
     with connection.cursor() as cursor:
         cursor.execute(
             """
             CREATE OR REPLACE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql AS $$
-            DECLARE recorder text := NEW.body -> 'data' ->> 'recorder';
             BEGIN
-                IF recorder LIKE 'refuse %' THEN
-                    RAISE 'refused on purpose' USING ERRCODE = split_part(recorder, ' ', 2);
+                IF NEW.body ? 'refused' THEN
+                    RAISE 'refused on purpose' USING ERRCODE = NEW.body ->> 'refused';
                 END IF;
                 RETURN NEW;
             END $$;
@@ -99,7 +98,7 @@ def among_innocents(*bodies: str) -> list[str]:
 def test_message_that_the_inbox_cannot_keep_becomes_a_dead_letter_and_stops_nobody(
     worker: Process, shared_broker: Broker, sqlstate: str
 ) -> None:
-    publish(shared_broker, *among_innocents(cloud_event(number=666, recorder=f"refuse {sqlstate}")))
+    publish(shared_broker, *among_innocents(cloud_event(number=666, refused=sqlstate)))
 
     eventually(lambda: handled(8), what="the others handled")
 

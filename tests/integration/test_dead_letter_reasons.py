@@ -1,6 +1,7 @@
 """A dead letter tells why it is one, wherever it lies; and whatever fails on its way, it is neither lost nor changed."""
 
 import json
+import re
 import socket
 import zlib
 from collections.abc import Iterator
@@ -227,8 +228,8 @@ def test_line_breaks_and_escape_sequences_reach_neither_log_nor_terminal(
 
 
 def listed(output: str) -> list[list[str]]:
-    """Return the words of each line that begins with an id."""
-    lines = [line.split() for line in output.splitlines()]
+    """Return the words of each line that begins with an id, without the age at its end."""
+    lines = [re.sub(r"  [\d.]+ \w+ old$", "", line).split() for line in output.splitlines()]
     return [words for words in lines if words and len(words[0]) == 12 and words[0].isalnum()]
 
 

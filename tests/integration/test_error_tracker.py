@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from microworkflows import outbox
+from microworkflows import Subject, outbox
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import Whispered, ask, effects
 from tests.integration.support.processes import Launcher
@@ -22,11 +22,11 @@ Reported = tuple[str | None, str | None, str | None]
 
 @pytest.fixture
 def refusing(database: str) -> Iterator[None]:
-    """Make the inbox refuse each message whose ``padding`` says so."""
+    """Make the inbox refuse each message whose flow is about a refused row."""
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE FUNCTION probe_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
-            "IF NEW.body->'data'->>'padding' = 'refused' THEN RAISE 'no such row' USING ERRCODE = '23514'; END IF; "
+            "IF NEW.body->>'microworkflowskey' = 'refused' THEN RAISE 'no such row' USING ERRCODE = '23514'; END IF; "
             "RETURN NEW; END $$; "
             "CREATE TRIGGER probe_refuses BEFORE INSERT ON received FOR EACH ROW EXECUTE FUNCTION probe_refuse()"
         )
@@ -44,7 +44,7 @@ def test_each_failure_is_reported_once_with_its_own_exception(
 
     ask(behaviour="fail", file=str(tmp_path / "fails"), times=2)
     ask(behaviour="refuse")
-    ask(padding="refused")
+    ask(about=Subject(kind="probe.row", key="refused"))
     broker.publish("no event")
     with transaction.atomic():
         outbox.record_all([Whispered(number=1), Whispered(number=2)])

@@ -75,17 +75,18 @@ def _somebody_waits() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def test_purge_waits_for_a_row_that_somebody_changes(probe: None, during_a_change: During) -> None:
+def test_purge_leaves_rows_that_somebody_changes_to_the_next_one(
+    probe: None, during_a_change: During
+) -> None:
+    def purge() -> purging.Purged:
+        return purging.purge(now=datetime.now(UTC), age=timedelta(days=-1))
+
     ask(3)
     OutboxEvent.objects.update(status=OutboxEvent.Status.RELAYED)
 
-    during_a_change(
-        OutboxEvent.objects.all(),
-        "retry",
-        lambda: purging.purge(before=datetime.now(UTC) + timedelta(days=1)),
-    )
+    meanwhile = during_a_change(OutboxEvent.objects.all(), "retry", purge)
 
-    assert not OutboxEvent.objects.exists()
+    assert (meanwhile.outbox, purge().outbox) == (0, 3)
 
 
 def test_events_that_are_relayed_again_are_waited_for(probe: None, during_a_change: During) -> None:
@@ -109,7 +110,7 @@ def test_mode_can_be_changed_by_two_people_at_once(settings: Settings, during_a_
     changed = during_a_change(
         ContextMode.objects.all(),
         "percent",
-        lambda: switch.change("payments", mode=Mode.INLINE, by="one", why="a try", unseen_worker=True),
+        lambda: switch.change("payments", mode=Mode.INLINE, by="one", why="a try"),
     )
 
     assert changed == switch.Setting(Mode.INLINE)

@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def test_failures_have_one_owner_without_servers_too(files: Files, tmp_path: Pat
     bodies.insert(
         2, cloud_event(behaviour="raise", file=str(tmp_path / "t"), times=9, padding="CancelledError")
     )
-    bodies.insert(4, cloud_event(number=666, recorder="refuse this row"))
+    bodies.insert(4, cloud_event(number=666, refused="refuse this row"))
 
     with Connection(f"embedded://{tmp_path / 'broker'}") as connection:
         channel: Any = connection.channel()
@@ -293,3 +294,25 @@ def test_frozen_relay_and_pool_process_are_replaced(files: Files) -> None:
     eventually(lambda: len(files.effects("probe.answer")) == 2, what="the second event")
     assert "has been stopped for 30 s and is killed" in worker.output
     assert not any(map(exists, frozen))
+
+
+@pytest.mark.slow
+def test_context_that_listens_late_gets_both_versions_of_each_fact_and_acts_once(files: Files) -> None:
+    before: dict[str, Any] = {"GUESTS": ["tests.integration.pricing"], "PRICING": 2}
+    code = {**before, "BILLING": 2}
+    files.launch.relay("pricing", **before)
+    announce = (sys.executable, "-m", "tests.integration.pricing.announce", "0", "5")
+    assert files.launch.start(*announce, **before).wait(timeout=120) == 0
+    eventually(lambda: files.outbox(3) == 10, what="versions that nobody hears")
+    files.launch.worker("billing", **code)
+    since = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+
+    said = files.launch.run(
+        *("relay", "--again", "pricing.priced.v1", "pricing.priced.v2", "--to", "billing", "--since", since),
+        **code,
+    )
+
+    assert "5 of 5 fed to billing." in said
+    eventually(lambda: len(files.effects("billing.bill")) == 5, what="the effect of each fact")
+    assert files.outbox(RELAYED) == 10
+    assert files.handled() == 5

@@ -159,6 +159,23 @@ def test_event_that_two_contexts_hear_is_handled_once_by_each_in_two_workers(lau
 
 
 @pytest.mark.slow
+def test_one_worker_and_one_relay_serve_two_contexts_also_after_both_were_killed(launch: Launcher) -> None:
+    worker = launch.worker("probe,echo")
+    ask(300, behaviour="emit")
+    eventually(InboxEvent.objects.exists)
+    assert len(relays_of(worker.pid)) == 1
+    for pid in (*relays_of(worker.pid), *pool_of(worker.pid)):
+        os.kill(pid, signal.SIGKILL)
+
+    eventually(lambda: handled(900), timeout=60)
+
+    for workflow in ("probe.answer", "echo.hear", "echo.conclude"):
+        assert len(effects(workflow)) == len(set(effects(workflow))) == 300
+    assert len(relays_of(worker.pid)) == 1
+    assert not OutboxEvent.objects.pending().exists()
+
+
+@pytest.mark.slow
 def test_worker_without_relay_leaves_it_to_the_command(launch: Launcher, broker: Broker) -> None:
     worker = launch.worker("probe", "--no-relay")
     ask(5)

@@ -401,6 +401,7 @@ class Protocol(RuleBasedStateMachine):
                 world.publish(sending, answer="confirm")
             self._then("mark", lambda sending=sending: world.mark(relay, sending))
         for copy in list(broker.ready):
+            self.delivered = [copy]
             self._then("deliver", lambda copy=copy: world.deliver([copy], plan={}))
         for copy in list(broker.unacked):
             self._then("ack", lambda copy=copy: world.ack(copy))

@@ -451,7 +451,7 @@ class World:
             cursor.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
             try:
                 with waits_for_nobody("purge"):
-                    purging.purge(before=self.clock() - RETENTION)
+                    purging.purge(now=self.clock(), age=RETENTION)
             finally:
                 cursor.execute("RESET lock_timeout")
 

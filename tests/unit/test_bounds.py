@@ -1,6 +1,7 @@
 """What the door lets in: every CloudEvent that can be stored and shown, and nothing else; so judges the SDK, too."""
 
 import json
+import re
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -148,6 +149,31 @@ def test_size_is_limited_by_a_setting(settings: Settings) -> None:
     settings.MICROWORKFLOWS = {"MAX_EVENT_BYTES": 3_000_000}
 
     assert len(CloudEvent.from_json(message).data["field"]) == 2_000_000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_event_that_is_too_large_is_refused_by_type_size_and_largest_field(
+    empty_registry: None, settings: Settings
+) -> None:
+    class Scanned(DomainEvent, type="tills.scanned.v1"):
+        number: int
+        pages: dict[str, str]
+
+    settings.MICROWORKFLOWS = {"MAX_EVENT_BYTES": 10_000}
+    with pytest.raises(UnrecordableEventError) as refused, transaction.atomic():
+        outbox.record(Scanned(number=1, pages={"front": "x" * 20_000, "back": "y"}))
+    with (
+        pytest.raises(UnrecordableEventError, match=r"Most of it is data\.pages, with"),
+        transaction.atomic(),
+    ):
+        outbox.record(Scanned(number=1, pages={str(page): "x" * 2_000 for page in range(10)}))
+
+    said = str(refused.value)
+    assert re.match(
+        r"tills\.scanned\.v1 cannot be recorded: The event has 20,\d{3} bytes; at most 10,000 are", said
+    )
+    assert "Most of it is data.pages.front, with 20,002 bytes. Put what is large elsewhere" in said
+    assert not OutboxEvent.objects.exists()
 
 
 # The SDK as oracle

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, OperationalError, connection, transaction
 from pytest_django import Settings
 
-from microworkflows import PermanentError, bundling, inbox, microworkflow
+from microworkflows import PermanentError, bundling, inbox, microworkflow, own_time
 from microworkflows.models import InboxEvent, OutboxEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -126,6 +126,18 @@ def test_transaction_that_has_lasted_long_enough_takes_nothing_more_in(
 
     assert stamped(post) == [1, 2, 3]
     assert len(transactions) == 3
+
+
+def test_transaction_is_not_cut_short_because_others_have_the_processor(
+    post: SimpleNamespace, transactions: list[None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "_LONGEST_SECONDS", 0.05)
+    monkeypatch.setattr(own_time, "now", lambda: 7.0)  # as if all that passes were waiting for it
+
+    inbox.receive_bundle(letters(*range(1, 9)), queue="desk")
+
+    assert stamped(post) == [*range(1, 9)]
+    assert len(transactions) == 1
 
 
 @pytest.mark.parametrize("sqlstate", ["55P03", "40P01"])

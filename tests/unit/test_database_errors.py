@@ -1,7 +1,7 @@
 """Errors of databases, most of them made by real ones, and who is taken to be at fault."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -237,6 +237,50 @@ def test_kept_message_that_gave_way_often_enough_loses_attempts(
         attempts.append(InboxEvent.objects.get().attempts)
 
     assert attempts == [0, 0, 1, 2]
+
+
+@pytest.fixture
+def prepared(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the driver prepare each statement at the server, at once."""
+    connection.close()
+    options = {"server_side_binding": True, "prepare_threshold": 0}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+    yield
+    connection.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("bundled", [False, True])
+def test_table_altered_under_a_prepared_statement_costs_no_attempt(
+    post: SimpleNamespace, prepared: None, bundled: bool
+) -> None:
+    found: list[tuple[object, ...]] = []
+
+    @microworkflow(on=post.WrittenAtDesk, context="weighing")
+    def weigh(event: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM scales")
+            found.append(tuple(column.name for column in cursor.description))
+
+    letters = [{**LETTER, "id": str(UUID(int=number))} for number in range(1, 6)]
+    execute(connection, "CREATE TABLE scales (a integer)")
+    try:
+        inbox.receive(letters[0], queue="weighing")
+        other = ConnectionHandler({"default": connection.settings_dict})["default"]
+        execute(other, "ALTER TABLE scales ADD b integer")
+        other.close()
+        if bundled:
+            inbox.receive_bundle(letters[1:], queue="weighing")
+        else:
+            for letter in letters[1:]:
+                inbox.receive(letter, queue="weighing")
+    finally:
+        execute(connection, "DROP TABLE scales")
+
+    assert found == [("a",)] + 4 * [("a", "b")]
+    assert InboxEvent.objects.filter(status=InboxEvent.Status.HANDLED).count() == 5
+    assert not InboxEvent.objects.exclude(status=InboxEvent.Status.HANDLED).exists()
+    assert {row.retry for row in InboxEvent.objects.all()} == {0}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)])

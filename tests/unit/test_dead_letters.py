@@ -66,7 +66,9 @@ def test_they_are_listed_by_context_with_id_time_and_reason(
 
     out = run(capsys)
 
-    assert re.search(r"1  payments\.dead\n +[0-9a-f]{12}  20\d\d-\d\d-\d\d \S+Z  it is no event\n", out)
+    assert re.search(
+        r"1  payments\.dead\n +[0-9a-f]{12}  20\d\d-\d\d-\d\d \S+Z  it is no event  .+ old\n", out
+    )
     assert re.search(r"1  orders\.dead\n +[0-9a-f]{12}  at an unknown time  unknown: the message has no", out)
     assert "0  inventory.dead" in out
 

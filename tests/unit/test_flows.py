@@ -141,7 +141,7 @@ def test_guest_is_told_of_tasks_and_of_purges(guest: Guest) -> None:
     flows.before_task("letters.print")
 
     assert guest.heard == ["letters.print"]
-    assert purging.purge(before=datetime.now(tz=UTC)).guests == {"notes": 3}
+    assert purging.purge(now=datetime.now(tz=UTC)).guests == {"notes": 3}
 
 
 def test_second_router_is_refused(guest: Guest) -> None:

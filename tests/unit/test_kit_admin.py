@@ -34,6 +34,7 @@ from microworkflows.admin import (
     JourneyAdminMixin,
     OutboxEventAdmin,
     counts,
+    messages,
 )
 from microworkflows.admin.badges import badge
 from microworkflows.heartbeats import Process
@@ -113,12 +114,24 @@ def test_change_page_shows_headline_and_journey_before_any_script_runs(
     assert reverse("admin:auth_group_journey", args=[letter.pk]) in response.content.decode()
 
 
-def test_object_without_a_flow_says_that_it_has_not_begun(admin_client: Client) -> None:
+def test_object_without_a_flow_has_its_headline_and_no_journey(admin_client: Client) -> None:
     group = Group.objects.create(name="unwritten")
 
     response = admin_client.get(reverse("admin:auth_group_change", args=[group.pk]))
 
-    assert "not begun No event of this flow has been recorded yet." in text_of(response)
+    assert "headline of unwritten" in text_of(response)
+    assert "mw-timeline" not in response.content.decode()
+
+
+def test_journey_explains_its_times_and_names_their_zone_in_words(
+    admin_client: Client, post: SimpleNamespace, flow: Flow, letter: Group
+) -> None:
+    written(post, flow)
+
+    response = admin_client.get(reverse("admin:auth_group_change", args=[letter.pk]))
+
+    assert "how long the event took to reach it. Times are in" in text_of(response)
+    assert 'title="from' not in response.content.decode()
 
 
 def test_page_for_a_new_object_has_no_journey(admin_client: Client) -> None:
@@ -476,6 +489,43 @@ def test_outbox_is_filtered_and_searched(admin_client: Client, post: SimpleNames
     assert found(q=str(first)) == {first}
     assert found(q=" letter-1 ") == {first, stamped.pk}
     assert found(q="stamped") == {stamped.pk}
+
+
+@pytest.mark.parametrize("model", ["outboxevent", "inboxevent"])
+def test_lists_are_filtered_by_time(
+    admin_client: Client, post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    written(post, flow)
+
+    def found(**query: str) -> set[Any]:
+        return listed(admin_client, model, **query)
+
+    rows, now = found(), timezone.now()
+    assert rows
+    for within, hours in {"1h": 1, "24h": 24, "7d": 7 * 24, "30d": 30 * 24}.items():
+        for later, expected in ((hours - 0.1, rows), (hours + 0.1, set())):
+            clock = SimpleNamespace(now=lambda later=later: now + timedelta(hours=later))
+            monkeypatch.setattr(messages, "timezone", clock)  # of nobody else: a login would expire
+            assert found(within=within) == expected
+    assert found(within="a while") == set()
+
+
+def test_message_tells_since_when_it_is_parked_or_dismissed(
+    admin_client: Client, post: SimpleNamespace, flow: Flow
+) -> None:
+    row = row_of(written(post, flow, fail=PermanentError("torn")))
+    since = timezone.localtime(row.due_at)
+    pages = [
+        reverse("admin:microworkflows_inboxevent_changelist"),
+        reverse("admin:microworkflows_inboxevent_change", args=[row.pk]),
+    ]
+
+    parked = [text_of(admin_client.get(page)) for page in pages]
+    InboxEvent.objects.all().dismiss(by="admin", why="torn")
+    dismissed = [text_of(admin_client.get(page)) for page in pages]
+
+    assert all(f"parked since {since:%Y-%m-%d %H:%M:%S}" in text for text in parked)
+    assert all("dismissed since " in text and "parked since " not in text for text in dismissed)
 
 
 def test_inbox_is_filtered_and_searched(admin_client: Client, post: SimpleNamespace, flow: Flow) -> None:

@@ -1,3 +1,4 @@
+import re
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -69,7 +70,7 @@ def test_parked_messages_are_listed_and_replayed_by_what_their_flow_is_about(
         "3",
     ]
     assert lines[4].startswith("4 messages.")
-    assert " about L-000001  PermanentError" in lines[5]
+    assert re.search(r" about L-000001  \S+ m?s old  PermanentError", lines[5])
     assert lines[6].startswith("1 messages.")
     assert lines[7].startswith("1 messages are due now")
     assert [row.subject and row.subject.key for row in InboxEvent.objects.waiting()] == ["1"]
@@ -108,21 +109,21 @@ def test_unheard_counts_by_type_and_relays_again(
     flow.run(contexts=[])
 
     call_command("unheard")
-    call_command("unheard", "letters.other.v1", relay=True)
+    with pytest.raises(
+        CommandError, match=r"No such event type: letters\.other\.v1\. Do you mean 'letters\."
+    ):
+        call_command("unheard", "letters.other.v1", relay=True)
     call_command("unheard", "letters.letter_written.v1", relay=True)
 
-    assert [line.strip() for line in capsys.readouterr().out.splitlines()] == [
-        "2  letters.letter_written.v1",
-        "0 events are pending again.",
-        "2  letters.letter_written.v1",
-        "2 events are pending again.",
-    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r" +2  letters\.letter_written\.v1  the oldest .+ old", lines[0])
+    assert lines[2] == "2 events are pending again."
     assert OutboxEvent.objects.pending().count() == 2
 
 
 @pytest.mark.parametrize("command", ["relay", "dead_letters"])
 def test_commands_name_the_contexts_there_are(command: str) -> None:
-    with pytest.raises(CommandError, match=r"No such context: billing. Installed are: .*orders"):
+    with pytest.raises(CommandError, match=r"No such context: billing\. .*Known are: .*orders"):
         call_command(command, "billing")
 
 
@@ -135,12 +136,12 @@ def test_events_relayed_since_a_time_are_relayed_again(
     since = (timezone.now() - timedelta(hours=1)).isoformat()
 
     call_command("relay", "archive", again=True, since=since)
-    call_command("relay", again=True, since=since, types=["letters.other.v1"])
+    with pytest.raises(CommandError, match=r"No such event type: letters\.other\.v1"):
+        call_command("relay", again=True, since=since, types=["letters.other.v1"])
     assert not OutboxEvent.objects.pending().exists()
     call_command("relay", again=True, since=since, types=["letters.letter_written.v1"])
 
     assert [line.split(";")[0] for line in capsys.readouterr().out.splitlines()] == [
-        "0 events are pending again",
         "0 events are pending again",
         "1 events are pending again",
     ]

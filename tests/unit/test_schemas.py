@@ -6,8 +6,7 @@ import pytest
 from pydantic import BaseModel, Field
 from pydantic.alias_generators import to_camel
 
-from microworkflows import DomainEvent, IncomingEvent
-from microworkflows.schemas import misfits
+from microworkflows import DomainEvent, IncomingEvent, schemas
 
 
 class Line(BaseModel):
@@ -100,7 +99,6 @@ MeansRead = Annotated[Voucher | CardDigits, Field(discriminator="kind")]
         (Short, Annotated[str, Field(max_length=10)]),
         (Short, Short),
         (Annotated[str, Field(min_length=2)], Annotated[str, Field(min_length=1)]),
-        (Annotated[str, Field(pattern="^a+$")], Annotated[str, Field(pattern="^a")]),
         (Annotated[int, Field(gt=0)], Annotated[int, Field(ge=0)]),
         (Annotated[int, Field(ge=0, lt=10)], Annotated[int, Field(ge=0, le=10)]),
         (Annotated[int, Field(multiple_of=10)], Annotated[int, Field(multiple_of=5)]),
@@ -133,40 +131,40 @@ def test_reading_that_asks_for_no_more_than_is_announced_fits(
             "value may be string ('EUR', 'GBP') but is read as string ('EUR', 'USD')",
         ),
         (str, Literal["EUR"], "value may be string but is read as string ('EUR')"),
-        (str, Short, "value must have a maxLength of 5 in the reading, and may have more"),
-        (str, Short | None, "value must have a maxLength of 5 in the reading, and may have more"),
+        (str, Short, "value may be string but is read as string (maxLength 5)"),
+        (str, Short | None, "value may be string but is read as string (maxLength 5)"),
         (
             Short,
             Annotated[str, Field(max_length=4)],
-            "value must have a maxLength of 4 in the reading, and may have more",
+            "value may be string (maxLength 5) but is read as string (maxLength 4)",
         ),
         (
             str,
             Annotated[str, Field(min_length=1)],
-            "value must have a minLength of 1 in the reading, and may have less",
+            "value may be string but is read as string (minLength 1)",
         ),
-        (str, Annotated[str, Field(pattern="^a")], "value must match ^a in the reading, and may be any text"),
-        (int, Annotated[int, Field(ge=0)], "value must be >= 0 in the reading, and may be less"),
+        (str, Annotated[str, Field(pattern="^a")], "value may be string but is read as string (pattern ^a)"),
+        (int, Annotated[int, Field(ge=0)], "value may be integer but is read as integer (minimum 0)"),
         (
             Annotated[int, Field(ge=0)],
             Annotated[int, Field(gt=0)],
-            "value must be > 0 in the reading, and may be less",
+            "value may be integer (minimum 0) but is read as integer (exclusiveMinimum 0)",
         ),
         (
             Annotated[int, Field(le=9)],
             Annotated[int, Field(lt=9)],
-            "value must be < 9 in the reading, and may be more",
+            "value may be integer (maximum 9) but is read as integer (exclusiveMaximum 9)",
         ),
         (
             int,
             Annotated[int, Field(multiple_of=5)],
-            "value must be a multiple of 5 in the reading, and need not be one",
+            "value may be integer but is read as integer (multipleOf 5)",
         ),
-        (list[int], set[int], "value must have no item twice in the reading, and may have"),
+        (list[int], set[int], "value may be array but is read as array (uniqueItems True)"),
         (
             list[Line],
             Annotated[list[Sku], Field(min_length=1)],
-            "value must have a minItems of 1 in the reading, and may have less",
+            "value may be array but is read as array (minItems 1)",
         ),
     ],
 )
@@ -234,3 +232,7 @@ def _misfits(announced: Any, read: Any) -> list[str]:
         "Read", (IncomingEvent,), {"__annotations__": {"value": read}, "__module__": __name__}, type="a.b.v1"
     )
     return misfits(reading=reading, announced=announcing)
+
+
+def misfits(*, reading: type[IncomingEvent], announced: type[DomainEvent]) -> list[str]:
+    return [schemas.words(each) for each in schemas.misfits(reading=reading, announced=announced)]

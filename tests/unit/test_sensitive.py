@@ -325,6 +325,7 @@ def test_payloads_in_the_admin_are_masked(paid: SimpleNamespace, flow: Flow, cli
     meta = flow.record(a_payment(paid), correlation_id="a-flow")
     flow.run()
     (received,) = InboxEvent.objects.all()
+    InboxEvent.objects.update(body=OutboxEvent.objects.get(pk=meta.id).body)  # as an earlier version kept it
 
     pages = [
         client.get(reverse("admin:microworkflows_outboxevent_change", args=[meta.id])),

@@ -99,7 +99,7 @@ def test_trigger_is_one_class_of_events(post: SimpleNamespace) -> None:
         pass
 
     for on, said in (
-        ([post.WrittenAtDesk, post.LetterStamped], "names 2 events; one triggers a microworkflow"),
+        ([post.WrittenAtDesk, post.LetterStamped], "names 2 events which are not versions of one"),
         ("letters.letter_written.v1", "on='letters.letter_written.v1' is no event"),
         (Untyped, r"Untyped'> is no event"),
         (post.LetterStamped(letter_id=uuid4()), "is no event"),

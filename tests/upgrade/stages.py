@@ -24,6 +24,7 @@ from django.db import transaction
 from django.utils import timezone
 from kombu import Connection, Message
 
+from inventory import operations as operations_of_inventory
 from inventory.models import StockItem
 from microworkflows import DomainEvent, PermanentError, heartbeats, inbox, outbox
 from microworkflows.cutover import record_done
@@ -434,16 +435,21 @@ def _go(context: str, mode: str, percent: int | None = None) -> None:
         "percent": percent,
         "why": why,
         "by": "operator",
-        "unseen_worker": True,
     }
-    if find_spec("microworkflows.cutover.doubts") is not None:  # earlier versions ask nothing
-        options["although"] = ["disagreed", "uncompared", "footprint", "monolith", "failing", "jump", "all"]
+    if find_spec("microworkflows.cutover.doubts") is not None:
+        from microworkflows.cutover.doubts import KINDS
+
+        options["although"] = KINDS
+    else:  # earlier versions ask nothing
+        options["unseen_worker"] = True
     call_command("cutover", context, stdout=io.StringIO(), **options)
 
 
 def _counting_stock(error: type[Exception]) -> Any:
     """Let the step that reserves what is paid fail."""
-    return patch("inventory.operations.note_payment", side_effect=error("The stock is being counted."))
+    several = hasattr(operations_of_inventory, "note_payments")  # earlier versions note one at a time
+    name = "note_payments" if several else "note_payment"
+    return patch.object(operations_of_inventory, name, side_effect=error("The stock is being counted."))
 
 
 def _connection() -> Connection:

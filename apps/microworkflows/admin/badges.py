@@ -15,6 +15,8 @@ _TONES = {
     "dismissed": IDLE,
     "replayed": BUSY,
     "purged": IDLE,
+    "elsewhere": IDLE,
+    "erased": IDLE,
     "unknown": IDLE,
     "unheard": IDLE,
     "rejected": BAD,

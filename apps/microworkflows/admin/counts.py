@@ -1,14 +1,18 @@
 """Counts of messages that need attention: one number per status, each a link to its rows."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db import OperationalError, router
 from django.db.models import Count as CountOf
 
-from microworkflows import transactions, unreceived
+from microworkflows import actual, celery_app, transactions, unreceived
 from microworkflows.dead_letters import Look, survey
+from microworkflows.loads import Loads
 from microworkflows.models import InboxEvent, OutboxEvent
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,26 @@ def dead_letters() -> Count:
         model="deadletter",
         meaning="refused by a worker, or given up by the broker" if known else "unknown: the broker is away",
     )
+
+
+def left_behind() -> Count | None:
+    """Count the messages in queues that the installed code no longer declares; None if there is no such queue."""
+    if not (names := actual.left_behind()):
+        return None
+    loads = Loads(celery_app.get(), seconds=SECONDS)
+    meaning = f"in queues that no installed app declares: {', '.join(names)} (manage.py topology)"
+    try:
+        number = sum(loads.of(name).depth or 0 for name in names)
+    except Exception as error:  # of whatever transport
+        logger.warning(
+            "the broker does not tell what waits in %s: %s: %s", ", ".join(names), type(error).__name__, error
+        )
+        return Count(
+            status="left behind", number=None, model="", meaning=f"unknown: the broker is away; {meaning}"
+        )
+    finally:
+        loads.close()
+    return Count(status="left behind", number=number, model="", meaning=meaning)
 
 
 def unreceived_events() -> Count:

@@ -15,7 +15,15 @@ from django.utils.safestring import SafeString
 from microworkflows import journeys, masking
 from microworkflows.admin import history, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link
-from microworkflows.admin.messages import Act, ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.admin.messages import (
+    Act,
+    ContextFilter,
+    MessageAdmin,
+    StatusFilter,
+    TimeFilter,
+    TypeFilter,
+)
+from microworkflows.cloudevents import context_of, has_data
 from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent, is_about
 
 
@@ -63,7 +71,7 @@ class InboxEventAdmin(MessageAdmin):
 
     ordering = ["-added", "-pk"]
     list_display = ["microworkflow_and_event", "about", "status_badge", "received_at", "what_failed", "links"]
-    list_filter = [StatusFilter, ContextFilter, TypeFilter, ProblemFilter]
+    list_filter = [StatusFilter, TimeFilter, ContextFilter, TypeFilter, ProblemFilter]
     search_fields = ["msg_id"]
     search_help_text = (
         "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type or of a "
@@ -170,20 +178,24 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="next attempt", ordering="expires_at")
     def due(self, obj: InboxEvent) -> str:
-        """Time of the next attempt, while it waits."""
-        return texts.due(obj.due_at) if obj.status == InboxEvent.Status.WAITING else "none"
+        """Time of the next attempt, while it waits; else since when there is none."""
+        if obj.status == InboxEvent.Status.WAITING:
+            return texts.due(obj.due_at)
+        if self._handled(obj):
+            return "none"
+        return f"{self.statuses(obj.status).label} since {texts.local_datetime(obj.due_at)}"
 
     @admin.display(description="what failed", empty_value="")
     def what_failed(self, obj: InboxEvent) -> SafeString | str:
         """First line of the error and the next attempt, for the list."""
         if not obj.error or self._handled(obj):
             return ""
-        waiting = obj.status == InboxEvent.Status.WAITING
         return format_html(
-            '<span class="mw-failed">{}</span><span class="mw-under">{} failed{}</span>',
+            '<span class="mw-failed">{}</span><span class="mw-under">{} failed, {}{}</span>',
             obj.error.splitlines()[0],
             f"{obj.attempts} attempt{'' if obj.attempts == 1 else 's'}",
-            f", next attempt {texts.due(obj.due_at)}" if waiting else ", no further attempt",
+            "next attempt " if obj.status == InboxEvent.Status.WAITING else "",
+            self.due(obj),
         )
 
     @admin.display(description="last error")
@@ -220,8 +232,15 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="CloudEvent")
     def cloud_event(self, obj: InboxEvent) -> SafeString:
-        """The whole envelope; sensitive data are masked."""
-        return texts.block(texts.pretty_json(masking.event(obj.body)))
+        """The whole envelope; sensitive data are masked, and of a handled message none are kept."""
+        if has_data(obj.body):
+            return texts.block(texts.pretty_json(masking.event(obj.body)))
+        attributes = {name: value for name, value in obj.body.items() if name != "data"}
+        return format_html(
+            '{}<p class="mw-quiet">The data are not kept, because it was handled; the outbox of {} may have them.</p>',
+            texts.block(texts.pretty_json(attributes)),
+            context_of(obj.type),
+        )
 
     @admin.display(description="see also")
     def links(self, obj: InboxEvent) -> SafeString:

@@ -47,7 +47,7 @@ class JourneyAdminMixin(_ModelAdmin):
         """Stylesheet and script of the journey."""
 
     def journey_correlation_id(self, obj: Any) -> str | None:
-        """Return the correlation id of the object's flow, or None while none has begun.
+        """Return the correlation id of the object's flow, or None while none has begun: then the page shows no journey.
 
         By default it is the newest flow recorded with ``about=obj``; if there is none, the primary key, for flows recorded
         with ``correlation_id=obj.pk``.

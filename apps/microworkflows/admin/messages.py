@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,12 +21,14 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from microworkflows import registry, transactions
+from microworkflows import ids, registry, transactions
 from microworkflows.admin import badges
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
+from microworkflows.models import Header
 
 _MOST_NAMED = 10
 
@@ -56,6 +59,8 @@ class MessageAdmin(ReadOnlyAdmin):
     change_form_template = "admin/microworkflows/message_change_form.html"
     list_per_page = 50
     show_full_result_count = False
+    # A count for each choice of each filter would read the whole table as often.
+    show_facets = admin.ShowFacets.NEVER
     actions = ["send_selected_again"]
 
     acts: ClassVar[Mapping[str, Act]]
@@ -99,7 +104,11 @@ class MessageAdmin(ReadOnlyAdmin):
                 .filter(pk__in=selected)
                 .defer("body")
             )
-            fit = [row for row in rows if row.status in act.statuses]
+            fit = [
+                row
+                for row in rows
+                if row.status in act.statuses and not (name == "again" and _is_erased(row))
+            ]
             done = self.act_on(
                 name,
                 self.model._default_manager.filter(pk__in=[row.pk for row in fit]),
@@ -111,6 +120,9 @@ class MessageAdmin(ReadOnlyAdmin):
                 said = f"{act.done.capitalize()} in the admin." + (f" Reason: {why}" if why else "")
                 LogEntry.objects.log_actions(request.user.pk, fit, CHANGE, said)
         left = Counter(self.statuses(row.status).label for row in rows if row.status not in act.statuses)
+        left["erased"] = sum(
+            name == "again" and row.status in act.statuses and _is_erased(row) for row in rows
+        )
         left["being handled this moment"] = len(selected) - len(rows)
         self.message_user(request, *_summary(act, done, +left))
         return None
@@ -175,7 +187,9 @@ class MessageAdmin(ReadOnlyAdmin):
             context["mw_buttons"] = {
                 act.name: self._url(name, obj)
                 for name, act in self.acts.items()
-                if obj.status in act.statuses and self._may(request, name)
+                if obj.status in act.statuses
+                and self._may(request, name)
+                and not (name == "again" and _is_erased(obj))
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -193,6 +207,11 @@ class MessageAdmin(ReadOnlyAdmin):
             args=[quote(obj.pk)],
             current_app=self.admin_site.name,
         )
+
+
+def _is_erased(row: Any) -> bool:
+    """Return True if personal data was erased from a row, so that it can never be sent again."""
+    return Header.ERASED_AT in (row.headers or {})
 
 
 def _summary(act: Act, done: int, left: Counter[str]) -> tuple[str, int]:
@@ -222,6 +241,32 @@ class StatusFilter(admin.SimpleListFilter):
         return queryset if value is None else queryset.filter(status=self._by_label.get(value))
 
 
+class TimeFilter(admin.SimpleListFilter):
+    """Filter by the time of recording or receiving, which the keys hold: ``?within=24h``."""
+
+    title = "time"
+    parameter_name = "within"
+
+    _within = {
+        "1h": ("the last hour", timedelta(hours=1)),
+        "24h": ("the last 24 hours", timedelta(hours=24)),
+        "7d": ("the last 7 days", timedelta(days=7)),
+        "30d": ("the last 30 days", timedelta(days=30)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Offer some spans that end now."""
+        return [(value, words) for value, (words, _) in self._within.items()]
+
+    def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """Keep the rows of the chosen span; of none that is unknown."""
+        if (value := self.value()) is None:
+            return queryset
+        if value not in self._within:
+            return queryset.none()
+        return queryset.filter(pk__gte=ids.lowest(timezone.now() - self._within[value][1]))
+
+
 class ContextFilter(admin.SimpleListFilter):
     """Filter by the context that announced the event, or received it."""
 
@@ -246,7 +291,7 @@ class TypeFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer each type that is announced or heard."""
-        heard = {workflow.on.event_type for workflow in registry.workflows()}
+        heard = {each for workflow in registry.workflows() for each in workflow.types}
         return [(event_type, event_type) for event_type in sorted(heard | set(registry.announced()))]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:

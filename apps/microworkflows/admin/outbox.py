@@ -16,7 +16,14 @@ from django.utils.safestring import SafeString
 from microworkflows import journeys, masking, overviews, unreceived
 from microworkflows.admin import contexts, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link, title
-from microworkflows.admin.messages import Act, ContextFilter, MessageAdmin, StatusFilter, TypeFilter
+from microworkflows.admin.messages import (
+    Act,
+    ContextFilter,
+    MessageAdmin,
+    StatusFilter,
+    TimeFilter,
+    TypeFilter,
+)
 from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
 from microworkflows.pages import fragment, fragment_url, journey_context, polled
 
@@ -49,7 +56,7 @@ class OutboxEventAdmin(MessageAdmin):
         "attempts",
         "links",
     ]
-    list_filter = [StatusFilter, ContextFilter, TypeFilter]
+    list_filter = [StatusFilter, TimeFilter, ContextFilter, TypeFilter]
     search_fields = ["pk"]
     search_help_text = (
         "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type"

@@ -96,7 +96,7 @@ class Bootstrap:
             seen |= keyed.keys()
             before = set(marks.filter(pk__in=keyed).values_list("pk", flat=True))
             with transactions.read_committed(using=self._alias):
-                events = [self._envelope(row, as_of) for key, row in keyed.items() if key not in before]
+                events = [self._envelopes(row, as_of)[0] for key, row in keyed.items() if key not in before]
             first += events[: examples - len(first)]
             counts = Counts(counts.recorded + len(events), counts.before + len(before))
         return counts, first
@@ -126,9 +126,11 @@ class Bootstrap:
         keyed = self._keyed(batch)
         with transactions.read_committed(using=self._alias):
             new = self._mark(keyed)
-            recorded = [self._envelope(row, as_of) for key, row in keyed.items() if key in new]
+            recorded = [
+                event for key, row in keyed.items() if key in new for event in self._envelopes(row, as_of)
+            ]
             recording.store([(event, None) for event in recorded])
-        return len(recorded)
+        return len(new)
 
     def _mark(self, keyed: Mapping[UUID, Past]) -> set[UUID]:
         """Insert the marks of rows; return those that are new. Another run that is at the same rows is waited for."""
@@ -165,7 +167,8 @@ class Bootstrap:
             "one. Let the function yield each row once, or tell them apart: Past(event=…, key=…)."
         )
 
-    def _envelope(self, row: Past, as_of: datetime) -> CloudEvent:
+    def _envelopes(self, row: Past, as_of: datetime) -> list[CloudEvent]:
+        """Return a row as an event, in all its versions, the newest first."""
         at = as_of if row.at is None else times.aware(row.at).astimezone(UTC)
         if at > datetime.now(UTC) + _AHEAD:
             raise UnusableQueryError(
@@ -173,7 +176,7 @@ class Bootstrap:
                 "as older. Give the time of its last change as at=."
             )
         try:
-            (event,) = recording.prepare(
+            versions = recording.prepare(
                 [row.event],
                 about=row.about,
                 correlation_id=row.correlation_id,
@@ -181,7 +184,7 @@ class Bootstrap:
             )
         except PermanentError as error:
             raise UnusableQueryError(f"The row with the {row.identity}: {error}") from error
-        return replace(event, meta=replace(event.meta, as_of=at))
+        return [replace(event, meta=replace(event.meta, as_of=at)) for event in versions]
 
 
 def _begin_of_all_that_is_open(connection: BaseDatabaseWrapper) -> datetime:

@@ -47,7 +47,8 @@ def of(context: str, *, database: str, since: datetime, until: datetime) -> Rece
     listeners: dict[str, list[str]] = {}
     for workflow in registry.workflows():
         if workflow.context == context:
-            listeners.setdefault(workflow.on.event_type, []).append(workflow.label)
+            for event_type in workflow.types:
+                listeners.setdefault(event_type, []).append(workflow.label)
     rows = OutboxEvent.objects.filter(
         destination__in=listeners,
         pk__gte=ids.lowest(times.aware(since) - _CLOCKS),
@@ -56,7 +57,7 @@ def of(context: str, *, database: str, since: datetime, until: datetime) -> Rece
     ).order_by("pk")
     for batch in _batches(rows.iterator(chunk_size=_AT_ONCE)):
         expected = {
-            message_id(label, row.pk): (row, label)
+            message_id(label, row.event_id): (row, label)
             for row in batch
             for label in listeners[row.type]
             if (row.listeners is None or label in row.listeners)

@@ -16,7 +16,8 @@ from django.core.checks import CheckMessage, Error, Warning, register
 
 from microworkflows import conf, registry, schemas
 from microworkflows.cloudevents import context_of
-from microworkflows.events import DomainEvent
+from microworkflows.comparison import Difference
+from microworkflows.events import DomainEvent, IncomingEvent, versions_of
 from microworkflows.models import OutboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
@@ -86,15 +87,36 @@ def check_readings(**kwargs: Any) -> list[CheckMessage]:
     """E013: a reading demands more than the announcing context promises (when both are installed)."""
     return [
         Error(
-            f"{reading.__module__}.{reading.__qualname__} does not fit what {reading.event_type} announces: {problem}.",
+            f"{reading.__module__}.{reading.__qualname__} does not fit what {reading.event_type} announces: {schemas.words(each)}.",
             hint="Change the reading, or let the announcer publish a new version.",
             obj=reading,
             id="microworkflows.E013",
         )
-        for reading in registry.readings()
-        if (announced := registry.announced().get(reading.event_type)) is not None
-        for problem in schemas.misfits(reading=reading, announced=announced)
+        for reading, each in _misfits()
+        if each.is_certain
     ]
+
+
+@register(TAG)
+def check_comparable(**kwargs: Any) -> list[CheckMessage]:
+    """E015: nobody can tell whether a reading fits its announcement (when both are installed)."""
+    return [
+        Error(
+            f"Nobody can tell whether {reading.__module__}.{reading.__qualname__} fits what {reading.event_type} announces: "
+            f"{schemas.words(each)}.",
+            hint="Write the reading in the words of the announcement, or let it ask for less there.",
+            obj=reading,
+            id="microworkflows.E015",
+        )
+        for reading, each in _misfits()
+        if not each.is_certain
+    ]
+
+
+def _misfits() -> Iterator[tuple[type[IncomingEvent], Difference]]:
+    for reading in registry.readings():
+        if (announced := registry.announced().get(reading.event_type)) is not None:
+            yield from ((reading, each) for each in schemas.misfits(reading=reading, announced=announced))
 
 
 @register(TAG)
@@ -103,8 +125,10 @@ def check_labels(**kwargs: Any) -> list[CheckMessage]:
     count = Counter(workflow.label for workflow in registry.workflows())
     shared: list[CheckMessage] = [
         Error(
-            f"{number} microworkflows are called {label}: the inbox would take one for the other.",
-            hint="Rename one.",
+            f"{number} microworkflows are called {label}: the inbox would take one for the other. They are "
+            f"{', '.join(_functions(label))}.",
+            hint="Give the newer one another name, by @microworkflow(name=...) or that of its function: the older one has rows in the "
+            "inbox.",
             id="microworkflows.E014",
         )
         for label, number in count.items()
@@ -126,8 +150,8 @@ def check_triggers(**kwargs: Any) -> list[CheckMessage]:
     """W020: a microworkflow waits for an event that its installed context does not announce, or of a misspelt context."""
     installed = {app.label for app in apps.get_app_configs()}
     warnings: list[CheckMessage] = []
-    for workflow in registry.workflows():
-        event_type = workflow.on.event_type
+    awaited = [(workflow, each) for workflow in registry.workflows() for each in workflow.types]
+    for workflow, event_type in awaited:
         context = context_of(event_type)
         if event_type in registry.announced():
             continue
@@ -159,15 +183,16 @@ def check_boundaries(**kwargs: Any) -> list[CheckMessage]:
     """W023: a microworkflow is triggered by another context's own class, so that its context imports the other."""
     return [
         Warning(
-            f"{workflow.label} is triggered by {workflow.on.__module__}.{workflow.on.__qualname__}, a class of the context "
-            f"{context_of(workflow.on.event_type)!r}.",
+            f"{workflow.label} is triggered by {reading.__module__}.{reading.__qualname__}, a class of the context "
+            f"{context_of(reading.event_type)!r}.",
             hint=f"Contexts import nothing of each other. Declare a reading in {workflow.context}, "
-            f'class {workflow.on.__name__}(IncomingEvent, type="{workflow.on.event_type}"), with the fields that it uses.',
+            f'class {reading.__name__}(IncomingEvent, type="{reading.event_type}"), with the fields that it uses.',
             obj=workflow,
             id="microworkflows.W023",
         )
         for workflow in registry.workflows()
-        if issubclass(workflow.on, DomainEvent) and context_of(workflow.on.event_type) != workflow.context
+        for reading in workflow.readings
+        if issubclass(reading, DomainEvent) and context_of(reading.event_type) != workflow.context
     ]
 
 
@@ -212,9 +237,9 @@ def check_cycles(**kwargs: Any) -> list[CheckMessage]:
     """W025: the declared events lead back to themselves, so that a flow may never end."""
     causes: dict[str, set[str]] = defaultdict(set)
     for workflow in registry.workflows():
-        for event in workflow.emits:
-            causes[event.event_type] |= {workflow.label}
-        causes[workflow.label] |= {workflow.on.event_type}
+        for event_type in workflow.emitted_types:
+            causes[event_type] |= {workflow.label}
+        causes[workflow.label] |= set(workflow.types)
     try:
         TopologicalSorter(causes).prepare()
     except CycleError as error:
@@ -269,24 +294,31 @@ def _names(events: "set[type[DomainEvent]] | tuple[type[DomainEvent], ...]") -> 
 
 @register(TAG)
 def check_heard(**kwargs: Any) -> list[CheckMessage]:
-    """W021: an event that no installed context listens to; it will be marked unheard unless somebody else does."""
-    heard = {workflow.on.event_type for workflow in registry.workflows()}
+    """W021: an event that no installed context listens to; it will be marked unheard unless somebody else does.
+
+    A new version whose fact is heard in one before needs no listener yet; one before that nobody hears is needed no longer.
+    """
+    heard = {each for workflow in registry.workflows() for each in workflow.types}
+    followed = {event.previous_version for event in registry.announcements()}
     return [
         Warning(
             f"No installed context listens to {event_type}.",
-            hint="Is the app that does in INSTALLED_APPS? Silence this where another service listens.",
+            hint="A newer version is announced with it. If no other service listens either, delete it, and to_previous of the newer."
+            if event in followed
+            else "Is the app that does in INSTALLED_APPS? Silence this where another service listens.",
             obj=event,
             id="microworkflows.W021",
         )
         for event_type, event in registry.announced().items()
-        if event_type not in heard
+        if heard.isdisjoint(each.event_type for each in versions_of(event))
+        or (event in followed and event_type not in heard)
     ]
 
 
 @register(TAG)
 def check_unused_readings(**kwargs: Any) -> list[CheckMessage]:
     """W022: a reading that triggers nothing."""
-    used = {workflow.on for workflow in registry.workflows()}
+    used = {each for workflow in registry.workflows() for each in versions_of(workflow.on)}
     return [
         Warning(
             f"{reading.__module__}.{reading.__qualname__} triggers no microworkflow.",
@@ -308,7 +340,8 @@ def check_deadlines(**kwargs: Any) -> list[CheckMessage]:
         return []  # other services may do the steps between
     following: dict[str, set[str]] = defaultdict(set)
     for workflow in registry.workflows():
-        following[workflow.on.event_type] |= {event.event_type for event in workflow.emits}
+        for event_type in workflow.types:
+            following[event_type] |= set(workflow.emitted_types)
     return [
         Warning(
             f"A deadline awaits {deadline.awaited} after {deadline.of}, and nothing declared leads from one to the other.",
@@ -328,6 +361,11 @@ def _reached(event_type: str, following: dict[str, set[str]]) -> set[str]:
         reached |= new
         ahead += new
     return reached
+
+
+def _functions(label: str) -> list[str]:
+    functions = [workflow.function for workflow in registry.workflows() if workflow.label == label]
+    return [f"{function.__module__}.{function.__qualname__}" for function in functions]
 
 
 def _named(event_type: str) -> list[str]:

@@ -188,7 +188,7 @@ def check_users(**kwargs: Any) -> list[CheckMessage]:
                 id="microworkflows.W035",
             )
         ]
-    heard = {context_of(workflow.on.event_type) for workflow in registry.workflows()}
+    heard = {context_of(each) for workflow in registry.workflows() for each in workflow.types}
     user = celery_app.get().connection_for_write().userid or "guest"
     strangers: list[CheckMessage] = [
         Warning(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import Count
 
-from microworkflows import heartbeats, times
+from microworkflows import celery_app, heartbeats, times
 from microworkflows.cutover import evidence, footprints, legacy_steps
 from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import MONOLITH
@@ -29,12 +29,14 @@ _TIME = "%d %B %Y, %H:%M"
 class Kind(StrEnum):
     """What a doubt is about, in a word that answers it."""
 
+    WORKER = "worker"
+    """Nobody does the live steps: no worker of the context is seen."""
     DISAGREED = "disagreed"
     """Shadow runs did not agree."""
     UNCOMPARED = "uncompared"
     """A legacy step was never, or hardly, compared with its microworkflow."""
     FOOTPRINT = "footprint"
-    """Others read or write what the steps write."""
+    """Others read or write what the steps write, or nobody knows whether they do."""
     MONOLITH = "monolith"
     """Nobody goes on with the flows after a live step: the monolith's own worker is not seen."""
     FAILING = "failing"
@@ -55,6 +57,8 @@ class Doubt:
     kind: Kind
     said: str
     """What it is, with numbers, for people."""
+    remedy: str = ""
+    """What to do about it, in sentences; the history does not keep them."""
 
 
 def of(context: str, present: "Setting", wanted: "Setting", *, others: "Collection[Setting]") -> list[Doubt]:
@@ -66,6 +70,7 @@ def of(context: str, present: "Setting", wanted: "Setting", *, others: "Collecti
     if live_then <= live_now:
         return []
     said = {
+        Kind.WORKER: _worker(context),
         Kind.ALL: _all(context, live_now) if live_then == 100 else (),
         Kind.JUMP: _jump(context, present, wanted) if not live_now and live_then > 1 else (),
         Kind.FAILING: _failing(context) if live_now else (),
@@ -75,7 +80,16 @@ def of(context: str, present: "Setting", wanted: "Setting", *, others: "Collecti
         said[Kind.DISAGREED] = _disagreed(context)
         said[Kind.UNCOMPARED] = _uncompared(context)
         said[Kind.FOOTPRINT] = _footprint(context)
-    return [Doubt(kind=kind, said=line) for kind in Kind for line in said.get(kind, ())]
+    remedies = {
+        Kind.WORKER: f"{_start(context)} It is seen as soon as it is ready, unless it runs on another database than this.",
+        Kind.MONOLITH: _start(MONOLITH),
+        Kind.FOOTPRINT: (footprints.summary(context).unknown or ("",))[-1],
+    }
+    return [
+        Doubt(kind=kind, said=line, remedy=remedies.get(kind, ""))
+        for kind in Kind
+        for line in said.get(kind, ())
+    ]
 
 
 def _disagreed(context: str) -> Iterator[str]:
@@ -108,19 +122,37 @@ def _uncompared(context: str) -> Iterator[str]:
 
 def _footprint(context: str) -> Iterator[str]:
     known = footprints.summary(context)
-    if known.readers or known.writers:
-        yield f"No shadow run shows this. {known.said[0]}"
+    if not known.is_clear:
+        partly = [f"Partly unknown: {why}" for why in known.unknown[:1] if why not in known.said[0]]
+        yield " ".join(("No shadow run shows this.", known.said[0], *partly))
+
+
+def _worker(context: str) -> Iterator[str]:
+    if missed := _missed(context):
+        yield f"The worker of {context} {missed}, so nobody would do its steps: live flows would wait."
 
 
 def _monolith() -> Iterator[str]:
-    seen = heartbeats.last_seen().get(MONOLITH)
-    if seen is not None and seen.is_alive:
-        return
-    last = "was never seen" if seen is None else f"was not seen since {_local(seen.stopped_at or seen.at)}"
-    yield (
-        f"The monolith's own worker {last}, so nobody would do its steps: the inline ones that follow from live ones. Start it: "
-        f"celery -A project worker -Q {MONOLITH} -n {MONOLITH}@%h"
+    if missed := _missed(MONOLITH):
+        yield f"The monolith's own worker {missed}, so nobody would do its steps: the inline ones that follow from live ones."
+
+
+def _missed(queue: str) -> str:
+    """Return since when no worker of a queue is seen; empty if one is."""
+    seen = heartbeats.last_seen().get(queue)
+    if seen is None:
+        return "was never seen"
+    if seen.is_alive:
+        return ""
+    return (
+        f"was stopped on {_local(seen.stopped_at)}"
+        if seen.stopped_at
+        else f"was not seen since {_local(seen.at)}"
     )
+
+
+def _start(queue: str) -> str:
+    return f"Start it: celery -A {celery_app.get().main} worker -Q {queue} -n {queue}@%h."
 
 
 def _failing(context: str) -> Iterator[str]:

@@ -49,8 +49,8 @@ class Summary:
     """The footprint of a context, for page and command."""
 
     is_clear: bool
-    is_unknown: bool
-    """True if nothing is known, or not all of it."""
+    unknown: tuple[str, ...]
+    """Why nothing is known, or not all of it, and what to do, in sentences; empty if all is."""
     readers: int
     writers: int
     said: tuple[str, ...]
@@ -60,7 +60,7 @@ class Summary:
     def figures(self) -> str:
         """A few words for a table."""
         known = f"{self.readers} read, {self.writers} write"
-        if self.is_unknown:
+        if self.unknown:
             return f"at least {known}" if self.readers or self.writers else "unknown"
         return "nobody else" if self.is_clear else known
 
@@ -70,7 +70,7 @@ def summary(context: str) -> Summary:
     known = of_context(context)
     return Summary(
         is_clear=known.is_clear,
-        is_unknown=bool(known.unknown),
+        unknown=known.unknown,
         readers=known.readers,
         writers=known.writers,
         said=tuple(lines(known)),
@@ -84,7 +84,7 @@ def of_context(context: str) -> Known:
         file = footprint_file.load()
     except footprint_file.UnknownError as error:
         return Known(
-            context=context, unknown=(f"{error} {_advice(steps)}",), tables=(), recorded_at=None, steps=steps
+            context=context, unknown=(str(error), _advice(steps)), tables=(), recorded_at=None, steps=steps
         )
     found = {footprint.function: footprint for footprint in file.footprints}
     unknown = [f"{conf.footprint()} tells nothing of the step {step}." for step in steps if step not in found]
@@ -123,7 +123,9 @@ def lines(known: Known) -> Iterator[str]:
         yield f"Footprint of {known.context}: nobody else reads or writes what its steps write, as of {_age(known)}."
         return
     if known.recorded_at is None:
-        yield f"Footprint of {known.context}: unknown. {known.unknown[0]}"
+        reason, advice = known.unknown
+        yield f"Footprint of {known.context}: unknown. {reason}"
+        yield advice
         return
     yield (
         f"Footprint of {known.context}, as of {_age(known)}: {known.readers} other places read what its steps write, and "

@@ -7,7 +7,7 @@ from typing import Any
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
-from microworkflows import flows, purging
+from microworkflows import flows, purging, sensitive
 from microworkflows.cloudevents import CloudEvent, context_of
 from microworkflows.cutover import conf, inline, returning, shadow, switch
 from microworkflows.cutover.models import MissedEvent, ShadowComparison
@@ -108,3 +108,19 @@ class Cutover(flows.Router):
             "comparisons of shadow runs": purging.delete_in_batches(compared, by="compared_at"),
             "notes of missed events": purging.delete_in_batches(missed, by="missed_at"),
         }
+
+    def erase(self, erasing: flows.Erasing) -> Mapping[str, int]:
+        """Erase the values that differed in shadow runs, and the errors of missed events."""
+        text, compared, missed = sensitive.erased_text(erasing.at), 0, 0
+        for row in ShadowComparison.objects.filter(event_id__in=erasing.events).exclude(differences=[]):
+            told = [
+                {"what": each.get("what", ""), "legacy": text, "shadow": text} for each in row.differences
+            ]
+            compared += (
+                ShadowComparison.objects.filter(pk=row.pk).exclude(differences=told).update(differences=told)
+            )
+        flow_ids = [str(subject) for subject in erasing.subjects]
+        for note in MissedEvent.objects.filter(correlation_id__in=flow_ids):
+            error = sensitive.erased_error(note.error, at=erasing.at)
+            missed += MissedEvent.objects.filter(pk=note.pk).exclude(error=error).update(error=error)
+        return {"comparisons of shadow runs": compared, "notes of missed events": missed}

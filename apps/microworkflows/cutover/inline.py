@@ -15,7 +15,7 @@ from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import conf, legacy_steps, shadow, switch
 from microworkflows.cutover.stamps import BY_MONOLITH, DISAGREED, MONOLITH, Mode, Stamp
 from microworkflows.errors import PermanentError
-from microworkflows.inbox import NobodyListensError
+from microworkflows.inbox import NobodyListensError, left_to_other_version
 from microworkflows.models import Header, InboxEvent
 from microworkflows.workflows import Microworkflow
 
@@ -71,7 +71,11 @@ def receive(
         )
         return
     workflows = [workflow for workflow in steps(event) if label in (None, workflow.label)]
-    if not workflows and not registry.listeners(event.meta.type, contexts=conf.contexts()):
+    if (
+        not workflows
+        and not registry.listeners(event.meta.type, contexts=conf.contexts())
+        and not left_to_other_version(event, contexts=conf.contexts(), consumer=MONOLITH, attempt=attempt)
+    ):
         error = NobodyListensError(
             f"No microworkflow of the monolith listens to {event.meta.type}. If a newer version of its code does, "
             "replay this message once that runs."

@@ -15,7 +15,15 @@ from microworkflows import registry
 from microworkflows.cloudevents import FORMER_MARK, MARK
 from microworkflows.cutover import conf, switch
 from microworkflows.cutover.stamps import BY_MONOLITH, MONOLITH, Mode, Stamp
-from microworkflows.models import ContextOf, CorrelationOf, Header, InboxEvent, OutboxEvent, OutboxQuerySet
+from microworkflows.models import (
+    ContextOf,
+    CorrelationOf,
+    FactOf,
+    Header,
+    InboxEvent,
+    OutboxEvent,
+    OutboxQuerySet,
+)
 from microworkflows.workflows import Microworkflow
 
 Pairs = Iterable[tuple[str | None, str]]
@@ -120,7 +128,7 @@ def _pairs(workflows: "Collection[Microworkflow[Any]]", events: OutboxQuerySet, 
     if not workflows:
         return []
     expected = (
-        events.annotate(event_id=KeyTextTransform("id", "body"))
+        events.annotate(event_id=FactOf())
         .filter(reduce(or_, map(_not_handled_by, workflows)))
         .annotate(stamp=_stamp(), flow=CorrelationOf(F("body")))
     )
@@ -144,7 +152,7 @@ def _not_handled_by(workflow: "Microworkflow[Any]") -> Q:
     return Q(
         listened | Q(status=OutboxEvent.Status.PENDING),
         ~Exists(handled),
-        destination=workflow.on.event_type,
+        destination__in=workflow.types,
     )
 
 
@@ -164,7 +172,7 @@ def _failed(which: Q) -> list[Any]:
     rows: Any = InboxEvent.objects.filter(which).annotate(
         source=Cast(KeyTextTransform("source", "body"), TextField()),
         announcer=Concat(Value("/"), ContextOf(KeyTextTransform("type", "body"))),
-        own_id=Cast(KeyTextTransform("id", "body"), TextField()),
+        own_id=FactOf(),
         key_id=Right("msg_id", 36),
     )
     pairs = rows.annotate(stamp=Case(own), flow=CorrelationOf(F("body"))).values_list("stamp", "flow")

@@ -130,7 +130,7 @@ def _rehearse(legacy: LegacyStep, event: CloudEvent, before: Observation | Excep
         with transaction.atomic(using=alias), comparing.written_tables() as tables, _other_databases(alias):
             with causes.caused_by(handling.cause(legacy.workflow, event, rehearsal=rehearsal)):
                 reading = legacy.workflow.on.from_cloud_event(event)
-                rehearsal.extend(legacy.workflow.emitted(legacy.workflow(reading)))
+                rehearsal.extend(legacy.workflow.handle(reading))
             connection = transaction.get_connection(alias)
             if connection.vendor == "postgresql":
                 connection.check_constraints()  # else they are deferred to a commit that never comes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from django.db import router
 
-from microworkflows import heartbeats, registry, times, transactions
+from microworkflows import registry, times, transactions
 from microworkflows.cloudevents import mark_of
 from microworkflows.cutover import conf, doubts, legacy_steps
 from microworkflows.cutover.doubts import Doubt
@@ -22,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_REASON = 500
 _MOST_FAILING = 1_000_000
-_TIME = "%d %B %Y, %H:%M:%S %Z"
 
 
 class CutoverRefusedError(MicroworkflowsError):
@@ -35,7 +34,9 @@ class DoubtfulError(CutoverRefusedError):
     def __init__(self, context: str, wanted: "Setting", found: Sequence[Doubt]) -> None:
         self.doubts = tuple(found)
         """All that speaks against it, whether it was known or not."""
-        lines = "".join(f"\n  {doubt.kind}: {doubt.said}" for doubt in found)
+        lines = "".join(
+            f"\n  {doubt.kind}: {' '.join((doubt.said, doubt.remedy)).strip()}" for doubt in found
+        )
         kinds = " ".join(dict.fromkeys(doubt.kind.value for doubt in found))
         super().__init__(
             f"This speaks against {context} going {wanted}:{lines}\nTo go on although you know of it, add: --although {kinds}"
@@ -124,7 +125,6 @@ def change(
     by: str,
     why: str,
     expected: Setting | None = None,
-    unseen_worker: bool = False,
     although: Collection[str] = (),
 ) -> Setting:
     """Change the mode of a context for the flows that begin from now on; those under way end as they began.
@@ -136,7 +136,6 @@ def change(
         by: Name of the person who changes it.
         why: The reason, for readers of the history.
         expected: The setting before the change, which is refused if somebody else has changed it meanwhile.
-        unseen_worker: True to go live although no worker of the context is seen in this database.
         although: Kinds of the doubts that the person knows of (:class:`microworkflows.cutover.doubts.Kind`); the history keeps
             what they said.
 
@@ -157,7 +156,7 @@ def change(
             )
         if wanted == present:
             return present
-        _refuse(context, wanted, unseen_worker=unseen_worker)
+        _refuse(context, wanted)
         if not why.strip() or len(why) > _LONGEST_REASON or "\x00" in why:
             raise CutoverRefusedError(
                 f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: readers of the history want "
@@ -218,16 +217,18 @@ def _locked(context: str) -> ContextMode:
     return ContextMode.objects.select_for_update().get(pk=context)
 
 
-def _refuse(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
+def _refuse(context: str, wanted: Setting) -> None:
     move = ContextMove.objects.filter(pk=context).first()
     if move is not None:
         raise CutoverRefusedError(
             f"{context} works in a database of its own, {move.target}, or is just being moved there, so the monolith "
             "could not do its steps. Move it back first: run split_database there, or with --abort before the switch."
         )
-    if wanted.mode is Mode.LIVE:
-        _refuse_live(context, wanted, unseen_worker=unseen_worker)
-    elif wanted.percent is not None:
+    if wanted.mode is Mode.LIVE and (wanted.percent is None or not 1 <= wanted.percent <= 100):
+        raise CutoverRefusedError(
+            f"Live takes a percentage from 1 to 100, not {wanted.percent}. To take all flows back, go inline."
+        )
+    if wanted.mode is not Mode.LIVE and wanted.percent is not None:
         raise CutoverRefusedError(f"A percentage goes with live only; {wanted.mode} applies to all flows.")
     if not registry.subscriptions(context):
         raise CutoverRefusedError(
@@ -238,23 +239,3 @@ def _refuse(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
             f"{context} has no legacy step to compare its microworkflows with. Register one with "
             f"@microworkflows.cutover.legacy in {context}/legacy.py, or go from inline straight to live."
         )
-
-
-def _refuse_live(context: str, wanted: Setting, *, unseen_worker: bool) -> None:
-    if wanted.percent is None or not 1 <= wanted.percent <= 100:
-        raise CutoverRefusedError(
-            f"Live takes a percentage from 1 to 100, not {wanted.percent}. To take all flows back, go inline."
-        )
-    worker = heartbeats.last_seen().get(context)
-    if unseen_worker or (worker is not None and worker.is_alive):
-        return
-    if worker is None:
-        seen = f"No worker of {context} was ever seen"
-    elif worker.stopped_at:
-        seen = f"The last worker of {context} was stopped on {worker.stopped_at:{_TIME}}"
-    else:
-        seen = f"No worker of {context} was seen since {worker.at:{_TIME}}"
-    raise CutoverRefusedError(
-        f"{seen}, so nobody would do its steps. Start one: celery -A project worker -Q {context} -n {context}@%h. It is "
-        "seen as soon as it is ready. If it runs on another database than this, pass --unseen-worker to manage.py cutover."
-    )

@@ -67,18 +67,21 @@ class Expectation:
         return f"{self.reason.removesuffix('.')}: {self.error}" if self.error else self.reason
 
 
-def listeners(event_type: str, seen: Mapping[str, Presence], *, at: datetime) -> set[str]:
-    """Return the labels of the declared microworkflows that listened to a type at a time."""
+def listeners(types: Sequence[str], seen: Mapping[str, Presence], *, at: datetime) -> set[str]:
+    """Return the labels of the declared microworkflows that listened to one of an event's types at a time."""
     return {
         each["label"]
         for each in _declared(seen, "workflows")
-        if each["on"] == event_type and (each.get("since") or 0) <= at.timestamp()
+        if each["on"] in types and (each.get("since") or 0) <= at.timestamp()
     }
 
 
 def emits(label: str, seen: Mapping[str, Presence]) -> list[str]:
     """Return the types that a microworkflow may emit."""
-    return [type for each in _declared(seen, "workflows") if each["label"] == label for type in each["emits"]]
+    found = (
+        type for each in _declared(seen, "workflows") if each["label"] == label for type in each["emits"]
+    )
+    return list(dict.fromkeys(found))  # of several versions, each is declared by itself
 
 
 def of_flow(
@@ -235,7 +238,12 @@ def _deadlines(
     events: "Sequence[Event]", seen: Mapping[str, Presence], now: datetime
 ) -> Iterator[Expectation]:
     """Yield the declared deadlines that still count: until the awaited event, or an outcome."""
-    happened = {event.type: event.recorded_at for event in reversed(events) if not past.is_mark(event.mark)}
+    happened = {
+        type: event.recorded_at
+        for event in reversed(events)
+        if not past.is_mark(event.mark)
+        for type in event.types
+    }
     if any(type in happened for each in seen.values() for type in each.declarations.get("outcomes", {})):
         return
     promised = {

@@ -3,7 +3,7 @@
 import os
 import platform
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -15,8 +15,8 @@ from django.core import mail
 
 from microworkflows import flows
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.flows import Attempt, Failure, OwnQueue, Sent
-from microworkflows.journal import broker, conf, reporter, retention, tallies
+from microworkflows.flows import Attempt, Erasing, Failure, OwnQueue, Sent
+from microworkflows.journal import broker, conf, erasures, reporter, retention, tallies
 from microworkflows.journal.notices import (
     Ended,
     Kind,
@@ -94,6 +94,12 @@ class Journal(flows.Guest):
     def purge(self, *, before: datetime) -> Mapping[str, int]:
         """Delete by the journal's own retention, whatever age the outbox's rows may reach."""
         return retention.purge(now=datetime.now(UTC))
+
+    def erase(self, erasing: Erasing) -> Mapping[str, int]:
+        return erasures.erase(erasing)
+
+    def contexts_of(self, erasing: Erasing) -> Collection[str]:
+        return erasures.contexts_of(erasing)
 
 
 def _begin(kind: ProcessKind, *, name: str, contexts: list[str] | None = None) -> None:

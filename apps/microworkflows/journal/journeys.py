@@ -82,6 +82,8 @@ class Event:
     deliveries: tuple[Delivery, ...]
     mark: str = ""
     """Mark of its flow; empty if that is live everywhere."""
+    types: tuple[str, ...] = ()
+    """Types of all versions under which it was recorded, the newest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +231,7 @@ def _event(row: models.Event, moments: Moments, depth: int, deliveries: tuple[De
         depth=depth,
         deliveries=deliveries,
         mark=row.mark,
+        types=tuple(row.types),
     )
 
 
@@ -267,7 +270,7 @@ def _expected(
     known = {each.consumer for each in made}
     missed = event.status in (models.Event.Status.UNHEARD, models.Event.Status.REJECTED)
     relayed_at = moments.relayed_at(event)
-    for label in sorted(listeners(event.type, seen, at=event.recorded_at) - known):
+    for label in sorted(listeners(event.types, seen, at=event.recorded_at) - known):
         context, mark = context_of(label), event.mark or None
         if flows.is_left_to_nobody(label, mark):
             continue

@@ -112,8 +112,9 @@ class Rows:
         if event.relayed_at is not None and at < event.relayed_at:
             return
         status = _OUTCOMES[kind]
-        if status == Event.Status.RELAYED and event.status != status:
-            self._count(at, event.type, "")["count"] += 1
+        is_older = facts.type != event.type  # each version counts, and the newest leaves first
+        if status == Event.Status.RELAYED and (event.status != status or is_older):
+            self._count(at, facts.type, "")["count"] += 1
         event.status, event.relayed_at, event.relay = status, at, process
         self._note(event)
 
@@ -136,7 +137,7 @@ class Rows:
         delivery.emitted = facts.emitted
         self._set_attempt(delivery, facts, process)
         event = self._events[facts.event.id]
-        counts = self._count(at, event.type, facts.consumer)
+        counts = self._count(at, facts.event.type, facts.consumer)
         counts["count"] += 1
         counts["hops"] = histograms.counted((at - event.recorded_at).total_seconds(), counts["hops"])
 
@@ -192,7 +193,8 @@ class Rows:
         if event is None:
             event = self._events[facts.id] = Event(
                 id=facts.id,
-                type=facts.type,
+                type=facts.versions[0] if facts.versions else facts.type,
+                versions=list(facts.versions) or None,
                 causation_id=facts.cause,
                 recorded_at=facts.time,
                 mark=facts.mark,

@@ -203,12 +203,21 @@ class Event(models.Model):
     relay = models.ForeignKey(Process, models.SET_NULL, null=True, related_name="+", db_constraint=False)
     mark = models.CharField(max_length=255, blank=True)
     hops = models.PositiveIntegerField(default=0)
+    versions = models.JSONField(
+        null=True,
+        help_text="Types of a fact that was recorded in several versions, the newest first; null: the one type.",
+    )
 
     class Meta:
         default_permissions = ()
 
     def __str__(self) -> str:
         return f"{self.type} {self.pk}"
+
+    @property
+    def types(self) -> list[str]:
+        """Types under which it was recorded, the newest first."""
+        return self.versions or [self.type]
 
 
 class Delivery(models.Model):

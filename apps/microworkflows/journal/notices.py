@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 from uuid import UUID
 
 from microworkflows import registry
-from microworkflows.cloudevents import HOPS, KEY, KIND, NAME, Metadata, mark_of
+from microworkflows.cloudevents import FACT, HOPS, KEY, KIND, NAME, Metadata, fact_of, mark_of, versions_of
 from microworkflows.journal import conf
 
 VERSION: Literal[1] = 1
@@ -117,6 +117,8 @@ class EventFacts(TypedDict, total=False):
     """Kind, key and name of the subject; the name may be empty."""
     trace: str
     """Trace id."""
+    versions: list[str]
+    """Types of a fact that was recorded in several versions, the newest first; all have the oldest one's id."""
     error: str
 
 
@@ -181,6 +183,8 @@ def event_facts(meta: Metadata) -> EventFacts:
         facts["hops"] = meta.hops
     if meta.subject is not None:
         facts["about"] = [meta.subject.kind, meta.subject.key, meta.subject.name or ""]
+    if meta.versions:
+        facts["versions"] = list(meta.versions)
     facts["trace"] = meta.traceparent.split("-")[1]
     return facts
 
@@ -189,7 +193,7 @@ def facts_of_body(body: str) -> EventFacts:
     """Return the facts of an event that this service has recorded, from its body as it was sent."""
     found = json.loads(body)
     time = datetime.fromisoformat(found["time"]).timestamp()
-    facts = EventFacts(id=found["id"], type=found["type"], flow=found["correlationid"], time=time)
+    facts = EventFacts(id=fact_of(found), type=found["type"], flow=found["correlationid"], time=time)
     if "causationid" in found:
         facts["cause"] = found["causationid"]
     if (mark := mark_of(found)) is not None:
@@ -198,6 +202,8 @@ def facts_of_body(body: str) -> EventFacts:
         facts["hops"] = found[HOPS]
     if KIND in found:
         facts["about"] = [found[KIND], found[KEY], found.get(NAME, "")]
+    if FACT in found:
+        facts["versions"] = versions_of(found)
     facts["trace"] = found["traceparent"].split("-")[1]
     return facts
 
@@ -264,10 +270,11 @@ def declarations() -> Declarations:
         workflows=[
             Listener(
                 label=workflow.label,
-                on=workflow.on.event_type,
-                emits=sorted(each.event_type for each in workflow.emits),
+                on=on,
+                emits=sorted(workflow.emitted_types),
             )
             for workflow in registry.workflows()
+            for on in workflow.types
         ],
         announces=sorted(registry.announced()),
         outcomes=registry.outcomes(),

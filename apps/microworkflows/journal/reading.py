@@ -60,6 +60,8 @@ class EventTold:
     """Label of the microworkflow that emitted it; notices do not tell it."""
     error: str = ""
     """The broker's reason to refuse it for good."""
+    versions: tuple[str, ...] = ()
+    """Types of a fact that was recorded in several versions, the newest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,7 @@ def event(facts: Mapping[str, Any]) -> EventTold:
         about=(_clean(kind), _clean(key), _clean(name)),
         trace=_clean(str(facts.get("trace", "")))[:32],
         error=error(facts),
+        versions=tuple(text(each) for each in facts.get("versions", ())),
     )
 
 

@@ -95,12 +95,18 @@ class Declared:
 
     def expected(self, event: Event) -> list[str]:
         """Return the labels of the microworkflows that get an event, by its flow's mark and the time of its recording."""
-        return [
+        labels = (
             each.label
-            for each in self.listeners.get(event.type, ())
+            for type in event.types
+            for each in self.listeners.get(type, ())
             if (each.since is None or each.since <= event.recorded_at)
             and not flows.is_left_to_nobody(each.label, event.mark or None)
-        ]
+        )
+        return list(dict.fromkeys(labels))
+
+    def outcome(self, event: Event) -> str | None:
+        """Return the outcome of flows that end with an event; None if none does."""
+        return next((self.outcomes[type] for type in event.types if type in self.outcomes), None)
 
     def enders(self, types: Iterable[str]) -> set[str]:
         """Return the labels of the microworkflows that may emit a final event in a flow with events of these types."""
@@ -166,7 +172,7 @@ def work_out(
     for delivery in deliveries:
         picture.add_delivery(delivery, known)
     final = max(
-        (event for event in events if event.type in declared.outcomes),
+        (event for event in events if declared.outcome(event) is not None),
         key=lambda event: event.recorded_at,
         default=None,
     )
@@ -174,12 +180,12 @@ def work_out(
         event for event in events if not past.is_mark(event.mark)
     ]  # nothing follows from what happened long ago
     if not picture.waiting and final is None:
-        picture.waiting = declared.enders({event.type for event in present})
+        picture.waiting = declared.enders({type for event in present for type in event.types})
     due_at, overdue_at = (None, None) if final else _deadlines(present, declared.promises, now)
     state = picture.state(silences, began_at=min((each.recorded_at for each in events), default=now))
     return Standing(
         state=state,
-        outcome=declared.outcomes[final.type] if final and state is Flow.State.DONE else "",
+        outcome=(declared.outcome(final) or "") if final and state is Flow.State.DONE else "",
         waiting_for=tuple(sorted(picture.waiting)),
         due_at=due_at,
         overdue_at=overdue_at,
@@ -209,7 +215,7 @@ class _Picture:
         else:
             self.waiting |= set(expected) - received.keys()
             # A queue has taken it, and nobody has said whose.
-            self._is_unclear |= not received and not self._declared.listeners.get(event.type)
+            self._is_unclear |= not received and not any(map(self._declared.listeners.get, event.types))
 
     def add_delivery(self, delivery: Delivery, known: set[UUID]) -> None:
         """Take in a delivery; ``known`` are the ids of the flow's events."""
@@ -253,7 +259,8 @@ def _deadlines(
     """Return when the next deadline passes, and when the first that was missed passed."""
     begun: dict[str, datetime] = {}
     for event in events:
-        begun[event.type] = min(begun.get(event.type, event.recorded_at), event.recorded_at)
+        for type in event.types:
+            begun[type] = min(begun.get(type, event.recorded_at), event.recorded_at)
     times = [
         begun[each.of] + each.within for each in promises if each.of in begun and each.awaited not in begun
     ]

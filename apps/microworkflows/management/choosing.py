@@ -8,6 +8,8 @@ from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 
+from microworkflows.management import naming
+from microworkflows.management.base import Exit
 from microworkflows.models import InboxEvent, InboxQuerySet
 
 
@@ -22,7 +24,10 @@ def add_arguments(parser: CommandParser) -> None:
     """Add the arguments that choose messages."""
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("ids", nargs="*", type=UUID, default=[], help="inbox ids")
-    which.add_argument("--context", help="every parked message of this context")
+    naming.add_context_option(which, text="every parked message of this context")
+    which.add_argument(
+        "--microworkflow", metavar="LABEL", help="every one of this microworkflow, which may be gone"
+    )
     which.add_argument(
         "--about", metavar="NAME", help="every one of flows about the object with this name or key"
     )
@@ -37,18 +42,30 @@ def chosen(options: dict[str, Any], *, statuses: Sequence[InboxEvent.Status], do
     """Return the parked messages that the arguments choose; by id, those with another of these statuses, too.
 
     Raises:
-        CommandError: an id is none of such a message.
+        CommandError: an id is none of such a message, or a name is unknown.
     """
-    rows = InboxEvent.objects.parked()
+    rows = InboxEvent.objects.failing() if options.get("waiting") else InboxEvent.objects.parked()
     if ids := options["ids"]:
         rows = InboxEvent.objects.filter(status__in=statuses, pk__in=ids)
         if missing := set(ids) - set(rows.values_list("pk", flat=True)):
             raise CommandError(
                 f"Not {' or '.join(status.label for status in statuses)}: {', '.join(map(str, sorted(missing)))}. "
-                f"Nothing was {done}."
+                f"Nothing was {done}.",
+                returncode=Exit.MISUSED,
             )
-    elif options["context"] is not None:
-        rows = rows.of_context(options["context"])
+        if done == "replayed" and (erased := [row for row in rows.defer("body") if row.erased_at]):
+            raise CommandError(
+                "Personal data was erased from "
+                + ", ".join(f"{row.pk} on {row.erased_at:%Y-%m-%d}" for row in erased)
+                + ", so nobody can handle this any more. Nothing was replayed.",
+                returncode=Exit.MISUSED,
+            )
+    elif contexts := options["context"]:
+        naming.check_contexts_with_rows(contexts)
+        rows = rows.of_context(*contexts)
+    elif options["microworkflow"] is not None:
+        naming.check_workflows([options["microworkflow"]])
+        rows = rows.of_workflow(options["microworkflow"])
     elif options["about"] is not None:
         rows = rows.about(options["about"])
     elif options["problem"] is not None:

@@ -1,10 +1,11 @@
 """The queues, as the broker tells of them at this moment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from microworkflows import celery_app, topology
+from microworkflows import actual, celery_app, topology
 from microworkflows.loads import Loads
+from microworkflows.metrics import database
 from microworkflows.metrics.catalog import DEAD_LETTERS, QUEUE_CONSUMERS, QUEUE_MESSAGES
 from microworkflows.metrics.samples import Sample
 
@@ -18,9 +19,24 @@ def queues() -> Iterator[Sample]:
     Raises:
         Exception: of whatever transport: the broker is away, or refuses.
     """
+    yield from _loads(topology.queues())
+
+
+def left_behind() -> Iterator[Sample]:
+    """Tell the same of the queues on record that no installed app declares: an app that is gone leaves one, and it may grow.
+
+    Raises:
+        Exception: of whatever transport, or of the database.
+    """
+    with database.limited():
+        names = actual.left_behind()
+    yield from _loads(sorted({actual.context_of(name) for name in names} - set(topology.queues())))
+
+
+def _loads(labels: Iterable[str]) -> Iterator[Sample]:
     loads = Loads(celery_app.get(), seconds=_SECONDS)
     try:
-        for queue in topology.queues():
+        for queue in labels:
             depth, consumers = loads.of(topology.name(queue))
             if depth is not None and consumers is not None:
                 yield Sample(QUEUE_MESSAGES, (queue,), depth)

@@ -25,6 +25,7 @@ IN_DATABASE: Final[Mapping[str, Part]] = {
     "outbox": tables.outbox,
     "inbox": tables.inbox,
     "totals": totals.totals,
+    "left_behind": broker.left_behind,
 }
 AT_BROKER: Final[Mapping[str, Part]] = {"broker": broker.queues}
 

@@ -1,4 +1,4 @@
-"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; history; heartbeats.
+"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; history; heartbeats; bindings; purges.
 
 The columns of the two keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
 outbox row is not relayed, and an inbox row not retried, before it. ``retry`` is the number of failed attempts.
@@ -7,8 +7,17 @@ The tables may also hold rows that the library wrote itself, for example before 
 leave them out, so that the kit relays, counts, shows and purges its own messages only.
 """
 
+from microworkflows.models.binding import DeclaredBinding
 from microworkflows.models.columns import DUE_AT_ONCE, Header, PrimaryManager
-from microworkflows.models.expressions import ContextOf, CorrelationOf, EventOf, FingerprintOf, SubjectPart
+from microworkflows.models.erasure import Erasure
+from microworkflows.models.expressions import (
+    ContextOf,
+    CorrelationOf,
+    EventOf,
+    FactOf,
+    FingerprintOf,
+    SubjectPart,
+)
 from microworkflows.models.heartbeat import Heartbeat
 from microworkflows.models.history import FAILURES, HistoryEntry
 from microworkflows.models.inbox import (
@@ -20,6 +29,7 @@ from microworkflows.models.inbox import (
     workflow_of,
 )
 from microworkflows.models.outbox import OutboxEvent, OutboxQuerySet
+from microworkflows.models.purge import Purge
 
 __all__ = [
     "DUE_AT_ONCE",
@@ -27,7 +37,10 @@ __all__ = [
     "ContextOf",
     "CorrelationOf",
     "DeadLetter",
+    "DeclaredBinding",
+    "Erasure",
     "EventOf",
+    "FactOf",
     "FingerprintOf",
     "Header",
     "Heartbeat",
@@ -37,6 +50,7 @@ __all__ = [
     "OutboxEvent",
     "OutboxQuerySet",
     "PrimaryManager",
+    "Purge",
     "SubjectPart",
     "is_about",
     "message_id",

@@ -20,6 +20,10 @@ class Header(StrEnum):
     LISTENERS = "listeners"
     """Both: labels of the microworkflows that listened to the event when the row was written, as the keys of an object.
     The outbox names all, the inbox those of its context if there are several. Rows of earlier versions lack it."""
+    FED_TO = "fed_to"
+    """Outbox: labels of the contexts to whose queues alone the event was sent once more, as the keys of an object."""
+    ONLY_FOR = "only_for"
+    """Outbox: label of the context to whose queue alone the event is sent, in place of all that are bound to its type."""
     SUBJECT = "subject"
     """Outbox, where a flow begins: kind, key and name of the object that it is about, as an object; indexes hold two of them."""
     TYPE = "type"
@@ -36,6 +40,8 @@ class Header(StrEnum):
     """Both: the last refusal of the broker, or the error of the last attempt."""
     TRACEBACK = "traceback"
     """Inbox: traceback of that error."""
+    ERASED_AT = "erased_at"
+    """Both: time at which personal data was erased from the event, in ISO 8601; it cannot be handled any more."""
     FINGERPRINT = "fingerprint"
     """Inbox: fingerprint of that error; an index holds it. Rows of earlier versions lack it."""
 

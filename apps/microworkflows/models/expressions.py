@@ -4,7 +4,10 @@ from typing import Any
 
 from django.db import models
 from django.db.models.expressions import Func
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Coalesce
 
+from microworkflows.cloudevents import FACT
 from microworkflows.models.columns import Header
 
 
@@ -32,6 +35,15 @@ class CorrelationOf(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         return super().as_sql(
             compiler, connection, template="json_extract(%(expressions)s, '$.correlationid')", **extra
+        )
+
+
+class FactOf(Coalesce):
+    """SQL for the id by which inboxes know a stored CloudEvent: its own, or, of a fact in several versions, the oldest one's."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            KeyTextTransform(FACT, "body"), KeyTextTransform("id", "body"), output_field=models.TextField()
         )
 
 

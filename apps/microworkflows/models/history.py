@@ -1,7 +1,7 @@
 """The history of messages that failed: each attempt with its error, and who replayed or dismissed the message, and why.
 
-A row is added where a failure is kept and where somebody intervenes, in that transaction; nothing changes it afterwards. Of a message
-that was handled at once there is none.
+A row is added where a failure is kept and where somebody intervenes, in that transaction; nothing but an erasure changes it afterwards. Of a
+message that was handled at once there is none.
 """
 
 from collections.abc import Iterable
@@ -24,6 +24,8 @@ class HistoryEntry(models.Model):
         """An attempt failed for good, or the relay could not bring the message back."""
         REPLAYED = 3, "replayed"
         DISMISSED = 4, "dismissed"
+        ERASED = 5, "erased"
+        """Personal data was erased from the message, and from the errors of the entries before."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     msg_id = models.CharField(max_length=100, help_text="Key of the message in the inbox.")

@@ -1,5 +1,7 @@
 """The inbox: each event that a microworkflow received, as proof of handling, or kept for another attempt."""
 
+import functools
+import operator
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, cast
@@ -41,11 +43,14 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
         rows: InboxQuerySet = self.alias(problem=FingerprintOf()).filter(problem=fingerprint)
         return rows
 
-    def of_context(self, context: str) -> "InboxQuerySet":
-        """Return the messages that one context received."""
-        return self.filter(
-            models.Q(msg_id__startswith=f"{context}.") | models.Q(msg_id__startswith=f"{context}:")
-        )
+    def of_context(self, *contexts: str) -> "InboxQuerySet":
+        """Return the messages that one context received, or one of several."""
+        begins = [models.Q(msg_id__startswith=f"{context}{end}") for context in contexts for end in ".:"]
+        return self.filter(functools.reduce(operator.or_, begins))
+
+    def of_workflow(self, label: str) -> "InboxQuerySet":
+        """Return the messages of one microworkflow, by its label; it may be gone."""
+        return self.filter(msg_id__startswith=f"{label}:")
 
     def of_type(self, event_type: str) -> "InboxQuerySet":
         """Return the messages of one event type."""
@@ -71,14 +76,15 @@ class InboxQuerySet(models.QuerySet["InboxEvent"]):
     def replay(self, *, by: str, why: str = "") -> int:
         """Make parked, waiting and dismissed messages due now, with all their attempts again; return their number.
 
-        One that is being handled at this very moment is left alone. The history keeps the attempts before, and who replayed.
+        One that is being handled at this very moment is left alone, and so is one from which personal data was erased. The
+        history keeps the attempts before, and who replayed.
 
         Args:
             by: Name of the person.
             why: The reason, for the history.
         """
         return _change(
-            self.exclude(status=InboxEvent.Status.HANDLED),
+            self.exclude(status=InboxEvent.Status.HANDLED).exclude(headers__has_key=Header.ERASED_AT),
             HistoryEntry.Kind.REPLAYED,
             by=by,
             why=why,
@@ -233,6 +239,12 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
     def attempts(self) -> int:
         """Number of failed attempts since it was received, or replayed."""
         return cast("int", self.retry)
+
+    @property
+    def erased_at(self) -> datetime | None:
+        """Time at which personal data was erased from it; None if it never was."""
+        at = self._header(Header.ERASED_AT)
+        return datetime.fromisoformat(at) if at else None
 
     @property
     def listeners(self) -> frozenset[str]:

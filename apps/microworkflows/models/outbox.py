@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from typing import cast
+from uuid import UUID
 
 from django.db import models, router
 from django.db.models.functions import Cast, Lower
 from django_outbox_pattern.models import Published
 
 from microworkflows import times
-from microworkflows.cloudevents import context_of, subject_of
+from microworkflows.cloudevents import context_of, fact_of, subject_of
 from microworkflows.models.columns import DUE_AT_ONCE, Header
 from microworkflows.models.expressions import ContextOf, CorrelationOf, SubjectPart
 from microworkflows.subjects import Subject
@@ -59,8 +60,9 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         return self.filter(status=OutboxEvent.Status.REJECTED).order_by("pk")
 
     def relay_again(self) -> int:
-        """Make the unheard and rejected events pending again; return their number."""
+        """Make the unheard and rejected events pending again, but those from which personal data was erased; return their number."""
         stuck = self.filter(status__in=[OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED])
+        stuck = stuck.exclude(headers__has_key=Header.ERASED_AT)
         return stuck.update(status=OutboxEvent.Status.PENDING, expires_at=times.stored(DUE_AT_ONCE))
 
 
@@ -102,6 +104,11 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
     def type(self) -> str:
         """Versioned type, which is also the routing key."""
         return cast("str", self.destination)
+
+    @property
+    def event_id(self) -> UUID:
+        """Id by which inboxes know the event: its own, or, of a fact in several versions, the oldest one's."""
+        return UUID(fact_of(self.body))
 
     @property
     def context(self) -> str:

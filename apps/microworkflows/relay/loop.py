@@ -15,14 +15,15 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from kombu import Connection
 
-from microworkflows import conf, flows, poolers, signals, times, wakeup
+from microworkflows import conf, flows, poolers, signals, times, topology, wakeup
 from microworkflows.errors import ForeignQueueError, SharedSessionError
 from microworkflows.models import OutboxEvent
-from microworkflows.relay import session, store
+from microworkflows.relay import session, store, versions
 from microworkflows.relay.leadership import LEASE_SECONDS, Leadership, leadership
 from microworkflows.relay.outages import Outage
 from microworkflows.relay.pipeline import BatchSize, Pipeline
 from microworkflows.relay.publisher import Batch, Message
+from microworkflows.relay.record import Record
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class Relay:
         self._in_hand: dict[tuple[UUID, int | None, datetime | None], float] = {}
         """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
         process dies, the broker brings the message back, and a second copy would only come beside it."""
+        self._record = Record(context)
         self._mended_at = -inf  # at first, at once: what is wrong there is said at the start
         self.refusal = ""
         """Reason for which this relay has ended by itself, with what to do; empty if there is none."""
@@ -246,12 +248,15 @@ class Relay:
         return taken
 
     def _mend(self) -> None:
-        """From time to time, declare again what the broker has lost."""
+        """From time to time, declare again what the broker has lost, and note what is declared."""
         if time.monotonic() > self._mended_at + _MEND_SECONDS:
             self._mended_at = time.monotonic()
-            self._pipeline.mend()
+            served = self._pipeline.mend()
+            if served is not None:
+                self._record.note(topology.bindings(served=served))
 
     def _mark_events(self, batch: Batch) -> None:
+        versions.settle(batch)
         outcome = batch.outcome
         store.mark_events(outcome, now=times.now())
         self._tell_rejections(batch)

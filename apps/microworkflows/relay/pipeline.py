@@ -4,7 +4,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import amqp
 from kombu import Connection
@@ -137,8 +137,11 @@ class Pipeline:
         """
         return self._open().depth(queue)
 
-    def mend(self) -> None:
+    def mend(self) -> Collection[str] | None:
         """Declare again what the broker has lost, and tell what that was.
+
+        Returns:
+            The labels of the queues that are bound to all their types; None if something is missing and may not be declared.
 
         Raises:
             BrokerUnavailableError: the broker is away.
@@ -146,7 +149,7 @@ class Pipeline:
         self.settle()
         if self._publisher is None:
             self._open()
-            return
+            return self._late.served()
         found = self._publisher.mend(self._late.served())
         if found.refusal:
             logger.error(
@@ -154,8 +157,10 @@ class Pipeline:
                 *(self._name, found.refusal),
                 extra={"context": self._name},
             )
-        elif found.missing:
+            return None
+        if found.missing:
             self._tell_loss(found.missing)
+        return self._late.served()
 
     def _open(self) -> Publisher:
         if self._publisher is None:

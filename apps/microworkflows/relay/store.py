@@ -32,12 +32,12 @@ _AGAIN_AT_ONCE = 5_000
 # The running total bounds a claim in bytes too, so that a batch of large events does not fill the relay's memory.
 _DUE = {
     "postgresql": """
-        SELECT id, destination, body::text AS text FROM published
+        SELECT id, destination, headers ->> 'only_for' AS only_for, body::text AS text FROM published
         WHERE split_part(destination, '.', 1) = %s AND status + 0 = 1 AND expires_at <= %s
             AND headers ? 'microworkflow' AND id <> ALL(%s::uuid[])
         ORDER BY id LIMIT %s""",
     "sqlite": """
-        SELECT id, destination, body AS text FROM published
+        SELECT id, destination, json_extract(headers, '$.only_for') AS only_for, body AS text FROM published
         WHERE substr(destination, 1, instr(destination, '.') - 1) = %s AND status + 0 = 1 AND expires_at <= %s
             AND json_type(headers, '$.microworkflow') IS NOT NULL AND id NOT IN (SELECT value FROM json_each(%s))
         ORDER BY id LIMIT %s""",
@@ -47,8 +47,8 @@ _DUE_FROM = {
     for vendor, statement in _DUE.items()
 }
 _WITHIN_BYTES = """
-    SELECT id, destination, text, total FROM (
-        SELECT id, destination, text, sum({size}) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS total
+    SELECT id, destination, only_for, text, total FROM (
+        SELECT id, destination, only_for, text, sum({size}) OVER (ORDER BY id ROWS UNBOUNDED PRECEDING) AS total
         FROM ({due}) AS due
     ) AS measured
     WHERE total - {size} < %s
@@ -99,8 +99,11 @@ def due_events(
     with connection.cursor() as cursor:
         cursor.execute(_WITHIN_BYTES.format(due=due, size=_SIZE[vendor]), [*values, BATCH_BYTES])
         rows = cursor.fetchall()
-    messages = [Message(_uuid(pk), destination, text) for pk, destination, text, _ in rows]
-    return Due(messages, has_more=len(rows) >= limit or (bool(rows) and rows[-1][3] >= BATCH_BYTES))
+    messages = [
+        Message(_uuid(pk), topology.name(only_for) if only_for else destination, text)
+        for pk, destination, only_for, text, _ in rows
+    ]
+    return Due(messages, has_more=len(rows) >= limit or (bool(rows) and rows[-1][4] >= BATCH_BYTES))
 
 
 def due_ids(context: str, *, limit: int, now: datetime, besides: Sequence[Message] = ()) -> list[UUID]:
@@ -131,6 +134,8 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
 def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetime) -> int:
     """Make the events recorded since a time pending again, in small transactions; return their number.
 
+    Those from which personal data was erased stay as they are.
+
     Args:
         contexts: Labels of the contexts that announced them.
         types: Types of the events; all if empty.
@@ -139,6 +144,7 @@ def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetim
     rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).exclude(
         status=OutboxEvent.Status.PENDING
     )
+    rows = rows.exclude(headers__has_key=Header.ERASED_AT)
     if types:
         rows = rows.filter(destination__in=types)
     rows = (
@@ -152,6 +158,11 @@ def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetim
         last = ids[-1]
         again = rows.filter(pk__in=ids).order_by()
         with transactions.read_committed(using=router.db_for_write(OutboxEvent)):
+            for row in again.filter(
+                headers__has_key=Header.ONLY_FOR
+            ):  # from now on for all who hear the type
+                row.headers = {key: value for key, value in row.headers.items() if key != Header.ONLY_FOR}
+                row.save(update_fields=["headers"])
             number += again.update(status=OutboxEvent.Status.PENDING, expires_at=times.stored(DUE_AT_ONCE))
     return number
 

@@ -67,7 +67,8 @@ def run(event: CloudEvent, *, consumer: str, number: int) -> Iterator[None]:
     except BaseException as error:
         kind = attributes.type_of(error)
         attributes.fail(span, type=kind, text=attributes.text_of(error, event))
-        _shown.append((str(event.meta.id), consumer, kind))
+        if (shown := (str(event.meta.id), consumer, kind)) not in _shown:
+            _shown.append(shown)
         raise
     finally:
         context.detach(token)

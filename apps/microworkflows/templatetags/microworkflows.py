@@ -73,6 +73,12 @@ def mw_dead_letters() -> counts.Count:
 
 
 @register.simple_tag
+def mw_left_behind() -> counts.Count | None:
+    """Return the number of messages in queues that no installed app declares; None if there is no such queue."""
+    return counts.left_behind()
+
+
+@register.simple_tag
 def mw_unreceived() -> counts.Count:
     """Return the number of deliveries that did not arrive."""
     return counts.unreceived_events()

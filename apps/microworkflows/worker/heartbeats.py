@@ -13,13 +13,14 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from celery import Celery, bootsteps
 from celery.worker import state
 from django.db import Error, connections, router
 
-from microworkflows import flows, heartbeats, times, topology
+from microworkflows import declared, flows, heartbeats, times, topology
 from microworkflows.heartbeats import Process
 from microworkflows.loads import Load, Loads
 from microworkflows.models import Heartbeat
@@ -38,6 +39,7 @@ _STOP_SECONDS = 3.0
 """Longest time that a worker's stop waits for its last note."""
 
 _BROKER_SECONDS = 5.0
+_DECLARED_SECONDS = declared.EVERY.total_seconds()
 
 
 class Heartbeats(bootsteps.StartStopStep):
@@ -92,6 +94,7 @@ class _Heart:
         self._loads = _Loads(worker.app)
         self._strangers = Strangers()
         self._has_beaten = self._fails = False
+        self._declared_at = -inf
 
     def prepare(self) -> None:
         """Limit how long the thread's session waits for a server that is gone."""
@@ -108,6 +111,9 @@ class _Heart:
 
     def _note(self, loads: Mapping[str, Load], depths: Mapping[str, int | None], handling: int) -> None:
         heartbeats.note(self._process, depths=depths, handling=handling)
+        if time.monotonic() > self._declared_at + _DECLARED_SECONDS:
+            declared.note(topology.bindings(served=self._queues))
+            self._declared_at = time.monotonic()
         self._strangers.look({queue: load.consumers for queue, load in loads.items()})
 
     def stop(self) -> None:

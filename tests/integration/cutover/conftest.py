@@ -1,6 +1,7 @@
 """Fixtures of the moves: a source in which the shop has worked for a while, and an empty target."""
 
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.integration.support.processes import Launcher
 _numbers = itertools.count()
 
 On = Callable[[str], AbstractContextManager[None]]
+Kill = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
@@ -108,4 +110,25 @@ def launcher(source: str, broker_url: str, tmp_path: Path) -> Iterator[Launcher]
     """Yield what starts workers, relays and commands on the source; all are ended after the test."""
     launcher = Launcher(tmp_path, database=source, broker=broker_url)
     yield launcher
+    launcher.end()
+
+
+@pytest.fixture
+def kill(source: str, tmp_path: Path) -> Iterator[Kill]:
+    """Yield what starts the command and lets it be killed: ``kill("copy", database=source, to=target, seconds=0.1)``."""
+    launcher = Launcher(tmp_path, database=source, broker=f"embedded://{tmp_path / 'broker'}")
+
+    def killed(step: str, *, database: str, to: str, seconds: float = 0.05) -> None:
+        environment = {
+            "DJANGO_SETTINGS_MODULE": "tests.integration.cutover.killed_settings",
+            "DATABASE_URL": database,
+            "KILLED_IN": step,
+            "KILLED_AFTER": str(seconds),
+        }
+        command = ("split_database", "payments", "--to", to, "--unproven", shop.UNPROVEN)
+        process = launcher.manage(*command, environment=environment)
+        assert process.wait(timeout=600) == -signal.SIGKILL, process.output
+        assert f"\n{step}: " in process.output
+
+    yield killed
     launcher.end()

@@ -98,6 +98,21 @@ def move(context: str = "payments") -> ContextMove | None:
     return ContextMove.objects.filter(pk=context).first()
 
 
+def paused_seconds() -> float:
+    """Return the length of the pause of the move from the database of this process."""
+    moved = move()
+    assert moved is not None
+    assert moved.paused_seconds is not None
+    return round(moved.paused_seconds, 2)
+
+
+def move_seconds() -> float:
+    """Return the time from its beginning to its end."""
+    moved = move()
+    assert moved is not None
+    return round((moved.changed_at - moved.started_at).total_seconds(), 1)
+
+
 def triggers() -> list[str]:
     """Return the names of the fence's triggers."""
     return texts("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'microworkflows_fence%' ORDER BY 1")

@@ -13,8 +13,8 @@ from inventory.models import StockItem
 from microworkflows.cutover.splitting import fence
 from microworkflows.models import InboxEvent, OutboxEvent
 from payments.models import Payment
-from tests.integration.cutover import shop
-from tests.integration.cutover.conftest import On
+from tests.integration.cutover import shop, writers
+from tests.integration.cutover.conftest import Kill, On
 from tests.integration.support.processes import Launcher, Process
 from tests.integration.support.waiting import eventually
 
@@ -199,3 +199,22 @@ def test_killed_move_is_given_up(
     shop.split(to=target)
     with on(target):
         assert Payment.objects.filter(currency="USD").count() == 3
+
+
+@pytest.mark.parametrize("steps", [("capture", "switch"), pytest.param(STEPS, marks=pytest.mark.slow)])
+def test_move_back_that_is_killed_in_each_step(
+    source: str, target: str, on: On, kill: Kill, steps: tuple[str, ...]
+) -> None:
+    """The old rows at home are deleted by it, so nothing of the new ones may be missing whenever it dies."""
+    shop.execute(writers.MORE.format(300))
+    shop.split(to=target)
+
+    with on(target), writers.writing(target) as done:
+        for step in steps:
+            kill(step, database=target, to=source)
+        shop.split(to=source)
+
+    assert writers.refused(done), done.ends
+    assert writers.checksum(source) == writers.checksum(target)
+    assert shop.left_behind() == []
+    Payment.objects.update(currency="USD")

@@ -16,7 +16,7 @@ from microworkflows.cutover.splitting.underway import Underway
 from payments.models import Payment
 from tests import soaking
 from tests.integration.cutover import shop, writers
-from tests.integration.cutover.conftest import On
+from tests.integration.cutover.conftest import Kill, On
 from tests.soaking import Report
 
 pytestmark = pytest.mark.postgres
@@ -334,30 +334,46 @@ def test_context_moves_back_while_it_works(source: str, target: str, on: On) -> 
 @pytest.mark.slow
 @pytest.mark.soak
 def test_pause_does_not_grow_with_the_rows(
-    source: str, target: str, empty: str, on: On, soaked: Report
+    source: str, target: str, empty: str, on: On, kill: Kill, soaked: Report
 ) -> None:
-    number = min(soaking.times(100_000), 10_000_000)
+    """Many rows (``SOAK=100``: ten million) move while others write them: given up once, killed in each step, and back."""
+    number, long = min(soaking.times(100_000), 10_000_000), 0.3 * soaking.times(1)
     with writers.writing(source, pause=0.005):
         shop.split(to=target)
-    few = shop.move()
+    few = shop.paused_seconds()
     with on(target):
         shop.split(to=source)
-    shop.execute(writers.MORE.format(number), "ANALYZE payments_payment")
+    writers.add(source, number)
 
-    with writers.writing(source, pause=0.005) as done:
+    with writers.writing(source, pause=0.005) as there:
+        kill("copy", database=source, to=empty, seconds=long)
+        shop.split(to=empty, abort=True)
+        assert shop.left_behind() == []
+        for step in ("prepare", "capture", "copy", "catch_up"):
+            kill(step, database=source, to=empty, seconds=long)
+        assert not there.ends
         shop.split(to=empty)
+    many, took = shop.paused_seconds(), shop.move_seconds()
+    assert writers.refused(there), there.ends
+    assert (rows := writers.checksum(empty)) == writers.checksum(source)
 
-    many = shop.move()
-    assert few is not None
-    assert many is not None
-    assert few.paused_seconds is not None
-    assert many.paused_seconds is not None
-    assert writers.checksum(empty) == writers.checksum(source)
+    with on(empty), writers.writing(empty, pause=0.005) as back:
+        for step in STEPS:
+            kill(step, database=empty, to=source, seconds=long if step == "copy" else 0.05)
+        shop.split(to=source)
+        killed, took_back = shop.paused_seconds(), shop.move_seconds()
+    assert writers.refused(back), back.ends
+    assert writers.checksum(source) == writers.checksum(empty) != rows
+    assert shop.left_behind() == []
+
     soaked(
         rows=number,
-        writes_meanwhile=done.written.total(),
-        seconds_of_copying=round((many.changed_at - many.started_at).total_seconds(), 1),
-        pause_of_few=round(few.paused_seconds, 2),
-        pause_of_many=round(many.paused_seconds, 2),
+        writes_meanwhile=there.written.total(),
+        seconds_of_the_move=took,
+        pause_of_few=few,
+        pause_of_many=many,
+        writes_on_the_way_back=back.written.total(),
+        seconds_of_the_way_back=took_back,
+        pause_killed_in_each_step=killed,
     )
-    assert many.paused_seconds < few.paused_seconds + 2
+    assert many < few + 2

@@ -18,7 +18,6 @@ from microworkflows import heartbeats
 from microworkflows.cloudevents import MARK
 from microworkflows.cutover.splitting import databases
 from microworkflows.models import InboxEvent, OutboxEvent
-from microworkflows.purging import purge
 from microworkflows.testing import Flow
 from orders.models import Order
 from payments.models import Payment
@@ -57,7 +56,9 @@ def declare() -> Iterator[Callable[..., type[models.Model]]]:
 
 
 def test_unknown_context(source: str, target: str) -> None:
-    with refused("no context 'peyments'. Installed are: inventory, orders, payments, shipping"):
+    with refused(
+        r"No such context: peyments\. Do you mean 'payments'\? Known are: inventory, orders, payments, shipping"
+    ):
         shop.split("peyments", to=target)
 
 
@@ -110,8 +111,7 @@ def test_parked_step_of_the_monolith_whose_event_was_purged(source: str, target:
     shop.go("payments", "live", 100)
     parked = InboxEvent.objects.filter(msg_id__startswith="payments.take_payment:", headers__mode="inline")
     parked.update(status=InboxEvent.Status.PARKED)
-    purge(before=timezone.now())
-    assert not OutboxEvent.objects.of_type("orders.order_accepted.v1").exists()
+    OutboxEvent.objects.of_type("orders.order_accepted.v1").delete()  # as purges of earlier versions did
 
     with refused("(?s)1 flows began when payments was not live.*1 messages of payments wait or are parked"):
         shop.split(to=target)
@@ -313,13 +313,13 @@ def test_target_with_other_columns(source: str, target: str, on: On) -> None:
         shop.split(to=target)
 
 
-def test_target_that_changes_what_arrives(source: str, target: str, on: On) -> None:
-    with on(target):
-        call_command("migrate", verbosity=0)
+def test_target_in_which_somebody_changes_what_has_arrived(source: str, target: str, on: On) -> None:
+    shop.stop_before("catch_up", to=target)
+    with on(target):  # past the fence and the triggers
         shop.execute(
-            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS "
-            "'BEGIN NEW.amount = NEW.amount + 1; RETURN NEW; END'",
-            "CREATE TRIGGER meddle BEFORE INSERT ON payments_payment FOR EACH ROW EXECUTE FUNCTION meddle()",
+            "SET session_replication_role = replica",
+            "UPDATE payments_payment SET amount = amount + 1",
+            "RESET session_replication_role",
         )
 
     with pytest.raises(

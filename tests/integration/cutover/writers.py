@@ -17,6 +17,12 @@ MORE = (
 )
 """SQL that adds payments."""
 
+_KEYS = (
+    "SELECT format('ALTER TABLE payments_payment DROP CONSTRAINT %I', conname), format('ALTER TABLE payments_payment ADD"
+    " CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint"
+    " WHERE conrelid = 'payments_payment'::regclass AND contype IN ('p', 'u') ORDER BY contype, conname"
+)
+
 _REFUSED = "57P03"
 _WRITES: dict[str, LiteralString] = {
     "insert": MORE.format(1),
@@ -54,6 +60,15 @@ def writing(url: str, *, number: int = 2, pause: float = 0.0) -> Iterator[Writer
         writers.stop.set()
         for thread in threads:
             thread.join(timeout=30)
+
+
+def add(url: str, number: int) -> None:
+    """Add many payments: their keys are made once all are there, which is several times as fast."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        keys = connection.execute(_KEYS).fetchall()
+        statements = [drop for drop, _ in keys] + [MORE.format(number)] + [make for _, make in keys]
+        for statement in (*statements, "ANALYZE payments_payment"):
+            connection.execute(statement)
 
 
 def checksum(url: str, table: str = "payments_payment") -> tuple[int, str]:

@@ -17,7 +17,7 @@ from microworkflows.models import OutboxEvent
 from tests import soaking
 from tests.integration.support.brokers import Broker
 from tests.integration.support.probing import ask, effects
-from tests.integration.support.processes import Launcher, pause, pool_of
+from tests.integration.support.processes import Launcher, pause, pool_stopped
 from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.postgres, pytest.mark.slow]
@@ -83,13 +83,11 @@ def test_each_part_that_is_stopped_in_turn_is_named_within_its_deadline(
     worker = watched.worker("probe", "--no-relay")
 
     # A process of the pool: it hangs with a message in hand.
-    (pool,) = pool_of(worker.pid)
-    os.kill(pool, signal.SIGSTOP)
-    (hung,) = ask(behaviour="emit")
-    alarm = alarm_about(hung.correlation_id)
-    assert (alarm.owner, alarm.cause) == ("probe", "under way"), alarm.details
-    assert alarm.raised_at - alarm.due_at < BOUND
-    os.kill(pool, signal.SIGCONT)
+    with pool_stopped(worker.pid):
+        (hung,) = ask(behaviour="emit")
+        alarm = alarm_about(hung.correlation_id)
+        assert (alarm.owner, alarm.cause) == ("probe", "under way"), alarm.details
+        assert alarm.raised_at - alarm.due_at < BOUND
     eventually(lambda: is_closed(alarm), what="the end of the alarm, once the event came")
 
     # The relay: the answer stays in the outbox.

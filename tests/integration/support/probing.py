@@ -72,9 +72,11 @@ def ask(
     return recorded
 
 
-def cloud_event(**data: Any) -> str:
-    """Return the text of a question that nobody recorded."""
+def cloud_event(*, refused: str | None = None, **data: Any) -> str:
+    """Return the text of a question that nobody recorded; ``refused`` is an attribute, which the inbox keeps, for a trigger."""
     attributes = {"specversion": "1.0", "id": str(uuid7()), "source": "/probe", "type": Asked.event_type}
+    if refused is not None:
+        attributes["refused"] = refused
     return json.dumps({**attributes, "data": {"number": 0, **data}})
 
 

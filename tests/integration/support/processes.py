@@ -4,15 +4,28 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from project.processes.process import Process, end
 from project.processes.tree import children, command, exists, state
 
-__all__ = ["Launcher", "Process", "children", "command", "exists", "pause", "pool_of", "relays_of", "state"]
+__all__ = [
+    "Launcher",
+    "Process",
+    "children",
+    "command",
+    "exists",
+    "pause",
+    "pool_of",
+    "pool_stopped",
+    "relays_of",
+    "state",
+]
 
 ROOT = Path(__file__).resolve().parents[3]
 SETTINGS = "tests.integration.settings"
@@ -109,6 +122,34 @@ def relays_of(pid: int) -> list[int]:
 def pool_of(pid: int) -> list[int]:
     """Return the ids of a worker's pool processes."""
     return [child for child in children(pid) if exists(child) and child not in relays_of(pid)]
+
+
+@contextmanager
+def pool_stopped(worker: int) -> Iterator[None]:
+    """Stop the processes of a worker's pool for the block, those included that it starts in place of one stopped for long."""
+    over = threading.Event()
+
+    def keep_stopped() -> None:
+        while not over.wait(0.1):
+            _signal_pool(worker, signal.SIGSTOP)
+
+    assert pool_of(worker), f"the worker {worker} has no pool that could be stopped"
+    _signal_pool(worker, signal.SIGSTOP)
+    keeper = threading.Thread(target=keep_stopped, name="keeps a pool stopped", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        keeper.join()
+        _signal_pool(worker, signal.SIGCONT)
+
+
+def _signal_pool(worker: int, number: signal.Signals) -> None:
+    """Send a signal to each process of a worker's pool that there is."""
+    for pid in pool_of(worker):
+        with suppress(ProcessLookupError):  # the worker replaced it meanwhile
+            os.kill(pid, number)
 
 
 def pause(seconds: float) -> None:

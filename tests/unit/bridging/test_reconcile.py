@@ -203,7 +203,7 @@ def test_command_groups_the_differences_and_shows_values_on_request(
         (["--context", "nobody"], "nobody has no microworkflow that is known here"),
     ],
 )
-def test_command_that_cannot_tell_says_so_with_a_code_of_its_own(
+def test_command_that_is_given_wrong_says_so_with_a_code_of_its_own(
     post: SimpleNamespace, path: str, given: list[str], why: str
 ) -> None:
     with pytest.raises(CommandError, match=why) as ended:

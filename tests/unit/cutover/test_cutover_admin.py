@@ -221,18 +221,6 @@ def test_every_button_does_what_it_says(admin_client: Client, workers: None) -> 
     assert (change.changed_by, change.why) == ("admin", "a test")
 
 
-def test_button_that_would_be_refused_cannot_be_pressed(admin_client: Client, workers: None) -> None:
-    Heartbeat.objects.filter(queue="payments").delete()
-
-    payments, inventory = (
-        card(admin_client.get(reverse(PAGE)), context) for context in ("payments", "inventory")
-    )
-
-    assert payments.count(" disabled>live") == payments.count(">live ") == 4
-    assert "It can go live only while its worker runs." in payments
-    assert "disabled" not in inventory
-
-
 def test_going_back_takes_one_click(admin_client: Client, go: Switch) -> None:
     go("payments", "live", 10)
     payments = card(admin_client.get(reverse(PAGE)), "payments")
@@ -250,9 +238,9 @@ def test_going_back_takes_one_click(admin_client: Client, go: Switch) -> None:
 
 
 def test_refusal_is_told_and_changes_nothing(admin_client: Client, monolith: None) -> None:
-    response = press(admin_client, "payments", wanted="live 10")
+    response = press(admin_client, "payments", wanted="shadow")
 
-    assert "No worker of payments was ever seen" in told(response)[0]
+    assert "payments has no legacy step" in told(response)[0]
     assert response.context["messages"]._loaded_data[0].level_tag == "error"
     assert not ModeChange.objects.exists()
 
@@ -293,7 +281,7 @@ def test_buttons_need_a_post_with_a_token(admin_user: User, workers: None) -> No
 
 
 def test_what_speaks_against_is_asked_about_and_kept_with_the_answer(
-    admin_client: Client, workers: None
+    admin_client: Client, monolith: None
 ) -> None:
     asked = press(admin_client, "payments", wanted="live 100", although=[])
     form = asked.content.decode()[asked.content.decode().index('id="mw-confirm"') :].partition("</form>")[0]
@@ -303,13 +291,15 @@ def test_what_speaks_against_is_asked_about_and_kept_with_the_answer(
     press(admin_client, "payments", wanted="live 100", although=kinds, why="all known")
 
     assert unchanged == Setting(Mode.INLINE)
-    assert kinds == ["monolith", "jump", "all"]
+    assert kinds == ["worker", "footprint", "monolith", "jump", "all"]
     assert 'name="expected" value="inline"' in form
     assert 'value="a test"' in form
+    assert "The worker of payments was never seen, so nobody would do its steps" in text_of(asked)
+    assert "Make a footprint: python -m microworkflows_xray footprint payments." in text_of(asked)
     assert "From inline straight to live 100 %" in text_of(asked)
-    assert 'id="mw-confirm"' in other.content.decode(), "it answered one doubt of three"
+    assert 'id="mw-confirm"' in other.content.decode(), "it answered one doubt of five"
     change = ModeChange.objects.get()
-    assert (change.to_described, change.why, len(change.against)) == ("live 100 %", "all known", 3)
+    assert (change.to_described, change.why, len(change.against)) == ("live 100 %", "all known", 5)
     assert "although: From inline straight to" in text_of(admin_client.get(reverse(PAGE)))
 
 

@@ -30,6 +30,12 @@ def monoliths_worker(workers: None) -> None:
     Heartbeat.objects.update(seen_at=timezone.now() + timedelta(days=1))
 
 
+@pytest.fixture(autouse=True)
+def footprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = footprints.Summary(is_clear=True, unknown=(), readers=0, writers=0, said=("nobody",))
+    monkeypatch.setattr(footprints, "summary", lambda context: known)
+
+
 def against(mode: str = "live", percent: int | None = 1) -> list[Doubt]:
     return switch.speaks_against("payments", switch.settings()["payments"], Setting(Mode(mode), percent))
 
@@ -105,26 +111,49 @@ def test_disagreement_is_told_in_numbers_until_it_is_counted_anew(
     assert "disagreed" not in kinds()
 
 
-@pytest.mark.parametrize(("readers", "writers", "asked"), [(2, 0, True), (0, 1, True), (0, 0, False)])
-def test_others_at_the_rows_are_asked_about(
-    monkeypatch: pytest.MonkeyPatch, readers: int, writers: int, asked: bool
-) -> None:
-    known = footprints.Summary(
-        is_clear=False, is_unknown=True, readers=readers, writers=writers, said=("Footprint of payments: …",)
-    )
-    monkeypatch.setattr(footprints, "summary", lambda context: known)
-
-    assert (kinds() == ["footprint"]) is asked
-
-
 @pytest.mark.parametrize(
-    ("end", "said"),
+    ("first", "unknown", "said"),
     [
-        (lambda rows: rows.delete(), "was never seen"),
-        (lambda rows: rows.update(seen_at="2026-01-01T00:00:00Z"), "was not seen since 01 January 2026"),
-        (lambda rows: rows.update(stopped_at=timezone.now()), "was not seen since"),
+        ("Unknown. No file.", ("No file.", "Make one."), "Unknown. No file."),
+        ("0 others.", ("A gap.", "A second.", "Make one."), "0 others. Partly unknown: A gap."),
+        ("2 others.", (), "2 others."),
     ],
 )
+def test_others_at_the_rows_are_asked_about_and_so_are_unknown_ones(
+    monkeypatch: pytest.MonkeyPatch, first: str, unknown: tuple[str, ...], said: str
+) -> None:
+    known = footprints.Summary(is_clear=False, unknown=unknown, readers=2, writers=0, said=(first,))
+    monkeypatch.setattr(footprints, "summary", lambda context: known)
+
+    (doubt,) = against()
+
+    assert (doubt.kind, doubt.said) == (Kind.FOOTPRINT, f"No shadow run shows this. {said}")
+    assert doubt.remedy == ("Make one." if unknown else "")
+
+
+GONE = [
+    (lambda rows: rows.delete(), "was never seen"),
+    (lambda rows: rows.update(seen_at="2026-01-01T00:00:00Z"), "was not seen since 01 January 2026"),
+    (lambda rows: rows.update(stopped_at="2026-01-01T00:00:00Z"), "was stopped on 01 January 2026"),
+]
+
+
+@pytest.mark.parametrize(("end", "said"), GONE)
+def test_missing_worker_of_the_context_is_asked_about(
+    go: Switch, end: Callable[[object], object], said: str
+) -> None:
+    go("payments", "live", 1)
+    end(Heartbeat.objects.filter(queue="payments"))
+
+    (doubt,) = against(percent=10)
+
+    assert doubt.kind is Kind.WORKER
+    assert f"The worker of payments {said}" in doubt.said
+    assert "celery -A project worker -Q payments -n payments@%h" in doubt.remedy
+    assert go("payments", "live", 10) == Setting(Mode.LIVE, 10)
+
+
+@pytest.mark.parametrize(("end", "said"), GONE)
 def test_monoliths_worker_is_missed_while_some_flows_stay_with_the_monolith(
     go: Switch, end: Callable[[object], object], said: str
 ) -> None:
@@ -136,7 +165,7 @@ def test_monoliths_worker_is_missed_while_some_flows_stay_with_the_monolith(
 
     assert doubt.kind is Kind.MONOLITH
     assert said in doubt.said
-    assert "celery -A project worker -Q monolith" in doubt.said
+    assert "celery -A project worker -Q monolith" in doubt.remedy
     assert "monolith" not in kinds(100), "nothing is left to it"
 
 

@@ -101,7 +101,7 @@ def test_rows_that_come_or_go_concern_who_reads_other_columns(project: Path, ver
 def test_context_without_a_step_is_unknown(project: Path) -> None:
     written(project)
 
-    assert footprints.summary("nobody").is_unknown
+    assert footprints.summary("nobody").unknown
     assert "nobody has no step in this process" in said("nobody")
 
 
@@ -136,7 +136,7 @@ def test_what_the_file_does_not_tell_is_unknown(project: Path, more: dict[str, A
     summary = footprints.summary("payments")
 
     assert not summary.is_clear
-    assert summary.is_unknown
+    assert summary.unknown
     assert f"partly unknown: {reason}" in said().replace(str(project / "footprint.json") + " ", "")
     assert "python -m microworkflows_xray footprint" in said()
 
@@ -209,7 +209,7 @@ def test_command_shows_the_footprint_of_one_context_and_figures_of_all(
     table = capsys.readouterr().out
     call_command("cutover", "payments")
     one = capsys.readouterr().out
-    call_command("cutover", "payments", "--json")
+    call_command("cutover", "payments", "--format", "json")
     (plain,) = json.loads(capsys.readouterr().out)
 
     assert "1 read, 1 write" in table

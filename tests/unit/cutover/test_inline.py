@@ -127,7 +127,7 @@ def test_what_fails_in_the_worker_of_the_monolith_is_retried_there(
     (paid,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
 
     with monkeypatch.context() as broken:
-        broken.setattr("inventory.operations.note_payment", _fail)
+        broken.setattr("inventory.operations.note_payments", _fail)
         flow.deliver(paid, contexts=[MONOLITH])
     assert [row.label for row in flow.waiting] == ["inventory.reserve_items"]
     assert flow.waiting[0].headers["mode"] == "inline"
@@ -145,7 +145,7 @@ def test_retry_in_the_worker_of_the_monolith_is_for_one_step_alone(
     flow.run(contexts=["payments"])
     (paid,) = OutboxEvent.objects.filter(destination=PaymentReceived.event_type)
     with monkeypatch.context() as broken:
-        broken.setattr("inventory.operations.note_payment", _fail)
+        broken.setattr("inventory.operations.note_payments", _fail)
         flow.deliver(paid, contexts=[MONOLITH])
     others = InboxEvent.objects.filter(msg_id__endswith=str(paid.pk)).exclude(pk=flow.waiting[0].pk)
     assert others.delete()[0]

@@ -148,8 +148,8 @@ def test_of_a_context_that_has_moved_away_nobody_can_tell(
     html = admin_client.get(reverse("admin:microworkflows_journey", args=[str(order.pk)])).content.decode()
 
     assert {d.label: d.status for d in journey.deliveries if d.status is not DeliveryStatus.HANDLED} == {
-        "payments.take_payment": DeliveryStatus.UNKNOWN
+        "payments.take_payment": DeliveryStatus.ELSEWHERE
     }
     assert not journey.settled
-    assert '<span class="mw-badge mw-badge--idle">unknown</span>' in html
+    assert '<span class="mw-badge mw-badge--idle">elsewhere</span>' in html
     assert "expected" not in html

@@ -118,7 +118,7 @@ FAILING: list[bool] = []
 @pytest.fixture
 def fallible(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reservations and shipments fail while ``FAILING`` says so, after they have written."""
-    for module, name in (("inventory", "note_payment"), ("shipping", "note_items"), ("orders", "mark_paid")):
+    for module, name in (("inventory", "note_payments"), ("shipping", "note_items"), ("orders", "mark_paid")):
         monkeypatch.setattr(f"{module}.operations.{name}", _fallible(module, name))
 
 
@@ -145,11 +145,11 @@ def _fallible(module: str, name: str) -> Any:
 )
 def test_no_step_is_skipped_or_done_twice(go: Switch, draft: Draft, histories_tried: int) -> None:
     for workflow in (take_payment, refund_payment):
-        legacy_steps.legacy(workflow, observe=_payments)(workflow.function)
+        legacy_steps.legacy(workflow, observe=_payments)(workflow.handle)
     for context in set(CONTEXTS) - {"payments"}:
         for workflow in registry.workflows():
             if workflow.context == context:
-                legacy_steps.legacy(workflow)(workflow.function)
+                legacy_steps.legacy(workflow)(workflow.handle)
 
     @settings(max_examples=histories_tried, database=None)
     @given(beginnings, histories, st.integers(0, 2**32))

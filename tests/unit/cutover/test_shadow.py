@@ -279,7 +279,7 @@ def test_reference_to_a_row_of_the_same_run_is_no_difference(go: Switch, draft: 
             ReservationLine.objects.filter(reservation__order_id=event.order_id),
         ]
 
-    legacy_steps.legacy(note_order, observe=observe)(note_order.function)
+    legacy_steps.legacy(note_order, observe=observe)(note_order.handle)
     go("inventory", "shadow")
 
     operations.place_order(order=draft())
@@ -301,12 +301,12 @@ def test_shadow_run_has_a_reading_of_its_own(
 ) -> None:
     seen = []
 
-    def new(event: Any) -> None:
-        event.lines.clear()
+    def new(events: Any) -> None:
+        events[0].lines.clear()
 
     def old(event: Any) -> Any:
         seen.append(len(event.lines))
-        return plain(event)
+        return plain([event])[0]
 
     plain = note_order.function
     legacy_steps.legacy(note_order)(old)

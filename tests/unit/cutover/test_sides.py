@@ -40,7 +40,7 @@ def test_both_sides_are_counted_timed_and_followed_to_their_ends(
     operations.place_order(order=draft())
     flow.run(keep_failures=True)
     done = InboxEvent.objects.of_context("payments").filter(status=InboxEvent.Status.HANDLED)
-    for row, seconds in zip(done.exclude(headers__has_key=Header.MODE), (1, 3), strict=True):
+    for row, seconds in zip(done.exclude(headers__has_key=Header.MODE).order_by("pk"), (1, 3), strict=True):
         row.added = row.added.replace(microsecond=0)
         row.body = {**row.body, "time": (row.added - timedelta(seconds=seconds)).isoformat() + "+00:00"}
         row.body["time"] = row.body["time"].replace("+00:00+00:00", "+00:00")

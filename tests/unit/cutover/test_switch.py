@@ -1,20 +1,18 @@
 """The switch: who may go where, what is noted of it, and how flows are stamped."""
 
 import itertools
-from datetime import datetime
 from uuid import uuid4
 
 import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from microworkflows import recording, times
+from microworkflows import recording
 from microworkflows.cutover import legacy_steps, switch
-from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, Setting
-from microworkflows.models import Heartbeat, OutboxEvent
+from microworkflows.models import OutboxEvent
 from microworkflows.subjects import Subject
 from orders import operations
 from payments.events import PaymentDeclined
@@ -70,41 +68,6 @@ def test_invalid_move_is_refused(
 
     assert not ContextMode.objects.exists()
     assert not ModeChange.objects.exists()
-
-
-def test_nobody_goes_live_without_a_worker(go: Switch) -> None:
-    Heartbeat.objects.filter(queue="payments").delete()
-
-    with pytest.raises(
-        CutoverRefusedError, match=r"payments was ever seen.*celery -A project worker -Q payments"
-    ):
-        go("payments", "live", 10)
-
-    switch.change(
-        "payments", mode=Mode.LIVE, by="somebody", why="elsewhere", unseen_worker=True, although=KINDS
-    )
-
-
-@pytest.mark.parametrize(
-    ("gone", "said"),
-    [
-        (
-            {"seen_at": "2026-01-01T00:00:00Z"},
-            "No worker of payments was seen since 01 January 2026, 00:00:00 UTC",
-        ),
-        (
-            {"stopped_at": "2026-01-01T00:00:00Z"},
-            "The last worker of payments was stopped on 01 January 2026",
-        ),
-    ],
-)
-def test_nobody_goes_live_with_a_worker_that_is_gone(go: Switch, gone: dict[str, str], said: str) -> None:
-    Heartbeat.objects.filter(queue="payments").update(
-        **{field: times.stored(datetime.fromisoformat(time)) for field, time in gone.items()}
-    )
-
-    with pytest.raises(CutoverRefusedError, match=said):
-        go("payments", "live", 10)
 
 
 def test_shadow_needs_a_legacy_step(go: Switch) -> None:

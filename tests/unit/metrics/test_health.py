@@ -149,7 +149,9 @@ def test_answer_is_given_as_json_too(post: SimpleNamespace) -> None:
 
 
 def test_unknown_context_is_refused_by_name(post: SimpleNamespace) -> None:
-    with pytest.raises(CommandError, match=r"No such context: dsek\. Installed are: archive, desk, letters"):
+    with pytest.raises(
+        CommandError, match=r"No such context: dsek\. Do you mean .desk.. Known are: archive, desk, letters"
+    ):
         asked("worker", "dsek")
 
 

@@ -10,7 +10,7 @@ import pytest
 from django.db import connections, transaction
 from django_outbox_pattern.models import Published, Received
 
-from microworkflows import celery_app, flows, heartbeats, ids, outbox, times, topology
+from microworkflows import celery_app, declared, flows, heartbeats, ids, outbox, registry, times, topology
 from microworkflows.heartbeats import Process
 from microworkflows.metrics import broker, processes, tables
 from microworkflows.models import DUE_AT_ONCE, Header, Heartbeat, InboxEvent, OutboxEvent, message_id
@@ -163,7 +163,7 @@ def test_queues_are_counted_at_the_broker_and_one_that_nobody_declared_is_absent
 ) -> None:
     with celery_app.get().connection_for_write() as connection:
         channel: Any = connection.channel()
-        for label in ("desk", "archive"):
+        for label in ("desk", "archive", "letters"):
             channel.queue_delete(label)
             channel.queue_delete(f"{label}.dead")
         assert told(broker.queues()) == {}
@@ -180,6 +180,27 @@ def test_queues_are_counted_at_the_broker_and_one_that_nobody_declared_is_absent
         assert found["dead_letters", "desk"] == 1
         assert found["queue_messages", "archive"] == 0
         assert ("dead_letters", "archive") not in found
+
+
+def test_queue_on_record_that_no_app_declares_any_more_is_counted(
+    post: SimpleNamespace, told: Callable[..., Any]
+) -> None:
+    with celery_app.get().connection_for_write() as connection:
+        channel: Any = connection.channel()
+        topology.declare(channel)
+        declared.note(topology.bindings())
+        assert told(broker.left_behind()) == {}
+        registry._workflows[:] = [post.stamp_letter]
+        connection.Producer(channel).publish({}, exchange="microworkflows", routing_key="archive")
+
+        found = told(broker.left_behind())
+
+        assert found["queue_messages", "archive"] == 1
+        assert found["queue_consumers", "archive"] == found["dead_letters", "archive"] == 0
+        assert ("queue_messages", "desk") not in found
+        for label in ("desk", "archive", "letters"):
+            channel.queue_delete(label)
+            channel.queue_delete(f"{label}.dead")
 
 
 def test_count_of_what_waits_ends_at_its_bound(

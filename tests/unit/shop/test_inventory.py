@@ -28,11 +28,13 @@ def accepted(order_id: UUID, *lines: tuple[str, int]) -> Any:
     wanted = [
         events.OrderedLine(sku=sku, quantity=quantity) for sku, quantity in lines or [(TEA, 3), (MUG, 1)]
     ]
-    return workflows.note_order(events.OrderAccepted(order_id=order_id, lines=wanted))
+    (emitted,) = workflows.note_order([events.OrderAccepted(order_id=order_id, lines=wanted)])
+    return emitted
 
 
 def paid(order_id: UUID) -> Any:
-    return workflows.reserve_items(events.PaymentReceived(order_id=order_id))
+    (emitted,) = workflows.reserve_items([events.PaymentReceived(order_id=order_id)])
+    return emitted
 
 
 def declined(order_id: UUID) -> None:
@@ -40,7 +42,7 @@ def declined(order_id: UUID) -> None:
 
 
 def shipped(order_id: UUID) -> None:
-    workflows.issue_items(events.ShipmentScheduled(order_id=order_id))
+    workflows.issue_items([events.ShipmentScheduled(order_id=order_id)])
 
 
 def levels(sku: str) -> tuple[int, int]:

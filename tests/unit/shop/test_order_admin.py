@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from microworkflows.models import OutboxEvent
 from orders import operations
+from orders.forms import DraftForm
 from orders.models import Order, Product
 from tests.unit.shop.conftest import Draft
 
@@ -49,7 +50,8 @@ def said(client: Client, url: str = ORDERS) -> list[str]:
 def form(order: Order | None = None, *lines: tuple[str, int], **values: Any) -> dict[str, Any]:
     """Return what the browser sends for an order with these lines, saved lines first."""
     saved = list(order.lines.all()) if order else []
-    data: dict[str, Any] = {
+    seen = {"seen": DraftForm(instance=order).initial["seen"]} if order else {}
+    data: dict[str, Any] = seen | {
         "customer_name": "Sample Customer",
         "street": "Example Street 1",
         "postcode": "10115",
@@ -70,7 +72,116 @@ def form(order: Order | None = None, *lines: tuple[str, int], **values: Any) -> 
     return data | values
 
 
+def test_refusal_says_who_is_logged_in_and_leads_back(staff: Staff, shop: None) -> None:
+    refused = staff("view_order").get(f"{ORDERS}add/")
+
+    text = refused.content.decode()
+    assert refused.status_code == 403
+    assert "You are logged in as somebody" in text
+    assert 'href="/admin/"' in text
+
+
 # Drafting.
+
+
+def test_second_of_two_tabs_is_refused_with_what_changed_and_loses_nothing(
+    admin_client: Client, draft: Draft
+) -> None:
+    order = draft()
+    first, second = form(order, city="Hamburg"), form(order, street="Another Street 2")
+
+    admin_client.post(page(order), first)
+    refused = admin_client.post(page(order), second)
+
+    order.refresh_from_db()
+    shown = refused.context["adminform"].form
+    assert order.city == "Hamburg"
+    assert order.street != "Another Street 2"
+    assert "City: was Berlin, is now Hamburg." in shown.non_field_errors()
+    assert shown["street"].value() == "Another Street 2"
+
+
+def test_refused_form_can_be_saved_again_once_its_reader_knows(admin_client: Client, draft: Draft) -> None:
+    order = draft()
+    second = form(order, street="Another Street 2")
+    admin_client.post(page(order), form(order, city="Hamburg"))
+
+    refused = admin_client.post(page(order), second)
+    admin_client.post(
+        page(order), second | {"seen": refused.context["adminform"].form["seen"].value(), "city": "Hamburg"}
+    )
+
+    order.refresh_from_db()
+    assert (order.city, order.street) == ("Hamburg", "Another Street 2")
+
+
+def test_second_tab_is_told_of_a_line_that_the_first_one_changed(admin_client: Client, draft: Draft) -> None:
+    order = draft()
+    line = order.lines.select_related("product").first()
+    assert line is not None
+    second = form(order)
+
+    admin_client.post(page(order), form(order) | {"lines-0-quantity": line.quantity + 4})
+    refused = admin_client.post(page(order), second)
+
+    line.refresh_from_db()
+    told = refused.context["adminform"].form.non_field_errors()
+    assert f"{line.product}: was {line.quantity - 4}, is now {line.quantity}." in told
+
+
+@pytest.mark.parametrize("seen", ["", "no JSON", "[]", "[" * 50_000], ids=["empty", "text", "list", "deep"])
+def test_form_that_does_not_say_what_it_saw_is_refused(admin_client: Client, draft: Draft, seen: str) -> None:
+    order = draft()
+
+    refused = admin_client.post(page(order), form(order, city="Hamburg", seen=seen))
+
+    order.refresh_from_db()
+    assert refused.status_code == 200
+    assert order.city != "Hamburg"
+
+
+def test_save_of_a_draft_that_was_placed_meanwhile_says_so(admin_client: Client, draft: Draft) -> None:
+    order = draft()
+    data = form(order, city="Hamburg")
+    operations.place_order(order=order)
+
+    answer = admin_client.post(page(order), data)
+
+    order.refresh_from_db()
+    assert answer.status_code == 302
+    assert order.city != "Hamburg"
+    assert any("your changes were not saved" in text for text in said(admin_client, page(order)))
+
+
+def test_order_is_placed_from_the_page_that_adds_it(admin_client: Client, shop: None) -> None:
+    empty = admin_client.get(f"{ORDERS}add/")
+    answer = admin_client.post(f"{ORDERS}add/", form(None, ("TEA-SENCHA-100", 2)) | {"_place": BUTTON})
+
+    order = Order.objects.get()
+    assert BUTTON in empty.content.decode()
+    assert answer["Location"] == page(order)
+    assert order.state == Order.State.ACCEPTED
+    assert OutboxEvent.objects.count() == 1
+
+
+def test_added_order_that_cannot_be_placed_stays_a_draft_and_says_why(
+    admin_client: Client, shop: None
+) -> None:
+    answer = admin_client.post(f"{ORDERS}add/", form() | {"_place": BUTTON})
+
+    assert Order.objects.get().is_draft
+    assert any("no lines" in text for text in said(admin_client, answer["Location"]))
+
+
+def test_who_may_only_draft_cannot_place_from_the_page_that_adds(staff: Staff, shop: None) -> None:
+    clerk = staff("add_order", "add_orderline", "view_order")
+
+    empty = clerk.get(f"{ORDERS}add/")
+    refused = clerk.post(f"{ORDERS}add/", form(None, ("TEA-SENCHA-100", 2)) | {"_place": BUTTON})
+
+    assert BUTTON not in empty.content.decode()
+    assert refused.status_code == 403
+    assert not Order.objects.exists()
 
 
 def test_order_is_drafted_with_its_lines(admin_client: Client, shop: None) -> None:
@@ -301,7 +412,7 @@ def test_placed_order_is_read_only(admin_client: Client, draft: Draft) -> None:
     order.refresh_from_db()
     assert b'name="city"' not in shown.content
     assert b'name="lines-0-quantity"' not in shown.content
-    assert refused.status_code == 403
+    assert refused["Location"] == page(order)
     assert order.city == "Berlin"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 
 from orders import events, operations, workflows
 from orders.models import Order
@@ -15,15 +16,15 @@ Step = Callable[[Order], Any]
 
 
 def paid(order: Order) -> None:
-    workflows.mark_paid(events.PaymentReceived(order_id=order.pk))
+    workflows.mark_paid([events.PaymentReceived(order_id=order.pk)])
 
 
 def reserved(order: Order) -> None:
-    workflows.mark_reserved(events.ItemsReserved(order_id=order.pk))
+    workflows.mark_reserved([events.ItemsReserved(order_id=order.pk)])
 
 
 def shipped(order: Order) -> None:
-    workflows.mark_shipped(events.ShipmentScheduled(order_id=order.pk))
+    workflows.mark_shipped([events.ShipmentScheduled(order_id=order.pk)])
 
 
 def declined(order: Order) -> None:
@@ -129,7 +130,7 @@ def test_news_of_an_unknown_order_is_a_permanent_error(db: None, step: Step) -> 
 def test_news_of_a_draft_is_a_permanent_error(draft: Draft, step: Step) -> None:
     order = draft()
 
-    with pytest.raises(operations.OrderNotPlacedError, match="is a draft"):
+    with pytest.raises(operations.OrderNotPlacedError, match="is a draft"), transaction.atomic():
         step(order)
 
     order.refresh_from_db()

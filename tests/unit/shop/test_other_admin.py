@@ -2,14 +2,18 @@
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.db.models import Model
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from inventory import operations as inventory
 from inventory.models import Reservation, StockItem
+from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 from orders import operations as orders
+from orders.models import Order
 from payments.models import Payment
 from shipping.models import Destination, Shipment
 from tests.unit.shop.conftest import Draft
@@ -31,6 +35,43 @@ def sold(draft: Draft, flow: Flow) -> None:
     ):
         orders.place_order(order=draft(**wish))
     flow.run()
+
+
+def test_reservation_tells_an_empty_shelf_from_one_that_is_gone(admin_client: Client, sold: None) -> None:
+    refused = Reservation.objects.get(state=Reservation.State.REFUSED)
+    address = url(Reservation, "change", refused.pk)
+
+    empty = admin_client.get(address).content.decode()
+    StockItem.objects.filter(sku="CUP-RAKU-LTD").delete()
+    gone = admin_client.get(address).content.decode()
+
+    assert "no stock item has this SKU" not in empty
+    assert "no stock item has this SKU" in gone
+
+
+def test_order_of_a_product_without_a_stock_item_leaves_a_warning(
+    draft: Draft, flow: Flow, caplog: pytest.LogCaptureFixture
+) -> None:
+    StockItem.objects.filter(sku="TEA-SENCHA-100").delete()
+
+    orders.place_order(order=draft(lines={"TEA-SENCHA-100": 1}))
+    flow.run()
+
+    assert "No stock item has the SKU TEA-SENCHA-100" in caplog.text
+
+
+@pytest.mark.parametrize("model", [Order, *READ_ONLY, OutboxEvent, InboxEvent])
+def test_no_click_counts_a_list_once_for_each_choice_of_its_filters(
+    admin_client: Client, sold: None, model: type[Model]
+) -> None:
+    with CaptureQueriesContext(connection) as plain:
+        admin_client.get(url(model, "changelist"))
+
+    with CaptureQueriesContext(connection) as asked:
+        shown = admin_client.get(url(model, "changelist"), {"_facets": "True"})
+
+    assert len(asked) <= len(plain)
+    assert "Show counts" not in shown.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_order_is_charged_once(db: None, ledger: type[gateways.Ledger], token: s
 
 def test_slow_bank_leaves_nothing_behind_and_approves_a_later_try(db: None, settings: Settings) -> None:
     event = accepted(token="tok_slow_bank")
-    with pytest.raises(gateway.GatewayUnavailableError):
+    with pytest.raises(gateway.GatewayUnavailableError), transaction.atomic():
         workflows.take_payment(event)
     assert not Payment.objects.exists()
 

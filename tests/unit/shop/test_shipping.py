@@ -20,11 +20,13 @@ def accepted(order_id: UUID) -> Any:
     address = events.ShipTo(
         name="Sample Customer", street="Example Street 1", postcode="75001", city="Paris", country="FR"
     )
-    return workflows.note_address(events.OrderAccepted(order_id=order_id, ship_to=address))
+    (emitted,) = workflows.note_address([events.OrderAccepted(order_id=order_id, ship_to=address)])
+    return emitted
 
 
 def reserved(order_id: UUID) -> Any:
-    return workflows.schedule_shipment(events.ItemsReserved(order_id=order_id))
+    (emitted,) = workflows.schedule_shipment([events.ItemsReserved(order_id=order_id)])
+    return emitted
 
 
 def declined(order_id: UUID) -> Any:

@@ -1,6 +1,7 @@
 """One flow is one trace of OpenTelemetry's messaging spans; names, kinds, attributes and links are those of the conventions."""
 
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -312,6 +313,28 @@ def test_bundle_has_a_span_with_a_link_to_each_message(
         [context_of(create).span_id, context_of(bundle).span_id] for create in created
     ]
     assert tree([*created, *runs]) == A_FLOW[:2] * 3, "each run is in the trace of its message"
+
+
+def test_events_that_were_handled_in_one_call_have_a_span_each_with_what_they_emit(
+    post: SimpleNamespace, spans: Spans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundling, "_LONGEST_SECONDS", 60.0)
+    calls = []
+
+    @microworkflow(on=post.WrittenAtDesk, emits=[post.LetterStamped], context="sorting", many=True)
+    def sort_letters(events: Sequence[Any]) -> list[Any]:
+        calls.append(len(events))
+        return [post.LetterStamped(letter_id=event.letter_id) for event in events]
+
+    with transaction.atomic():
+        outbox.record_all([post.LetterWritten(letter_id=uuid4()) for _ in range(2)])
+    inbox.receive_bundle([row.body for row in OutboxEvent.objects.all()], queue="sorting")
+
+    assert calls == [2]
+    create, process, effect = A_FLOW[:3]
+    told = [span for span in spans() if span.name != "process microworkflows:sorting"]
+    assert tree(told) == [create, process.replace(":desk", ":sorting"), effect] * 2
+    assert len(traces(told)) == 2
 
 
 def test_spans_of_the_handler_are_below_its_run(

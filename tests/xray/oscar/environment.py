@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-from tests import venvs
+from migrations_guide.engine import venvs
 from tests.architecture.files import ROOT
 from tests.xray import processes
 
-PROJECT = Path(__file__).parent / "project"
+PROJECT = ROOT / "migrations_guide/oscar/stages/before"
 XRAY = ROOT / "xray"
 
 

@@ -34,7 +34,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Seen:
     folder = tmp_path_factory.mktemp("oscar") / "project"
     shutil.copytree(environment.PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__"))
     tests = ("-m", "pytest", "-q", "-p", "microworkflows_xray.recorder", "--xray-also", "oscar")
-    assert "25 passed" in environment.run(python, *tests, folder=folder)
+    assert "28 passed" in environment.run(python, *tests, folder=folder)
     environment.run(python, *LOOK, "--settings", "shop.settings", "--also", "oscar", folder=folder)
     return Seen(load(Static, folder / "static.json"), load(Observed, folder / "xray-observed.json"))
 

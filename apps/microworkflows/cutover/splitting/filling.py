@@ -11,6 +11,7 @@ from microworkflows.cutover.splitting import (
     elsewhere,
     fence,
     preflight,
+    shapes,
     tables,
 )
 from microworkflows.cutover.splitting.databases import address, execute
@@ -38,6 +39,9 @@ def prepare(move: Underway) -> None:
         move.context,
         preflight.of_prepared_target(move.source, move.target, move.context, own, begun=begun),
     )
+    if not move.state().aside:
+        hanging = shapes.missing(move.source, move.target, move.of_models(move.source))
+        preflight.refuse(move.context, [*shapes.unmovable(move.target, own), *hanging])
     if not moves_back:
         elsewhere.mark(move.target, move.context, move.source)
     move.keep_others_away(new=not moves_back)
@@ -80,12 +84,13 @@ def catch_up(move: Underway) -> None:
     """What has changed meanwhile follows, and all rows are compared; it works on."""
     move.refuse_other_columns()
     aside = move.state().aside
-    constraints.lay_foreign_keys(move.target, aside, patience=move.patience)  # after a pause that failed
+    constraints.lay_again(move.target, aside, patience=move.patience)  # after a pause that failed
     move.round()
     constraints.bring_back_unique(move.target, aside, patience=move.patience)
     for table in move.own(move.target):
         execute(move.target, SQL("ANALYZE {}").format(Identifier(table.name)))
     counts = move.round(verify_all=True).counts
+    shapes.refresh(move.target, move.of_models(move.target))
     for name, count in counts.items():
         move.say(f"{count:>12}  {name}")
     move.keep_others_away()  # what may have come since

@@ -51,7 +51,6 @@ class Move(Underway):
             SplitError: the context cannot be moved like this, or the move stopped; run it again, or abort it.
         """
         with databases.only_mover(self.source, self.context):
-            preflight.refuse(self.context, preflight.of_context(self.context))
             preflight.refuse(self.context, preflight.of_migrations(self.source))
             noted = self.noted()
             if noted is not None and noted.step in DONE:
@@ -77,7 +76,7 @@ class Move(Underway):
         Raises:
             SplitError: the context cannot be moved as it is.
         """
-        problems = [*preflight.of_context(self.context), *preflight.of_migrations(self.source)]
+        problems = list(preflight.of_migrations(self.source))
         if not problems and self.noted() is None:
             problems += preflight.of_source(self.source, self.target, self.context, unproven=self.unproven)
             problems += preflight.of_target(self.source, self.target, self.context, resumed=False)
@@ -155,7 +154,7 @@ class Move(Underway):
         self.forget_copied()
         aside = self.state().aside
         constraints.bring_back_unique(self.target, aside, patience=self.patience)
-        constraints.bring_back_foreign_keys(self.target, aside, patience=self.patience)
+        constraints.bring_back_at_once(self.target, aside, patience=self.patience)
         constraints.validate(self.target, aside)
 
     def _first(self, noted: ContextMove | None) -> MoveStep:

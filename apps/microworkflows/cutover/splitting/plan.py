@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows.cutover import coupling, footprints
-from microworkflows.cutover.splitting import others, preflight, tables
+from microworkflows.cutover.splitting import others, preflight, shapes, tables
 from microworkflows.cutover.splitting.databases import address, rows
 
 _MOST_PLACES = 20
@@ -42,6 +42,11 @@ def _copied(context: str, source: BaseDatabaseWrapper) -> Iterator[str]:
     if without := [table for table in own if not table.key]:
         yield "Copied within the pause, which grows with them, since nothing tells their rows apart; a primary key would:"
         yield from (f"  {table.name} ({sizes[table.name]})" for table in without)
+    if triggers := shapes.triggers(source, [table for table in own if not table.of_events]):
+        yield (
+            f"Triggers of its tables, which leave rows that arrive as they are, and act in the target later: {', '.join(triggers)}. "
+            "What they read and write has to be there."
+        )
     yield (
         "Its content types and permissions are made anew in the target, with ids of their own; who has which permission there, "
         "and the admin's log entries, stay behind."

@@ -9,10 +9,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from psycopg.sql import SQL, Identifier
 
-from microworkflows import poolers, registry
+from microworkflows import poolers
 from microworkflows.cutover import conf, queries, switch
 from microworkflows.cutover.models import ContextMode, ContextMove, OwnDatabase
-from microworkflows.cutover.splitting import elsewhere, fence, others, sequences
+from microworkflows.cutover.splitting import elsewhere, fence, others, sequences, shapes
 from microworkflows.cutover.splitting.databases import address, rows, setting
 from microworkflows.cutover.splitting.steps import AWAY, DONE, SplitError
 from microworkflows.cutover.splitting.tables import (
@@ -21,8 +21,10 @@ from microworkflows.cutover.splitting.tables import (
     count,
     models_of,
     references,
+    types_of,
     unmanaged,
 )
+from microworkflows.cutover.splitting.tables import of_context as tables_of
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.unplugging import proof
 from microworkflows.models import Heartbeat
@@ -43,15 +45,6 @@ def refuse(context: str, problems: Iterable[str]) -> None:
     if found := list(problems):
         listed = "".join(f"\n- {problem}" for problem in found)
         raise SplitError(f"{context} cannot be moved as it is:{listed}")
-
-
-def of_context(context: str) -> Iterator[str]:
-    """Yield a problem if there is no such context."""
-    if context not in registry.contexts():
-        yield (
-            f"There is no context {context!r}. Installed are: {', '.join(registry.contexts()) or 'none'}. "
-            "Is its app in INSTALLED_APPS?"
-        )
 
 
 def of_migrations(source: BaseDatabaseWrapper) -> Iterator[str]:
@@ -90,6 +83,7 @@ def of_source(
     yield from of_steps_by_monolith(source, target, context)
     yield from _of_models(context)
     yield from _of_references(source, context)
+    yield from shapes.unmovable(source, tables_of(source, context))
     yield from _of_generic_keys(context)
     if tables := unmanaged(source, context):
         yield (
@@ -195,11 +189,11 @@ def of_prepared_target(
 def of_columns(
     source: BaseDatabaseWrapper, target: BaseDatabaseWrapper, tables: Sequence[Table]
 ) -> Iterator[str]:
-    """Yield a problem if tables of the source have other columns, or other numbers of their own accord, than in the target."""
-    other = [table.name for table in tables if columns_of(target, table.name) != table.columns]
+    """Yield a problem if tables of the source have other columns or types, or other numbers of their own accord, than in the target."""
+    other = [table.name for table in tables if types_of(target, table.name) != types_of(source, table.name)]
     if other:
         yield (
-            f"{', '.join(other)}: other columns in {address(target)}. Does one of the two databases have changes that no "
+            f"{', '.join(other)}: other columns in {address(target)}, by name or type. Does one of the two databases have changes that no "
             "migration made, or was one migrated during the move? Bring both to the same migrations; after --abort, "
             "the move begins anew."
         )

@@ -79,7 +79,7 @@ def switch(move: Underway) -> None:
     without_key = [table for table in own if not table.key]
     counts = rounds.replace(move.source, move.target, move.context, without_key)
     sequences.go_on(move.source, move.target, own)
-    constraints.bring_back_foreign_keys(move.target, move.state().aside, patience=move.patience)
+    constraints.bring_back_at_once(move.target, move.state().aside, patience=move.patience)
     sign = Sign(
         text=f"{move.context} was moved to {address(move.target)}; its rows here are old.",
         hint=f"Start this process with {databases.setting()} of that database.",

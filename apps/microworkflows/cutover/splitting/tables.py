@@ -122,13 +122,18 @@ def unmanaged(connection: BaseDatabaseWrapper, context: str) -> list[str]:
 
 def columns_of(connection: BaseDatabaseWrapper, table: str) -> tuple[str, ...]:
     """Return the columns of a table by name, except those that the database computes; none if there is no table."""
+    return tuple(types_of(connection, table))
+
+
+def types_of(connection: BaseDatabaseWrapper, table: str) -> dict[str, str]:
+    """Return the types of these columns, by name."""
     found = rows(
         connection,
-        "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s))"
+        "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass(quote_ident(%s))"
         " AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attname",
         [table],
     )
-    return tuple(column for (column,) in found)
+    return dict(found)
 
 
 def each(columns: Sequence[str]) -> Composable:

@@ -169,6 +169,8 @@ class _Run:
         while left.coming:
             event = left.coming.popleft()
             for workflow in registry.listeners(event.meta.type, contexts=self._ways):
+                if any(each in workflow.types for each in _newer(event)):
+                    continue  # noted: it is one fact
                 way = self._ways[workflow.context]
                 if _is_done_in(way, workflow, event):
                     self._note(Step(workflow.context, way, workflow.label, event.meta.type))
@@ -222,6 +224,12 @@ def _on_commit_too(connection: BaseDatabaseWrapper) -> Iterator[None]:
 def _failed(listeners: Sequence[Microworkflow[Any]], event: CloudEvent) -> Sequence[InboxEvent]:
     keys = [message_id(workflow.label, event.meta.id) for workflow in listeners]
     return list(InboxEvent.objects.filter(msg_id__in=keys).exclude(status=InboxEvent.Status.HANDLED))
+
+
+def _newer(event: CloudEvent) -> Sequence[str]:
+    """Return the types of the newer versions of an event, which were recorded before it."""
+    versions = event.meta.versions
+    return versions[: versions.index(event.meta.type)] if versions else ()
 
 
 def _is_done_in(way: Way, workflow: Microworkflow[Any], event: CloudEvent) -> bool:

@@ -1,27 +1,31 @@
 """``manage.py dead_letters``: the broker's dead letters, such as messages that a context's worker could not read."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from microworkflows import masking, texts, topology
 from microworkflows.dead_letters import DeadLetters, Letter, RequeueRefusedError, opened
 from microworkflows.errors import BrokerUnavailableError
+from microworkflows.journeys import human_duration
+from microworkflows.management import naming
+from microworkflows.management.base import Exit, KitCommand, add_format
 
 _LONGEST_BODY = 500
 _LONGEST_BODY_OF_ONE = 100_000
 _INDENT = " " * 10
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Count and list the messages in the dead-letter queues of contexts, each with its id and its reason; show, "
         "requeue or drop those that --id, --about, --reason-contains or --all select."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
+        naming.add_contexts(parser)
         what = parser.add_mutually_exclusive_group()
         what.add_argument(
             "--show", action="store_true", help="print each message in full; it stays where it is"
@@ -45,20 +49,25 @@ class Command(BaseCommand):
             "--limit", type=int, default=100, help="list or show at most so many of a context; by default 100"
         )
         parser.add_argument("--yes", action="store_true", help="with --drop: do not ask")
+        add_format(parser)
 
     def handle(self, *args: Any, contexts: list[str], **options: Any) -> None:
-        unknown = sorted(set(contexts) - set(topology.queues()))
-        if unknown:
-            raise CommandError(
-                f"No such context: {', '.join(unknown)}. Installed are: {', '.join(topology.queues())}."
-            )
+        naming.check_contexts(contexts)
         acts, wanted = options["requeue"] or options["drop"], _selection(options)
         if acts and wanted is None:
             raise CommandError(
-                "Say which: --id ID (`manage.py dead_letters` lists the ids), --about NAME, --reason-contains TEXT, or --all."
+                "Say which: --id ID (`manage.py dead_letters` lists the ids), --about NAME, --reason-contains TEXT, or --all.",
+                returncode=Exit.MISUSED,
             )
         if options["drop"] and not contexts:
-            raise CommandError("Name the context whose dead letters are to be deleted for good.")
+            raise CommandError(
+                "Name the context whose dead letters are to be deleted for good.", returncode=Exit.MISUSED
+            )
+        if acts and options["format"] == "json":
+            raise CommandError(
+                "--format json belongs to listing: leave out --requeue or --drop.", returncode=Exit.MISUSED
+            )
+        self._told: list[dict[str, Any]] = []
         try:
             with opened() as dead_letters:
                 found: set[str] = set()
@@ -70,10 +79,13 @@ class Command(BaseCommand):
                         found |= self._list(dead_letters, name, wanted, options)
         except BrokerUnavailableError as error:
             raise CommandError(
-                f"The broker is away, so nothing is known of its dead letters: {error}"
+                f"The broker is away, so nothing is known of its dead letters: {error}",
+                returncode=Exit.UNKNOWN,
             ) from error
         except RequeueRefusedError as error:
             raise CommandError(str(error)) from error
+        if options["format"] == "json":
+            self.say_json(self._told)
         if missing := sorted({*options["ids"]} - found):
             raise CommandError(f"No such dead letter: {texts.line(', '.join(missing))}.")
 
@@ -90,14 +102,20 @@ class Command(BaseCommand):
             if wanted is None
             else dead_letters.find(name, wanted, most=limit)
         )
+        left = found.unseen if wanted is None else len(found.letters) - limit
+        if options["format"] == "json":
+            letters = [_plain(letter, shows=options["show"]) for letter in found.letters[:limit]]
+            self._told.append(
+                {"queue": topology.dead_letter_name(name), "number": found.count, "letters": letters}
+            )
+            return {letter.id for letter in found.letters}
         self.stdout.write(f"{found.count:>8}  {topology.dead_letter_name(name)}")
         for letter in found.letters[:limit]:
-            self.stdout.write(f"{_INDENT}{letter}")
+            self.stdout.write(f"{_INDENT}{letter}{_age(letter)}")
             if subject := letter.subject:
                 self.stdout.write(f"{_INDENT}  about {texts.line(subject.title)}")
             if options["show"]:
                 self._show(letter, longest=_LONGEST_BODY_OF_ONE if options["ids"] else _LONGEST_BODY)
-        left = found.unseen if wanted is None else len(found.letters) - limit
         if left > 0:
             self.stdout.write(f"{_INDENT}and {left} more; --limit lists more of them")
         return {letter.id for letter in found.letters}
@@ -150,6 +168,23 @@ class Command(BaseCommand):
             answer = ""
         if answer.strip().lower() != "yes":
             raise CommandError("Nothing was dropped. Answer yes, or give --yes in a script.")
+
+
+def _age(letter: Letter) -> str:
+    return "" if letter.at is None else f"  {human_duration(datetime.now(UTC) - letter.at)} old"
+
+
+def _plain(letter: Letter, *, shows: bool) -> dict[str, Any]:
+    subject = letter.subject
+    return {
+        "id": letter.id,
+        "at": letter.at,
+        "reason": letter.reason,
+        "about": subject and subject.title,
+        "routing_key": letter.routing_key,
+        "worker": letter.worker,
+        **({"body": masking.message(letter.text)} if shows else {}),
+    }
 
 
 def _selection(options: dict[str, Any]) -> Callable[[Letter], bool] | None:

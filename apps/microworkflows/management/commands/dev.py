@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from celery import Celery
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils import autoreload
 
 from microworkflows import celery_app
+from microworkflows.management.base import KitCommand
 from microworkflows.management.changes import Changes
 from microworkflows.management.programs import Program
 
@@ -22,7 +23,7 @@ _APPS: dict[str, Callable[[], Celery | None]] = {"worker": celery_app.get, "task
 """The workers' names here, and their Celery apps: that of the events, and that of the project's own tasks if it has another."""
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Runs in this terminal the web server, a worker of all contexts and of the project's own tasks, and their relay, and "
         "starts them again when code changes. Ctrl-C ends all of them."

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from microworkflows import flowmap
+from microworkflows.management.generated import GeneratingCommand
 
 
-class Command(BaseCommand):
+class Command(GeneratingCommand):
     """Print, write or check the flow map."""
+
+    subject = "The flow map"
 
     help = (
         "Prints the flow map (who emits which event to whom) as a Mermaid flowchart. "
@@ -17,25 +20,18 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        target = parser.add_mutually_exclusive_group()
-        target.add_argument("--output", type=Path, metavar="FILE", help="Write the map to FILE.")
-        target.add_argument("--check", type=Path, metavar="FILE", help="Fail when the map in FILE is stale.")
+        self.add_targets(parser, write="Write the map to FILE.", check="Fail when the map in FILE is stale.")
 
     def handle(self, *, output: Path | None, check: Path | None, **options: Any) -> None:
-        if output is not None:
-            output.write_text(_fresh(output), encoding="utf-8")
-            self.stdout.write(f"The flow map is written to {output}.")
-        elif check is not None:
-            if not check.exists():
-                raise CommandError(f"{check} does not exist. Write it: manage.py flowmap --output {check}")
-            if check.read_text(encoding="utf-8") != _fresh(check):
-                raise CommandError(
-                    f"The flow map in {check} is stale: the microworkflows or their events have changed since. "
-                    f"Write it anew: manage.py flowmap --output {check}"
-                )
-            self.stdout.write(f"The flow map in {check} is fresh.")
-        else:
-            self.stdout.write(flowmap.flow_map(), ending="")
+        if check is not None and not check.exists():
+            raise CommandError(f"{check} does not exist. Write it: manage.py flowmap --output {check}")
+        file = output or check
+        self.deliver(
+            flowmap.flow_map() if file is None else _fresh(file),
+            output=output,
+            check=check,
+            stale="the microworkflows or their events have changed since. Write it anew: manage.py flowmap",
+        )
 
 
 def _fresh(file: Path) -> str:

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from microworkflows.management import choosing
+from microworkflows.management.base import KitCommand
 from microworkflows.models import InboxEvent
 
 _STATUSES = (InboxEvent.Status.PARKED, InboxEvent.Status.DISMISSED)
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Try parked messages again: by inbox id (see `manage.py parked`), by context, by what their flow is about, by the "
         "fingerprint of their failure, or all. An id may also be that of a dismissed message."

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from django.core.management.templates import TemplateCommand
 
 from microworkflows import wakeup
+from microworkflows.management.base import Answering
 
 _TEMPLATE = Path(__file__).parents[1] / "context_template"
 _LABEL = re.compile(r"[a-z][a-z0-9_]*")
@@ -54,7 +55,7 @@ def _module(folder: Path) -> str:
     return module
 
 
-class Command(TemplateCommand):
+class Command(Answering, TemplateCommand):
     help = (
         "Creates a context: an app with an event, a model, an operation, a microworkflow, an admin page and a test, in files "
         "named as in every context."

@@ -1,20 +1,25 @@
 """``manage.py unreceived``: counts relayed events that a listener has not received, though the broker confirmed them."""
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from microworkflows import times, unreceived
+from microworkflows.cloudevents import context_of
+from microworkflows.management import naming
+from microworkflows.management.base import KitCommand, add_format
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Count the events that were relayed and that a listener has not received, by type and listener. It sees the "
         "listeners whose inbox is in this database."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
+        naming.add_contexts(parser, but="; of the listeners")
         parser.add_argument(
             "--minutes",
             type=float,
@@ -27,11 +32,31 @@ class Command(BaseCommand):
             default=unreceived.SPAN / timedelta(hours=1),
             help="age up to which events are looked at; by default 24",
         )
+        add_format(parser)
 
-    def handle(self, *args: Any, minutes: float, hours: float, **options: Any) -> None:
+    def handle(self, *args: Any, contexts: list[str], minutes: float, hours: float, **options: Any) -> None:
+        naming.check_contexts(contexts)
         now = times.now()
         since, until = now - timedelta(hours=hours), now - timedelta(minutes=minutes)
-        missing = unreceived.count(since=since, until=until)
+        counted = unreceived.count(since=since, until=until)
+        missing = Counter(
+            {
+                each: number
+                for each, number in counted.items()
+                if not contexts or context_of(each.listener) in contexts
+            }
+        )
+        untold = [each for each in unreceived.untold() if not contexts or each in contexts]
+        if options["format"] == "json":
+            self.say_json(
+                {
+                    "missing": [
+                        {**each._asdict(), "number": number} for each, number in sorted(missing.items())
+                    ],
+                    "unknown": untold,
+                }
+            )
+            return
         for (event_type, listener), number in sorted(missing.items()):
             self.stdout.write(f"{number:>8}  {event_type}  {listener}")
         self.stdout.write(f"{missing.total()} deliveries are missing.")
@@ -40,7 +65,7 @@ class Command(BaseCommand):
                 "If they are not in a queue or among the dead letters, the broker lost them: "
                 f"`{unreceived.remedy(missing, since=since)}` relays them once more."
             )
-        if untold := unreceived.untold():
+        if untold:
             self.stderr.write(
                 f"Unknown for {', '.join(untold)}: no worker of theirs was seen in this database."
             )

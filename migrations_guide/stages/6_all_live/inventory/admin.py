@@ -103,6 +103,8 @@ class ReservationAdmin(admin.ModelAdmin):
     list_filter = ["state"]
     search_fields = ["order__number", "order__id", "lines__product__sku"]
     date_hierarchy = "created_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = ["order", "state", "created_at", "changed_at"]
     readonly_fields = ["created_at", "changed_at"]

@@ -15,6 +15,8 @@ class PaymentAdmin(admin.ModelAdmin):
     list_filter = ["state", "decline_reason", "currency"]
     search_fields = ["reference", "refund_reference", "order__number", "order__id"]
     date_hierarchy = "taken_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = [
         "order",

@@ -15,6 +15,8 @@ class ShipmentAdmin(admin.ModelAdmin):
     list_filter = ["carrier", "destination__country"]
     search_fields = ["tracking_number", "order__number", "order__id", "destination__name"]
     date_hierarchy = "scheduled_at"
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = ["order", "tracking_number", "carrier", "destination", "scheduled_at"]
 

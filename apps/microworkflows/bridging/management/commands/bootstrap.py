@@ -4,19 +4,20 @@ import json
 import time
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
 from microworkflows import masking, registry, texts
 from microworkflows.bridging.bootstrapping import Bootstrap, Counts
 from microworkflows.errors import MicroworkflowsError
+from microworkflows.management.base import Exit, KitCommand
 
 _SAYS_EVERY_SECONDS = 2.0
 _AGAIN = "Run it again to go on, without --again: nothing is lost, and nothing recorded twice."
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Record rows of the past as events, each once, in the order in which a function of yours yields them. They take effect only "
         "in microworkflows declared with bootstrap=True. A run that was stopped goes on when the command is given again."
@@ -80,7 +81,8 @@ class Command(BaseCommand):
         if event is None:
             raise CommandError(
                 f"No context installed here announces {options['type']}. Run this where class X(DomainEvent, type=…) declares it; known "
-                f"are {', '.join(sorted(registry.announced())) or 'none'}."
+                f"are {', '.join(sorted(registry.announced())) or 'none'}.",
+                returncode=Exit.MISUSED,
             )
         try:
             query = import_string(options["query"])

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from microworkflows.bridging import dangling, loosening
 from microworkflows.errors import MicroworkflowsError
+from microworkflows.management.base import Exit, KitCommand
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Write the migration by which a foreign key becomes a plain field on the same column, with its rows and its index, and back. "
         "With --check, look for ids that name no row, in the keys that were loosened."
@@ -21,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--check",
             action="store_true",
-            help="report dangling ids; exit code 1 if there are any, 2 if somewhere nobody can tell. Without KEY: of all keys",
+            help="report dangling ids; exit code 1 if there are any, 3 if somewhere nobody can tell. Without KEY: of all keys",
         )
         parser.add_argument("--dry-run", action="store_true", help="print the migration; write nothing")
 
@@ -30,7 +31,10 @@ class Command(BaseCommand):
             self._check(key)
             return
         if key is None or key.count(".") != 2:
-            raise CommandError("Name the key as app_label.Model.field, such as orders.Order.customer.")
+            raise CommandError(
+                "Name the key as app_label.Model.field, such as orders.Order.customer.",
+                returncode=Exit.MISUSED,
+            )
         try:
             made = loosening.loosen(*key.split("."))
         except MicroworkflowsError as error:
@@ -51,7 +55,7 @@ class Command(BaseCommand):
     def _check(self, key: str | None) -> None:
         keys = [each for each in dangling.loosened() if key in (None, f"{each.model}.{each.name}")]
         if not keys:
-            raise CommandError(f"No migration has loosened {key or 'a key'}.", returncode=2)
+            raise CommandError(f"No migration has loosened {key or 'a key'}.", returncode=Exit.MISUSED)
         dangles = unknown = False
         for each in keys:
             try:
@@ -64,5 +68,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{each}: {found}")
         if dangles or unknown:
             raise CommandError(
-                "Ids dangle." if dangles else "Not every key was looked at.", returncode=1 if dangles else 2
+                "Ids dangle." if dangles else "Not every key was looked at.",
+                returncode=Exit.FOUND if dangles else Exit.UNKNOWN,
             )

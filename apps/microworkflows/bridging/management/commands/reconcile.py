@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError, connections
 from django.utils.module_loading import import_string
 
@@ -11,14 +11,13 @@ from microworkflows import registry, texts, times, unreceived
 from microworkflows.bridging import comparing, receipts
 from microworkflows.bridging.comparing import Comparison, Findings
 from microworkflows.errors import MicroworkflowsError
+from microworkflows.management.base import Exit, KitCommand
 
-_CANNOT_TELL = 2
 
-
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Compare rows of two sides by key, as functions of yours declare them, and count the events that a context received neither "
-        "here nor in its own database. The exit code is 0 if all agrees, 1 if something differs or is missing, 2 if nobody can tell."
+        "here nor in its own database. The exit code is 0 if all agrees, 1 if something differs or is missing, 3 if nobody can tell."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -56,7 +55,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, comparisons: list[str], context: str | None, **options: Any) -> None:
         if not comparisons and context is None:
-            raise CommandError("Name a COMPARISON, or a --context, or both.", returncode=_CANNOT_TELL)
+            raise CommandError("Name a COMPARISON, or a --context, or both.", returncode=Exit.MISUSED)
         differs = False
         try:
             for path in comparisons:
@@ -64,13 +63,14 @@ class Command(BaseCommand):
             if context is not None:
                 differs |= self._count(context, options)
         except MicroworkflowsError as error:
-            raise CommandError(str(error), returncode=_CANNOT_TELL) from error
+            raise CommandError(str(error), returncode=Exit.UNKNOWN) from error
         except DatabaseError as error:
             raise CommandError(
-                f"Not everything was looked at: the database says {error}", returncode=_CANNOT_TELL
+                f"Not everything was looked at: the database says {texts.line(error)}",
+                returncode=Exit.UNKNOWN,
             ) from error
         if differs:
-            raise CommandError("Something differs or is missing.", returncode=1)
+            raise CommandError("Something differs or is missing.", returncode=Exit.FOUND)
 
     def _compare(self, path: str, *, settle: float, values: bool) -> bool:
         comparison = _imported(path)
@@ -89,12 +89,12 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{context} has no microworkflow that is known here, so nobody can say what it should have received. Run this where the "
                 "app of the context is installed.",
-                returncode=_CANNOT_TELL,
+                returncode=Exit.MISUSED,
             )
         if options["database"] not in connections:
             raise CommandError(
                 f"DATABASES has no {options['database']!r}. Add the context's database there.",
-                returncode=_CANNOT_TELL,
+                returncode=Exit.MISUSED,
             )
         now = times.now()
         since, until = now - timedelta(hours=options["hours"]), now - timedelta(minutes=options["minutes"])
@@ -126,12 +126,12 @@ def _imported(path: str) -> Comparison:
     try:
         found = import_string(path)
     except ImportError as error:
-        raise CommandError(f"{path}: {error}.", returncode=_CANNOT_TELL) from error
+        raise CommandError(f"{path}: {error}.", returncode=Exit.MISUSED) from error
     comparison = found() if callable(found) else found
     if not isinstance(comparison, Comparison):
         raise CommandError(
             f"{path} is {type(comparison).__name__}; it must be a microworkflows.bridging.Comparison, or a function that returns one.",
-            returncode=_CANNOT_TELL,
+            returncode=Exit.MISUSED,
         )
     return comparison
 

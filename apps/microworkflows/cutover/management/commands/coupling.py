@@ -1,21 +1,21 @@
-"""``manage.py coupling``: shows how apps depend on each other; the exit code is 1 if they do, or if some was not looked at."""
+"""``manage.py coupling``: shows how apps depend on each other; the exit code is 1 if they do."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from microworkflows.cutover import coupling
 from microworkflows.cutover.coupling import FOREIGN_KEY, IMPORT, STRING, Pair, Report
+from microworkflows.management.base import Exit, KitCommand, add_format
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Show, for each pair of apps, the foreign keys, imports and strings by which one depends on the other. The exit code "
-        "is 1 if there are any, or if something could not be looked at, and 2 if there is nothing to look at."
+        "is 1 if there are any, 3 if none was found and something could not be looked at, and 2 if there is nothing to look at."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -26,27 +26,27 @@ class Command(BaseCommand):
             help="labels of the apps to look at, installed packages too; by default those in MICROWORKFLOWS['CUTOVER'], or "
             "all of the project",
         )
-        parser.add_argument("--json", action="store_true", help="print it as JSON")
+        add_format(parser)
 
     def handle(self, *args: Any, of: Sequence[str] | None, **options: Any) -> None:
         labels = list(dict.fromkeys(coupling.own_apps() if of is None else of))
         try:
             report = coupling.of(labels)
         except LookupError as error:
-            raise CommandError(str(error), returncode=2) from error
+            raise CommandError(str(error), returncode=Exit.MISUSED) from error
         if len(labels) < 2:
             raise CommandError(
                 f"Coupling is a matter between apps, and {f'only {labels[0]} was' if labels else 'no app was'} to be looked at. "
                 "Name two or more with --of, such as --of orders payments; labels of installed packages work, too. Without "
                 "--of, the apps of MICROWORKFLOWS['CUTOVER'] are looked at, else those that lie outside site-packages.",
-                returncode=2,
+                returncode=Exit.MISUSED,
             )
-        if options["json"]:
-            self.stdout.write(json.dumps(_plain(report, labels), indent=2, ensure_ascii=False))
+        if options["format"] == "json":
+            self.say_json(_plain(report, labels))
         else:
             self._show(report, labels)
         if not report.is_clean:
-            sys.exit(1)
+            sys.exit(int(Exit.FOUND if report.pairs else Exit.UNKNOWN))
 
     def _show(self, report: Report, labels: Sequence[str]) -> None:
         if report.pairs:

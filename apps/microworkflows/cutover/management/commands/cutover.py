@@ -1,13 +1,11 @@
 """``manage.py cutover``: shows the mode and figures of each context, and changes its mode."""
 
 import getpass
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.core.serializers.json import DjangoJSONEncoder
+from django.core.management.base import CommandError, CommandParser
 from django.forms import model_to_dict
 
 from microworkflows import times
@@ -19,16 +17,17 @@ from microworkflows.cutover.overview import Context, Worker, overview
 from microworkflows.cutover.sides import Side
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError
+from microworkflows.management.base import Exit, KitCommand, add_format
 
 _MODES = [mode.value for mode in Mode]
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = "Show the contexts that are being handed over; with --mode, change the mode of one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("context", nargs="?", help="label of a context; by default all")
-        parser.add_argument("--json", action="store_true", help="show it as JSON")
+        add_format(parser)
         parser.add_argument("--history", action="store_true", help="show the changes instead, newest first")
         change = parser.add_argument_group("changing a mode")
         change.add_argument("--mode", choices=_MODES, help="the mode for the flows that begin from now on")
@@ -46,10 +45,6 @@ class Command(BaseCommand):
             help="go live although this is known to speak against it: " + ", ".join(KINDS),
         )
         change.add_argument(
-            "--unseen-worker", action="store_true", help="go live although no worker is seen in this database"
-        )
-
-        change.add_argument(
             "--return-at",
             type=int,
             metavar="NUMBER",
@@ -66,9 +61,9 @@ class Command(BaseCommand):
         elif options["percent"] is not None:
             raise CommandError("--percent is the share of flows that go live; pass --mode live as well.")
         elif history:
-            self._show_history(context, as_json=options["json"])
+            self._show_history(context, as_json=options["format"] == "json")
         else:
-            self._show(context, as_json=options["json"])
+            self._show(context, as_json=options["format"] == "json")
 
     def _change(
         self,
@@ -91,7 +86,6 @@ class Command(BaseCommand):
                 percent=percent,
                 by=by or getpass.getuser(),
                 why=why,
-                unseen_worker=options["unseen_worker"],
                 although=options["although"],
             )
         except CutoverRefusedError as error:
@@ -117,11 +111,12 @@ class Command(BaseCommand):
         known = {one.name: one for one in figures.contexts}
         if context is not None and context not in known:
             raise CommandError(
-                f"{context!r} is not being cut over. MICROWORKFLOWS['CUTOVER'] names: {', '.join(known) or 'nothing'}."
+                f"{context!r} is not being cut over. MICROWORKFLOWS['CUTOVER'] names: {', '.join(known) or 'nothing'}.",
+                returncode=Exit.MISUSED,
             )
         shown = list(known.values()) if context is None else [known[context]]
         if as_json:
-            self._print_json([asdict(one) for one in shown])
+            self.say_json([asdict(one) for one in shown])
             return
         for name, number in figures.forsaken.items():
             self.stdout.write(
@@ -183,7 +178,7 @@ class Command(BaseCommand):
     def _show_history(self, context: str | None, *, as_json: bool) -> None:
         changes = ModeChange.objects.all() if context is None else ModeChange.objects.filter(context=context)
         if as_json:
-            self._print_json([model_to_dict(change) for change in changes])
+            self.say_json([model_to_dict(change) for change in changes])
         for change in () if as_json else changes:
             self.stdout.write(
                 f"{times.local(change.changed_at):%Y-%m-%d %H:%M}  {change}  by {change.changed_by}: {change.why}"
@@ -196,9 +191,6 @@ class Command(BaseCommand):
         for row in rows:
             cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
             self.stdout.write("  ".join(cells).rstrip())
-
-    def _print_json(self, value: object) -> None:
-        self.stdout.write(json.dumps(value, cls=DjangoJSONEncoder, indent=2, ensure_ascii=False))
 
 
 def _side(side: Side) -> str:

@@ -5,12 +5,14 @@ from argparse import ArgumentTypeError
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.utils.dateparse import parse_date, parse_datetime
 
 from microworkflows import registry, times
 from microworkflows.cutover import exporting
 from microworkflows.cutover.models import ShadowComparison
+from microworkflows.management import naming
+from microworkflows.management.base import KitCommand
 
 
 def _time(text: str) -> datetime:
@@ -26,7 +28,7 @@ def _time(text: str) -> datetime:
     return times.stored(time)
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = "Print the shadow comparisons that did not agree, oldest first, as JSON: one object a line."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,10 +40,7 @@ class Command(BaseCommand):
         if workflow is not None:
             known = {each.label for each in registry.workflows()}
             if workflow not in known and not ShadowComparison.objects.filter(workflow=workflow).exists():
-                raise CommandError(
-                    f"The microworkflow {workflow} does not exist, and was never compared. "
-                    f"Existing ones are: {', '.join(sorted(known))}."
-                )
+                naming.check("microworkflow", [workflow], known)
             rows = rows.filter(workflow=workflow)
         if since is not None:
             rows = rows.filter(compared_at__gte=since)

@@ -3,16 +3,18 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections, router
+from django.core.management.base import CommandError, CommandParser
+from django.db import DatabaseError, OperationalError, connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from microworkflows import celery_app, poolers
+from microworkflows import celery_app, poolers, registry, texts
 from microworkflows.errors import MicroworkflowsError
+from microworkflows.management import naming
+from microworkflows.management.base import Exit, KitCommand
 from microworkflows.models import OutboxEvent
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Move a context's tables, with its part of inbox and outbox, from this database to one of its own. "
         "The context works on while its rows are copied, and pauses at the end, for many rows no longer than for few; "
@@ -66,6 +68,7 @@ class Command(BaseCommand):
         drop_source: bool,
         **options: Any,
     ) -> None:
+        naming.check_contexts([context], registry.contexts())
         source = connections[router.db_for_write(OutboxEvent)]
         if source.vendor != "postgresql":
             raise CommandError(
@@ -106,7 +109,11 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         except (DatabaseError, psycopg.Error) as error:
             hint = "" if abort or drop_source or options["check"] or options["fence"] else f"\n{AGAIN}"
-            raise CommandError(f"Stopped by the database: {str(error).strip()}{hint}") from error
+            is_away = isinstance(error, OperationalError | psycopg.OperationalError)
+            raise CommandError(
+                f"Stopped by the database: {texts.line(error)}{hint}",
+                returncode=Exit.UNKNOWN if is_away else Exit.FOUND,
+            ) from error
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted. {AGAIN}", returncode=130) from None
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from microworkflows import registry
 from microworkflows.cutover.unplugging import importing, proof, running
@@ -11,9 +11,11 @@ from microworkflows.cutover.unplugging.findings import Found
 from microworkflows.cutover.unplugging.parties import Parties
 from microworkflows.cutover.unplugging.proof import Proof
 from microworkflows.errors import MicroworkflowsError
+from microworkflows.management import naming
+from microworkflows.management.base import KitCommand
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Run the project's tests, or a scenario, with contexts live, and list every read, write and import across their "
         "borders. If nothing is left to mend, that is the proof which split_database asks for."
@@ -43,10 +45,7 @@ class Command(BaseCommand):
         pytest_args: Sequence[str] | None = None,
         **options: Any,
     ) -> None:
-        if unknown := [context for context in contexts if context not in registry.contexts()]:
-            raise CommandError(
-                f"There is no context {', '.join(map(repr, unknown))}. Installed are: {', '.join(registry.contexts()) or 'none'}."
-            )
+        naming.check_contexts(contexts, registry.contexts())
         given = list(pytest_args if pytest_args is not None else getattr(self, "_pytest_args", []))
         if scenario and given:
             raise CommandError("--scenario calls a function, and no pytest: give it or arguments after --.")

@@ -4,14 +4,15 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from microworkflows.journal import proposals
 from microworkflows.journal.proposals import Hop, Way
 from microworkflows.journeys import human_duration
+from microworkflows.management.base import KitCommand, add_format
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Show, from the journal's newest 5,000 flows, how long they took from one event to another: declared deadlines, and the way "
         "from the first event to a final one; and the slowest hops of the last 24 hours. A proposal alarms nobody: declare it by "
@@ -19,7 +20,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--format", choices=["text", "json"], default="text", help="by default text")
+        add_format(parser)
         parser.add_argument("--hops", type=int, default=10, help="show at most so many hops; by default 10")
 
     def handle(self, *args: Any, format: str, hops: int, **options: Any) -> None:  # noqa: A002  (the option's name)

@@ -5,14 +5,15 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from microworkflows import drift, times
 from microworkflows.journal import observing
 from microworkflows.journal.management.arguments import a_time
+from microworkflows.management.base import Exit, KitCommand, add_format
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Name each edge of the process that was observed and not declared, or declared and never observed, from the journal's "
         "rows. Exit code 1 if there are any."
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             metavar="EDGE",
             help="an edge, by its name, that may differ; repeatable; an error if it does not",
         )
-        parser.add_argument("--format", choices=["text", "json"], default="text", help="by default text")
+        add_format(parser)
 
     def handle(self, *, since: datetime | None, allow: list[str], **options: Any) -> None:
         form = options["format"]
@@ -37,7 +38,8 @@ class Command(BaseCommand):
         if not observing.has_flows(since=since):
             raise CommandError(
                 f"The journal has no flow since {since:%Y-%m-%d %H:%M %Z}, so nothing was observed. Name an earlier --since, "
-                "or see that a relay collects the notices."
+                "or see that a relay collects the notices.",
+                returncode=Exit.UNKNOWN,
             )
         found = drift.compare(
             declared=observing.declared(), observed=observing.observed(since=since), allowed=allow

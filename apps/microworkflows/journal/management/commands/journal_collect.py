@@ -6,18 +6,19 @@ import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from microworkflows.journal import collecting, conf, filling
 from microworkflows.journal.management.arguments import a_time
 from microworkflows.journal.writing import Memory
+from microworkflows.management.base import KitCommand
 
 logger = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 5.0
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = "Collect the notices of all services into the journal, or fill it from the tables within reach."
 
     def add_arguments(self, parser: CommandParser) -> None:

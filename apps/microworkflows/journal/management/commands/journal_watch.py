@@ -6,10 +6,11 @@ import threading
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.db import OperationalError, close_old_connections
 
 from microworkflows.journal import watcher
+from microworkflows.management.base import KitCommand
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +18,7 @@ _EVERY_SECONDS = 1.0
 _AFTER_FAILURE_SECONDS = 5.0
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Raise an alarm for each event that does not come in time, and close it when it comes. The collector does the same; to "
         "watch elsewhere too is safe, and finds out when the collector's machine is gone."

@@ -4,13 +4,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from microworkflows.journal import ocel
 from microworkflows.journal.management.arguments import a_time
+from microworkflows.management.base import KitCommand
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = "Export the flows that began in a time as an object-centric event log (OCEL 2.0, JSON), for tools of process mining."
 
     def add_arguments(self, parser: CommandParser) -> None:

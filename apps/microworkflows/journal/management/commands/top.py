@@ -6,15 +6,16 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from microworkflows.journal import screen
 from microworkflows.journal.overall import overall
+from microworkflows.management.base import KitCommand
 
 _EVERY_SECONDS = 1.0
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Show each context's worker, relay, queue and rates, and the flows that are overdue, again each second; q or Ctrl-C ends it. "
         "It draws with rich, if that is installed (extra `top`), and prints plain text otherwise."

@@ -5,18 +5,19 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 from django.db import Error
 
 from microworkflows import registry, topology
+from microworkflows.management import naming
+from microworkflows.management.base import Exit, KitCommand, add_format
 from microworkflows.metrics import bounded, database, health
 from microworkflows.metrics.health import Health
 
 _SECONDS = 8.0
-_NOT_OK, _UNKNOWN = 1, 3
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "Say whether each context has a worker that is alive, or a relay that leads. The exit code is 0 if all have, 1 if one has "
         "none, 3 if nobody can tell because the database does not answer."
@@ -25,27 +26,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("kind", choices=["worker", "relay"], help="which of the two processes")
-        parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
+        naming.add_contexts(parser)
         parser.add_argument(
             "--here",
             action="store_true",
             help="only those on this machine or in this container; a relay may also stand by",
         )
-        parser.add_argument(
-            "--format", dest="form", choices=["text", "json"], default="text", help="by default text"
-        )
+        add_format(parser)
 
-    def handle(
-        self, *args: Any, kind: str, contexts: list[str], here: bool, form: str, **options: Any
-    ) -> None:
+    def handle(self, *args: Any, kind: str, contexts: list[str], here: bool, **options: Any) -> None:
         known = topology.queues() if kind == "worker" else registry.contexts()
-        if unknown := sorted(set(contexts) - set(known)):
-            raise CommandError(
-                f"No such context: {', '.join(unknown)}. Installed are: {', '.join(known) or 'none'}."
-            )
+        naming.check_contexts(contexts, known)
         found, reason = _look(kind, contexts or known, platform.node() if here else "")
         ok = found is not None and all(each.ok for each in found)
-        if form == "json":
+        if options["format"] == "json":
             says = {each.name: {"ok": each.ok, "says": each.says} for each in found or ()}
             self.stdout.write(
                 json.dumps({"ok": ok if found is not None else None, kind: says, "error": reason})
@@ -55,7 +49,7 @@ class Command(BaseCommand):
                 f"{kind}: " + (reason or "; ".join(f"{each.name}: {each.says}" for each in found or ()))
             )
         if not ok:
-            raise SystemExit(_UNKNOWN if found is None else _NOT_OK)
+            raise SystemExit(int(Exit.UNKNOWN if found is None else Exit.FOUND))
 
 
 def _look(kind: str, names: Sequence[str], host: str) -> tuple[list[Health] | None, str]:

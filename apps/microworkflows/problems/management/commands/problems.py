@@ -1,38 +1,41 @@
 """``manage.py problems``: what failed, by cause."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
-from django.core.serializers.json import DjangoJSONEncoder
+from django.core.management.base import CommandParser
 
-from microworkflows import texts
+from microworkflows import texts, times
+from microworkflows.journeys import human_duration
+from microworkflows.management import naming
+from microworkflows.management.base import KitCommand, add_format
 from microworkflows.problems import groups, replays
 
 
-class Command(BaseCommand):
+class Command(KitCommand):
     help = (
         "List the causes for which messages wait or are parked, those with the most messages first: fingerprint, number of "
         "messages, microworkflow, error, whom it is assigned to."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("contexts", nargs="*", help="labels of contexts; by default all")
-        parser.add_argument(
-            "--format", choices=["text", "json"], default="text", help="by default text; json: one array"
-        )
+        naming.add_contexts(parser)
+        add_format(parser)
 
     def handle(self, *args: Any, contexts: list[str], **options: Any) -> None:
+        naming.check_contexts_with_rows(contexts)
         found = groups.overview(contexts=contexts)
         if options["format"] == "json":
-            self.stdout.write(
-                json.dumps([_told(each) for each in found.groups], cls=DjangoJSONEncoder, indent=2)
-            )
+            self.say_json([_told(each) for each in found.groups])
             return
         for each in found.groups:
             assigned = f"  assigned to {each.assigned_to}" if each.assigned_to else ""
-            shown = f"{each.parked} parked, {each.waiting} waiting  {each.label}  {each.error}{assigned}"
+            age = (
+                f"{human_duration(times.aware(times.now()) - times.aware(each.last_at))} old"
+                if each.last_at
+                else "of unknown age"
+            )
+            shown = f"{each.parked} parked, {each.waiting} waiting, the last {age}  {each.label}  {each.error}{assigned}"
             self.stdout.write(f"{each.fingerprint or 'unknown':<12}  {texts.line(shown)}")
             if each.replay:
                 done = replays.progress(each.replay)

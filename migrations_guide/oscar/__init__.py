@@ -1,0 +1,1 @@
+"""The case study: django-oscar's order placement taken apart, stage by stage."""

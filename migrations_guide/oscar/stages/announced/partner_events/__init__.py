@@ -1,0 +1,1 @@
+"""Events of partner_events."""

@@ -315,7 +315,7 @@ def test_errors_are_for_those_who_may_see_the_inbox(
     for text in (before, after):
         assert "desk.stamp_letter waiting" in text
         assert "Attempt 1 failed. Next attempt at" in text
-    assert "4711" not in before
+    assert "card 4711" not in before
     assert "ConnectionError: card 4711 refused" in after
 
 

@@ -44,7 +44,7 @@ urlpatterns = [
 def letter(post: SimpleNamespace, flow: Flow) -> Group:
     """A letter whose stamping failed, with an error that quotes a secret."""
     group = Group.objects.create(name="letter")
-    post.fail = PermanentError("Secret: 4711")
+    post.fail = PermanentError("Secret: pin 4711")
     flow.record(post.LetterWritten(letter_id=uuid4()), about=group)
     flow.run(keep_failures=True)
     return group
@@ -107,8 +107,8 @@ def test_errors_and_payloads_are_for_those_who_may_see_them(letter: Group, asked
     without = clerk().get(asked).content.decode()
     allowed = clerk("view_inboxevent", "view_outboxevent").get(asked).content.decode()
 
-    assert "4711" not in without
-    assert "4711" in allowed
+    assert "pin 4711" not in without
+    assert "pin 4711" in allowed
 
 
 def test_links_lead_into_the_admin_only_for_those_who_may_enter_it(letter: Group) -> None:
@@ -151,7 +151,7 @@ def test_request_without_a_user_sees_neither_errors_nor_payloads(letter: Group) 
     request.method = "GET"
     request.GET = {"format": "json"}  # type: ignore[assignment]
 
-    assert b"4711" not in getattr(letter_journey(request), "content", b"")
+    assert b"pin 4711" not in getattr(letter_journey(request), "content", b"")
 
 
 def test_journey_is_read_and_never_posted(letter: Group) -> None:

@@ -1,8 +1,9 @@
 """Microworkflows: events through a transactional outbox and inbox, one Celery worker per bounded context."""
 
 from microworkflows.deadlines import deadline
-from microworkflows.errors import PermanentError
+from microworkflows.errors import PermanentError, RetryAfter
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
+from microworkflows.retrying import Retry
 from microworkflows.sensitive import Personal, Sensitive
 from microworkflows.subjects import Subject
 from microworkflows.workflows import microworkflow
@@ -14,6 +15,8 @@ __all__ = [
     "Metadata",
     "PermanentError",
     "Personal",
+    "Retry",
+    "RetryAfter",
     "Sensitive",
     "Subject",
     "deadline",

@@ -10,6 +10,7 @@ from django.apps import apps
 from microworkflows import registry
 from microworkflows.errors import MisalignedResultsError, UndeclaredEventError
 from microworkflows.events import DomainEvent, Event, is_made_from_previous, versions_of
+from microworkflows.retrying import Retry
 
 Trigger = TypeVar("Trigger", bound=Event)
 Emitted = DomainEvent | Sequence[DomainEvent] | None
@@ -28,6 +29,7 @@ class Microworkflow(Generic[Trigger]):
         bootstrap: bool = False,
         name: str | None = None,
         many: bool = False,
+        retry: Retry | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -39,6 +41,7 @@ class Microworkflow(Generic[Trigger]):
         self.bootstrap = bootstrap
         self.many = many
         """True if the function takes events of several flows at once."""
+        self.retry = retry
         self._context = context
 
     def __call__(self, given: Any) -> Any:
@@ -129,6 +132,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[False] = ...,
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Trigger], Emitted]], Microworkflow[Trigger]]: ...
 
 
@@ -141,6 +145,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[True],
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Sequence[Trigger]], Sequence[Emitted] | None]], Microworkflow[Trigger]]: ...
 
 
@@ -153,6 +158,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[False] = ...,
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Any], Emitted]], Microworkflow[Any]]: ...
 
 
@@ -165,6 +171,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[True],
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Sequence[Any]], Sequence[Emitted] | None]], Microworkflow[Any]]: ...
 
 
@@ -176,6 +183,7 @@ def microworkflow(
     bootstrap: bool = False,
     name: str | None = None,
     many: bool = False,
+    retry: Retry | None = None,
 ) -> Callable[[Callable[[Any], Any]], Microworkflow[Any]]:
     """Declare a function as a microworkflow.
 
@@ -191,24 +199,33 @@ def microworkflow(
         many: True if the function takes a sequence of events, and returns None or a list with one result for each, in their order.
             A busy worker then hands it those that wait, of a flow never more than one; otherwise it gets one. It works in the
             database alone, and returns its events instead of recording them. If it fails, each event is handled by itself.
+        retry: How often, and after which waits, it is tried again; by default as the settings say for all.
 
     Raises:
-        TypeError: ``name`` is no name, the function is no plain function of one argument, ``on`` is neither one class of events nor versions of
+        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``name`` is no name, the function is no plain function of one argument, ``on`` is neither one class of events nor versions of
             one, or ``emits`` is not a list of such classes.
 
     The function takes the event and returns None, one event, or a list or tuple of them. An exception rolls the
     transaction back, and the message is retried with exponential backoff; a
-    :class:`~microworkflows.errors.PermanentError` parks it at once.
+    :class:`~microworkflows.errors.PermanentError` parks it at once, and a :class:`~microworkflows.errors.RetryAfter` says when to come again.
     """
 
     _check_trigger(on)
     _check_emits(emits)
     _check_name(name)
+    _check_retry(retry)
 
     def declare(function: Callable[[Any], Emitted]) -> Microworkflow[Any]:
         _check_function(function)
         declared = Microworkflow[Any](
-            function, on=on, emits=emits, context=context, bootstrap=bootstrap, name=name, many=many
+            function,
+            on=on,
+            emits=emits,
+            context=context,
+            bootstrap=bootstrap,
+            name=name,
+            many=many,
+            retry=retry,
         )
         registry.add_workflow(declared)
         return declared
@@ -261,6 +278,13 @@ def _check_name(name: Any) -> None:
         raise TypeError(
             f"name={name!r} is no name of a function. Write it without its context, as name='take_payment': letters, digits and "
             "underscores."
+        )
+
+
+def _check_retry(retry: Any) -> None:
+    if retry is not None and not isinstance(retry, Retry):
+        raise TypeError(
+            f"retry={retry!r} is no Retry. Write retry=Retry(max_attempts=3), or delay and max_delay in seconds."
         )
 
 

@@ -13,9 +13,11 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,7 +35,7 @@ from django.test import RequestFactory, override_settings
 from microworkflows import conf, registry
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import legacy_steps
-from microworkflows.errors import PermanentError
+from microworkflows.errors import PermanentError, RetryAfter
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.signals import parked
 from microworkflows.testing import Flow, delivered
@@ -41,6 +43,7 @@ from orders.models import Order, Product
 from payments.events import OrderAccepted
 from payments.models import Payment
 from project import service
+from shipping.events import ItemsReserved
 from shipping.models import Destination
 from tests.architecture.files import ROOT
 
@@ -175,6 +178,30 @@ def test_microworkflow_that_gives_up_names_what_is_to_be_done(
 
     with pytest.raises(PermanentError, match=f"settle order {order['order_id']} by hand"):
         check(delivered(OrderAccepted(**order, currency="XXX")))
+
+
+def test_microworkflow_comes_again_when_its_partner_says_so(
+    declared: Callable[[Path], dict[str, ModuleType]],
+) -> None:
+    class Carrier(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(429)
+            self.send_header("Retry-After", "42")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    shipping = declared(ROOT / "docs/howto/fail.md")["shipping/workflows.py"]
+    with HTTPServer(("127.0.0.1", 0), Carrier) as server:
+        answering = Thread(target=server.handle_request)
+        answering.start()
+        shipping.CARRIER = f"http://127.0.0.1:{server.server_port}/bookings"  # type: ignore[attr-defined]
+
+        with pytest.raises(RetryAfter) as raised:
+            shipping.book_carrier(delivered(ItemsReserved(order_id=uuid4())))
+        answering.join()
+
+    assert raised.value.wait == timedelta(seconds=42)
 
 
 @pytest.mark.django_db(transaction=True)

@@ -14,7 +14,18 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, fingerprints, flows, logs, signals, times, topology, transactions
+from microworkflows import (
+    conf,
+    failures,
+    fingerprints,
+    flows,
+    logs,
+    retrying,
+    signals,
+    times,
+    topology,
+    transactions,
+)
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
@@ -126,7 +137,7 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
         row.save(update_fields=["status", "headers"])
     for row in rows.filter(pk__in=outcome.refused) if outcome.refused else ():
         row.retry += 1
-        row.expires_at = now + failures.retry_delay(row.retry)
+        row.expires_at = now + retrying.delay(row.retry)
         row.headers = {**row.headers, Header.ERROR: outcome.refused[row.pk]}
         row.save(update_fields=["retry", "expires_at", "headers"])
 
@@ -215,7 +226,7 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> set[UUID]:
     with transaction.atomic(using=using):
         redelivered.exclude(msg_id__contains=".").free().delete()
         redelivered.free().update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
-        failed.free().update(expires_at=now + failures.retry_delay(1))
+        failed.free().update(expires_at=now + retrying.delay(1))
     for pk, reason in outcome.rejected.items():
         _park(pk, reason, kind="rejected by the broker")
     return set(redelivered.values_list("pk", flat=True))
@@ -226,7 +237,7 @@ def put_off(messages: Sequence[Message], *, now: datetime) -> None:
     waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
     with transaction.atomic(using=router.db_for_write(InboxEvent)):
         rows = waiting.filter(pk__in=[message.id for message in messages]).free()
-        rows.update(expires_at=now + failures.retry_delay(1))
+        rows.update(expires_at=now + retrying.delay(1))
 
 
 def _readable(pk: UUID, text: str) -> CloudEvent | None:

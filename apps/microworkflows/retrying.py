@@ -1,25 +1,40 @@
 """Retrying: how often, and after which waits, a microworkflow tries an event again."""
 
 import random
+from dataclasses import dataclass
 from datetime import timedelta
+
+from pydantic import ValidationError
 
 from microworkflows import conf, registry
 from microworkflows.errors import RetryAfter
 
 
-class Retry(conf.Section):
+@dataclass(frozen=True, kw_only=True)
+class Retry:
     """How a microworkflow is retried: ``@microworkflow(on=..., retry=Retry(max_attempts=3))``. What is left out is as set for all.
 
     Raises:
-        ValidationError: a value is out of range, or unknown.
+        ValueError: a value is out of range.
     """
 
-    max_attempts: conf.Count | None = None
+    max_attempts: int | None = None
     """Attempts on one event before its message is parked; by default ``MAX_ATTEMPTS``."""
-    delay: conf.Seconds | None = None
+    delay: float | None = None
     """Seconds before the second attempt; each further delay is twice as long, less a random part. By default ``RETRY_DELAY``."""
-    max_delay: conf.Seconds | None = None
+    max_delay: float | None = None
     """Longest delay in seconds; by default ``RETRY_MAX_DELAY``."""
+
+    def __post_init__(self) -> None:
+        """Refuse what the settings would refuse."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        fields = {"max_attempts": "max_attempts", "delay": "retry_delay", "max_delay": "retry_max_delay"}
+        try:
+            conf.Settings(**{fields[name]: value for name, value in given.items()})
+        except ValidationError as error:
+            problem = error.errors()[0]
+            name = next(name for name in fields if fields[name] == problem["loc"][0])
+            raise ValueError(f"Retry({name}={given[name]!r}): {problem['msg']}.") from error
 
 
 _AS_SET = Retry()

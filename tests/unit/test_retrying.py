@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import ValidationError
 from pytest_django import Settings
 
 from microworkflows import Retry, RetryAfter, inbox, microworkflow, retrying
@@ -97,10 +96,10 @@ def test_wait_that_cannot_be_meant_is_refused(wait: Any) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"max_attempts": 0}, {"max_attempts": 2.5}, {"delay": -1}, {"max_delay": float("inf")}, {"tries": 3}],
+    [{"max_attempts": 0}, {"max_attempts": 2.5}, {"delay": -1}, {"max_delay": float("inf")}, {"delay": "1"}],
 )
 def test_policy_that_cannot_be_meant_is_refused_and_named(given: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(given))):
+    with pytest.raises(ValueError, match=rf"Retry\({next(iter(given))}=.*: Input should be"):
         Retry(**given)
 
 

@@ -5,12 +5,14 @@ from microworkflows.errors import PermanentError
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
 from microworkflows.sensitive import Personal, Sensitive
 from microworkflows.subjects import Subject
+from microworkflows.timers import Later
 from microworkflows.workflows import microworkflow
 
 # ``outbox`` is a submodule, which `from microworkflows import outbox` imports once Django has loaded its apps.
 __all__ = [
     "DomainEvent",
     "IncomingEvent",
+    "Later",
     "Metadata",
     "PermanentError",
     "Personal",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from microworkflows import journeys, overviews
+from microworkflows import journeys, overviews, times
 from microworkflows.journeys import human_duration
 from microworkflows.overviews import Account, Line, Span
 
@@ -35,7 +35,8 @@ def account_of(journey: journeys.Journey) -> Account:
     """Return the account of a journey of this database, whose attempts have no times of their own."""
     lines: list[Line] = []
     for step in journey.steps:
-        status = "" if step.relay.status in ("relayed", "foreign") else f" ({step.relay.status})"
+        due = f", due at {times.local(step.relay.due_at):%H:%M:%S}" if step.relay.due_at else ""
+        status = "" if step.relay.status in ("relayed", "foreign") else f" ({step.relay.status}{due})"
         lines.append(
             Line(text=f"{step.name}{status}", note=f"+{human_duration(step.recorded_at - _began(journey))}")
         )
@@ -92,6 +93,7 @@ def _plain(journey: journeys.Journey, state: str) -> dict[str, object]:
                 "causation_id": step.causation_id,
                 "recorded_at": step.recorded_at.isoformat(),
                 "status": str(step.relay.status),
+                "due_at": step.relay.due_at and step.relay.due_at.isoformat(),
                 "deliveries": [
                     {
                         "consumer": each.label,

@@ -1,5 +1,6 @@
 """Accounts of flows as lines and as plain data: a guest's where one knows the flow, else of what this database knows."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +11,24 @@ from microworkflows.overviews import Account, Line, Span
 
 def account(term: str) -> Account | None:
     """Return the account of the newest flow that a name, key or id means; None if it is unknown here."""
-    return overviews.overview.account(term) or _here(term)
+    beyond = overviews.overview.account(term)
+    return _here(term) if beyond is None else _with_timers(beyond)
+
+
+def _with_timers(account: Account) -> Account:
+    """Return an account of a guest's with the timers, of which only this database knows."""
+    timers = journeys.timers(str(account.plain["correlation_id"]))
+    if not timers:
+        return account
+    due = [(step, times.local(step.relay.due_at)) for step in timers if step.relay.due_at]
+    return replace(
+        account,
+        hints=[*account.hints, *(f"  {step.name} is due at {at:%H:%M:%S}." for step, at in due)],
+        plain={
+            **account.plain,
+            "timers": [{"id": str(step.id), "type": step.type, "due_at": at.isoformat()} for step, at in due],
+        },
+    )
 
 
 def without_errors(plain: Any) -> Any:

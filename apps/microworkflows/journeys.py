@@ -315,6 +315,14 @@ def journey(correlation_id: str) -> Journey:
     )
 
 
+def timers(correlation_id: str) -> tuple[Step, ...]:
+    """Return the timers of this database that a flow waits for; one query if there are none."""
+    if not OutboxEvent.objects.of_flow(correlation_id).filter(status=OutboxEvent.Status.SCHEDULED).exists():
+        return ()
+    steps = journey(correlation_id).steps
+    return tuple(step for step in steps if step.relay.status is RelayStatus.SCHEDULED)
+
+
 def flows_about(term: str) -> list[str]:
     """Return the ids of the flows about an object with this name, in upper or lower case, or with this key; newest first.
 

@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
 from microworkflows import (
     DomainEvent,
@@ -25,6 +26,7 @@ from microworkflows import (
     journeys,
     microworkflow,
     outbox,
+    overviews,
     purging,
     registry,
     times,
@@ -327,6 +329,30 @@ def test_account_of_a_flow_says_when_a_timer_is_due(invoices: SimpleNamespace, f
     assert f"Bill overdue (scheduled, due at {times.local(due_at):%H:%M:%S})" in texts
     plain: Any = account.plain
     assert [each["due_at"] for each in plain["events"]] == [None, due_at.isoformat()]
+
+
+def test_overview_beyond_this_database_is_told_with_the_timers_here(
+    invoices: SimpleNamespace, flow: Flow, login: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Beyond(overviews.Overview):
+        def account(self, term: str) -> overviews.Account:
+            return overviews.Account(title="", summary="", lines=[], plain={"correlation_id": term})
+
+        def picture(self, request: Any, correlation_id: str) -> overviews.Picture:
+            return overviews.Picture(title="", summary=SafeString("Done."), body=SafeString(), ended=True)
+
+    monkeypatch.setattr(overviews, "overview", Beyond())
+    sent(invoices, flow)
+
+    account, of_another = accounts.account("bill-1"), accounts.account("bill-2")
+    page = login("view_outboxevent").get(reverse("admin:microworkflows_journey", args=["bill-1"]))
+
+    assert account is not None
+    assert of_another is not None
+    assert account.hints == [f"  Bill overdue is due at {times.local(timer().due_at):%H:%M:%S}."]
+    assert [each["type"] for each in account.plain["timers"]] == ["billing.bill_overdue.v1"]
+    assert (of_another.hints, of_another.plain) == ((), {"correlation_id": "bill-2"})
+    assert "Bill overdue is due at" in page.content.decode()
 
 
 def test_admin_shows_a_timer_with_its_time(

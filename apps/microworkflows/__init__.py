@@ -6,12 +6,14 @@ from microworkflows.events import DomainEvent, IncomingEvent, Metadata
 from microworkflows.retrying import Retry
 from microworkflows.sensitive import Personal, Sensitive
 from microworkflows.subjects import Subject
+from microworkflows.timers import Later
 from microworkflows.workflows import microworkflow
 
 # ``outbox`` is a submodule, which `from microworkflows import outbox` imports once Django has loaded its apps.
 __all__ = [
     "DomainEvent",
     "IncomingEvent",
+    "Later",
     "Metadata",
     "PermanentError",
     "Personal",

@@ -75,6 +75,7 @@ def journey_context(
         "mw_css": known.css,
         "mw_journey": journey,
         "mw_absences": journeys.absences(journey),
+        "mw_timers": () if picture is None or correlation_id is None else journeys.timers(correlation_id),
         "mw_headline": headline,
         "mw_see_outbox": may(request, "view_outboxevent"),
         "mw_see_inbox": may(request, "view_inboxevent"),

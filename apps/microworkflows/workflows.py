@@ -11,9 +11,10 @@ from microworkflows import registry
 from microworkflows.errors import MisalignedResultsError, UndeclaredEventError
 from microworkflows.events import DomainEvent, Event, is_made_from_previous, versions_of
 from microworkflows.retrying import Retry
+from microworkflows.timers import Later, event_of
 
 Trigger = TypeVar("Trigger", bound=Event)
-Emitted = DomainEvent | Sequence[DomainEvent] | None
+Emitted = DomainEvent | Later | Sequence[DomainEvent | Later] | None
 
 
 class Microworkflow(Generic[Trigger]):
@@ -79,7 +80,7 @@ class Microworkflow(Generic[Trigger]):
         """Types of the events that it may emit, with the versions before that are recorded with them."""
         return tuple(each.event_type for event in self.emits for each in versions_of(event))
 
-    def handle(self, event: Trigger) -> list[DomainEvent]:
+    def handle(self, event: Trigger) -> list[DomainEvent | Later]:
         """Call the function with one event; return what it emits.
 
         Raises:
@@ -88,7 +89,7 @@ class Microworkflow(Generic[Trigger]):
         """
         return self.handle_all([event])[0] if self.many else self.emitted(self.function(event))
 
-    def handle_all(self, events: Sequence[Trigger]) -> list[list[DomainEvent]]:
+    def handle_all(self, events: Sequence[Trigger]) -> list[list[DomainEvent | Later]]:
         """Call the function of a microworkflow that takes many; return what each event emits.
 
         Raises:
@@ -106,14 +107,14 @@ class Microworkflow(Generic[Trigger]):
             )
         return [self.emitted(result) for result in results]
 
-    def emitted(self, result: Emitted) -> list[DomainEvent]:
+    def emitted(self, result: Emitted) -> list[DomainEvent | Later]:
         """Return the function's result as a list of events.
 
         Raises:
             UndeclaredEventError: it holds an event that ``emits`` does not name.
         """
         events = [] if result is None else list(result) if isinstance(result, Sequence) else [result]
-        for event in events:
+        for event in map(event_of, events):
             if type(event) not in self.emits:
                 declared = ", ".join(declared.__name__ for declared in self.emits) or "nothing"
                 raise UndeclaredEventError(
@@ -202,10 +203,11 @@ def microworkflow(
         retry: How often, and after which waits, it is tried again; by default as the settings say for all.
 
     Raises:
-        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``name`` is no name, the function is no plain function of one argument, ``on`` is neither one class of events nor versions of
-            one, or ``emits`` is not a list of such classes.
+        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``name`` is no name, the function is no plain function of one argument,
+            ``on`` is neither one class of events nor versions of one, or ``emits`` is not a list of such classes.
 
-    The function takes the event and returns None, one event, or a list or tuple of them. An exception rolls the
+    The function takes the event and returns None, one event, or a list or tuple of them; each may be a
+    :class:`~microworkflows.timers.Later`. An exception rolls the
     transaction back, and the message is retried with exponential backoff; a
     :class:`~microworkflows.errors.PermanentError` parks it at once, and a :class:`~microworkflows.errors.RetryAfter` says when to come again.
     """

@@ -338,6 +338,46 @@ def test_reference_to_something_large_is_checked_in_and_out(
     assert "is not what was announced" in (parked_message.error or "")
 
 
+@pytest.mark.django_db(transaction=True)
+def test_order_that_is_not_paid_in_time_is_cancelled(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
+) -> None:
+    modules = declared(ROOT / "docs/howto/timers.md")
+    orders = [
+        Order.objects.create(state="accepted", placed_at=datetime.now(UTC), total=7, currency="EUR")
+        for _ in range(2)
+    ]
+    announced: dict[str, Any] = {**registry.announced()}
+    accepted, received = (
+        announced[each] for each in ("orders.order_accepted.v1", "payments.payment_received.v1")
+    )
+    line = {"sku": "TEA", "quantity": 1}
+    to = {"name": "A", "street": "B", "postcode": "C", "city": "D", "country": "DE"}
+    paid, unpaid = (
+        accepted(
+            order_id=order.pk,
+            number="A-1",
+            total="7.00",
+            currency="EUR",
+            payment_token="tok",
+            lines=[line],
+            ship_to=to,
+        )
+        for order in orders
+    )
+    flow.record(
+        received(order_id=paid.order_id, payment_reference="r", amount="7.00", currency="EUR"),
+        correlation_id=paid.order_id,
+    )
+
+    for each in (paid, unpaid):
+        modules["orders/tests.py"].cancelled_if_not_paid(flow, each)
+
+    assert [Order.objects.get(pk=order.pk).state for order in orders] == ["paid", "cancelled"]
+    modules["orders/operations.py"].expect_payment(order_id=orders[0].pk, until=datetime.now(UTC))
+    assert OutboxEvent.objects.scheduled().count() == 1
+
+
 def test_receiver_of_a_signal_notes_a_parked_message(
     declared: Callable[[Path], dict[str, ModuleType]], caplog: pytest.LogCaptureFixture
 ) -> None:

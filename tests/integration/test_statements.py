@@ -166,6 +166,7 @@ def test_relay_takes_two_statements_a_batch_whatever_it_holds(
         "SELECT pg_backend_pid",  # once: whether the session is its own
         *("SELECT pg_class", "SELECT pg_try_advisory_lock", "SET", "LISTEN microworkflows_probe"),
         *("BEGIN", "INSERT microworkflows_declaredbinding", "COMMIT"),  # once a minute: what is declared
+        "SELECT published",  # from time to time: when the next timer is due
         *(CLAIM, LOOK_FOR_RETRIES),
         CLAIM,  # once in a backlog, and then from time to time: the ids of what is there
         *(CLAIM, MARK, CLAIM, MARK, CLAIM, MARK),  # while one batch is marked, the next is under way

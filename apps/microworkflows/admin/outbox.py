@@ -1,11 +1,14 @@
 """The outbox in the admin: the recorded events, and their progress to the broker."""
 
+from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -13,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking, overviews, unreceived
+from microworkflows import ids, journeys, masking, overviews, unreceived
 from microworkflows.admin import contexts, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link, title
 from microworkflows.admin.messages import (
@@ -29,6 +32,26 @@ from microworkflows.pages import fragment, fragment_url, journey_context, polled
 
 _MOST_EVENTS = 20
 """Events of one type and listener that the page of unreceived events names."""
+
+
+_CLOCKS = timedelta(seconds=5)
+"""Most that the clock of a host which records may be ahead: events of a later time are timers."""
+
+
+class UntilNowFilter(StatusFilter):
+    """Filter by status; with none chosen, leave out timers to come, which would stand before all that has happened."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows with the chosen status; a search finds timers, too."""
+        if self.value() is None and not request.GET.get(SEARCH_VAR):
+            queryset = queryset.filter(pk__lt=ids.lowest(datetime.now(UTC) + _CLOCKS))
+        return super().queryset(request, queryset)
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Say what is shown if no status is chosen."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "All until now"}
+        yield from others
 
 
 @admin.register(OutboxEvent)
@@ -56,7 +79,7 @@ class OutboxEventAdmin(MessageAdmin):
         "attempts",
         "links",
     ]
-    list_filter = [StatusFilter, TimeFilter, ContextFilter, TypeFilter]
+    list_filter = [UntilNowFilter, TimeFilter, ContextFilter, TypeFilter]
     search_fields = ["pk"]
     search_help_text = (
         "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type"
@@ -196,16 +219,16 @@ class OutboxEventAdmin(MessageAdmin):
         """The microworkflow, or the context where a flow begins."""
         return format_html("<code>{}</code>", obj.workflow or obj.context)
 
-    @admin.display(description="recorded", ordering="pk")
+    @admin.display(description="recorded or due", ordering="pk")
     def recorded_at(self, obj: OutboxEvent) -> SafeString:
         """Local time and date."""
         return texts.time_over_date(obj.recorded_at)
 
     @admin.display(description="next attempt")
     def due(self, obj: OutboxEvent) -> str:
-        """Time from which the relay takes it, while it is pending."""
-        pending = obj.status == OutboxEvent.Status.PENDING
-        return texts.due(obj.due_at) if pending else "none"
+        """Time from which the relay takes it, while it is pending or a timer."""
+        to_come = obj.status in (OutboxEvent.Status.PENDING, OutboxEvent.Status.SCHEDULED)
+        return texts.due(obj.due_at) if to_come else "none"
 
     @admin.display(description="refused", ordering="retry")
     def attempts(self, obj: OutboxEvent) -> str:

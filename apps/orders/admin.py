@@ -58,9 +58,16 @@ class OrderLineInline(admin.TabularInline):
 
     model = OrderLine
     fields = ["product", "quantity", "price", "amount"]
-    readonly_fields = ["price", "amount"]
+    readonly_fields = ["product_text", "price", "amount"]
     autocomplete_fields = ["product"]
     extra = 1
+
+    def get_fields(self, request: HttpRequest, obj: Order | None = None) -> list[Any]:
+        """Return the fields; a product that is only read is a link, and a text for those who may not open it."""
+        is_read = not (self.has_add_permission(request, obj) or self.has_change_permission(request, obj))
+        if is_read and not request.user.has_perm("orders.view_product"):
+            return ["product_text" if name == "product" else name for name in self.fields]
+        return [*self.fields]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrderLine]:
         """Return the lines with their products."""
@@ -86,6 +93,11 @@ class OrderLineInline(admin.TabularInline):
     def has_delete_permission(self, request: HttpRequest, obj: Order | None = None) -> bool:
         """Lines are removed from drafts only."""
         return _is_open(obj) and super().has_delete_permission(request, obj)
+
+    @admin.display(description="product")
+    def product_text(self, obj: OrderLine) -> str:
+        """The product's name."""
+        return str(obj.product)
 
     @admin.display(description="price")
     def price(self, obj: OrderLine) -> str:

@@ -1,5 +1,7 @@
 """Shipping in the admin: read-only, because a parcel that is under way cannot be edited."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
@@ -34,12 +36,23 @@ class ShipmentAdmin(_ReadOnlyAdmin):
     list_per_page = 50
     list_select_related = ["destination"]
     fields = ["tracking_number", "state_badge", "carrier", "destination", "scheduled_at", "order_id"]
-    readonly_fields = ["state_badge"]
+    readonly_fields = ["state_badge", "destination_text"]
 
     class Media:
         """Badges."""
 
         css = {"all": ["microworkflows/admin.css"]}
+
+    def get_fields(self, request: HttpRequest, obj: Shipment | None = None) -> list[Any]:
+        """Return the fields; in place of the destination, which is a link, its text for those who may not open it."""
+        if request.user.has_perm("shipping.view_destination"):
+            return [*self.fields]
+        return ["destination_text" if name == "destination" else name for name in self.fields]
+
+    @admin.display(description="destination")
+    def destination_text(self, obj: Shipment) -> str:
+        """Where it goes, in a line."""
+        return str(obj.destination)
 
     @admin.display(description="state")
     def state_badge(self, obj: Shipment) -> SafeString:

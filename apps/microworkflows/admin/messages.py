@@ -29,6 +29,7 @@ from microworkflows.admin import badges
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.models import Header
+from microworkflows.pages import sees_journeys
 
 _MOST_NAMED = 10
 
@@ -183,6 +184,7 @@ class MessageAdmin(ReadOnlyAdmin):
         """Add the buttons and the link to the journey."""
         if obj is not None:
             context["mw_row"] = obj
+            context["mw_see_journeys"] = sees_journeys(request)
             context["subtitle"] = self.headline(obj)
             context["mw_buttons"] = {
                 act.name: self._url(name, obj)

@@ -24,6 +24,7 @@ from django.utils.safestring import SafeString
 from microworkflows.admin.badges import badge
 from microworkflows.admin.flow_states import FlowStateMixin
 from microworkflows.admin.journeys import JourneyAdminMixin
+from microworkflows.admin.lists import BoundedListMixin
 from orders import operations
 from orders.forms import DraftForm
 from orders.models import Order, OrderLine, Product
@@ -32,7 +33,7 @@ _TONES = {Order.State.DRAFT: "idle", Order.State.SHIPPED: "good", Order.State.CA
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin):
+class ProductAdmin(BoundedListMixin, admin.ModelAdmin):
     """The catalogue."""
 
     list_display = ["sku", "name", "price", "currency", "active"]
@@ -111,7 +112,7 @@ class OrderLineInline(admin.TabularInline):
 
 
 @admin.register(Order)
-class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
+class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.ModelAdmin):
     """Orders: editable as drafts; once placed, only events move them, so everything is read-only."""
 
     form = DraftForm
@@ -119,8 +120,6 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
     list_filter = ["state", "cancel_reason", "payment_token"]
     search_fields = ["number", "customer_name", "id"]
     date_hierarchy = "created_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     readonly_fields = ["number", "order_id", "total_with_currency", "placed_at"]
     inlines = [OrderLineInline]

@@ -7,10 +7,11 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from microworkflows.admin.badges import badge
+from microworkflows.admin.lists import BoundedListMixin
 from shipping.models import Destination, Shipment
 
 
-class _ReadOnlyAdmin(admin.ModelAdmin):
+class _ReadOnlyAdmin(BoundedListMixin, admin.ModelAdmin):
     """Rows that come from events: looked at, never added, edited or deleted."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -31,8 +32,6 @@ class ShipmentAdmin(_ReadOnlyAdmin):
     list_filter = ["carrier", "destination__country"]
     search_fields = ["tracking_number", "order_id", "destination__name"]
     date_hierarchy = "scheduled_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_select_related = ["destination"]
     fields = ["tracking_number", "state_badge", "carrier", "destination", "scheduled_at", "order_id"]
@@ -79,8 +78,6 @@ class DestinationAdmin(_ReadOnlyAdmin):
     list_filter = ["ready", "country"]
     search_fields = ["order_id", "name", "city"]
     date_hierarchy = "created_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = ["state_badge", "name", "street", ("postcode", "city"), "country", "created_at", "order_id"]
     readonly_fields = ["state_badge", "created_at"]

@@ -59,9 +59,6 @@ class MessageAdmin(ReadOnlyAdmin):
 
     change_form_template = "admin/microworkflows/message_change_form.html"
     list_per_page = 50
-    show_full_result_count = False
-    # A count for each choice of each filter would read the whole table as often.
-    show_facets = admin.ShowFacets.NEVER
     actions = ["send_selected_again"]
 
     acts: ClassVar[Mapping[str, Act]]

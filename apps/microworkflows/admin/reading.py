@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:
-    _ModelAdmin = admin.ModelAdmin
+from microworkflows.admin.lists import BoundedListMixin
 
 
-class ReadOnlyAdmin(_ModelAdmin):
+class ReadOnlyAdmin(BoundedListMixin):
     """Read-only pages: the kit alone writes what they show, and an edit would falsify it."""
 
     request: HttpRequest | None = None

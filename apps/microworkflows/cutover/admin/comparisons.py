@@ -44,7 +44,6 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     list_display = ["workflow_and_event", "outcome_badge", "time_and_date", "times", "journey"]
     list_filter = ["outcome", ContextFilter, "workflow"]
     list_per_page = 50
-    show_full_result_count = False
     search_fields = ["correlation_id", "event_type"]
     search_help_text = "Name or key of what a flow is about, correlation id of a flow, or part of a type"
     ordering = ["-pk"]

@@ -1,7 +1,7 @@
 """Lists of which nobody knows how long they are: no click counts, or acts on, more than their first 10,000 rows."""
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.contrib import admin
 from django.core.paginator import Paginator
@@ -34,7 +34,7 @@ class BoundedPaginator(_Paginator):
 
     @cached_property
     def _counted(self) -> int:
-        rows: QuerySet[Any] = self.object_list
+        rows = cast("QuerySet[Any]", self.object_list)
         return rows.order_by()[: MOST + 1].count()
 
 
@@ -50,9 +50,11 @@ class BoundedListMixin(_ModelAdmin):
     show_facets = admin.ShowFacets.NEVER
     change_list_template = "admin/microworkflows/change_list.html"
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *given: Any, **more: Any
+    ) -> HttpResponse | None:
         """Do an action with the selected rows; *all* are those that the list has."""
         if request.POST.get("select_across", "0") != "0":
             listed = queryset.values("pk")[:MOST]
             queryset = queryset.filter(pk__in=listed)
-        return super().response_action(request, queryset)
+        return super().response_action(request, queryset, *given, **more)

@@ -89,6 +89,11 @@ def may(request: HttpRequest, permission: str) -> bool:
     return user is not None and user.has_perm(f"microworkflows.{permission}")
 
 
+def sees_journeys(request: HttpRequest) -> bool:
+    """Return True if the request's user may open the page of any flow's journey."""
+    return may(request, "view_outboxevent") or overviews.overview.may_see(request)
+
+
 def sees_admin(request: HttpRequest) -> bool:
     """Return True if a link into Django's admin helps the request's user."""
     user = getattr(request, "user", None)

@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import ids, journeys, masking, overviews, unreceived
+from microworkflows import ids, journeys, masking, unreceived
 from microworkflows.admin import contexts, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link, title
 from microworkflows.admin.messages import (
@@ -28,7 +28,7 @@ from microworkflows.admin.messages import (
     TypeFilter,
 )
 from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
-from microworkflows.pages import fragment, fragment_url, journey_context, polled
+from microworkflows.pages import fragment, fragment_url, journey_context, may, polled, sees_journeys
 
 _MOST_EVENTS = 20
 """Events of one type and listener that the page of unreceived events names."""
@@ -159,7 +159,7 @@ class OutboxEventAdmin(MessageAdmin):
         return fragment(request, self._flow_context(request, correlation_id))
 
     def _flow_context(self, request: HttpRequest, correlation_id: str) -> dict[str, Any]:
-        if not (self.has_view_permission(request) or overviews.overview.may_see(request)):
+        if not sees_journeys(request):
             raise PermissionDenied
         context = journey_context(request, unquote(correlation_id), headline=SafeString())
         journey, picture = context["mw_journey"], context["mw_picture"]
@@ -243,21 +243,18 @@ class OutboxEventAdmin(MessageAdmin):
     @admin.display(description="event id")
     def event_id(self, obj: OutboxEvent) -> SafeString:
         """Id of the event, with a link to its inbox rows."""
-        return format_html(
-            '<code class="mw-id">{}</code> {}',
-            obj.pk,
-            _inbox_link(obj, self.admin_site.name, "who received it"),
-        )
+        link = self._inbox_link(obj, "who received it")
+        return format_html('<code class="mw-id">{}</code> {}', obj.pk, link)
 
     @admin.display(description="about", empty_value="")
     def about(self, obj: OutboxEvent) -> SafeString | str:
         """Name of what the flow is about, with a link to the journey."""
-        return about_link(obj.subject, obj.correlation_id, site=self.admin_site.name)
+        return about_link(obj.subject, obj.correlation_id, request=self.request, site=self.admin_site.name)
 
     @admin.display(description="flow")
     def flow(self, obj: OutboxEvent) -> SafeString:
         """Correlation id, with a link to the journey."""
-        return flow_link(obj.correlation_id, site=self.admin_site.name)
+        return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
     @admin.display(description="caused by")
     def caused_by(self, obj: OutboxEvent) -> SafeString | str:
@@ -279,16 +276,16 @@ class OutboxEventAdmin(MessageAdmin):
     @admin.display(description="see also")
     def links(self, obj: OutboxEvent) -> SafeString:
         """Links to the journey and to the inbox."""
-        return format_html(
-            '<span class="mw-line">{} · {}</span>',
-            journey_link(obj.correlation_id, site=self.admin_site.name),
-            _inbox_link(obj, self.admin_site.name, "inbox"),
+        return texts.links(
+            journey_link(obj.correlation_id, request=self.request, site=self.admin_site.name),
+            self._inbox_link(obj, "inbox"),
         )
 
-
-def _inbox_link(event: OutboxEvent, site: str, text: str) -> SafeString:
-    url = reverse("admin:microworkflows_inboxevent_changelist", current_app=site)
-    return format_html('<a href="{}?q={}">{}</a>', url, event.pk, text)
+    def _inbox_link(self, obj: OutboxEvent, text: str) -> SafeString:
+        if self.request is None or not may(self.request, "view_inboxevent"):
+            return SafeString()
+        url = reverse("admin:microworkflows_inboxevent_changelist", current_app=self.admin_site.name)
+        return format_html('<a href="{}?q={}">{}</a>', url, obj.pk, text)
 
 
 def contexts_view(request: HttpRequest) -> HttpResponseBase:

@@ -175,6 +175,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let each process of pytest-xdist choose an environment of its own, before it reads settings: else they share a broker."""
+    del os.environ["DJANGO_SETTINGS_MODULE"]
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Take from a process of pytest-xdist which servers were missing to its tests."""
     for server, reasons in getattr(node, "workeroutput", {}).get("missing", {}).items():

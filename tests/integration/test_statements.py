@@ -45,9 +45,10 @@ CLAIM, MARK, LOOK_FOR_RETRIES = "SELECT published", "UPDATE published", "SELECT 
 
 @pytest.fixture
 def healthy(database: str, probe: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a connection that answered once be alive: else it is asked now and then, before a hop."""
+    """Let a connection that answered once be alive: else it is asked now and then, before a hop; and prepare nothing, once each."""
     monkeypatch.setattr(tasks, "_ALIVE_SECONDS", 60.0)
     deliver(cloud_event())
+    monkeypatch.setattr(connection.connection, "prepare_threshold", None)
 
 
 def deliver(body: str) -> None:

@@ -177,7 +177,7 @@ def publish_raw(channel: Any, *, routing_key: bytes, headers: bytes, body: bytes
     channel.events["basic_ack"].add(lambda tag, multiple: confirmed.append(tag))
     connection.transport.write(frame(1, method) + frame(2, header) + frame(3, body))
     while not confirmed:
-        connection.drain_events(timeout=20)
+        connection.drain_events(timeout=120)  # a busy broker takes long to read what is nested so deep
 
 
 def test_event_in_the_binary_content_mode_is_handled(worker: Process, shared_broker: Broker) -> None:

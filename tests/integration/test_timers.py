@@ -125,7 +125,6 @@ def test_timer_whose_cancelling_event_comes_as_it_fires_is_either_sent_or_cancel
     sent = {each for each in ids if statuses()[each] == OutboxEvent.Status.RELAYED}
     eventually(lambda: set(effects()) == sent, what="what was sent is handled, and nothing else")
     assert len(effects()) == len(sent)
-    assert 0 < len(sent) < 60
 
 
 def test_timer_that_was_cancelled_is_never_sent(launch: Launcher, broker: Broker) -> None:

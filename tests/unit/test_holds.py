@@ -53,7 +53,7 @@ def resume(kind: Hold.Kind, name: str) -> None:
     holds.look(anew=True)
 
 
-def due() -> list[store.Message]:
+def due() -> list[Any]:
     return store.due_retries("desk", limit=100, now=timezone.now())
 
 
@@ -150,7 +150,9 @@ def test_what_waited_comes_back_few_at_first_and_then_more() -> None:
     pause(KIND.CONTEXT, "desk")
     paused = holds.most_back("desk", limit=500, now=datetime.now(UTC))
     resume(KIND.CONTEXT, "desk")
-    ended_at = times.aware(Hold.objects.get().ended_at)
+    ended_at = Hold.objects.get().ended_at
+    assert ended_at is not None
+    ended_at = times.aware(ended_at)
 
     found = [
         holds.most_back("desk", limit=500, now=ended_at + timedelta(seconds=seconds))

@@ -238,8 +238,9 @@ def _keep(
     shown = masking.error(error, scrubbed)
     now = times.now()
     with transactions.read_committed(using=_connection().alias):
-        is_new = bool(handling.insert([(consumer, event)], status=InboxEvent.Status.WAITING, headers=headers))
-        row = handling.locked(consumer, event)
+        row, is_new = handling.insert_or_lock(
+            consumer, event, status=InboxEvent.Status.WAITING, headers=headers
+        )
         if row.status == InboxEvent.Status.HANDLED:
             logger.error(
                 "handled %s by %s, but a callback after its commit failed",

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
@@ -110,9 +110,9 @@ def handle(
     with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
         try:
             new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
-        except Error as error:
+            retried = None if new else locked(workflow.label, event)
+        except (Error, InboxEvent.DoesNotExist) as error:
             raise NotBegunError(str(error)) from error.__cause__
-        retried = None if new else locked(workflow.label, event)
         if retried is not None and not retried.awaits(attempt):
             logger.info(
                 "skipped %s: %s is a duplicate",
@@ -309,8 +309,22 @@ def _listeners(label: str, event: CloudEvent) -> dict[str, Any]:
     return {Header.LISTENERS: beside} if len(beside) > 1 else {}
 
 
+def insert_or_lock(
+    label: str, event: CloudEvent, *, status: InboxEvent.Status, headers: Headers = _NO_HEADERS
+) -> tuple[InboxEvent, bool]:
+    """Return the inbox row of an event, locked, and True if it is new: one that leaves the inbox in between is inserted anew."""
+    while True:
+        is_new = bool(insert([(label, event)], status=status, headers=headers))
+        with suppress(InboxEvent.DoesNotExist):
+            return locked(label, event), is_new
+
+
 def locked(label: str, event: CloudEvent) -> InboxEvent:
-    """Return the inbox row of an event, locked."""
+    """Return the inbox row of an event, locked.
+
+    Raises:
+        InboxEvent.DoesNotExist: it was purged, or has left the inbox to be received anew.
+    """
     return InboxEvent.objects.select_for_update().get(msg_id=message_id(label, event.meta.id))
 
 

@@ -1,7 +1,8 @@
+import logging
 import random
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 from unittest import mock
 from uuid import UUID, uuid4
 
@@ -235,6 +236,57 @@ def test_message_parked_before_its_microworkflow_existed_is_received_anew_when_r
 
     assert message.routing_key == "archive"
     assert not InboxEvent.objects.exists()
+
+
+def test_message_that_leaves_the_inbox_just_as_it_is_parked_again_is_parked_again(
+    post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay marks what it brought back, while a worker already has it."""
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    body = OutboxEvent.objects.get().body
+    inbox.receive(body, queue="archive")
+    InboxEvent.objects.parked().replay(by="clerk")
+    (message,) = store.due_retries("archive", limit=10, now=timezone.now())
+    insert = handling.insert
+    marked: list[object] = []
+
+    def marked_once_the_row_was_seen(*args: Any, **kwargs: Any) -> set[str]:
+        inserted = insert(*args, **kwargs)
+        if not marked:
+            marked.append(store.mark_retries(Outcome(confirmed=[message.id]), now=timezone.now()))
+        return inserted
+
+    monkeypatch.setattr(handling, "insert", marked_once_the_row_was_seen)
+
+    inbox.receive(body, queue="archive", attempt=message.attempt)
+
+    assert marked
+    (row,) = flow.parked
+    assert (row.label, row.attempts) == ("archive", 1)
+
+
+def test_message_whose_row_vanishes_just_as_it_comes_again_costs_no_attempt(
+    post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    meta = flow.record(post.LetterWritten(letter_id=uuid4()))
+    flow.run()
+    post.calls.clear()
+    insert = handling.insert
+    purged: list[object] = []
+
+    def purged_once_the_row_was_seen(*args: Any, **kwargs: Any) -> set[str]:
+        inserted = insert(*args, **kwargs)
+        if not purged:
+            purged.append(InboxEvent.objects.all().delete())
+        return inserted
+
+    monkeypatch.setattr(handling, "insert", purged_once_the_row_was_seen)
+
+    with caplog.at_level(logging.INFO, "microworkflows"):
+        flow.deliver(meta)
+
+    assert "no attempt is lost" in caplog.text
+    assert not InboxEvent.objects.failing()
 
 
 def test_message_to_be_retried_goes_to_its_queue_by_the_name_at_the_broker(

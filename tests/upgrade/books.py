@@ -47,14 +47,14 @@ def left_to_do(
     """
     handled = _handled()  # before the events: what was handled by now has emitted its own
     given_up = {(row.label, row.event_id) for row in InboxEvent.objects.parked()}
-    found = {
+    found: dict[str, Any] = {
         "waiting": InboxEvent.objects.waiting().count(),
         "to be handled": len(_steps() - handled - given_up),
         "pending": OutboxEvent.objects.pending().count(),
     }
     labels = Counter(label for label, _ in given_up)
     if labels not in (parked, Counter(parked) - Counter(renewed)):
-        found["parked"] = labels.total()
+        found["parked"] = dict(labels)
     if not any(found.values()):
         found |= {f"in {queue}": brokers.of(broker).count(queue) for queue in queues}
     return {name: value for name, value in found.items() if value}

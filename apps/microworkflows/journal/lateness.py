@@ -13,9 +13,9 @@ from typing import Final
 from django.db.models import Exists, OuterRef
 
 from microworkflows import times
-from microworkflows.journal.models import Alarm, Event, Flow, Gap, Process
+from microworkflows.journal.models import Alarm, Delivery, Event, Flow, Gap, Process
 from microworkflows.journal.presence import ALIVE_FOR
-from microworkflows.journal.states import Declared, Pair
+from microworkflows.journal.states import Declared
 
 MOST: Final = 500
 """Number of flows that are looked at in one round, those due first."""
@@ -57,23 +57,53 @@ def candidates(until: datetime) -> list[Flow]:
     return list({flow.pk: flow for flow in (*due, *late)}.values())
 
 
-def misses(flows: Sequence[Flow], declared: Declared, *, until: datetime) -> list[Miss]:
-    """Return what these flows have missed until a time, and note in their rows which deadline is next, and which was first."""
-    begun = _begun(flows)
+def unmet(flows: Sequence[Flow], declared: Declared) -> list[Miss]:
+    """Return the declared deadlines, to come or passed, whose event has not come, by flow and by event."""
+    begun, given_up = _begun(flows), _given_up(flows)
     found = []
     for flow in flows:
         happened = begun[flow.pk]
-        unmet = [] if happened.keys() & declared.outcomes.keys() else _unmet(happened, declared)
-        passed = [miss for miss in unmet if miss[1] <= until]
-        _note(
-            flow,
-            due_at=min((due_at for _, due_at in unmet if due_at > until), default=None),
-            overdue_at=min((due_at for _, due_at in passed), default=None),
-        )
+        if flow.pk in given_up or happened.keys() & declared.outcomes.keys():
+            continue
         found += [
-            Miss(flow=flow, awaited=pair[0], of=pair[1], due_at=due_at) for pair, due_at in sorted(passed)
+            Miss(flow=flow, awaited=awaited, of=of, due_at=happened[of] + within)
+            for (awaited, of), within in sorted(declared.within.items())
+            if of in happened and awaited not in happened
         ]
     return found
+
+
+def told(misses: Sequence[Miss]) -> set[Miss]:
+    """Return those that an alarm tells of; one whose deadline has moved follows."""
+    alarms = {
+        (alarm.flow_id, alarm.awaited, alarm.of): alarm
+        for alarm in Alarm.objects.filter(flow__in={miss.flow.pk for miss in misses})
+    }
+    found = set()
+    for miss in misses:
+        alarm = alarms.get((miss.flow.pk, miss.awaited, miss.of))
+        if alarm is None:
+            continue
+        if times.aware(alarm.due_at) != miss.due_at:
+            Alarm.objects.filter(pk=alarm.pk).update(due_at=times.stored(miss.due_at))
+        found.add(miss)
+    return found
+
+
+def note(flows: Iterable[Flow], misses: Iterable[Miss], told: Collection[Miss], *, until: datetime) -> None:
+    """Note in the rows of flows the first deadline that no alarm tells of, and the first that passed.
+
+    So a flow is looked at again until each deadline that it misses has its alarm, however often nobody could judge.
+    """
+    of_flow: dict[int, list[Miss]] = defaultdict(list)
+    for miss in misses:
+        of_flow[miss.flow.pk].append(miss)
+    for flow in flows:
+        _note(
+            flow,
+            due_at=min((miss.due_at for miss in of_flow[flow.pk] if miss not in told), default=None),
+            overdue_at=min((miss.due_at for miss in of_flow[flow.pk] if miss.due_at <= until), default=None),
+        )
 
 
 def untold(contexts: Collection[str], *, since: datetime, until: datetime, now: datetime) -> bool:
@@ -98,12 +128,11 @@ def _begun(flows: Iterable[Flow]) -> Mapping[int, dict[str, datetime]]:
     return begun
 
 
-def _unmet(happened: Mapping[str, datetime], declared: Declared) -> list[tuple[Pair, datetime]]:
-    return [
-        (pair, happened[pair[1]] + within)
-        for pair, within in declared.within.items()
-        if pair[1] in happened and pair[0] not in happened
-    ]
+def _given_up(flows: Iterable[Flow]) -> set[int]:
+    """Return those of the flows that came to rest because somebody dismissed a message: nobody waits for these."""
+    dismissed = Delivery.objects.filter(event__flow=OuterRef("pk"), status=Delivery.Status.DISMISSED)
+    at_rest = {flow.pk for flow in flows if flow.state == Flow.State.DONE}
+    return set(Flow.objects.filter(Exists(dismissed), pk__in=at_rest).values_list("pk", flat=True))
 
 
 def _note(flow: Flow, *, due_at: datetime | None, overdue_at: datetime | None) -> None:

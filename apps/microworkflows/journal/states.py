@@ -256,7 +256,10 @@ class _Picture:
 def _deadlines(
     events: Sequence[Event], promises: Sequence[Promise], now: datetime
 ) -> tuple[datetime | None, datetime | None]:
-    """Return when the next deadline passes, and when the first that was missed passed."""
+    """Return when the first deadline passes or passed that the watcher has to judge, and when the first that was missed passed.
+
+    The watcher alone knows which of those that passed have an alarm already: it notes in the row which is the first that has none.
+    """
     begun: dict[str, datetime] = {}
     for event in events:
         for type in event.types:
@@ -264,6 +267,4 @@ def _deadlines(
     times = [
         begun[each.of] + each.within for each in promises if each.of in begun and each.awaited not in begun
     ]
-    return min((time for time in times if time > now), default=None), min(
-        (time for time in times if time <= now), default=None
-    )
+    return min(times, default=None), min((time for time in times if time <= now), default=None)

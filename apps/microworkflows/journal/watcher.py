@@ -6,7 +6,6 @@ the table lets one of them raise. Deadlines are declared, and never learned.
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -64,20 +63,22 @@ def _raise(now: datetime, until: datetime) -> tuple[int, int]:
     flows = lateness.candidates(until)
     if not flows:
         return 0, 0
-    missed = _unraised(lateness.misses(flows, Declared.read(), until=until))
-    given_up = _given_up({miss.flow.pk for miss in missed})
+    misses = lateness.unmet(flows, Declared.read())
+    told = lateness.told(misses)
     reasons, raised, held = Reasons(now=now), 0, 0
     ends_at = time.monotonic() + LONGEST_SECONDS
-    for miss in missed:
-        if miss.flow.pk in given_up:
+    for miss in misses:
+        if miss in told or miss.due_at > until:
             continue
         reason = reasons.of(miss, until=until)
         if reason is None:
             held += 1
-        elif _raised(miss, reason, now):
-            raised += 1
+        else:
+            raised += _raised(miss, reason, now)
+            told.add(miss)
         if raised >= MOST_RAISED or time.monotonic() > ends_at:
             break
+    lateness.note(flows, misses, told, until=until)
     return raised, held
 
 
@@ -97,29 +98,6 @@ def _say_unknown(now: datetime, until: datetime | None) -> None:
 
 def _due(until: datetime) -> int:
     return Flow.objects.filter(due_at__lte=times.stored(until)).count()
-
-
-def _unraised(missed: Sequence[Miss]) -> list[Miss]:
-    """Return the misses without an alarm; one whose deadline has moved follows."""
-    known = {
-        (alarm.flow_id, alarm.awaited, alarm.of): alarm
-        for alarm in Alarm.objects.filter(flow__in={miss.flow.pk for miss in missed})
-    }
-    left = []
-    for miss in missed:
-        alarm = known.get((miss.flow.pk, miss.awaited, miss.of))
-        if alarm is None:
-            left.append(miss)
-        elif times.aware(alarm.due_at) != miss.due_at:
-            Alarm.objects.filter(pk=alarm.pk).update(due_at=times.stored(miss.due_at))
-    return left
-
-
-def _given_up(flows: Iterable[int]) -> set[int]:
-    """Return those of the flows that came to rest because somebody dismissed a message: nobody waits for these."""
-    dismissed = Delivery.objects.filter(event__flow=OuterRef("pk"), status=Delivery.Status.DISMISSED)
-    rest = Flow.objects.filter(Exists(dismissed), pk__in=list(flows), state=Flow.State.DONE)
-    return set(rest.values_list("pk", flat=True))
 
 
 def _raised(miss: Miss, reason: Reason, now: datetime) -> bool:

@@ -175,7 +175,7 @@ def test_deadline_holds_until_the_awaited_event_or_another_end() -> None:
 
     assert _stands([accepted, paid], deliveries[:2]).due_at == due
     late = _stands([accepted, paid], deliveries[:2], after=601)
-    assert (late.due_at, late.overdue_at) == (None, due)
+    assert (late.due_at, late.overdue_at) == (due, due)
     assert _stands([accepted, paid, shipped], deliveries, after=601).overdue_at is None
     cancels = Declared.of([ORDERS, _context("payments", outcomes={PAID: "cancelled"}), SHIPPING])
     assert _stands([accepted, paid], deliveries[:2], declared=cancels, after=601).overdue_at is None

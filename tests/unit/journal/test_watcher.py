@@ -9,7 +9,7 @@ import pytest
 from django.core.management import call_command
 
 from microworkflows.journal import journeys, lateness, reasons, signals, watcher
-from microworkflows.journal.models import Alarm, Delivery, Event, Flow, Process
+from microworkflows.journal.models import Alarm, Delivery, Event, Flow, Gap, Process
 from microworkflows.journal.watcher import Round
 from tests.unit.journal import rows
 from tests.unit.journal.rows import NOW, ago
@@ -320,6 +320,33 @@ def test_a_second_deadline_of_a_flow_is_raised_by_itself() -> None:
         (SCHEDULED, ago(100)),
         (RECEIVED, ago(200)),
     }
+
+
+def test_a_second_deadline_that_nobody_can_judge_yet_is_raised_once_somebody_can(
+    services: dict[str, Process],
+) -> None:
+    rows.context("inventory", deadlines=[(RECEIVED, ACCEPTED, 200)])
+    rows.gap(services["shipping"], since=350, until=30)
+    order()
+    assert watch() == Round(raised=1, held=1, told_until=ago(4))
+
+    Gap.objects.update(filled_at=NOW)
+
+    assert [watch().raised, watch().raised] == [1, 0]
+    assert set(Alarm.objects.values_list("awaited", flat=True)) == {RECEIVED, SCHEDULED}
+
+
+@pytest.mark.usefixtures("services")
+def test_deadlines_that_passed_unjudged_are_each_raised_however_few_a_round_raises(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows.context("inventory", deadlines=[(RECEIVED, ACCEPTED, 200)])
+    for number in range(3):
+        order(f"A-{number:06}")
+    monkeypatch.setattr(watcher, "MOST_RAISED", 1)
+
+    assert [watch().raised for _ in range(8)] == [1, 1, 1, 1, 1, 1, 0, 0]
+    assert Flow.objects.filter(due_at=None, overdue_at=ago(200)).count() == 3
 
 
 def test_of_many_flows_that_wait_for_the_same_dead_worker_one_is_read(

@@ -280,6 +280,19 @@ TARGETS = [
         ours=OURS_OF_TWO,
         bound="≥ 1.5",
     ),
+    *(
+        Target(
+            of="Order process",
+            words=f"processor time of an order{words}, servers included, over the synchronous monolith's",
+            figure=_ratio(
+                _median("orders", ours, "CPU, ms/order"),
+                _median("orders", "synchronous monolith", "CPU, ms/order"),
+            ),
+            unit="×",
+            bound=bound,
+        )
+        for ours, words, bound in ((OURS, "", ""), (OURS_OF_TWO, " with two workers", "≤ 1.3"))
+    ),
     Target(
         of="Recording",
         words="what an event adds to the transaction that places an order",

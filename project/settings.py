@@ -22,8 +22,8 @@ def _text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
-def _flag(name: str) -> bool:
-    value = _text(name, "0").lower()
+def _flag(name: str, default: str = "0") -> bool:
+    value = _text(name, default).lower()
     if value not in {"0", "1", "false", "true", "no", "yes", "off", "on"}:
         raise ImproperlyConfigured(f"{name} is {value!r}; set it to 1 or 0.")
     return value in {"1", "true", "yes", "on"}
@@ -188,6 +188,13 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,  # seconds
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",  # what is committed survives a power cut
+    }
+elif _flag("PREPARE", default="1"):
+    # PostgreSQL plans a statement once for each connection, not each time. Some poolers do not cope: docs/howto/poolers.md.
+    DATABASES["default"]["OPTIONS"] = {
+        **DATABASES["default"].get("OPTIONS", {}),
+        "server_side_binding": True,
+        "prepare_threshold": 5,  # times
     }
 
 

@@ -57,6 +57,7 @@ def choose_environment() -> None:
         "HTTPS",
         "LOG_LEVEL",
         "WORKER_CONCURRENCY",
+        "PREPARE",
         "SERVICE",
         "BROKER_USERS",
     ]:

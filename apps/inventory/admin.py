@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from inventory import operations
 from inventory.models import Reservation, ReservationLine, StockItem
 from microworkflows.admin.badges import badge
+from microworkflows.admin.lists import BoundedListMixin
 
 LAST_PIECES = 3
 """From so few available pieces on, the list says that a product runs out."""
@@ -68,7 +69,7 @@ class StockItemForm(forms.ModelForm):
 
 
 @admin.register(StockItem)
-class StockItemAdmin(admin.ModelAdmin):
+class StockItemAdmin(BoundedListMixin, admin.ModelAdmin):
     """The shelves: how much lies there is counted by people, how much is reserved follows from events."""
 
     form = StockItemForm
@@ -159,7 +160,7 @@ class ReservationLineInline(admin.TabularInline):
 
 
 @admin.register(Reservation)
-class ReservationAdmin(admin.ModelAdmin):
+class ReservationAdmin(BoundedListMixin, admin.ModelAdmin):
     """What is set aside for which order."""
 
     list_display = ["created_at", "state_badge", "wanted", "order_id"]
@@ -167,8 +168,6 @@ class ReservationAdmin(admin.ModelAdmin):
     list_filter = ["state"]
     search_fields = ["id", "order_id", "lines__sku"]
     date_hierarchy = "created_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = ["state_badge", "noted", "paid", "created_at", "changed_at", "id", "order_id"]
     readonly_fields = ["state_badge", "created_at", "changed_at", "id"]

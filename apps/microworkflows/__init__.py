@@ -1,19 +1,24 @@
 """Microworkflows: events through a transactional outbox and inbox, one Celery worker per bounded context."""
 
 from microworkflows.deadlines import deadline
-from microworkflows.errors import PermanentError
+from microworkflows.errors import PermanentError, RetryAfter
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
+from microworkflows.retrying import Retry
 from microworkflows.sensitive import Personal, Sensitive
 from microworkflows.subjects import Subject
+from microworkflows.timers import Later
 from microworkflows.workflows import microworkflow
 
 # ``outbox`` is a submodule, which `from microworkflows import outbox` imports once Django has loaded its apps.
 __all__ = [
     "DomainEvent",
     "IncomingEvent",
+    "Later",
     "Metadata",
     "PermanentError",
     "Personal",
+    "Retry",
+    "RetryAfter",
     "Sensitive",
     "Subject",
     "deadline",

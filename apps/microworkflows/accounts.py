@@ -1,16 +1,34 @@
 """Accounts of flows as lines and as plain data: a guest's where one knows the flow, else of what this database knows."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from microworkflows import journeys, overviews
+from microworkflows import journeys, overviews, times
 from microworkflows.journeys import human_duration
 from microworkflows.overviews import Account, Line, Span
 
 
 def account(term: str) -> Account | None:
     """Return the account of the newest flow that a name, key or id means; None if it is unknown here."""
-    return overviews.overview.account(term) or _here(term)
+    beyond = overviews.overview.account(term)
+    return _here(term) if beyond is None else _with_timers(beyond)
+
+
+def _with_timers(account: Account) -> Account:
+    """Return an account of a guest's with the timers, of which only this database knows."""
+    timers = journeys.timers(str(account.plain["correlation_id"]))
+    if not timers:
+        return account
+    due = [(step, times.local(step.relay.due_at)) for step in timers if step.relay.due_at]
+    return replace(
+        account,
+        hints=[*account.hints, *(f"  {step.name} is due at {at:%H:%M:%S}." for step, at in due)],
+        plain={
+            **account.plain,
+            "timers": [{"id": str(step.id), "type": step.type, "due_at": at.isoformat()} for step, at in due],
+        },
+    )
 
 
 def without_errors(plain: Any) -> Any:
@@ -35,7 +53,8 @@ def account_of(journey: journeys.Journey) -> Account:
     """Return the account of a journey of this database, whose attempts have no times of their own."""
     lines: list[Line] = []
     for step in journey.steps:
-        status = "" if step.relay.status in ("relayed", "foreign") else f" ({step.relay.status})"
+        due = f", due at {times.local(step.relay.due_at):%H:%M:%S}" if step.relay.due_at else ""
+        status = "" if step.relay.status in ("relayed", "foreign") else f" ({step.relay.status}{due})"
         lines.append(
             Line(text=f"{step.name}{status}", note=f"+{human_duration(step.recorded_at - _began(journey))}")
         )
@@ -92,6 +111,7 @@ def _plain(journey: journeys.Journey, state: str) -> dict[str, object]:
                 "causation_id": step.causation_id,
                 "recorded_at": step.recorded_at.isoformat(),
                 "status": str(step.relay.status),
+                "due_at": step.relay.due_at and step.relay.due_at.isoformat(),
                 "deliveries": [
                     {
                         "consumer": each.label,

@@ -195,6 +195,7 @@ def _envelope() -> Schema:
             cloudevents.KEY: {**_TEXT, "maxLength": 150},
             cloudevents.NAME: {**_TEXT, "maxLength": 100},
             cloudevents.HOPS: {"type": "integer", "minimum": 0},
+            cloudevents.TIMER: {"const": True},
             cloudevents.MARK: _TEXT,
             cloudevents.AS_OF: time,
             "data": {"type": "object"},

@@ -32,6 +32,9 @@ HOPS = "microworkflowshops"
 AS_OF = "microworkflowsasof"
 """Extension attribute: time as of which an event of the past is true; left out for what happens now."""
 
+TIMER = "microworkflowstimer"
+"""Extension attribute: ``true`` for an event that was recorded before its ``time``, to be sent then; left out for all others."""
+
 ERASED = "microworkflowserased"
 """Extension attribute: time at which personal data was erased from the event as a table keeps it; it is never handled again."""
 
@@ -62,7 +65,7 @@ _TIME = re.compile(
     re.ASCII,
 )
 _MARKS = (MARK, FORMER_MARK)
-_OWN = (*_MARKS, HOPS, AS_OF, FACT, FACT_TYPES)
+_OWN = (*_MARKS, HOPS, AS_OF, TIMER, FACT, FACT_TYPES)
 """Attributes that are believed in the events of contexts only."""
 
 
@@ -77,7 +80,7 @@ class Metadata:
     type: str
     """Versioned type, such as ``orders.order_accepted.v1``; also the routing key."""
     time: datetime
-    """Time of recording (UTC)."""
+    """Time of recording; of a timer, the time at which it is due (UTC)."""
     correlation_id: str
     """Id of the flow, the same for all of its events."""
     causation_id: str | None
@@ -92,6 +95,8 @@ class Metadata:
     """Number of events that led to this one, each causing the next."""
     as_of: datetime | None = None
     """Time (UTC) as of which an event of the past is true, long before :attr:`time`; None for what happens now."""
+    is_timer: bool = False
+    """True if it was recorded before :attr:`time`, at which it was to be sent."""
     versions: tuple[str, ...] = ()
     """Types under which the fact was recorded, the newest first; empty if there is one. They share :attr:`id`, the oldest one's."""
     original_id: str | None = None
@@ -124,6 +129,8 @@ class CloudEvent:
     data: dict[str, Any] = field(repr=False)
     extensions: Mapping[str, Any] = field(default_factory=dict)
     """Attributes that this kit does not know, kept unchanged."""
+    unless: tuple[str, ...] = ()
+    """Types of the events that cancel a timer, for the outbox alone: they do not travel."""
 
     def __str__(self) -> str:
         """Return the event for a log line."""
@@ -157,6 +164,8 @@ class CloudEvent:
             attributes[HOPS] = self.meta.hops
         if self.meta.as_of is not None:
             attributes[AS_OF] = _text_of(self.meta.as_of)
+        if self.meta.is_timer:
+            attributes[TIMER] = True
         if self.meta.versions:
             attributes[FACT], attributes[FACT_TYPES] = str(self.meta.id), " ".join(self.meta.versions)
         return attributes
@@ -209,6 +218,7 @@ class CloudEvent:
                 else None,
                 hops=_hops(body) if own_id else 0,
                 as_of=_time(body[AS_OF], name=AS_OF) if own_id and body.get(AS_OF) is not None else None,
+                is_timer=bool(own_id) and body.get(TIMER) is True,
                 versions=versions,
                 original_id=None if own_id == event_id else raw_id,
                 former_id=None if own_id else _former_id(source, raw_id),

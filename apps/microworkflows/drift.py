@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from microworkflows import causes, flows, registry
-from microworkflows.cloudevents import CloudEvent, context_of, versions_of
+from microworkflows.cloudevents import CloudEvent, context_of
 from microworkflows.models import OutboxEvent
 
 ARROW = " -> "
@@ -106,6 +106,6 @@ class Observer(flows.Guest):
         meta = attempt.event.meta
         heard = {each for each in meta.versions if attempt.consumer in registry.listening(each)}
         self.observed |= {edge(each, attempt.consumer) for each in {meta.type, *heard}}
-        if emitted:
-            bodies = OutboxEvent.objects.filter(pk__in=emitted).values_list("body", flat=True)
-            self.observed |= {edge(attempt.consumer, each) for body in bodies for each in versions_of(body)}
+        of_flow = OutboxEvent.objects.of_flow(meta.correlation_id).filter(body__causationid=str(meta.id))
+        rows = of_flow.filter(headers__microworkflow=attempt.consumer)  # with timers, which may never be sent
+        self.observed |= {edge(attempt.consumer, each) for each in rows.values_list("destination", flat=True)}

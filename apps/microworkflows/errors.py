@@ -1,5 +1,9 @@
 """Errors of the kit. Each message says what happened, why, and what to do next."""
 
+from datetime import timedelta
+
+_LONGEST_WAIT = timedelta(days=365)
+
 
 class MicroworkflowsError(Exception):
     """Base of every error that the kit raises."""
@@ -10,6 +14,27 @@ class PermanentError(MicroworkflowsError):
 
     Raise it (or a subclass) in a microworkflow when trying again with the same event is pointless.
     """
+
+
+class RetryAfter(MicroworkflowsError):  # noqa: N818  (it asks for something, and may be nobody's error)
+    """A failure that says when the next attempt makes sense, as an HTTP response with ``Retry-After`` does (RFC 9110, 10.2.3).
+
+    Raise it in a microworkflow: its transaction is rolled back, and the message comes again no sooner. It counts as an attempt.
+
+    Args:
+        wait: Seconds, or a timedelta; more than none, and a year at most.
+        why: What the person who looks at the waiting message reads.
+
+    Raises:
+        ValueError: ``wait`` is out of range.
+    """
+
+    def __init__(self, wait: float | timedelta, why: str = "") -> None:
+        seconds = wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
+        if not 0 < seconds <= _LONGEST_WAIT.total_seconds():
+            raise ValueError(f"RetryAfter({wait!r}): the wait is more than 0 seconds, and a year at most.")
+        self.wait = timedelta(seconds=seconds)
+        super().__init__(why or f"again in {seconds:g} s")
 
 
 class InvalidCloudEventError(PermanentError):

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from microworkflows import (
     celery_app,
-    conf,
     database_errors,
     fingerprints,
     flows,
@@ -25,6 +24,7 @@ from microworkflows import (
     isolation,
     logs,
     masking,
+    retrying,
     signals,
     texts,
     times,
@@ -262,9 +262,11 @@ def _keep(
         if not gave_way:
             row.retry += 1
         permanent = isinstance(error, PermanentError | ValidationError) or database_errors.is_permanent(error)
-        parked = permanent or row.retry >= conf.current().max_attempts
+        parked = permanent or row.retry >= retrying.max_attempts(consumer)
         row.status = InboxEvent.Status.PARKED if parked else InboxEvent.Status.WAITING
-        row.expires_at = now if parked else now + _delay(error, attempts=gave_way or row.retry)
+        row.expires_at = (
+            now if parked else now + _delay(error, consumer=consumer, attempts=gave_way or row.retry)
+        )
         row.headers = {
             **(row.headers or {}),
             **({Header.GAVE_WAY: gave_way} if gave_way else {}),
@@ -337,7 +339,7 @@ def _times_given_way(row: InboxEvent, error: BaseException) -> int:
     if not database_errors.gives_way(error):
         return 0
     times = int((row.headers or {}).get(Header.GAVE_WAY, 0)) + 1
-    return times if times < conf.current().max_attempts else 0
+    return times if times < retrying.max_attempts(row.label) else 0
 
 
 def _takes_writes(connection: BaseDatabaseWrapper) -> bool:
@@ -364,17 +366,10 @@ def _brief(error: BaseException, event: CloudEvent) -> str:
     return f"{type(error).__name__}: {texts.line(said)}"
 
 
-def _delay(error: BaseException, *, attempts: int) -> timedelta:
+def _delay(error: BaseException, *, consumer: str, attempts: int) -> timedelta:
     """Return the wait until the next attempt; it is short where another worker may know what this one does not."""
-    delay = retry_delay(attempts)
+    delay = retrying.delay(attempts, consumer=consumer, error=error)
     return min(delay, _LONGEST_UNKNOWN) if isinstance(error, UnknownMicroworkflowError) else delay
-
-
-def retry_delay(attempts: int) -> timedelta:
-    """Return the wait after a number of failed attempts: exponential backoff with jitter."""
-    settings = conf.current()
-    longest = min(settings.retry_delay * 2 ** min(attempts - 1, 32), settings.retry_max_delay)
-    return timedelta(seconds=longest * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
 
 
 def storable(text: str) -> str:

@@ -128,7 +128,10 @@ class Guest:
         return None
 
     def handled(self, attempt: Attempt, emitted: Sequence[UUID]) -> None:
-        """Learn that an event was handled, after the commit; ``emitted`` are the ids of the events recorded by that."""
+        """Learn that an event was handled, after the commit.
+
+        ``emitted`` are the ids of the events recorded by that, without timers: nobody waits for these, and some never come.
+        """
 
     def failed(self, attempt: Attempt, failure: Failure) -> None:
         """Learn that an attempt failed, after the message was kept with its error."""

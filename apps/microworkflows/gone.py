@@ -35,13 +35,14 @@ def messages() -> list[Rows]:
 
 
 def events() -> list[Rows]:
-    """Count the pending events of contexts that are gone: no relay is theirs."""
+    """Count the pending events and the timers of contexts that are gone: no relay is theirs."""
     known = set(registry.contexts())
-    pending = OutboxEvent.objects.filter(status=OutboxEvent.Status.PENDING).order_by()
-    counted = pending.annotate(name=ContextOf("destination")).values_list("name")
+    unsent = (OutboxEvent.Status.PENDING, OutboxEvent.Status.SCHEDULED)
+    rows = OutboxEvent.objects.filter(status__in=unsent).order_by()
+    counted = rows.annotate(name=ContextOf("destination")).values_list("name", "status")
     return sorted(
-        Rows(name, OutboxEvent.Status.PENDING.label, number)
-        for name, number in counted.annotate(number=Count("pk"))
+        Rows(name, OutboxEvent.Status(status).label, number)
+        for name, status, number in counted.annotate(number=Count("pk"))
         if name not in known
     )
 

@@ -244,7 +244,8 @@ def tell_handled(
         )
 
         def tell() -> None:
-            returned = [each.meta.id for each in effects.returned if each.meta.is_newest]
+            now = [each.meta for each in effects.returned if not each.meta.is_timer]
+            returned = [meta.id for meta in now if meta.is_newest]
             flows.handled(ended, [*effects.recorded, *returned])
 
         # At once, unless it joined a transaction that is still open.

@@ -3,9 +3,10 @@
 import secrets
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _lock = threading.Lock()
 _last = 0
 
@@ -21,8 +22,13 @@ def uuid7() -> UUID:
     ticks = (nanoseconds // 1_000_000 << 12) | ((nanoseconds % 1_000_000 << 12) // 1_000_000)
     with _lock:
         _last = ticks = max(ticks, _last + 1)
-    value = (ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
-    return UUID(int=value)
+    return _of(ticks)
+
+
+def uuid7_at(time: datetime) -> UUID:
+    """Return a new UUIDv7 of a time of its own, such as one to come; the order of those of one time is open."""
+    microseconds = (time - _EPOCH) // timedelta(microseconds=1)
+    return _of((microseconds // 1_000 << 12) | ((microseconds % 1_000 << 12) // 1_000))
 
 
 def lowest(time: datetime) -> UUID:
@@ -39,3 +45,8 @@ def timestamp(uuid: UUID) -> datetime:
     if uuid.version != 7:
         raise ValueError(f"{uuid} is not a UUIDv7, so it holds no time in milliseconds.")
     return datetime.fromtimestamp((uuid.int >> 80) / 1000, tz=UTC)
+
+
+def _of(ticks: int) -> UUID:
+    value = (ticks >> 12) << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | secrets.randbits(62)
+    return UUID(int=value)

@@ -1,6 +1,6 @@
 """What is under way, held against the code of this process, before it is deployed: would it read each event, and handle each message?
 
-It knows what tables tell. Pending events are in the outbox, waiting and parked messages in the inbox. An event that was relayed, and
+It knows what tables tell. Pending events and timers are in the outbox, waiting and parked messages in the inbox. An event that was relayed, and
 that no inbox here has, is in a queue, or was lost. It takes no message from a queue: the broker would count the look as a delivery.
 """
 
@@ -36,7 +36,7 @@ class Problem:
     kind: str
     """``refused``: the reading does not take it. ``gone``: nobody here listens any more. ``unknown``: no such type is declared."""
     state: str
-    """``pending``, ``queued``, ``waiting`` or ``parked``."""
+    """``pending``, ``scheduled``, ``queued``, ``waiting`` or ``parked``."""
     event_type: str
     consumer: str
     """Label of the microworkflow, or of the context; empty where nobody listens."""
@@ -83,11 +83,15 @@ def look(*, since: datetime | None = None) -> Found:
 
 
 def _look_into_outbox(found: Found, here: set[str]) -> None:
-    unsent = [OutboxEvent.Status.PENDING, OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED]
+    unsent = [
+        *(OutboxEvent.Status.PENDING, OutboxEvent.Status.SCHEDULED),
+        *(OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED),
+    ]
     for row in OutboxEvent.objects.filter(status__in=unsent).order_by("pk").iterator(_BATCH):
-        found.looked_at["pending"] += 1
+        state = "scheduled" if row.status == OutboxEvent.Status.SCHEDULED else "pending"
+        found.looked_at[state] += 1
         listened = {context_of(label) for label in row.listeners or ()} & here
-        for problem in _of_event("pending", row.type, row.body, listened):
+        for problem in _of_event(state, row.type, row.body, listened):
             found.note(problem, row.pk)
 
 

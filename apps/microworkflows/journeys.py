@@ -24,6 +24,8 @@ MOST_FLOWS = 50
 
 _MOST_DELIVERIES = 10 * MOST_EVENTS
 _LEAST_FAR = (
+    OutboxEvent.Status.CANCELLED,
+    OutboxEvent.Status.SCHEDULED,
     OutboxEvent.Status.PENDING,
     OutboxEvent.Status.REJECTED,
     OutboxEvent.Status.UNHEARD,
@@ -42,6 +44,10 @@ class RelayStatus(StrEnum):
     """The broker had no queue for it."""
     REJECTED = "rejected"
     """The broker refuses it for good."""
+    SCHEDULED = "scheduled"
+    """A timer that is not due yet."""
+    CANCELLED = "cancelled"
+    """A timer that an event of the flow has cancelled, or will have when it is due."""
     FOREIGN = "foreign"
     """Another service's outbox relayed it; it is known here because it was received."""
     PURGED = "purged"
@@ -76,7 +82,18 @@ class RelayState:
     """Number of times that the broker refused it."""
     error: str | None
     due_at: datetime | None
-    """Time before which it is not relayed; None if it is due at once or no longer pending."""
+    """Time before which it is not relayed; None if it is due at once or neither pending nor scheduled."""
+
+    @property
+    def open(self) -> bool:
+        """True while it is to be relayed."""
+        return self.status in (RelayStatus.PENDING, RelayStatus.SCHEDULED)
+
+    @property
+    def is_due(self) -> bool:
+        """True while it waits for a relay alone; between refusals, too."""
+        is_overdue = self.due_at is not None and self.due_at <= datetime.now(UTC)
+        return self.status is RelayStatus.PENDING or (self.status is RelayStatus.SCHEDULED and is_overdue)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +164,7 @@ class Step:
     @property
     def open(self) -> bool:
         """True while something is still to come."""
-        return self.relay.status is RelayStatus.PENDING or any(delivery.open for delivery in self.deliveries)
+        return self.relay.open or any(delivery.open for delivery in self.deliveries)
 
     @property
     def failed(self) -> bool:
@@ -224,8 +241,9 @@ class Journey:
 
     @property
     def duration(self) -> timedelta | None:
-        """Time from the first event to the last that was recorded, received or handled."""
-        times = [step.recorded_at for step in self.steps]
+        """Time from the first event to the last that was recorded, received or handled; timers that were not sent do not count."""
+        unsent = (RelayStatus.SCHEDULED, RelayStatus.CANCELLED)
+        times = [step.recorded_at for step in self.steps if step.relay.status not in unsent]
         times += [
             time for delivery in self.deliveries if (time := delivery.handled_at or delivery.received_at)
         ]
@@ -267,7 +285,7 @@ def journey(correlation_id: str) -> Journey:
     caused: dict[tuple[str, str], list[UUID]] = defaultdict(list)
     for event_id, rows in recorded.items():
         caused[rows[0].causation_id or "", rows[0].workflow or ""].append(event_id)
-    past = _Past()
+    past, types = _Past(), _types(outbox, inbox)
     steps: dict[str, Step] = {}
     for event_id in _in_causal_order([event.meta for event in known.values()]):
         event, rows = known[event_id], recorded.get(event_id, [])
@@ -282,9 +300,11 @@ def journey(correlation_id: str) -> Journey:
             cause=cause.name if cause else None,
             hop=event.meta.time - cause.recorded_at if cause else None,
             depth=cause.depth + 1 if cause else 0,
-            relay=_relay(event.meta, rows, past),
+            relay=(relay := _relay(event.meta, rows, past, types)),
             payload=masking.data(event.meta.type, event.data) if event_id in with_data else None,
-            deliveries=_deliveries(event.meta, rows, received[event_id], caused, past),
+            deliveries=()
+            if relay.status in (RelayStatus.SCHEDULED, RelayStatus.CANCELLED)
+            else _deliveries(event.meta, rows, received[event_id], caused, past),
             done=flows.is_left_to_nobody(event.meta.context, event.meta.mark),
         )
     return Journey(
@@ -293,6 +313,14 @@ def journey(correlation_id: str) -> Journey:
         subject=next((event.meta.subject for event in known.values() if event.meta.subject), None),
         cut=cut,
     )
+
+
+def timers(correlation_id: str) -> tuple[Step, ...]:
+    """Return the timers of this database that a flow waits for; one query if there are none."""
+    if not OutboxEvent.objects.of_flow(correlation_id).filter(status=OutboxEvent.Status.SCHEDULED).exists():
+        return ()
+    steps = journey(correlation_id).steps
+    return tuple(step for step in steps if step.relay.status is RelayStatus.SCHEDULED)
 
 
 def flows_about(term: str) -> list[str]:
@@ -320,13 +348,13 @@ def flow_about(about: About) -> str | None:
 def absences(journey: Journey) -> tuple[Absence, ...]:
     """Return the contexts that the flow waits for in vain, in one query if it waits at all.
 
-    It waits for the relay of a pending event's context, which runs beside the worker unless it is started by itself, and
-    for the worker of each open delivery.
+    It waits for the relay of the context of an event that is pending, or of a timer that is due, and for the worker of each open
+    delivery. The relay runs beside the worker unless it is started by itself.
     """
     awaited = {
         context_of(step.type)
         for step in journey.steps
-        if step.relay.status is RelayStatus.PENDING and context_of(step.type) in registry.contexts()
+        if step.relay.is_due and context_of(step.type) in registry.contexts()
     }
     awaited |= {context_of(each.label) for each in journey.deliveries if each.open and not each.mode}
     if not awaited:
@@ -426,8 +454,17 @@ class _Past:
         return context in self._elsewhere
 
 
-def _relay(event: Metadata, rows: Sequence[OutboxEvent], past: _Past) -> RelayState:
-    """Return the way of an event to the broker; of several versions, of the one that is least far."""
+def _types(outbox: Iterable[OutboxEvent], inbox: Iterable[InboxEvent]) -> set[str]:
+    """Return the types of what has happened in a flow: of what was recorded, timers not due yet left out, or received."""
+    timers = (OutboxEvent.Status.SCHEDULED, OutboxEvent.Status.CANCELLED)
+    return {row.type for row in outbox if row.status not in timers} | {message.type for message in inbox}
+
+
+def _relay(event: Metadata, rows: Sequence[OutboxEvent], past: _Past, types: Collection[str]) -> RelayState:
+    """Return the way of an event to the broker; of several versions, of the one that is least far.
+
+    ``types`` are those of the flow's events. A timer that one of them cancels is cancelled, though its row says so only once it is due.
+    """
     if not rows:
         is_ours = event.type in registry.announced() and not past.is_elsewhere(event.context)
         purged = is_ours and past.may_have(event, rows)
@@ -435,12 +472,14 @@ def _relay(event: Metadata, rows: Sequence[OutboxEvent], past: _Past) -> RelaySt
         return RelayState(status=status, attempts=0, error=None, due_at=None)
     row = min(rows, key=lambda row: _LEAST_FAR.index(OutboxEvent.Status(row.status)))
     status = RelayStatus(OutboxEvent.Status(row.status).label)
-    pending = status is RelayStatus.PENDING
+    if status is RelayStatus.SCHEDULED and not row.unless.isdisjoint(types):
+        status = RelayStatus.CANCELLED
+    to_come = status in (RelayStatus.PENDING, RelayStatus.SCHEDULED)
     return RelayState(
         status=status,
         attempts=row.attempts,
         error=row.error if status is not RelayStatus.RELAYED else None,
-        due_at=_future(row.due_at) if pending else None,
+        due_at=_future(row.due_at) if to_come else None,
     )
 
 

@@ -75,6 +75,7 @@ def journey_context(
         "mw_css": known.css,
         "mw_journey": journey,
         "mw_absences": journeys.absences(journey),
+        "mw_timers": () if picture is None or correlation_id is None else journeys.timers(correlation_id),
         "mw_headline": headline,
         "mw_see_outbox": may(request, "view_outboxevent"),
         "mw_see_inbox": may(request, "view_inboxevent"),
@@ -86,6 +87,11 @@ def may(request: HttpRequest, permission: str) -> bool:
     """Return True if the request's user has a permission of the kit's models; False without a user."""
     user = getattr(request, "user", None)
     return user is not None and user.has_perm(f"microworkflows.{permission}")
+
+
+def sees_journeys(request: HttpRequest) -> bool:
+    """Return True if the request's user may open the page of any flow's journey."""
+    return may(request, "view_outboxevent") or overviews.overview.may_see(request)
 
 
 def sees_admin(request: HttpRequest) -> bool:

@@ -148,6 +148,27 @@ def is_shared(connection: BaseDatabaseWrapper) -> bool:
     return False
 
 
+def loses_prepared(connection: BaseDatabaseWrapper) -> bool:
+    """Return True if a pooler leaves a statement that a client prepared in the session at hand, where the next transaction may
+    not meet it.
+
+    A pooler that carries them along gives each a name of its own at the server: PgBouncer since 1.21, with
+    ``max_prepared_statements``.
+
+    Raises:
+        Error: the database cannot be asked.
+    """
+    name = f"microworkflows_{secrets.token_hex(8)}"
+    connection.ensure_connection()
+    session: Any = connection.connection
+    with _in_transaction(connection):
+        session.pgconn.prepare(name.encode(), b"SELECT 1")
+        found = _one(connection, "SELECT count(*) FROM pg_prepared_statements WHERE name = %s", [name])
+        if found:
+            session.execute(f"DEALLOCATE {name}")
+    return bool(found)
+
+
 def are_the_same(connection: BaseDatabaseWrapper, other: BaseDatabaseWrapper) -> bool:
     """Return True if both lead to the same database, even by different names: a lock of one is then seen by the other.
 
@@ -196,9 +217,11 @@ def _table(connection: BaseDatabaseWrapper, table: str) -> Any:
 
 
 def _one(connection: BaseDatabaseWrapper, query: str, values: Any = None) -> Any:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return cursor.fetchone()[0]
+    """Ask for one value, and prepare nothing: a pooler may lose that."""
+    connection.ensure_connection()
+    session: Any = connection.connection
+    with connection.wrap_database_errors:
+        return session.execute(query, values, prepare=False).fetchone()[0]
 
 
 def _address(connection: BaseDatabaseWrapper) -> str:

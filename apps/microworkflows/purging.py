@@ -21,6 +21,7 @@ from microworkflows.models import (
 from microworkflows.models import purge as notes
 
 _BATCH = 500
+_DONE = (OutboxEvent.Status.RELAYED, OutboxEvent.Status.CANCELLED)
 _REST = 3.0
 """Length of the rest after a batch, in durations of the batch, so that relay and workers do not notice the purge."""
 
@@ -48,9 +49,9 @@ def purge(
     although_unreceived: bool = False,
     rest: Rest = time.sleep,
 ) -> Purged:
-    """Delete what is done and older than its retention: relayed events, handled and dismissed messages, heartbeats, guests' rows.
+    """Delete what is done and older than its retention: relayed events and cancelled timers, handled and dismissed messages, heartbeats, guests' rows.
 
-    A flow is *unfinished* while one of its events is pending, unheard or rejected, one of its messages waits or is parked, or a
+    A flow is *unfinished* while one of its events is pending, scheduled, unheard or rejected, one of its messages waits or is parked, or a
     microworkflow whose inbox is here has not received an event that it listened to. All rows of such a flow stay.
 
     Rows go in batches, each in a short transaction of its own, which waits for nobody. The inbox row of a handled message
@@ -67,7 +68,7 @@ def purge(
     notes.note_begin(before=times.stored(now - _shortest(default, age)))
     unfinished = _Unfinished(although_unreceived=although_unreceived)
     outbox, inbox, ages = _Count(), _Count(), _Ages(now=now, default=default, age=age)
-    for rows, before in _by_retention(_relayed(), registry.announcements(), "destination", **ages):
+    for rows, before in _by_retention(_done(), registry.announcements(), "destination", **ages):
         outbox += _delete(rows.filter(added__lt=before), rest=rest, spares=unfinished)
     event = OutboxEvent.objects.filter(pk=EventOf(OuterRef("msg_id")))
     done = InboxEvent.objects.filter(
@@ -103,8 +104,8 @@ def _shortest(default: timedelta, age: timedelta | None) -> timedelta:
     return min([default, *(each for declared in own for each in declared.values())])
 
 
-def _relayed() -> "models.QuerySet[Any]":
-    return OutboxEvent.objects.filter(status=OutboxEvent.Status.RELAYED)
+def _done() -> "models.QuerySet[Any]":
+    return OutboxEvent.objects.filter(status__in=_DONE)
 
 
 def retentions(declared: Iterable[type[Event]]) -> dict[str, timedelta]:
@@ -152,7 +153,7 @@ class _Unfinished:
         sent = OutboxEvent.objects.annotate(flow=CorrelationOf("body")).filter(**of_these)
         received = InboxEvent.objects.many().annotate(flow=CorrelationOf("body")).filter(**of_these)
         found = {
-            *sent.filter(~Q(status=OutboxEvent.Status.RELAYED)).values_list("flow", flat=True).distinct(),
+            *sent.exclude(status__in=_DONE).values_list("flow", flat=True).distinct(),
             *received.failing().values_list("flow", flat=True).distinct(),
         }
         if not self._although_unreceived:

@@ -37,9 +37,10 @@ from microworkflows.errors import (
     UnrecordableEventError,
 )
 from microworkflows.events import DomainEvent, in_all_versions
-from microworkflows.ids import uuid7
+from microworkflows.ids import uuid7, uuid7_at
 from microworkflows.models import DUE_AT_ONCE, Header, OutboxEvent
 from microworkflows.subjects import About, Subject
+from microworkflows.timers import Later, event_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ Marking = Callable[[str], str | None]
 
 
 def record(
-    events: Sequence[DomainEvent],
+    events: Sequence[DomainEvent | Later],
     *,
     about: About | None = None,
     correlation_id: object = None,
@@ -63,7 +64,7 @@ def record(
     """Record events in this order, in one statement (in several if there are very many).
 
     Args:
-        events: The facts to announce.
+        events: The facts to announce, now or later.
         about: The object that the flow that begins is about; ignored while a microworkflow runs, because its flow goes on.
         correlation_id: Id of the flow that begins, taken as text; by default it is made of ``about``, else the event's id.
             Ignored, too, while a microworkflow runs.
@@ -84,12 +85,12 @@ def record(
     cause = causes.cause()
     if cause is not None and cause.many:
         raise UndeclaredEventError(
-            f"{cause.workflow} takes many events at once, so what it records has no one cause. Return {events[0].event_type} from the "
+            f"{cause.workflow} takes many events at once, so what it records has no one cause. Return {event_of(events[0]).event_type} from the "
             "microworkflow, in the place of the event that causes it."
         )
     recorded = prepare(events, about=about, correlation_id=correlation_id, marking=marking)
     if cause is not None and cause.rehearsal is not None:
-        cause.rehearsal.extend(events)
+        cause.rehearsal.extend(map(event_of, events))
     else:
         store([(event, cause.workflow if cause else None) for event in recorded])
         if cause is not None:
@@ -99,12 +100,12 @@ def record(
 
 def _note_on_commit(cause: Cause, recorded: Sequence[CloudEvent]) -> None:
     """Note with their cause the events that a microworkflow recorded, but for those of a savepoint that it rolls back."""
-    ids = [event.meta.id for event in recorded if event.meta.is_newest]
+    ids = [event.meta.id for event in recorded if event.meta.is_newest and not event.meta.is_timer]
     transaction.on_commit(lambda: cause.recorded.extend(ids), using=_connection().alias)
 
 
 def prepare(
-    events: Sequence[DomainEvent],
+    events: Sequence[DomainEvent | Later],
     *,
     about: About | None = None,
     correlation_id: object = None,
@@ -112,7 +113,7 @@ def prepare(
 ) -> list[CloudEvent]:
     """Return events as they will travel, to be stored in the current transaction; see :func:`record`."""
     if events and not _in_transaction(_connection()):
-        names = ", ".join(type(event).__qualname__ for event in events)
+        names = ", ".join(type(event_of(each)).__qualname__ for each in events)
         raise TransactionRequiredError(
             f"{names} was recorded outside a transaction. Record an event together with the change it tells of: "
             "put both into one `with transaction.atomic():` block."
@@ -135,13 +136,12 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
             "version": event.meta.type.rpartition(".")[2],
             "destination": event.meta.type,
             "body": _text(event),
-            "added": now,
-            "expires_at": times.stored(DUE_AT_ONCE),
+            **_standing(event, now),
             "retry": 0,
-            "status": int(OutboxEvent.Status.PENDING),
             "headers": {
                 Header.MICROWORKFLOW: workflow,
                 Header.LISTENERS: _listening(event),
+                **({Header.UNLESS: list(event.unless)} if event.unless else {}),
                 **_begins(event),
             },
         }
@@ -153,6 +153,18 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
         wakeup.notify_on_commit(connection, context)
     for event, workflow in recorded:
         logger.info("recorded %s", event, extra=logs.fields(event.meta, consumer=workflow))
+
+
+def _standing(event: CloudEvent, now: datetime) -> dict[str, Any]:
+    """Return the status and times of the row.
+
+    That of a timer is as if it were recorded when it is due: whatever looks for events by their time finds it then, and not before.
+    """
+    if event.meta.is_timer:
+        due_at = times.stored(event.meta.time)
+        return {"added": due_at, "expires_at": due_at, "status": int(OutboxEvent.Status.SCHEDULED)}
+    due_at = times.stored(DUE_AT_ONCE)
+    return {"added": now, "expires_at": due_at, "status": int(OutboxEvent.Status.PENDING)}
 
 
 def _listening(event: CloudEvent) -> Mapping[str, bool]:
@@ -236,7 +248,7 @@ def _subject(event: DomainEvent, about: About, data: dict[str, Any]) -> Subject:
 
 
 def _in_all_versions(
-    event: DomainEvent,
+    given: DomainEvent | Later,
     cause: Cause | None,
     about: About | None,
     correlation_id: object,
@@ -246,16 +258,20 @@ def _in_all_versions(
 
     The fact goes by the id of the oldest: an inbox whose code knows that version alone has the event by the same key.
     """
+    event, later = event_of(given), given if isinstance(given, Later) else None
     if not isinstance(event, DomainEvent):
         raise TypeError(
             f"{type(event).__qualname__} is a reading of another context's event; record a DomainEvent."
         )
-    own_id = uuid7()
-    if type(event).previous_version is None:
-        return [_envelope(event, cause, about, correlation_id, marking, event_id=own_id)]
+    due_at = later.due_at if later else None
+    new_id = functools.partial(uuid7_at, due_at) if due_at else uuid7
+    own_id = new_id()
     before = in_all_versions(event)[1:]
-    ids = [own_id, *(uuid7() for _ in before)]
-    newest = _envelope(event, cause, about, correlation_id, marking, event_id=ids[-1])
+    ids = sorted([own_id, *(new_id() for _ in before)])
+    newest = _envelope(event, cause, about, correlation_id, marking, event_id=ids[-1], due_at=due_at)
+    newest = replace(newest, unless=later.cancelled_by) if later else newest
+    if not before:
+        return [newest]
     types = (newest.meta.type, *(each.event_type for each in before))
     payloads = [newest.data, *map(sensitive.payload, before)]
     return [
@@ -278,6 +294,7 @@ def _envelope(
     marking: Marking,
     *,
     event_id: UUID,
+    due_at: datetime | None,
 ) -> CloudEvent:
     if "event_type" not in vars(type(event)):
         raise UndeclaredEventError(
@@ -306,13 +323,14 @@ def _envelope(
         id=event_id,
         source=f"/{context_of(event_type)}",
         type=event_type,
-        time=datetime.now(UTC),
+        time=due_at or datetime.now(UTC),
         correlation_id=flow,
         causation_id=cause.event_id if cause else None,
         traceparent=causes.next_traceparent(),
         subject=subject,
         mark=cause.mark if cause else marking(flow),
         hops=cause.hops + 1 if cause else 0,
+        is_timer=due_at is not None,
     )
     if cause is not None and cause.rehearsal is not None:
         return CloudEvent(meta=meta, data=data)

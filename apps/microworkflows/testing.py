@@ -15,7 +15,7 @@ With pytest, take the fixture ``flow``, which the kit's plugin brings along.
 
 import random
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.db import router, transaction
@@ -26,7 +26,9 @@ from microworkflows.cloudevents import CloudEvent, Metadata, context_of, version
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
 from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows.relay import store
 from microworkflows.subjects import About
+from microworkflows.timers import Later
 
 __all__ = ["Flow", "delivered"]
 
@@ -62,7 +64,7 @@ class Flow:
         self._held: set[str] = set()
 
     def record(
-        self, event: DomainEvent, *, about: About | None = None, correlation_id: object = None
+        self, event: DomainEvent | Later, *, about: About | None = None, correlation_id: object = None
     ) -> Metadata:
         """Record an event in a transaction of its own. No microworkflow runs yet."""
         with transaction.atomic():
@@ -111,6 +113,12 @@ class Flow:
                 )
             if not keep_failures:
                 self._raise_failures()
+
+    def wait(self, time: timedelta) -> None:
+        """Let the timers that are due by then fire, or be cancelled, as if this time had passed; the next :meth:`run` delivers them."""
+        for context in {row.context for row in OutboxEvent.objects.scheduled()}:
+            while any(store.fire_timers(context, ahead=time)):
+                pass
 
     def retry(self) -> None:
         """Try every waiting message in the inbox again now; failures stay there, as in production."""

@@ -10,9 +10,11 @@ from django.apps import apps
 from microworkflows import registry
 from microworkflows.errors import MisalignedResultsError, UndeclaredEventError
 from microworkflows.events import DomainEvent, Event, is_made_from_previous, versions_of
+from microworkflows.retrying import Retry
+from microworkflows.timers import Later, event_of
 
 Trigger = TypeVar("Trigger", bound=Event)
-Emitted = DomainEvent | Sequence[DomainEvent] | None
+Emitted = DomainEvent | Later | Sequence[DomainEvent | Later] | None
 
 
 class Microworkflow(Generic[Trigger]):
@@ -28,6 +30,7 @@ class Microworkflow(Generic[Trigger]):
         bootstrap: bool = False,
         name: str | None = None,
         many: bool = False,
+        retry: Retry | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -39,6 +42,7 @@ class Microworkflow(Generic[Trigger]):
         self.bootstrap = bootstrap
         self.many = many
         """True if the function takes events of several flows at once."""
+        self.retry = retry
         self._context = context
 
     def __call__(self, given: Any) -> Any:
@@ -76,7 +80,7 @@ class Microworkflow(Generic[Trigger]):
         """Types of the events that it may emit, with the versions before that are recorded with them."""
         return tuple(each.event_type for event in self.emits for each in versions_of(event))
 
-    def handle(self, event: Trigger) -> list[DomainEvent]:
+    def handle(self, event: Trigger) -> list[DomainEvent | Later]:
         """Call the function with one event; return what it emits.
 
         Raises:
@@ -85,7 +89,7 @@ class Microworkflow(Generic[Trigger]):
         """
         return self.handle_all([event])[0] if self.many else self.emitted(self.function(event))
 
-    def handle_all(self, events: Sequence[Trigger]) -> list[list[DomainEvent]]:
+    def handle_all(self, events: Sequence[Trigger]) -> list[list[DomainEvent | Later]]:
         """Call the function of a microworkflow that takes many; return what each event emits.
 
         Raises:
@@ -103,14 +107,14 @@ class Microworkflow(Generic[Trigger]):
             )
         return [self.emitted(result) for result in results]
 
-    def emitted(self, result: Emitted) -> list[DomainEvent]:
+    def emitted(self, result: Emitted) -> list[DomainEvent | Later]:
         """Return the function's result as a list of events.
 
         Raises:
             UndeclaredEventError: it holds an event that ``emits`` does not name.
         """
         events = [] if result is None else list(result) if isinstance(result, Sequence) else [result]
-        for event in events:
+        for event in map(event_of, events):
             if type(event) not in self.emits:
                 declared = ", ".join(declared.__name__ for declared in self.emits) or "nothing"
                 raise UndeclaredEventError(
@@ -129,6 +133,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[False] = ...,
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Trigger], Emitted]], Microworkflow[Trigger]]: ...
 
 
@@ -141,6 +146,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[True],
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Sequence[Trigger]], Sequence[Emitted] | None]], Microworkflow[Trigger]]: ...
 
 
@@ -153,6 +159,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[False] = ...,
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Any], Emitted]], Microworkflow[Any]]: ...
 
 
@@ -165,6 +172,7 @@ def microworkflow(
     bootstrap: bool = ...,
     name: str | None = ...,
     many: Literal[True],
+    retry: Retry | None = ...,
 ) -> Callable[[Callable[[Sequence[Any]], Sequence[Emitted] | None]], Microworkflow[Any]]: ...
 
 
@@ -176,6 +184,7 @@ def microworkflow(
     bootstrap: bool = False,
     name: str | None = None,
     many: bool = False,
+    retry: Retry | None = None,
 ) -> Callable[[Callable[[Any], Any]], Microworkflow[Any]]:
     """Declare a function as a microworkflow.
 
@@ -191,24 +200,34 @@ def microworkflow(
         many: True if the function takes a sequence of events, and returns None or a list with one result for each, in their order.
             A busy worker then hands it those that wait, of a flow never more than one; otherwise it gets one. It works in the
             database alone, and returns its events instead of recording them. If it fails, each event is handled by itself.
+        retry: How often, and after which waits, it is tried again; by default as the settings say for all.
 
     Raises:
-        TypeError: ``name`` is no name, the function is no plain function of one argument, ``on`` is neither one class of events nor versions of
-            one, or ``emits`` is not a list of such classes.
+        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``name`` is no name, the function is no plain function of one argument,
+            ``on`` is neither one class of events nor versions of one, or ``emits`` is not a list of such classes.
 
-    The function takes the event and returns None, one event, or a list or tuple of them. An exception rolls the
+    The function takes the event and returns None, one event, or a list or tuple of them; each may be a
+    :class:`~microworkflows.timers.Later`. An exception rolls the
     transaction back, and the message is retried with exponential backoff; a
-    :class:`~microworkflows.errors.PermanentError` parks it at once.
+    :class:`~microworkflows.errors.PermanentError` parks it at once, and a :class:`~microworkflows.errors.RetryAfter` says when to come again.
     """
 
     _check_trigger(on)
     _check_emits(emits)
     _check_name(name)
+    _check_retry(retry)
 
     def declare(function: Callable[[Any], Emitted]) -> Microworkflow[Any]:
         _check_function(function)
         declared = Microworkflow[Any](
-            function, on=on, emits=emits, context=context, bootstrap=bootstrap, name=name, many=many
+            function,
+            on=on,
+            emits=emits,
+            context=context,
+            bootstrap=bootstrap,
+            name=name,
+            many=many,
+            retry=retry,
         )
         registry.add_workflow(declared)
         return declared
@@ -261,6 +280,13 @@ def _check_name(name: Any) -> None:
         raise TypeError(
             f"name={name!r} is no name of a function. Write it without its context, as name='take_payment': letters, digits and "
             "underscores."
+        )
+
+
+def _check_retry(retry: Any) -> None:
+    if retry is not None and not isinstance(retry, Retry):
+        raise TypeError(
+            f"retry={retry!r} is no Retry. Write retry=Retry(max_attempts=3), or delay and max_delay in seconds."
         )
 
 

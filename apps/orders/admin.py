@@ -15,24 +15,31 @@ from django.http import (
     HttpResponseBase,
     HttpResponseNotAllowed,
     HttpResponseRedirect,
+    JsonResponse,
 )
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
 
 from microworkflows.admin.badges import badge
 from microworkflows.admin.flow_states import FlowStateMixin
 from microworkflows.admin.journeys import JourneyAdminMixin
+from microworkflows.admin.lists import BoundedListMixin
 from orders import operations
 from orders.forms import DraftForm
 from orders.models import Order, OrderLine, Product
+
+_LONGEST_KEY = 19
+"""Digits of a number that no database takes as a key."""
 
 _TONES = {Order.State.DRAFT: "idle", Order.State.SHIPPED: "good", Order.State.CANCELLED: "bad"}
 
 
 @admin.register(Product)
-class ProductAdmin(admin.ModelAdmin):
+class ProductAdmin(BoundedListMixin, admin.ModelAdmin):
     """The catalogue."""
 
     list_display = ["sku", "name", "price", "currency", "active"]
@@ -58,9 +65,16 @@ class OrderLineInline(admin.TabularInline):
 
     model = OrderLine
     fields = ["product", "quantity", "price", "amount"]
-    readonly_fields = ["price", "amount"]
+    readonly_fields = ["product_text", "price", "amount"]
     autocomplete_fields = ["product"]
     extra = 1
+
+    def get_fields(self, request: HttpRequest, obj: Order | None = None) -> list[Any]:
+        """Return the fields; a product that is only read is a link, and a text for those who may not open it."""
+        is_read = not (self.has_add_permission(request, obj) or self.has_change_permission(request, obj))
+        if is_read and not _sees_products(request):
+            return ["product_text" if name == "product" else name for name in self.fields]
+        return [*self.fields]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[OrderLine]:
         """Return the lines with their products."""
@@ -87,6 +101,11 @@ class OrderLineInline(admin.TabularInline):
         """Lines are removed from drafts only."""
         return _is_open(obj) and super().has_delete_permission(request, obj)
 
+    @admin.display(description="product")
+    def product_text(self, obj: OrderLine) -> str:
+        """The product's name."""
+        return str(obj.product)
+
     @admin.display(description="price")
     def price(self, obj: OrderLine) -> str:
         """Price of one piece."""
@@ -99,25 +118,25 @@ class OrderLineInline(admin.TabularInline):
 
 
 @admin.register(Order)
-class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
+class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.ModelAdmin):
     """Orders: editable as drafts; once placed, only events move them, so everything is read-only."""
 
     form = DraftForm
+    change_form_template = "admin/orders/order/change_form.html"
     list_display = ["number", "customer_name", "state_badge", "total_with_currency", "placed_at"]
     list_filter = ["state", "cancel_reason", "payment_token"]
     search_fields = ["number", "customer_name", "id"]
     date_hierarchy = "created_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     readonly_fields = ["number", "order_id", "total_with_currency", "placed_at"]
     inlines = [OrderLineInline]
     actions = ["place_selected"]
 
     class Media:
-        """Badges, and the button that places an order."""
+        """Badges, the button that places an order, and the total that runs along."""
 
         css = {"all": ["microworkflows/admin.css", "orders/admin.css"]}
+        js = ["orders/running_total.js"]
 
     # What the journey on the page needs.
 
@@ -215,11 +234,13 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
     # Placing: the button on the page, the same for who may not edit, and the action on the list.
 
     def get_urls(self) -> list[URLPattern]:
-        """Add the address that places a saved order."""
-        place = path(
-            "<uuid:order_id>/place/", self.admin_site.admin_view(self.place_view), name="orders_order_place"
-        )
-        return [place, *super().get_urls()]
+        """Add the address that places a saved order, and the one that tells prices."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("<uuid:order_id>/place/", wrap(self.place_view), name="orders_order_place"),
+            path("prices/", wrap(self.prices_view), name="orders_order_prices"),
+            *super().get_urls(),
+        ]
 
     def render_change_form(  # noqa: PLR0917  (Django's signature)
         self,
@@ -230,12 +251,15 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
         form_url: str = "",
         obj: Model | None = None,
     ) -> HttpResponse:
-        """Show the button where there is a draft, saved or about to be, and the permission."""
+        """Show the button where there is a draft, saved or about to be, and the permission; the total where lines are typed."""
+        order = obj if isinstance(obj, Order) else None
+        if _sees_products(request) and (add or self.has_change_permission(request, order)):
+            context["prices_url"] = reverse("admin:orders_order_prices", current_app=self.admin_site.name)
         may_place = self.has_place_order_permission(request)
         context["place_added_order"] = add and may_place
-        if isinstance(obj, Order) and obj.is_draft and may_place:
+        if order is not None and order.is_draft and may_place:
             context["place_order_url"] = reverse(
-                "admin:orders_order_place", args=[obj.pk], current_app=self.admin_site.name
+                "admin:orders_order_place", args=[order.pk], current_app=self.admin_site.name
             )
         return super().render_change_form(request, context, add, change, form_url, obj)
 
@@ -260,6 +284,20 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         return self._place(request, get_object_or_404(Order, pk=order_id))
+
+    @method_decorator(require_safe)
+    def prices_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Tell the present prices of the products with these keys, in hundredths: ``{"7": {"cents": 1290, "currency": "EUR"}}``."""
+        if not _sees_products(request):
+            raise PermissionDenied
+        keys = [key for key in request.GET.getlist("product") if key.isdecimal() and len(key) < _LONGEST_KEY]
+        found = Product.objects.filter(pk__in=keys)
+        return JsonResponse(
+            {
+                product.pk: {"cents": int(product.price * 100), "currency": product.currency}
+                for product in found
+            }
+        )
 
     @admin.action(description="Place selected orders", permissions=["place_order"])
     def place_selected(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
@@ -292,6 +330,11 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, admin.ModelAdmin):
             self.message_user(
                 request, f"{order} was placed: {self.total_with_currency(order)}.", messages.SUCCESS
             )
+
+
+def _sees_products(request: HttpRequest) -> bool:
+    """Tell whether the user may see the catalogue."""
+    return any(request.user.has_perm(f"orders.{action}_product") for action in ("view", "change"))
 
 
 def _is_open(order: Order | None) -> bool:

@@ -5,13 +5,14 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from microworkflows.admin.badges import badge
+from microworkflows.admin.lists import BoundedListMixin
 from payments.models import Payment
 
 _TONES = {Payment.State.RECEIVED: "good", Payment.State.DECLINED: "bad", Payment.State.REFUNDED: "idle"}
 
 
 @admin.register(Payment)
-class PaymentAdmin(admin.ModelAdmin):
+class PaymentAdmin(BoundedListMixin, admin.ModelAdmin):
     """What was collected, declined and given back."""
 
     list_display = ["taken_at", "state_badge", "amount_with_currency", "order_id"]
@@ -19,8 +20,6 @@ class PaymentAdmin(admin.ModelAdmin):
     list_filter = ["state", "decline_reason", "currency"]
     search_fields = ["reference", "refund_reference", "order_id", "idempotency_key"]
     date_hierarchy = "taken_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = [
         "state_badge",

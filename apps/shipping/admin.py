@@ -1,14 +1,17 @@
 """Shipping in the admin: read-only, because a parcel that is under way cannot be edited."""
 
+from typing import Any
+
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from microworkflows.admin.badges import badge
+from microworkflows.admin.lists import BoundedListMixin
 from shipping.models import Destination, Shipment
 
 
-class _ReadOnlyAdmin(admin.ModelAdmin):
+class _ReadOnlyAdmin(BoundedListMixin, admin.ModelAdmin):
     """Rows that come from events: looked at, never added, edited or deleted."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -29,17 +32,26 @@ class ShipmentAdmin(_ReadOnlyAdmin):
     list_filter = ["carrier", "destination__country"]
     search_fields = ["tracking_number", "order_id", "destination__name"]
     date_hierarchy = "scheduled_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     list_select_related = ["destination"]
     fields = ["tracking_number", "state_badge", "carrier", "destination", "scheduled_at", "order_id"]
-    readonly_fields = ["state_badge"]
+    readonly_fields = ["state_badge", "destination_text"]
 
     class Media:
         """Badges."""
 
         css = {"all": ["microworkflows/admin.css"]}
+
+    def get_fields(self, request: HttpRequest, obj: Shipment | None = None) -> list[Any]:
+        """Return the fields; in place of the destination, which is a link, its text for those who may not open it."""
+        if request.user.has_perm("shipping.view_destination"):
+            return [*self.fields]
+        return ["destination_text" if name == "destination" else name for name in self.fields]
+
+    @admin.display(description="destination")
+    def destination_text(self, obj: Shipment) -> str:
+        """Where it goes, in a line."""
+        return str(obj.destination)
 
     @admin.display(description="state")
     def state_badge(self, obj: Shipment) -> SafeString:
@@ -66,8 +78,6 @@ class DestinationAdmin(_ReadOnlyAdmin):
     list_filter = ["ready", "country"]
     search_fields = ["order_id", "name", "city"]
     date_hierarchy = "created_at"
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 50
     fields = ["state_badge", "name", "street", ("postcode", "city"), "country", "created_at", "order_id"]
     readonly_fields = ["state_badge", "created_at"]

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg import sql
 
+from benchmarks import cpu
 from benchmarks.bench import Bench
+from benchmarks.order_process.customer import BEGINS, ENDS
 from benchmarks.order_process.destinations import DESTINATIONS
 from benchmarks.processes import PYTHON, Child, run
 from benchmarks.queues import percentile
@@ -94,6 +96,8 @@ def _turn(bench: Bench, subject: Subject, database: str, number: int) -> None:
         "p50, ms": percentile(milliseconds, 50),
         "p99, ms": percentile(milliseconds, 99),  # of these few orders the slowest
     }
+    if answer["cpu"] is not None:
+        figures["CPU, ms/order"] = answer["cpu"] * 1000 / answer["orders"]
     for metric, value in figures.items():
         bench.add(_MEASUREMENT, subject.name, metric, value, round=number)
 
@@ -123,7 +127,7 @@ def _answer(bench: Bench, subject: Subject, database: str) -> dict[str, Any]:
         for child, program in zip(children, subject.programs, strict=True):
             for text in program.ready:
                 child.says(text, timeout=60)
-        run(
+        customer = Child(
             *(PYTHON, "-m", "benchmarks.order_process.customer", "--answer", str(answer)),
             *("--orders", str(bench.sized(full=300, quick=100))),
             *("--singles", str(bench.sized(full=60, quick=20))),
@@ -132,10 +136,17 @@ def _answer(bench: Bench, subject: Subject, database: str) -> dict[str, Any]:
             env=environment,
             log=bench.log(f"{subject.name.replace('/', '-')} customer"),
             cwd=subject.folder,
-            timeout=300,
         )
+        stack.callback(customer.end)
+        customer.says(BEGINS, timeout=120)
+        sessions = cpu.sessions(database)
+        own = [customer.pid, bench.servers.broker_pid, *(child.pid for child in children)]
+        spent = cpu.clock({"all": [*own, *sessions]})
+        customer.says(ENDS, timeout=120)
+        seconds = spent()["all"]
+        customer.wait(timeout=300)
     found: dict[str, Any] = json.loads(answer.read_text())
-    return found
+    return found | {"cpu": seconds if sessions else None}
 
 
 def _environment(subject: Subject, *, database: str, broker: str) -> dict[str, str]:

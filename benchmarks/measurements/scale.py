@@ -7,21 +7,15 @@ they mean something on a machine that does nothing else.
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 
-import psycopg
-
-from benchmarks import filling
+from benchmarks import cpu, filling
 from benchmarks.bench import Bench
 from benchmarks.measurements.kit import SUBJECT, Kit
 from benchmarks.meter import Meter
-from project.processes import tree
 from project.processes.waiting import eventually
 
 _SCALE, _RELAY = "scale", "relay"
 _CONTEXTS = ("probe", "probe2", "probe3", "probe4")
-
-Spent = dict[str, float]
 
 
 def measure(bench: Bench) -> None:
@@ -73,29 +67,13 @@ def _pending(kit: Kit) -> bool:
     return bool(kit.query("SELECT EXISTS (SELECT FROM published WHERE status = 1)")[0])
 
 
-def _clock(kit: Kit, own: dict[str, list[int]]) -> Callable[[], Spent]:
+def _clock(kit: Kit, own: dict[str, list[int]]) -> Callable[[], cpu.Spent]:
     """Begin to count the processor time of own processes and of both servers; the call tells the seconds since."""
-    processes = {
-        **own,
-        **({"PostgreSQL": [server]} if (server := _postgres(kit)) else {}),
-        "RabbitMQ": [kit.bench.servers.broker_pid],
-    }
-
-    def read() -> Spent:
-        families = {name: {*pids}.union(*map(tree.descendants, pids)) for name, pids in processes.items()}
-        return {name: tree.cpu_seconds(family) for name, family in families.items()}
-
-    before = read()
-    return lambda: {name: seconds - before[name] for name, seconds in read().items()}
-
-
-def _postgres(kit: Kit) -> int | None:
-    """Return the id of PostgreSQL's first process, of which its sessions are children; None if it runs elsewhere."""
-    with psycopg.connect(kit.database) as session:
-        process = Path(f"/proc/{session.info.backend_pid}")
-        try:
-            name, parent = (process / "comm").read_text(), (process / "stat").read_text()
-        except OSError:
-            return None
-    # The command's name, in parentheses, may hold anything; what follows it is: state, parent, …
-    return int(parent.rpartition(")")[2].split()[1]) if name.startswith("postgres") else None
+    server = cpu.server(kit.database)
+    return cpu.clock(
+        {
+            **own,
+            **({"PostgreSQL": [server]} if server else {}),
+            "RabbitMQ": [kit.bench.servers.broker_pid],
+        }
+    )

@@ -19,7 +19,11 @@ from unittest import mock
 
 import django
 
-_FINAL_LOOK_SECONDS = 0.01
+BEGINS, ENDS = "begins to place orders", "all orders are final"
+"""Said, each with a pause in which nothing happens, so that the processor time between them can be told."""
+_SAY_SECONDS = 0.3
+_FINAL_LOOK_SECONDS = 0.05
+"""Between two looks at all orders, which cost the shop's database something."""
 _ORDER_LOOK_SECONDS = 0.002
 """Between two looks at the one order that is on its way: how exact its time is, and small beside what a look costs."""
 _PAUSE_SECONDS = 0.05
@@ -78,7 +82,10 @@ def _shop(*, orders: int, singles: int, seconds: float) -> Answer:
     try:
         # Not measured: in it every process does everything for the first time.
         _back_to_back(list(islice(prepared, _WARM_UP)), complete=_WARM_UP)
-        answer = _back_to_back(list(islice(prepared, orders)), complete=_WARM_UP + orders)
+        placed = list(islice(prepared, orders))
+        _say(BEGINS)
+        answer = _back_to_back(placed, complete=_WARM_UP + orders)
+        _say(ENDS)
         deadline = time.monotonic() + seconds
         for number, order in enumerate(prepared, start=_WARM_UP + orders + 1):
             answer.latencies.append(_alone(order, complete=number))
@@ -89,6 +96,11 @@ def _shop(*, orders: int, singles: int, seconds: float) -> Answer:
     found = books.read()
     answer.lost, answer.doubled = found.lost, found.doubled
     return answer
+
+
+def _say(what: str) -> None:
+    print(what, flush=True)
+    time.sleep(_SAY_SECONDS)
 
 
 def _back_to_back(orders: Sequence[Any], *, complete: int) -> Answer:

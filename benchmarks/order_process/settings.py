@@ -25,6 +25,7 @@ USE_TZ = True
 DATABASES = {
     "default": dj_database_url.parse(os.environ["DATABASE_URL"], conn_max_age=600, conn_health_checks=True)
 }
+DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 5}
 
 CELERY_BROKER_URL = os.environ["BROKER_URL"]
 CELERY_IMPORTS = ["benchmarks.order_process.chain", "benchmarks.order_process.apart"]

@@ -105,6 +105,18 @@ def test_urls_choose_the_servers_and_empty_variables_count_as_unset() -> None:
     assert settings["ALLOWED_HOSTS"] == ["localhost", "127.0.0.1", "[::1]"]
 
 
+def test_statements_of_postgresql_are_prepared_unless_a_pooler_would_lose_them() -> None:
+    url = "postgresql://db.example/shop?sslmode=require"
+
+    usual, pooled = (
+        settings_with(SECRET_KEY="s", DATABASE_URL=url, PREPARE=each)["database"]["OPTIONS"]
+        for each in ("", "0")
+    )
+
+    assert usual == {"sslmode": "require", "server_side_binding": True, "prepare_threshold": 5}
+    assert pooled == {"sslmode": "require"}
+
+
 @pytest.mark.parametrize(
     ("environment", "said"),
     [

@@ -13,9 +13,11 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,7 +35,7 @@ from django.test import RequestFactory, override_settings
 from microworkflows import conf, registry
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import legacy_steps
-from microworkflows.errors import PermanentError
+from microworkflows.errors import PermanentError, RetryAfter
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.signals import parked
 from microworkflows.testing import Flow, delivered
@@ -41,6 +43,7 @@ from orders.models import Order, Product
 from payments.events import OrderAccepted
 from payments.models import Payment
 from project import service
+from shipping.events import ItemsReserved
 from shipping.models import Destination
 from tests.architecture.files import ROOT
 
@@ -177,6 +180,30 @@ def test_microworkflow_that_gives_up_names_what_is_to_be_done(
         check(delivered(OrderAccepted(**order, currency="XXX")))
 
 
+def test_microworkflow_comes_again_when_its_partner_says_so(
+    declared: Callable[[Path], dict[str, ModuleType]],
+) -> None:
+    class Carrier(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(429)
+            self.send_header("Retry-After", "42")
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    shipping = declared(ROOT / "docs/howto/fail.md")["shipping/workflows.py"]
+    with HTTPServer(("127.0.0.1", 0), Carrier) as server:
+        answering = Thread(target=server.handle_request)
+        answering.start()
+        shipping.CARRIER = f"http://127.0.0.1:{server.server_port}/bookings"  # type: ignore[attr-defined]
+
+        with pytest.raises(RetryAfter) as raised:
+            shipping.book_carrier(delivered(ItemsReserved(order_id=uuid4())))
+        answering.join()
+
+    assert raised.value.wait == timedelta(seconds=42)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_both_versions_of_an_event_are_announced_and_heard_once(
     declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
@@ -309,6 +336,46 @@ def test_reference_to_something_large_is_checked_in_and_out(
     assert len(json.dumps(OutboxEvent.objects.order_by("pk")[0].body)) < 1_000
     (parked_message,) = flow.parked
     assert "is not what was announced" in (parked_message.error or "")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_order_that_is_not_paid_in_time_is_cancelled(
+    declared: Callable[[Path], dict[str, ModuleType]], flow: Flow
+) -> None:
+    modules = declared(ROOT / "docs/howto/timers.md")
+    orders = [
+        Order.objects.create(state="accepted", placed_at=datetime.now(UTC), total=7, currency="EUR")
+        for _ in range(2)
+    ]
+    announced: dict[str, Any] = {**registry.announced()}
+    accepted, received = (
+        announced[each] for each in ("orders.order_accepted.v1", "payments.payment_received.v1")
+    )
+    line = {"sku": "TEA", "quantity": 1}
+    to = {"name": "A", "street": "B", "postcode": "C", "city": "D", "country": "DE"}
+    paid, unpaid = (
+        accepted(
+            order_id=order.pk,
+            number="A-1",
+            total="7.00",
+            currency="EUR",
+            payment_token="tok",
+            lines=[line],
+            ship_to=to,
+        )
+        for order in orders
+    )
+    flow.record(
+        received(order_id=paid.order_id, payment_reference="r", amount="7.00", currency="EUR"),
+        correlation_id=paid.order_id,
+    )
+
+    for each in (paid, unpaid):
+        modules["orders/tests.py"].cancelled_if_not_paid(flow, each)
+
+    assert [Order.objects.get(pk=order.pk).state for order in orders] == ["paid", "cancelled"]
+    modules["orders/operations.py"].expect_payment(order_id=orders[0].pk, until=datetime.now(UTC))
+    assert OutboxEvent.objects.scheduled().count() == 1
 
 
 def test_receiver_of_a_signal_notes_a_parked_message(

@@ -18,7 +18,7 @@ from microworkflows import isolation, poolers
 from microworkflows.checks import surroundings
 from microworkflows.cutover.splitting import databases
 from microworkflows.errors import SharedSessionError
-from microworkflows.relay import leadership
+from microworkflows.relay import leadership, session
 from microworkflows.worker import sessions
 from tests.conftest import go_without
 from tests.integration.conftest import StartRelay
@@ -114,7 +114,10 @@ def test_pooler_that_shares_sessions_out_is_told_from_one_that_does_not(
 
 
 def test_pooler_shows_under_load_that_it_shares_sessions_out(pooler: Pooler) -> None:
-    pooled = pooler("transaction", server_round_robin=1)
+    pooled = {
+        **pooler("transaction", server_round_robin=1),
+        "OPTIONS": {},
+    }  # it prepares nothing, which would be lost
     done = threading.Event()
 
     def work() -> None:
@@ -216,7 +219,7 @@ def test_checks_tell_of_a_pooler_and_of_what_it_needs(
     pooler: Pooler, configured: Callable[..., None], settings: Settings
 ) -> None:
     def found() -> set[str | None]:
-        of_databases = {"W065", "W066", "E063", "E064"}
+        of_databases = {"E062", "W065", "W066", "E063", "E064"}
         messages = in_thread(lambda: run_checks(tags=[surroundings.TAG], databases=[HERE]))
         return {message.id for message in messages if message.id and message.id[-4:] in of_databases}
 
@@ -224,6 +227,9 @@ def test_checks_tell_of_a_pooler_and_of_what_it_needs(
     assert found() == set()
 
     configured(**pooler("transaction"))
+    assert found() == {"microworkflows.W065", "microworkflows.W066", "microworkflows.E062"}
+
+    configured(OPTIONS={**direct["OPTIONS"], "prepare_threshold": None})
     assert found() == {"microworkflows.W065", "microworkflows.W066"}
 
     configured(DISABLE_SERVER_SIDE_CURSORS=True)
@@ -237,6 +243,22 @@ def test_checks_tell_of_a_pooler_and_of_what_it_needs(
 
     configured("direct", **direct)
     assert found() == set()
+
+
+def test_relays_session_prepares_nothing_whatever_the_project_does(
+    database: str, configured: Callable[..., None]
+) -> None:
+    configured(OPTIONS={**connections.settings[HERE]["OPTIONS"], "prepare_threshold": 1})
+
+    def prepared(*, by_the_kit: bool) -> int:
+        if by_the_kit:
+            session.prepare(connection)
+        for _ in range(5):
+            asked("SELECT 1")
+        return int(asked("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT 1'"))
+
+    assert in_thread(lambda: prepared(by_the_kit=False)) == 1
+    assert in_thread(lambda: prepared(by_the_kit=True)) == 0
 
 
 # psycopg's pool

@@ -45,9 +45,10 @@ CLAIM, MARK, LOOK_FOR_RETRIES = "SELECT published", "UPDATE published", "SELECT 
 
 @pytest.fixture
 def healthy(database: str, probe: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a connection that answered once be alive: else it is asked now and then, before a hop."""
+    """Let a connection that answered once be alive: else it is asked now and then, before a hop; and prepare nothing, once each."""
     monkeypatch.setattr(tasks, "_ALIVE_SECONDS", 60.0)
     deliver(cloud_event())
+    monkeypatch.setattr(connection.connection, "prepare_threshold", None)
 
 
 def deliver(body: str) -> None:
@@ -166,6 +167,7 @@ def test_relay_takes_two_statements_a_batch_whatever_it_holds(
         "SELECT pg_backend_pid",  # once: whether the session is its own
         *("SELECT pg_class", "SELECT pg_try_advisory_lock", "SET", "LISTEN microworkflows_probe"),
         *("BEGIN", "INSERT microworkflows_declaredbinding", "COMMIT"),  # once a minute: what is declared
+        "SELECT published",  # from time to time: when the next timer is due
         *(CLAIM, LOOK_FOR_RETRIES),
         CLAIM,  # once in a backlog, and then from time to time: the ids of what is there
         *(CLAIM, MARK, CLAIM, MARK, CLAIM, MARK),  # while one batch is marked, the next is under way

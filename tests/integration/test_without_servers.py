@@ -24,7 +24,7 @@ from tests.integration.support.waiting import eventually
 
 pytestmark = pytest.mark.acceptance
 
-PENDING, RELAYED, HANDLED = 1, 2, 2
+PENDING, RELAYED, SCHEDULED, HANDLED = 1, 2, 5, 2
 
 
 class Files:
@@ -129,6 +129,21 @@ def test_door_is_the_same_without_servers(files: Files, tmp_path: Path) -> None:
         what="the effects of the others",
     )
     assert worker.status is None
+
+
+def test_timers_fire_once_and_not_early_without_servers_though_the_worker_is_killed(files: Files) -> None:
+    worker = files.launch.worker("probe")
+    files.launch.run("probe_record", "one", "--count", "20", "--later", "3", "--pause", "0.1")
+    assert files.outbox(SCHEDULED) > 0
+    worker.kill()
+
+    files.launch.worker("probe")
+
+    eventually(lambda: files.handled() == 20, what="every timer handled")
+    assert len(set(files.effects("probe.answer"))) == 20
+    assert files.outbox(RELAYED) == 20
+    early = "SELECT count(*) FROM received JOIN published ON msg_id LIKE '%' || json_extract(published.body, '$.id')"
+    assert files.rows(f"{early} WHERE received.added < published.added") == [0]
 
 
 @pytest.mark.slow

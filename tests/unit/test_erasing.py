@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from microworkflows import (
     DomainEvent,
     IncomingEvent,
+    Later,
     PermanentError,
     Personal,
     Sensitive,
@@ -393,3 +394,15 @@ def test_flows_of_other_services_are_found_and_their_contexts_named(
     assert NAME not in stored()
     assert "       1  erased  things" in said
     assert "Run it there, too: bar, guests took part, in another database." in said
+
+
+def test_timer_is_kept_until_it_is_sent_or_is_cancelled_although(inn: SimpleNamespace, flow: Flow) -> None:
+    meta = flow.record(Later(inn.Arrived(room=7, name=NAME), timedelta(days=30)), about=ADA)
+
+    with pytest.raises(CommandError, match="still here"):
+        erase()
+    said = erase(although=True)
+
+    assert "       1  erased  events" in said
+    assert OutboxEvent.objects.get(pk=meta.id).status == OutboxEvent.Status.CANCELLED
+    assert NAME not in stored()

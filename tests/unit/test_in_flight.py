@@ -57,11 +57,11 @@ def refused(*arguments: str) -> str:
 def test_messages_that_the_new_code_reads_are_no_problem(post: SimpleNamespace) -> None:
     record(post)
     serve("desk", "archive")
-    assert "Looked at 1 pending, 0 queued, 0 waiting, 0 parked." in check()
+    assert "Looked at 1 pending, 0 scheduled, 0 queued, 0 waiting, 0 parked." in check()
 
     relay()
 
-    assert check() == "Looked at 0 pending, 1 queued, 0 waiting, 0 parked.\n"
+    assert check() == "Looked at 0 pending, 0 scheduled, 1 queued, 0 waiting, 0 parked.\n"
 
 
 def test_events_that_the_new_reading_refuses_are_named_where_they_are(post: SimpleNamespace) -> None:

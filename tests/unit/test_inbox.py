@@ -20,7 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
-from microworkflows import DomainEvent, PermanentError, failures, handling, inbox, microworkflow
+from microworkflows import DomainEvent, PermanentError, failures, handling, inbox, microworkflow, retrying
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -366,7 +366,7 @@ def test_hop_takes_two_statements_and_what_the_handler_adds(post: SimpleNamespac
 
 @pytest.mark.parametrize(("attempts", "longest"), [(1, 1), (2, 2), (5, 16), (11, 1024), (60, 3600)])
 def test_delay_doubles_with_each_attempt_has_jitter_and_an_upper_bound(attempts: int, longest: float) -> None:
-    delays = {failures.retry_delay(attempts).total_seconds() for _ in range(200)}
+    delays = {retrying.delay(attempts).total_seconds() for _ in range(200)}
 
     assert longest / 2 <= min(delays) <= max(delays) <= longest
     assert len(delays) > 100

@@ -22,6 +22,7 @@ INDEXES = {
     "published": {
         "microworkflows_flow",
         "microworkflows_pending",
+        "microworkflows_scheduled",
         "microworkflows_subject_key",
         "microworkflows_subject_name",
         "microworkflows_unrelayed",

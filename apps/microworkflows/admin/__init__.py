@@ -15,9 +15,11 @@ if apps.is_installed("django.contrib.admin"):
     from microworkflows.admin.flow_states import FlowStateMixin
     from microworkflows.admin.inbox import InboxEventAdmin
     from microworkflows.admin.journeys import JourneyAdminMixin
+    from microworkflows.admin.lists import BoundedListMixin
     from microworkflows.admin.outbox import OutboxEventAdmin
 
     __all__ = [
+        "BoundedListMixin",
         "DeadLetterAdmin",
         "FlowStateMixin",
         "InboxEventAdmin",

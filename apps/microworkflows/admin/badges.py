@@ -9,6 +9,8 @@ _TONES = {
     "handled": GOOD,
     "relayed": GOOD,
     "pending": BUSY,
+    "scheduled": IDLE,
+    "cancelled": IDLE,
     "waiting": BUSY,
     "expected": IDLE,
     "foreign": IDLE,

@@ -69,7 +69,20 @@ def table(request: HttpRequest) -> Table | None:
     ):
         return None
     seen, elsewhere = heartbeats.last_seen(), flows.router.contexts_elsewhere()
-    rows = (_row(queue, seen.get(queue), is_elsewhere=queue in elsewhere) for queue in topology.queues())
+    url = (
+        reverse("admin:microworkflows_inboxevent_changelist")
+        if user.has_perm("microworkflows.view_inboxevent")
+        else ""
+    )
+    rows = (
+        _row(
+            queue,
+            seen.get(queue),
+            is_elsewhere=queue in elsewhere,
+            url=url and f"{url}?{urlencode({'context': queue})}",
+        )
+        for queue in topology.queues()
+    )
     return Table(columns=("worker", "in the queue", "in hand"), rows=tuple(rows))
 
 
@@ -91,14 +104,13 @@ def since(time: datetime, *, now: datetime | None = None) -> str:
     return f"since {local:%H:%M:%S}" if local.date() == today else f"since {local:%Y-%m-%d %H:%M}"
 
 
-def _row(queue: str, seen: Seen | None, *, is_elsewhere: bool) -> Row:
+def _row(queue: str, seen: Seen | None, *, is_elsewhere: bool, url: str) -> Row:
     alive = seen is not None and seen.is_alive
-    messages = f"{reverse('admin:microworkflows_inboxevent_changelist')}?{urlencode({'context': queue})}"
     depth, handling = (seen.depth, seen.handling) if seen is not None and alive else (None, None)
     cells = (
         _worker(queue, seen, is_elsewhere=is_elsewhere),
-        number(depth, tone=badges.BUSY, url=messages, title="Messages that wait; those handled are listed"),
-        number(handling, url=messages, title="Messages in the hands of the worker's processes"),
+        number(depth, tone=badges.BUSY, url=url, title="Messages that wait; those handled are listed"),
+        number(handling, url=url, title="Messages in the hands of the worker's processes"),
     )
     return Row(context=queue, cells=cells)
 

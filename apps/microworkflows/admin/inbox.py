@@ -25,6 +25,7 @@ from microworkflows.admin.messages import (
 )
 from microworkflows.cloudevents import context_of, has_data
 from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent, is_about
+from microworkflows.pages import may, sees_journeys
 
 
 class ProblemFilter(admin.SimpleListFilter):
@@ -94,6 +95,11 @@ class InboxEventAdmin(MessageAdmin):
         "cloud_event",
     ]
     fields = [*readonly_fields]
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Leave out the column of links for a user who may open none of their targets."""
+        shown = list(super().get_list_display(request))
+        return shown if sees_journeys(request) else [name for name in shown if name != "links"]
 
     def headline(self, row: InboxEvent) -> str:
         """Return the microworkflow and the event's name."""
@@ -223,12 +229,12 @@ class InboxEventAdmin(MessageAdmin):
     @admin.display(description="about", empty_value="")
     def about(self, obj: InboxEvent) -> SafeString | str:
         """Name of what the flow is about, with a link to the journey."""
-        return about_link(obj.subject, obj.correlation_id, site=self.admin_site.name)
+        return about_link(obj.subject, obj.correlation_id, request=self.request, site=self.admin_site.name)
 
     @admin.display(description="flow")
     def flow(self, obj: InboxEvent) -> SafeString:
         """Correlation id, with a link to the journey."""
-        return flow_link(obj.correlation_id, site=self.admin_site.name)
+        return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
     @admin.display(description="CloudEvent")
     def cloud_event(self, obj: InboxEvent) -> SafeString:
@@ -245,13 +251,14 @@ class InboxEventAdmin(MessageAdmin):
     @admin.display(description="see also")
     def links(self, obj: InboxEvent) -> SafeString:
         """Links to the journey and to the outbox."""
-        return format_html(
-            '<span class="mw-line">{} · {}</span>',
-            journey_link(obj.correlation_id, site=self.admin_site.name),
+        return texts.links(
+            journey_link(obj.correlation_id, request=self.request, site=self.admin_site.name),
             self._outbox_link(obj, "outbox"),
         )
 
     def _outbox_link(self, obj: InboxEvent, text: str) -> SafeString:
+        if self.request is None or not may(self.request, "view_outboxevent"):
+            return SafeString()
         url = reverse(
             "admin:microworkflows_outboxevent_change",
             args=[quote(obj.event_id)],

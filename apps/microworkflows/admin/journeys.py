@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys
-from microworkflows.pages import fragment, fragment_url, journey_context
+from microworkflows.pages import fragment, fragment_url, journey_context, sees_journeys
 from microworkflows.subjects import Subject
 
 if TYPE_CHECKING:
@@ -102,17 +102,23 @@ class JourneyAdminMixin(_ModelAdmin):
         return journey_context(request, self.journey_correlation_id(obj), headline=self.journey_headline(obj))
 
 
-def flow_link(correlation_id: str, *, site: str) -> SafeString:
-    """Return the correlation id of a flow, with a link to its journey."""
-    link = journey_link(correlation_id, text="its journey", site=site)
+def flow_link(correlation_id: str, *, request: HttpRequest | None, site: str) -> SafeString:
+    """Return the correlation id of a flow, with a link to its journey for those who may open it."""
+    link = journey_link(correlation_id, text="its journey", request=request, site=site)
     return format_html('<code class="mw-id">{}</code> {}', correlation_id, link)
 
 
-def about_link(subject: Subject | None, correlation_id: str, *, site: str) -> SafeString | str:
-    """Return the name of what a flow is about, with a link to its journey, and below it the kind; empty if nothing says so."""
+def about_link(
+    subject: Subject | None, correlation_id: str, *, request: HttpRequest | None, site: str
+) -> SafeString | str:
+    """Return the name of what a flow is about, and below it the kind; empty if nothing says so.
+
+    For those who may open the journey, the name is a link to it.
+    """
     if subject is None:
         return ""
-    link = journey_link(correlation_id, text=title(subject), site=site)
+    name = title(subject)
+    link = journey_link(correlation_id, text=name, request=request, site=site) or name
     return format_html('{}<span class="mw-under">{}</span>', link, subject.kind)
 
 
@@ -121,7 +127,11 @@ def title(subject: Subject) -> SafeString:
     return format_html("<bdi>{}</bdi>", subject.title)
 
 
-def journey_link(correlation_id: str, *, text: str = "journey", site: str = "admin") -> SafeString:
-    """Return a link to the journey of a flow."""
+def journey_link(
+    correlation_id: str, *, request: HttpRequest | None, text: str = "journey", site: str = "admin"
+) -> SafeString:
+    """Return a link to the journey of a flow; empty for a user who may not open it."""
+    if request is None or not sees_journeys(request):
+        return SafeString()
     url = reverse("admin:microworkflows_journey", args=[quote(correlation_id)], current_app=site)
     return format_html('<a href="{}">{}</a>', url, text)

@@ -29,6 +29,7 @@ from microworkflows.admin import badges
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.models import Header
+from microworkflows.pages import sees_journeys
 
 _MOST_NAMED = 10
 
@@ -58,9 +59,6 @@ class MessageAdmin(ReadOnlyAdmin):
 
     change_form_template = "admin/microworkflows/message_change_form.html"
     list_per_page = 50
-    show_full_result_count = False
-    # A count for each choice of each filter would read the whole table as often.
-    show_facets = admin.ShowFacets.NEVER
     actions = ["send_selected_again"]
 
     acts: ClassVar[Mapping[str, Act]]
@@ -183,6 +181,7 @@ class MessageAdmin(ReadOnlyAdmin):
         """Add the buttons and the link to the journey."""
         if obj is not None:
             context["mw_row"] = obj
+            context["mw_see_journeys"] = sees_journeys(request)
             context["subtitle"] = self.headline(obj)
             context["mw_buttons"] = {
                 act.name: self._url(name, obj)

@@ -1,11 +1,14 @@
 """The outbox in the admin: the recorded events, and their progress to the broker."""
 
+from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -13,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking, overviews, unreceived
+from microworkflows import ids, journeys, masking, unreceived
 from microworkflows.admin import contexts, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link, title
 from microworkflows.admin.messages import (
@@ -25,10 +28,30 @@ from microworkflows.admin.messages import (
     TypeFilter,
 )
 from microworkflows.models import OutboxEvent, OutboxQuerySet, is_about
-from microworkflows.pages import fragment, fragment_url, journey_context, polled
+from microworkflows.pages import fragment, fragment_url, journey_context, may, polled, sees_journeys
 
 _MOST_EVENTS = 20
 """Events of one type and listener that the page of unreceived events names."""
+
+
+_CLOCKS = timedelta(seconds=5)
+"""Most that the clock of a host which records may be ahead: events of a later time are timers."""
+
+
+class UntilNowFilter(StatusFilter):
+    """Filter by status; with none chosen, leave out timers to come, which would stand before all that has happened."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows with the chosen status; a search finds timers, too."""
+        if self.value() is None and not request.GET.get(SEARCH_VAR):
+            queryset = queryset.filter(pk__lt=ids.lowest(datetime.now(UTC) + _CLOCKS))
+        return super().queryset(request, queryset)
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Say what is shown if no status is chosen."""
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "All until now"}
+        yield from others
 
 
 @admin.register(OutboxEvent)
@@ -56,7 +79,7 @@ class OutboxEventAdmin(MessageAdmin):
         "attempts",
         "links",
     ]
-    list_filter = [StatusFilter, TimeFilter, ContextFilter, TypeFilter]
+    list_filter = [UntilNowFilter, TimeFilter, ContextFilter, TypeFilter]
     search_fields = ["pk"]
     search_help_text = (
         "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type"
@@ -136,7 +159,7 @@ class OutboxEventAdmin(MessageAdmin):
         return fragment(request, self._flow_context(request, correlation_id))
 
     def _flow_context(self, request: HttpRequest, correlation_id: str) -> dict[str, Any]:
-        if not (self.has_view_permission(request) or overviews.overview.may_see(request)):
+        if not sees_journeys(request):
             raise PermissionDenied
         context = journey_context(request, unquote(correlation_id), headline=SafeString())
         journey, picture = context["mw_journey"], context["mw_picture"]
@@ -196,16 +219,16 @@ class OutboxEventAdmin(MessageAdmin):
         """The microworkflow, or the context where a flow begins."""
         return format_html("<code>{}</code>", obj.workflow or obj.context)
 
-    @admin.display(description="recorded", ordering="pk")
+    @admin.display(description="recorded or due", ordering="pk")
     def recorded_at(self, obj: OutboxEvent) -> SafeString:
         """Local time and date."""
         return texts.time_over_date(obj.recorded_at)
 
     @admin.display(description="next attempt")
     def due(self, obj: OutboxEvent) -> str:
-        """Time from which the relay takes it, while it is pending."""
-        pending = obj.status == OutboxEvent.Status.PENDING
-        return texts.due(obj.due_at) if pending else "none"
+        """Time from which the relay takes it, while it is pending or a timer."""
+        to_come = obj.status in (OutboxEvent.Status.PENDING, OutboxEvent.Status.SCHEDULED)
+        return texts.due(obj.due_at) if to_come else "none"
 
     @admin.display(description="refused", ordering="retry")
     def attempts(self, obj: OutboxEvent) -> str:
@@ -220,21 +243,18 @@ class OutboxEventAdmin(MessageAdmin):
     @admin.display(description="event id")
     def event_id(self, obj: OutboxEvent) -> SafeString:
         """Id of the event, with a link to its inbox rows."""
-        return format_html(
-            '<code class="mw-id">{}</code> {}',
-            obj.pk,
-            _inbox_link(obj, self.admin_site.name, "who received it"),
-        )
+        link = self._inbox_link(obj, "who received it")
+        return format_html('<code class="mw-id">{}</code> {}', obj.pk, link)
 
     @admin.display(description="about", empty_value="")
     def about(self, obj: OutboxEvent) -> SafeString | str:
         """Name of what the flow is about, with a link to the journey."""
-        return about_link(obj.subject, obj.correlation_id, site=self.admin_site.name)
+        return about_link(obj.subject, obj.correlation_id, request=self.request, site=self.admin_site.name)
 
     @admin.display(description="flow")
     def flow(self, obj: OutboxEvent) -> SafeString:
         """Correlation id, with a link to the journey."""
-        return flow_link(obj.correlation_id, site=self.admin_site.name)
+        return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
     @admin.display(description="caused by")
     def caused_by(self, obj: OutboxEvent) -> SafeString | str:
@@ -256,16 +276,16 @@ class OutboxEventAdmin(MessageAdmin):
     @admin.display(description="see also")
     def links(self, obj: OutboxEvent) -> SafeString:
         """Links to the journey and to the inbox."""
-        return format_html(
-            '<span class="mw-line">{} · {}</span>',
-            journey_link(obj.correlation_id, site=self.admin_site.name),
-            _inbox_link(obj, self.admin_site.name, "inbox"),
+        return texts.links(
+            journey_link(obj.correlation_id, request=self.request, site=self.admin_site.name),
+            self._inbox_link(obj, "inbox"),
         )
 
-
-def _inbox_link(event: OutboxEvent, site: str, text: str) -> SafeString:
-    url = reverse("admin:microworkflows_inboxevent_changelist", current_app=site)
-    return format_html('<a href="{}?q={}">{}</a>', url, event.pk, text)
+    def _inbox_link(self, obj: OutboxEvent, text: str) -> SafeString:
+        if self.request is None or not may(self.request, "view_inboxevent"):
+            return SafeString()
+        url = reverse("admin:microworkflows_inboxevent_changelist", current_app=self.admin_site.name)
+        return format_html('<a href="{}?q={}">{}</a>', url, obj.pk, text)
 
 
 def contexts_view(request: HttpRequest) -> HttpResponseBase:

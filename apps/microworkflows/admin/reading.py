@@ -1,20 +1,41 @@
 """Base of the kit's pages in the admin: rows are read, never edited, and pages of its own have the admin's frame."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import Any, Self
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-if TYPE_CHECKING:
-    _ModelAdmin = admin.ModelAdmin[Any]
-else:
-    _ModelAdmin = admin.ModelAdmin
+from microworkflows.admin.lists import BoundedListMixin
 
 
-class ReadOnlyAdmin(_ModelAdmin):
+class ReadOnlyAdmin(BoundedListMixin):
     """Read-only pages: the kit alone writes what they show, and an edit would falsify it."""
+
+    request: HttpRequest | None = None
+    """The request for which list or page are shown: Django shares one instance, so each request has a copy of it.
+
+    What shows a row needs it, to link only to what the user may open.
+    """
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the list to the user of this request."""
+        return super(ReadOnlyAdmin, self._of(request)).changelist_view(request, extra_context)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """Show a row's page to the user of this request."""
+        return super(ReadOnlyAdmin, self._of(request)).changeform_view(
+            request, object_id, form_url, extra_context
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: nothing is added by hand."""
@@ -33,3 +54,8 @@ class ReadOnlyAdmin(_ModelAdmin):
         request.current_app = self.admin_site.name  # as Django's own admin views do
         frame = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
         return TemplateResponse(request, template, {**frame, **context})
+
+    def _of(self, request: HttpRequest) -> Self:
+        copied = copy(self)
+        copied.request = request
+        return copied

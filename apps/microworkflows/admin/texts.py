@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from microworkflows import times
@@ -38,6 +38,12 @@ def time_over_date(time: datetime) -> SafeString:
     return format_html(
         '<span class="mw-line">{}<span class="mw-under">{}</span></span>', local_time(time), date
     )
+
+
+def links(*shown: SafeString) -> SafeString:
+    """Return links in one line, without those that are empty."""
+    line = format_html_join(" · ", "{}", ([link] for link in shown if link))
+    return format_html('<span class="mw-line">{}</span>', line)
 
 
 def block(text: str) -> SafeString:

@@ -54,8 +54,8 @@ def of(context: str, *, database: str, since: datetime, until: datetime) -> Rece
         pk__gte=ids.lowest(times.aware(since) - _CLOCKS),
         added__gte=times.stored(since),
         added__lt=times.stored(until),
-    ).order_by("pk")
-    for batch in _batches(rows.iterator(chunk_size=_AT_ONCE)):
+    ).exclude(status=OutboxEvent.Status.CANCELLED)
+    for batch in _batches(rows.order_by("pk").iterator(chunk_size=_AT_ONCE)):
         expected = {
             message_id(label, row.event_id): (row, label)
             for row in batch

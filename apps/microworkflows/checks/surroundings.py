@@ -145,7 +145,7 @@ def check_direct_database(**kwargs: Any) -> list[CheckMessage]:
 @register(TAG, Tags.database)
 def check_pooler(*, databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """W065: the way to the database leads through a pooler that shares sessions; W066: and Django uses cursors that outlive
-    a transaction; E064: the direct way past it leads elsewhere.
+    a transaction; E062: and prepares statements, which the pooler loses; E064: the direct way past it leads elsewhere.
     """
     usual = connections[router.db_for_write(OutboxEvent)]
     problems = [*check_direct_database(), *check_settings(), *check_driver()]
@@ -162,6 +162,18 @@ def check_pooler(*, databases: Sequence[str] | None = None, **kwargs: Any) -> li
                     "Django iterates over large results do not last.",
                     hint=f"Set DISABLE_SERVER_SIDE_CURSORS = True in DATABASES[{usual.alias!r}].",
                     id="microworkflows.W066",
+                )
+            )
+        if usual.settings_dict["OPTIONS"].get("prepare_threshold") is not None and poolers.loses_prepared(
+            usual
+        ):
+            found.append(
+                Error(
+                    f"The way to the database {usual.alias!r} leads through a pooler that does not carry prepared statements from one "
+                    "session to the next, so that they fail in the midst of work.",
+                    hint="Use PgBouncer 1.21 or newer with max_prepared_statements, or leave prepare_threshold out of the OPTIONS in "
+                    f"DATABASES[{usual.alias!r}].",
+                    id="microworkflows.E062",
                 )
             )
     try:

@@ -114,6 +114,8 @@ def do(
 
 def _was_followed(event: CloudEvent) -> bool:
     """Return True if the monolith recorded the event, and so did its inline steps in the same transaction."""
+    if event.meta.is_timer:
+        return False
     mode = Stamp.parse(event.meta.mark).mode(event.meta.context)
     return event.meta.causation_id is None or mode in BY_MONOLITH
 
@@ -168,4 +170,6 @@ def _headers(workflow: Microworkflow[Any], event: CloudEvent) -> dict[str, str]:
 
 
 def _calls_after(recorded: Sequence[CloudEvent]) -> deque[Call]:
-    return deque(partial(_do, workflow, event) for event in recorded for workflow in steps(event))
+    """Return the steps that follow from events at once; those that follow from a timer are done when it is delivered."""
+    now = (event for event in recorded if not event.meta.is_timer)
+    return deque(partial(_do, workflow, event) for event in now for workflow in steps(event))

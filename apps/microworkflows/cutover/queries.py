@@ -151,6 +151,7 @@ def _not_handled_by(workflow: "Microworkflow[Any]") -> Q:
     listened = Q(headers__listeners__has_key=workflow.label) | ~Q(headers__has_key=Header.LISTENERS)
     return Q(
         listened | Q(status=OutboxEvent.Status.PENDING),
+        ~Q(status=OutboxEvent.Status.CANCELLED),
         ~Exists(handled),
         destination__in=workflow.types,
     )

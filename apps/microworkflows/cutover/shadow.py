@@ -23,6 +23,7 @@ from microworkflows.cutover.comparing import Difference, Observation, Seen
 from microworkflows.cutover.legacy_steps import LegacyStep
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent
+from microworkflows.timers import event_of
 from microworkflows.workflows import Emitted
 
 logger = logs.logger(__name__)
@@ -86,7 +87,7 @@ def compared(
             started = time.perf_counter_ns()
             result = legacy.function(reading)
             microseconds = _since(started)
-        emitted = legacy.workflow.emitted(result)
+        emitted = [event_of(each) for each in legacy.workflow.emitted(result)]
         outcome = "failed"
         try:
             seen = _look(legacy, event, before, emitted, tables)
@@ -130,7 +131,7 @@ def _rehearse(legacy: LegacyStep, event: CloudEvent, before: Observation | Excep
         with transaction.atomic(using=alias), comparing.written_tables() as tables, _other_databases(alias):
             with causes.caused_by(handling.cause(legacy.workflow, event, rehearsal=rehearsal)):
                 reading = legacy.workflow.on.from_cloud_event(event)
-                rehearsal.extend(legacy.workflow.handle(reading))
+                rehearsal.extend(map(event_of, legacy.workflow.handle(reading)))
             connection = transaction.get_connection(alias)
             if connection.vendor == "postgresql":
                 connection.check_constraints()  # else they are deferred to a commit that never comes

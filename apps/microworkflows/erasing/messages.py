@@ -15,6 +15,10 @@ _BATCH = 200
 _AGAIN = "erase again in a moment"
 _OPEN = {
     OutboxEvent.Status.PENDING: ("on its way to the broker", _AGAIN),
+    OutboxEvent.Status.SCHEDULED: (
+        "a timer that is not due yet",
+        "erase again once it was sent, or erase with --although, which cancels it",
+    ),
     OutboxEvent.Status.UNHEARD: ("nobody heard it", "manage.py unheard --relay, or erase with --although"),
     OutboxEvent.Status.REJECTED: (
         "the broker refused it",
@@ -34,7 +38,7 @@ _FAILING = {
 
 
 def erase_outbox(work: Work) -> None:
-    """Erase from the events that were relayed and received; with ``although``, also from those that cannot be relayed."""
+    """Erase from the events that were relayed and received; with ``although``, also from those that cannot be relayed, and from timers, which are cancelled."""
     found = OutboxEvent.objects.annotate(flow=CorrelationOf("body")).filter(work.about)
     rows = dict(found.values_list("pk", "flow"))
     work.found += len(rows)
@@ -55,7 +59,9 @@ def erase_outbox(work: Work) -> None:
             )
         else:
             _mark(row, data, work)
-            row.save(update_fields=["body", "headers"])
+            if row.status == OutboxEvent.Status.SCHEDULED:
+                row.status = OutboxEvent.Status.CANCELLED
+            row.save(update_fields=["status", "body", "headers"])
             work.erased["events"] += 1
 
 

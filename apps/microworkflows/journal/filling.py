@@ -40,6 +40,8 @@ _OUTCOMES = {
     OutboxEvent.Status.UNHEARD: Kind.UNHEARD,
     OutboxEvent.Status.REJECTED: Kind.REJECTED,
 }
+_NEVER_TOLD = (OutboxEvent.Status.SCHEDULED, OutboxEvent.Status.CANCELLED)
+"""Timers are told of once they are sent, as everything of a flow that is certain."""
 _ENDS = {InboxEvent.Status.HANDLED: Kind.HANDLED, InboxEvent.Status.DISMISSED: Kind.DISMISSED}
 
 
@@ -137,6 +139,8 @@ def _told_by(rows: Sequence[Any], alias: str) -> tuple[list[Change], list[ActTol
     changes: list[Change] = []
     acts: list[ActTold] = []
     for row in rows:
+        if isinstance(row, OutboxEvent) and row.status in _NEVER_TOLD:
+            continue
         try:
             told = reading.event(event_facts(CloudEvent.from_dict(row.body).meta))
         except (InvalidCloudEventError, ValueError) as error:

@@ -245,14 +245,21 @@ class Rows:
                 continue
             events = sorted(of_flow[id(flow)], key=lambda event: (event.recorded_at, event.id))
             deliveries = [each for event in events for each in self._deliveries[event.id].values()]
-            self._name_emitters(events, deliveries)
+            self._name_emitters(events, deliveries, declared)
             stands = states.work_out(events, deliveries, declared, now=now, silences=silences)
             self._set_standing(flow, events, deliveries, stands)
 
-    def _name_emitters(self, events: Sequence[Event], deliveries: Sequence[Delivery]) -> None:
+    def _name_emitters(
+        self, events: Sequence[Event], deliveries: Sequence[Delivery], declared: Declared
+    ) -> None:
         by = {emitted: each.consumer for each in deliveries for emitted in each.emitted}
+        known = {str(event.id): event for event in events}
         for event in events:
-            if not event.emitted_by and (consumer := by.get(str(event.id))):
+            if event.emitted_by:
+                continue
+            cause = known.get(event.causation_id or "")
+            consumer = by.get(str(event.id)) or (cause and declared.emitter(event, of=cause))
+            if consumer:
                 event.emitted_by = consumer
                 self._note(event)
 

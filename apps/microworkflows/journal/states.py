@@ -104,6 +104,19 @@ class Declared:
         )
         return list(dict.fromkeys(labels))
 
+    def emitter(self, event: Event, *, of: Event) -> str:
+        """Return the label of the only microworkflow that emits such an event because of another; empty if none or several do.
+
+        Of a timer, its relay alone tells, which does not know it.
+        """
+        able = {
+            each.label
+            for type in of.types
+            for each in self.listeners.get(type, ())
+            if not each.emits.isdisjoint(event.types)
+        }
+        return able.pop() if len(able) == 1 else ""
+
     def outcome(self, event: Event) -> str | None:
         """Return the outcome of flows that end with an event; None if none does."""
         return next((self.outcomes[type] for type in event.types if type in self.outcomes), None)

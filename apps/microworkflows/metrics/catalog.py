@@ -40,7 +40,7 @@ OUTBOX_EVENTS = Metric(
 OLDEST_PENDING = Metric(
     name="microworkflows_outbox_oldest_pending_seconds",
     labels=("context",),
-    help="Age of the oldest pending event; 0 if none is pending.",
+    help="Age of the oldest pending event, or of a timer since it was due; 0 if none waits.",
 )
 INBOX_MESSAGES = Metric(
     name="microworkflows_inbox_messages",

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.db import connections
 
-from microworkflows import ids, registry
+from microworkflows import ids, registry, times
 from microworkflows.cloudevents import context_of
 from microworkflows.metrics import database
 from microworkflows.metrics.catalog import INBOX_MESSAGES, OLDEST_PENDING, OUTBOX_EVENTS
@@ -31,6 +31,16 @@ _PENDING = {
             AND json_type(headers, '$.microworkflow') IS NOT NULL ORDER BY id LIMIT %s""",
 }
 
+_OVERDUE = {
+    "postgresql": """SELECT id FROM published
+        WHERE split_part(destination, '.', 1) = %s AND status = 5 AND expires_at <= %s AND headers ? 'microworkflow'
+        ORDER BY expires_at LIMIT 1""",
+    "sqlite": """SELECT id FROM published
+        WHERE substr(destination, 1, instr(destination, '.') - 1) = %s AND status = 5 AND expires_at <= %s
+            AND json_type(headers, '$.microworkflow') IS NOT NULL ORDER BY expires_at LIMIT 1""",
+}
+_OLDEST = """SELECT id FROM ({pending}) AS pending UNION ALL SELECT id FROM ({overdue}) AS overdue ORDER BY id LIMIT 1"""
+
 
 def outbox() -> Iterator[Sample]:
     """Tell what is not relayed: first the age of the oldest, which is known at once however many wait."""
@@ -50,9 +60,11 @@ def outbox() -> Iterator[Sample]:
 
 
 def _age_of_oldest(context: str) -> float:
+    """Return the seconds for which the oldest pending event waits, or a timer that is due."""
     connection = connections[database.alias()]
     with connection.cursor() as cursor:
-        cursor.execute(_PENDING[connection.vendor], [context, 1])
+        oldest = _OLDEST.format(pending=_PENDING[connection.vendor], overdue=_OVERDUE[connection.vendor])
+        cursor.execute(oldest, [context, 1, context, times.now()])
         row = cursor.fetchone()
     if row is None:
         return 0.0

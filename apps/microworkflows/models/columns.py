@@ -24,6 +24,8 @@ class Header(StrEnum):
     """Outbox: labels of the contexts to whose queues alone the event was sent once more, as the keys of an object."""
     ONLY_FOR = "only_for"
     """Outbox: label of the context to whose queue alone the event is sent, in place of all that are bound to its type."""
+    UNLESS = "unless"
+    """Outbox: types of the events that cancel a timer, as a list; absent where none does."""
     SUBJECT = "subject"
     """Outbox, where a flow begins: kind, key and name of the object that it is about, as an object; indexes hold two of them."""
     TYPE = "type"

@@ -55,6 +55,10 @@ class OutboxQuerySet(models.QuerySet["OutboxEvent"]):
         named: OutboxQuerySet = rows.filter(subject_name=Lower(models.Value(name)))
         return named.order_by(_NEWEST_FIRST)
 
+    def scheduled(self) -> "OutboxQuerySet":
+        """Return the timers that are not due yet, the next one first."""
+        return self.filter(status=OutboxEvent.Status.SCHEDULED).order_by("expires_at", "pk")
+
     def rejected(self) -> "OutboxQuerySet":
         """Return the events that the broker refuses for good, such as one that is too large, oldest first."""
         return self.filter(status=OutboxEvent.Status.REJECTED).order_by("pk")
@@ -89,6 +93,13 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         RELAYED = 2, "relayed"
         UNHEARD = 3, "unheard"
         REJECTED = 4, "rejected"
+        SCHEDULED = 5, "scheduled"
+        """A timer that is not due yet."""
+        CANCELLED = 6, "cancelled"
+        """A timer that an event of its flow has cancelled: it is never sent."""
+
+    UNSENT = (Status.PENDING, Status.SCHEDULED, Status.CANCELLED)
+    """Statuses of what has not left, so that nothing is to be sent again."""
 
     objects = OutboxManager()
 
@@ -127,6 +138,11 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
         return None if listeners is None else frozenset(listeners)
 
     @property
+    def unless(self) -> frozenset[str]:
+        """Types of the events that cancel it, a timer."""
+        return frozenset(self.headers.get(Header.UNLESS, ()))
+
+    @property
     def correlation_id(self) -> str:
         """Id of its flow."""
         return cast("str", self.body["correlationid"])
@@ -148,7 +164,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
 
     @property
     def recorded_at(self) -> datetime:
-        """Time at which it was recorded."""
+        """Time at which it was recorded; of a timer, the time at which it is due, as if it were recorded then."""
         return times.aware(self.added)
 
     @property

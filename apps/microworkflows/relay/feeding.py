@@ -98,7 +98,7 @@ class Feed:
                 added__gte=times.stored(self.since),
                 added__lt=times.stored(self.until),
             )
-            .exclude(status=OutboxEvent.Status.PENDING)
+            .exclude(status__in=OutboxEvent.UNSENT)
             .filter(_lacks(Header.FED_TO, [self.to]))
         )
         listening = registry.listening(self.event_type, context=self.to)

@@ -33,6 +33,8 @@ _MOST_IN_QUEUE = 5_000
 """Number of messages in a queue to which no message is redelivered: it would come no sooner."""
 _FULL_SECONDS = 5.0
 """Time until the next look for retries if the queue had no room for any."""
+_HELD_SECONDS = 0.05
+"""Time until the next look for timers if somebody holds those that are due."""
 _STANDBY_SECONDS = 1.0
 _LOOK_SECONDS = 0.5
 _MEND_SECONDS = 60.0
@@ -71,6 +73,8 @@ class Relay:
         self._looked_everywhere_at = 0.0
         self._seen: frozenset[UUID] = frozenset()
         self._look_for_retries_at = 0.0
+        self._look_for_timers_at = 0.0
+        self._next_timer_at = inf
         self._in_hand: dict[tuple[UUID, int | None, datetime | None], float] = {}
         """Attempts that a worker had in hand before they could be leased, and the time at which the lease would end: if its
         process dies, the broker brings the message back, and a second copy would only come beside it."""
@@ -146,6 +150,7 @@ class Relay:
             while not self._stop.is_set() and lock.acquire():
                 self._progress_at = time.monotonic()
                 self._mend()
+                self._fire_timers()
                 # Both in each round: a context that records without pause must not starve its retries.
                 has_more, has_redelivered = self._relay_events(), self._redeliver()
                 self._patience = LEASE_SECONDS
@@ -204,6 +209,25 @@ class Relay:
         due = look(starting_at=ids[0]) if ids else store.Due([], has_more=False)
         seen = list(takewhile(lambda message: message.id in self._seen, due.messages))
         return due if len(seen) == len(due.messages) else store.Due(seen, has_more=False)
+
+    def _fire_timers(self) -> None:
+        """Make pending what is due, so that it is relayed in this round, and note when the next timer is."""
+        if time.monotonic() < min(self._look_for_timers_at, self._next_timer_at):
+            return
+        left = store.seconds_to_next_timer(self.context)
+        if left is not None and left <= 0:
+            fired = store.fire_timers(self.context)
+            if any(fired):
+                logger.info(
+                    "relay %s: %d timers are due, %d were cancelled",
+                    *(self.context, fired.due, fired.cancelled),
+                    extra={"context": self.context},
+                )
+                left = store.seconds_to_next_timer(self.context)
+            else:
+                left = _HELD_SECONDS
+        self._next_timer_at = inf if left is None else time.monotonic() + left
+        self._look_for_timers_at = time.monotonic() + conf.current().relay_poll
 
     def _redeliver(self) -> bool:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
@@ -345,12 +369,13 @@ class Relay:
         """Wait until woken or until the next poll; meanwhile, often check for a stop and serve the connection."""
         is_woken = connection.vendor == "postgresql"
         poll = conf.current().relay_poll if is_woken else conf.current().relay_poll_embedded
-        ends_at = time.monotonic() + poll
+        ends_at = min(time.monotonic() + poll, self._next_timer_at)
         while self._waits() and (left := ends_at - time.monotonic()) > 0:
             self._pipeline.keep_alive()
             if not is_woken:
                 self._stop.wait(min(left, _LOOK_SECONDS))
             elif wakeup.wait(connection, timeout=min(left, _LOOK_SECONDS)):
+                self._look_for_timers_at = 0.0  # it may be a timer that is due sooner
                 return
 
 

@@ -42,7 +42,8 @@ def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
 
     The project's own ``OPTIONS`` overrule the limits; they stay as they are for all other connections. A pool of psycopg's is
     left out: it is the web server's, and too small for the relays of many contexts. Transactions are of the isolation level that
-    the kit's own need, whatever the project's are.
+    the kit's own need, whatever the project's are. Nothing is prepared: a plan that was made while the outbox was empty would
+    claim from a full one by a scan.
     """
     if connection.vendor != "postgresql":
         return
@@ -50,6 +51,7 @@ def prepare(connection: BaseDatabaseWrapper, *, name: str = "") -> None:
     options = {"connect_timeout": _CONNECT_SECONDS, **CLIENTS_LIMITS, **given}
     options["application_name"] = name or f"{leadership.ROLE}{leadership.own_name()}"
     options["isolation_level"] = _READ_COMMITTED
+    options["prepare_threshold"] = None
     connection.settings_dict = {**connection.settings_dict, "OPTIONS": options}
 
 

@@ -14,7 +14,18 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import TextField
 from django.db.models.functions import Cast, Length
 
-from microworkflows import conf, failures, fingerprints, flows, logs, signals, times, topology, transactions
+from microworkflows import (
+    conf,
+    failures,
+    fingerprints,
+    flows,
+    logs,
+    retrying,
+    signals,
+    times,
+    topology,
+    transactions,
+)
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.models import DUE_AT_ONCE, ContextOf, Header, InboxEvent, OutboxEvent, workflow_of
@@ -59,6 +70,69 @@ _MARK = {
     "postgresql": "UPDATE published SET status = %s WHERE id = ANY(%s::uuid[])",
     "sqlite": "UPDATE published SET status = %s WHERE id IN (SELECT value FROM json_each(%s))",
 }
+
+# What cancels a timer is looked up when it is due: so a flow pays for it once, and no other event at all.
+_NEXT_TIMER = {
+    "postgresql": """
+        SELECT date_part('epoch', expires_at - statement_timestamp()) FROM published
+        WHERE split_part(destination, '.', 1) = %s AND status = 5 AND headers ? 'microworkflow'
+        ORDER BY expires_at LIMIT 1""",
+    "sqlite": """
+        SELECT (julianday(expires_at) - julianday(%s)) * 86400 FROM published
+        WHERE substr(destination, 1, instr(destination, '.') - 1) = %s AND status = 5
+            AND json_type(headers, '$.microworkflow') IS NOT NULL
+        ORDER BY expires_at LIMIT 1""",
+}
+_FIRE = {
+    "postgresql": """
+        WITH due AS MATERIALIZED (
+            SELECT id FROM published
+            WHERE split_part(destination, '.', 1) = %s AND status = 5
+                AND expires_at <= statement_timestamp() + %s AND headers ? 'microworkflow'
+            ORDER BY expires_at LIMIT %s FOR NO KEY UPDATE SKIP LOCKED
+        )
+        UPDATE published AS timer SET expires_at = %s, status = CASE WHEN headers ? 'unless' AND (
+            EXISTS (
+                SELECT 1 FROM published AS event
+                WHERE (event.body ->> 'correlationid') = (timer.body ->> 'correlationid')
+                    AND timer.headers -> 'unless' ? event.destination AND event.status NOT IN (5, 6)
+            ) OR EXISTS (
+                SELECT 1 FROM received AS message
+                WHERE (message.body ->> 'correlationid') = (timer.body ->> 'correlationid')
+                    AND timer.headers -> 'unless' ? (message.body ->> 'type')
+            )
+        ) THEN 6 ELSE 1 END
+        FROM due WHERE timer.id = due.id RETURNING timer.status""",
+    "sqlite": """
+        UPDATE published AS timer SET expires_at = %s, status = CASE WHEN
+            EXISTS (
+                SELECT 1 FROM published AS event
+                WHERE json_extract(event.body, '$.correlationid') = json_extract(timer.body, '$.correlationid')
+                    AND event.destination IN (SELECT value FROM json_each(timer.headers, '$.unless'))
+                    AND event.status NOT IN (5, 6)
+            ) OR EXISTS (
+                SELECT 1 FROM received AS message
+                WHERE json_extract(message.body, '$.correlationid') = json_extract(timer.body, '$.correlationid')
+                    AND json_extract(message.body, '$.type') IN (SELECT value FROM json_each(timer.headers, '$.unless'))
+            )
+        THEN 6 ELSE 1 END
+        WHERE id IN (
+            SELECT id FROM published
+            WHERE substr(destination, 1, instr(destination, '.') - 1) = %s AND status = 5 AND expires_at <= %s
+                AND json_type(headers, '$.microworkflow') IS NOT NULL
+            ORDER BY expires_at LIMIT %s
+        ) RETURNING status""",
+}
+_FIRED_AT_ONCE = 500
+_AT_ONCE = timedelta()
+
+
+class Fired(NamedTuple):
+    """What a look at the timers that are due has led to."""
+
+    due: int
+    """Number of those that are pending now."""
+    cancelled: int
 
 
 class Due(NamedTuple):
@@ -115,6 +189,38 @@ def due_ids(context: str, *, limit: int, now: datetime, besides: Sequence[Messag
         return [_uuid(pk) for (pk,) in cursor.fetchall()]
 
 
+def seconds_to_next_timer(context: str) -> float | None:
+    """Return the time until the context's next timer is due, on the database's clock; None if there is none."""
+    connection = connections[router.db_for_write(OutboxEvent)]
+    values = (context,) if connection.vendor == "postgresql" else (times.now(), context)
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT_TIMER[connection.vendor], values)
+        row = cursor.fetchone()
+    return None if row is None else float(row[0])
+
+
+def fire_timers(context: str, *, ahead: timedelta = _AT_ONCE) -> Fired:
+    """Make the context's timers that are due pending, and cancelled those of which the flow has seen an event that cancels them.
+
+    One statement decides, so that each comes to one end, whoever else records, looks or is killed meanwhile. The database's
+    clock says what is due: relays with other clocks fire none early. A timer that somebody holds waits for the next look.
+
+    Args:
+        context: Label of the context.
+        ahead: Time for which to look ahead, as tests do.
+    """
+    connection = connections[router.db_for_write(OutboxEvent)]
+    due_at_once = times.stored(DUE_AT_ONCE)
+    values: tuple[Any, ...] = (context, ahead, _FIRED_AT_ONCE, due_at_once)
+    if connection.vendor == "sqlite":
+        values = (due_at_once, context, times.now() + ahead, _FIRED_AT_ONCE)
+    with connection.cursor() as cursor:
+        cursor.execute(_FIRE[connection.vendor], values)
+        statuses = [status for (status,) in cursor.fetchall()]
+    cancelled = statuses.count(OutboxEvent.Status.CANCELLED)
+    return Fired(due=len(statuses) - cancelled, cancelled=cancelled)
+
+
 def mark_events(outcome: Outcome, *, now: datetime) -> None:
     """Store the outcome of published events; those without one stay pending."""
     _set_status(outcome.confirmed, OutboxEvent.Status.RELAYED)
@@ -126,7 +232,7 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
         row.save(update_fields=["status", "headers"])
     for row in rows.filter(pk__in=outcome.refused) if outcome.refused else ():
         row.retry += 1
-        row.expires_at = now + failures.retry_delay(row.retry)
+        row.expires_at = now + retrying.delay(row.retry)
         row.headers = {**row.headers, Header.ERROR: outcome.refused[row.pk]}
         row.save(update_fields=["retry", "expires_at", "headers"])
 
@@ -134,16 +240,14 @@ def mark_events(outcome: Outcome, *, now: datetime) -> None:
 def relay_again(contexts: Sequence[str], *, types: Sequence[str], since: datetime) -> int:
     """Make the events recorded since a time pending again, in small transactions; return their number.
 
-    Those from which personal data was erased stay as they are.
+    Those from which personal data was erased stay as they are, and so do timers that are not due, or cancelled.
 
     Args:
         contexts: Labels of the contexts that announced them.
         types: Types of the events; all if empty.
         since: Time of the first recording.
     """
-    rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).exclude(
-        status=OutboxEvent.Status.PENDING
-    )
+    rows = OutboxEvent.objects.using(router.db_for_write(OutboxEvent)).exclude(status__in=OutboxEvent.UNSENT)
     rows = rows.exclude(headers__has_key=Header.ERASED_AT)
     if types:
         rows = rows.filter(destination__in=types)
@@ -215,7 +319,7 @@ def mark_retries(outcome: Outcome, *, now: datetime) -> set[UUID]:
     with transaction.atomic(using=using):
         redelivered.exclude(msg_id__contains=".").free().delete()
         redelivered.free().update(expires_at=now + timedelta(seconds=conf.current().redelivery_lease))
-        failed.free().update(expires_at=now + failures.retry_delay(1))
+        failed.free().update(expires_at=now + retrying.delay(1))
     for pk, reason in outcome.rejected.items():
         _park(pk, reason, kind="rejected by the broker")
     return set(redelivered.values_list("pk", flat=True))
@@ -226,7 +330,7 @@ def put_off(messages: Sequence[Message], *, now: datetime) -> None:
     waiting = InboxEvent.objects.filter(status=InboxEvent.Status.WAITING, expires_at__lte=now)
     with transaction.atomic(using=router.db_for_write(InboxEvent)):
         rows = waiting.filter(pk__in=[message.id for message in messages]).free()
-        rows.update(expires_at=now + failures.retry_delay(1))
+        rows.update(expires_at=now + retrying.delay(1))
 
 
 def _readable(pk: UUID, text: str) -> CloudEvent | None:

@@ -1,6 +1,7 @@
 """Inline: the monolith does the steps where and when it did the direct calls, and each one once."""
 
 import contextlib
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from inventory.models import Reservation
-from microworkflows import failures, inbox, outbox
+from microworkflows import Later, failures, inbox, outbox
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.cutover import direct_calls, legacy_steps
 from microworkflows.cutover.models import ContextMove
@@ -49,6 +50,26 @@ def test_copies_that_are_delivered_later_change_nothing(monolith: None, draft: D
     assert InboxEvent.objects.count() == handled
     assert (ending(order), Payment.objects.count(), Shipment.objects.count()) == ("shipped", 1, 1)
     assert flow.types() == ANNOUNCED["shipped"]
+
+
+def test_step_that_follows_from_a_timer_is_done_when_it_is_due_and_not_when_it_is_recorded(
+    monolith: None, flow: Flow
+) -> None:
+    order = Order.objects.create(
+        state=Order.State.ACCEPTED, placed_at=timezone.now(), total=7, currency="EUR"
+    )
+    declined = PaymentDeclined(order_id=order.pk, reason="too late")
+
+    flow.record(Later(declined, timedelta(minutes=15)), correlation_id=order.pk)
+    flow.run()
+    order.refresh_from_db()
+    before = order.state
+    flow.wait(timedelta(minutes=15))
+    flow.run(times=2)
+
+    order.refresh_from_db()
+    assert (before, order.state) == (Order.State.ACCEPTED, Order.State.CANCELLED)
+    assert InboxEvent.objects.filter(msg_id__startswith="orders.cancel_declined:").count() == 1
 
 
 def test_exception_rolls_all_of_it_back(monolith: None, draft: Draft) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 
-from microworkflows import inbox, outbox
+from microworkflows import Later, inbox, outbox
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError
 from microworkflows.journal import filling, writing
@@ -16,6 +16,7 @@ from microworkflows.journal.models import Attempt, Delivery, Event, Minute
 from microworkflows.journal.notices import event_facts
 from microworkflows.journal.writing import Memory
 from microworkflows.models import HistoryEntry, InboxEvent, OutboxEvent
+from microworkflows.testing import Flow
 from tests.unit.journal.messages import BEGAN, Speaker, failed
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -105,6 +106,19 @@ def test_events_have_the_microworkflow_that_emitted_them(post: SimpleNamespace) 
         "letters.letter_written.v1": "",
         "desk.letter_stamped.v1": "desk.stamp_letter",
     }
+
+
+def test_timer_is_told_of_once_it_is_sent(post: SimpleNamespace, flow: Flow) -> None:
+    meta = flow.record(Later(post.LetterWritten(letter_id=uuid4()), timedelta(hours=1)))
+    fill()
+    before = Event.objects.count()
+    flow.wait(timedelta(hours=1))
+    flow.run()
+
+    fill()
+
+    assert before == 0
+    assert Event.objects.get(pk=meta.id).recorded_at == meta.time
 
 
 def fill() -> None:

@@ -1,6 +1,7 @@
 """The pages about the whole process: the map, the variants and the business view, from rows of the journal."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from microworkflows.journal.models import Context, Flow, Minute
 from microworkflows.journal.windows import window
 from tests.unit.journal import process_rows
 from tests.unit.journal.process_rows import REFUSED, SHIPPED
+
+Login = Callable[..., Client]
 
 pytestmark = pytest.mark.django_db
 
@@ -56,7 +59,8 @@ def test_journal_without_rows_says_that_all_is_unknown(reader: Client) -> None:
     assert "None:" in text_of(reader.get(reverse(VARIANTS)))
 
 
-def test_map_leads_from_each_box_to_its_numbers_and_on_to_the_owner(reader: Client) -> None:
+def test_map_leads_from_each_box_to_its_numbers_and_on_to_the_owner(login: Login) -> None:
+    reader = login("view_flow", "view_inboxevent")
     process_rows.contexts(now())
     Context.objects.filter(name="shipping").update(admin_url="https://shipping.example.com/admin/")
     process_rows.minutes(now(), SHIPPED, each=9, of=3)

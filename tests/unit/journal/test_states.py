@@ -229,3 +229,12 @@ def test_failure_is_told_whatever_is_unknown() -> None:
     stands = _stands(events, deliveries, silences=[_silence("orders", is_relay=True, first=0, last=9)])
 
     assert stands.state == Flow.State.FAILED
+
+
+def test_only_microworkflow_that_emits_an_event_because_of_another_is_its_emitter() -> None:
+    accepted, paid, shipped = _shipped()[0]
+    two = Declared.of([ORDERS, PAYMENTS, _context("desk", ("desk.note", ACCEPTED, [PAID]))])
+
+    assert SHOP.emitter(paid, of=accepted) == "payments.take"
+    assert SHOP.emitter(shipped, of=accepted) == ""
+    assert two.emitter(paid, of=accepted) == ""

@@ -18,6 +18,7 @@ from microworkflows.admin.journeys import flow_link, journey_link
 from microworkflows.cutover import conf, exporting
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
 from microworkflows.cutover.models import ShadowComparison
+from microworkflows.pages import may, sees_journeys
 
 
 class ContextFilter(admin.SimpleListFilter):
@@ -43,7 +44,6 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     list_display = ["workflow_and_event", "outcome_badge", "time_and_date", "times", "journey"]
     list_filter = ["outcome", ContextFilter, "workflow"]
     list_per_page = 50
-    show_full_result_count = False
     search_fields = ["correlation_id", "event_type"]
     search_help_text = "Name or key of what a flow is about, correlation id of a flow, or part of a type"
     ordering = ["-pk"]
@@ -58,6 +58,11 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
         "times",
     ]
     fields = [*readonly_fields]
+
+    def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Leave out the column of journeys for a user who may open none."""
+        shown = list(super().get_list_display(request))
+        return shown if sees_journeys(request) else [name for name in shown if name != "journey"]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return True if this user may delete comparisons, on which nothing depends."""
@@ -115,7 +120,7 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     @admin.display(description="see also")
     def journey(self, obj: ShadowComparison) -> SafeString:
         """Link to the journey of the flow."""
-        return journey_link(obj.correlation_id, site=self.admin_site.name)
+        return journey_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
     @admin.display(description="differences")
     def side_by_side(self, obj: ShadowComparison) -> SafeString:
@@ -125,22 +130,20 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     @admin.display(description="event")
     def event(self, obj: ShadowComparison) -> SafeString:
         """Type of the event, and its id with a link to the outbox."""
-        url = reverse(
-            "admin:microworkflows_outboxevent_change",
-            args=[quote(obj.event_id)],
-            current_app=self.admin_site.name,
-        )
-        return format_html(
-            '<code class="mw-id">{}</code> <a href="{}"><code class="mw-id">{}</code></a>',
-            obj.event_type,
-            url,
-            obj.event_id,
-        )
+        event_id = format_html('<code class="mw-id">{}</code>', obj.event_id)
+        if self.request is not None and may(self.request, "view_outboxevent"):
+            url = reverse(
+                "admin:microworkflows_outboxevent_change",
+                args=[quote(obj.event_id)],
+                current_app=self.admin_site.name,
+            )
+            event_id = format_html('<a href="{}">{}</a>', url, event_id)
+        return format_html('<code class="mw-id">{}</code> {}', obj.event_type, event_id)
 
     @admin.display(description="flow")
     def flow(self, obj: ShadowComparison) -> SafeString:
         """Correlation id, with a link to the journey."""
-        return flow_link(obj.correlation_id, site=self.admin_site.name)
+        return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
 
 def _milliseconds(microseconds: int) -> str:

@@ -28,6 +28,7 @@ from microworkflows.cutover.models import ContextMode, MissedEvent, ModeChange
 from microworkflows.cutover.overview import NEWEST, named, overview
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, DoubtfulError, Setting
+from microworkflows.pages import sees_journeys
 
 _LAST_CHANGES = 20
 _MOST_LISTED = 1_000
@@ -77,6 +78,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
             "mw_celery_app": celery_app.get().main,
             "mw_may_switch": self.has_change_permission(request),
+            "mw_see_journeys": sees_journeys(request),
             "mw_see_inbox": user.has_perm("microworkflows.view_inboxevent"),
             "mw_see_missed": user.has_perm("microworkflows_cutover.view_missedevent"),
             "mw_see_changes": user.has_perm("microworkflows_cutover.view_modechange"),
@@ -164,6 +166,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             "mw_newest": _NEWEST,
             "mw_flows": named(waiting[:_MOST_LISTED]),
             "mw_more": max(len(waiting) - _MOST_LISTED, 0),
+            "mw_see_journeys": sees_journeys(request),
             "mw_back_url": f"{self._page()}#{context}",
         }
         return self.framed(request, "admin/microworkflows_cutover/flows.html", page)
@@ -237,7 +240,9 @@ class MissedEventAdmin(ReadOnlyAdmin):
     @admin.display(description="flow")
     def flow(self, obj: MissedEvent) -> SafeString | str:
         """Correlation id, with a link to the journey."""
-        return flow_link(obj.correlation_id, site=self.admin_site.name) if obj.correlation_id else "unknown"
+        if not obj.correlation_id:
+            return "unknown"
+        return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
 
 def _value(setting: Setting) -> str:

@@ -89,7 +89,7 @@ def unfinished(context: str) -> list[Composable]:
     found: list[tuple[str, Composable, Sequence[int]]] = [
         (INBOX, inbox_of(context), [inbox.WAITING]),
         (INBOX, inbox_of(context), [inbox.PARKED]),
-        (OUTBOX, outbox_of(context), [outbox.PENDING, outbox.UNHEARD, outbox.REJECTED]),
+        (OUTBOX, outbox_of(context), [outbox.PENDING, outbox.UNHEARD, outbox.REJECTED, outbox.SCHEDULED]),
     ]
     deletions: list[Composable] = []
     for table, condition, statuses in found:

@@ -58,7 +58,12 @@ class AlarmAdmin(ReadOnlyAdmin):
     @admin.display(description="flow", ordering="flow__name")
     def subject(self, alarm: Alarm) -> SafeString:
         """Return what the flow is about, with a link to its journey."""
-        return journey_link(alarm.flow.correlation_id, text=str(alarm.flow), site=self.admin_site.name)
+        return journey_link(
+            alarm.flow.correlation_id,
+            text=str(alarm.flow),
+            request=self.request,
+            site=self.admin_site.name,
+        )
 
     @admin.display(description="awaits", ordering="awaited")
     def awaits(self, alarm: Alarm) -> SafeString:

@@ -38,7 +38,8 @@ def table(request: HttpRequest) -> Table | None:
     note = silence.sentence(heard_at, now=now)
     none = None if note else 0
     rows = tuple(
-        _row(each, overdue.get(each.context, none), now) for each in presence.presences(now=now, flows=False)
+        _row(request, each, overdue.get(each.context, none), now)
+        for each in presence.presences(now=now, flows=False)
     )
     return Table(columns=COLUMNS, rows=rows, note=note) if rows else None
 
@@ -49,14 +50,14 @@ def overdue_url(context: str) -> str:
     return f"{where}?{urlencode({'state': 'open', 'owner': context})}"
 
 
-def _row(of: Presence, overdue: int | None, now: datetime) -> Row:
+def _row(request: HttpRequest, of: Presence, overdue: int | None, now: datetime) -> Row:
     counted = _counted(of, now)
     inbox, outbox = (
-        {status: links.owner(of, model, context=of.context, status=status) for status in statuses}
+        {status: links.owner(request, of, model, context=of.context, status=status) for status in statuses}
         for model, statuses in (("inboxevent", ("waiting", "parked")), ("outboxevent", ("pending",)))
     )
-    dead = links.owner(of, "deadletter", context=of.context)
-    queue = links.owner(of, "inboxevent", context=of.context)
+    dead = links.owner(request, of, "deadletter", context=of.context)
+    queue = links.owner(request, of, "inboxevent", context=of.context)
     cells = (
         _life(of, of.worker, "worker", now),
         _relay(of, now),

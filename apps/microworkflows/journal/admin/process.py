@@ -56,7 +56,7 @@ class ContextAdmin(ReadOnlyAdmin):
         """Show the map."""
         chosen = self._window(request)
         where = reverse("admin:microworkflows_journal_map_fragment", current_app=self.admin_site.name)
-        context = {"mw_fragment_url": f"{where}?window={chosen.name}", **_map(chosen)}
+        context = {"mw_fragment_url": f"{where}?window={chosen.name}", **_map(request, chosen)}
         return self._page(request, "map", chosen, context | (extra_context or {}))
 
     def changeform_view(
@@ -73,7 +73,7 @@ class ContextAdmin(ReadOnlyAdmin):
 
     def map_fragment_view(self, request: HttpRequest) -> HttpResponseBase:
         """Return the map as it is now; 304 if nothing has changed."""
-        return polled(request, f"{_FOLDER}/map_fragment.html", _map(self._window(request)))
+        return polled(request, f"{_FOLDER}/map_fragment.html", _map(request, self._window(request)))
 
     def variants_view(self, request: HttpRequest) -> HttpResponse:
         """Show the ways that flows really went."""
@@ -130,7 +130,7 @@ class ContextAdmin(ReadOnlyAdmin):
         return self.framed(request, f"{_FOLDER}/{name}.html", {**frame, **context})
 
 
-def _map(chosen: Window) -> dict[str, Any]:
+def _map(request: HttpRequest, chosen: Window) -> dict[str, Any]:
     """Return the context of the map's templates."""
     found = graph.graph(chosen)
     return {
@@ -148,10 +148,14 @@ def _map(chosen: Window) -> dict[str, Any]:
                 "failing": words.number(each.failing),
                 "parked": words.number(each.parked),
                 "dead": words.number(each.dead),
-                "parked_url": links.owner(each, "inboxevent", status="parked", context=each.context),
-                "failing_url": links.owner(each, "inboxevent", status="waiting", context=each.context),
-                "pending_url": links.owner(each, "outboxevent", status="pending", context=each.context),
-                "dead_url": links.owner(each, "deadletter", context=each.context),
+                "parked_url": links.owner(request, each, "inboxevent", status="parked", context=each.context),
+                "failing_url": links.owner(
+                    request, each, "inboxevent", status="waiting", context=each.context
+                ),
+                "pending_url": links.owner(
+                    request, each, "outboxevent", status="pending", context=each.context
+                ),
+                "dead_url": links.owner(request, each, "deadletter", context=each.context),
             }
             for each in found.contexts.values()
         ],
@@ -164,11 +168,11 @@ def _map(chosen: Window) -> dict[str, Any]:
             }
             for each in found.announcements
         ],
-        "mw_hearings": [_hearing(each, found) for each in found.hearings],
+        "mw_hearings": [_hearing(request, each, found) for each in found.hearings],
     }
 
 
-def _hearing(each: graph.Hearing, found: graph.Graph) -> dict[str, Any]:
+def _hearing(request: HttpRequest, each: graph.Hearing, found: graph.Graph) -> dict[str, Any]:
     owner = found.contexts.get(each.consumer.partition(".")[0])
     wait = each.waiting
     return {
@@ -184,7 +188,7 @@ def _hearing(each: graph.Hearing, found: graph.Graph) -> dict[str, Any]:
         "parked": words.number(wait.parked),
         "flows_url": links.flows(waiting_for=each.consumer),
         "parked_url": owner
-        and links.owner(owner, "inboxevent", status="parked", context=owner.context, type=each.type),
+        and links.owner(request, owner, "inboxevent", status="parked", context=owner.context, type=each.type),
     }
 
 

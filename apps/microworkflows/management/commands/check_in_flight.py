@@ -11,7 +11,7 @@ from microworkflows.management.base import KitCommand, add_format
 
 class Command(KitCommand):
     help = (
-        "Run by the code about to be deployed, on the database of the running one: hold what is pending, queued, waiting and "
+        "Run by the code about to be deployed, on the database of the running one: hold what is pending, scheduled, queued, waiting and "
         "parked against its microworkflows and readings. Exit code 1 if it would not handle a message. It changes nothing, and "
         "takes nothing from a queue."
     )
@@ -50,7 +50,8 @@ def _lines(found: in_flight.Found) -> list[str]:
             f"    {problem.remedy}",
         ]
     looked = ", ".join(
-        f"{found.looked_at[state]} {state}" for state in ("pending", "queued", "waiting", "parked")
+        f"{found.looked_at[state]} {state}"
+        for state in ("pending", "scheduled", "queued", "waiting", "parked")
     )
     return [*lines, f"Looked at {looked}.", *(f"Unknown: {each}." for each in found.unseen)]
 

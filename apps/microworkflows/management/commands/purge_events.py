@@ -12,7 +12,7 @@ from microworkflows.purging import purge
 class Command(KitCommand):
     help = (
         "Delete relayed events and handled messages beyond their retention, in small transactions. All rows of a flow stay in "
-        "which an event is pending, unheard, rejected or not received, or a message waits or is parked."
+        "which an event is pending, scheduled, unheard, rejected or not received, or a message waits or is parked."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

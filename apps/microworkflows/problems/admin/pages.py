@@ -23,6 +23,7 @@ from django.utils.safestring import SafeString
 from microworkflows import times
 from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.models import InboxEvent
+from microworkflows.pages import may, sees_journeys
 from microworkflows.problems import groups, replays
 from microworkflows.problems.admin import trends
 from microworkflows.problems.groups import Group
@@ -160,7 +161,7 @@ class ProblemAdmin(ReadOnlyAdmin):
             raise PermissionDenied
 
     def _sees(self, request: HttpRequest) -> dict[str, Any]:
-        return {"mw_see_inbox": request.user.has_perm("microworkflows.view_inboxevent")}
+        return {"mw_see_inbox": may(request, "view_inboxevent"), "mw_see_journeys": sees_journeys(request)}
 
     def _runs(self, fingerprint: str) -> dict[str, Any]:
         last = Replay.objects.filter(fingerprint=fingerprint).order_by("-began_at")[:_LAST_REPLAYS]

@@ -11,7 +11,6 @@ from functools import cached_property
 from html import escape
 from urllib.parse import quote
 
-from django.apps import apps
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 
@@ -43,6 +42,7 @@ class Viewer:
     now: datetime
     sees_outbox: bool = False
     sees_inbox: bool = False
+    sees_comparisons: bool = False
     sees_admin: bool = True
     """False where there is no admin that the person may enter: then nothing links to one."""
     site: str = "admin"
@@ -74,8 +74,8 @@ class Viewer:
         return f"{base}microworkflows/inboxevent/?q={quote(str(event_id))}" if base else ""
 
     def comparison(self, journey: Journey) -> str:
-        """Return the address of the flow's shadow comparisons; empty without the cut-over."""
-        if not (self.sees_admin and apps.is_installed("microworkflows.cutover")):
+        """Return the address of the flow's shadow comparisons; empty for those who may not see them, and without the cut-over."""
+        if not (self.sees_admin and self.sees_comparisons):
             return ""
         try:
             url = reverse("admin:microworkflows_cutover_shadowcomparison_changelist", current_app=self.site)

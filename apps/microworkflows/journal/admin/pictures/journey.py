@@ -31,10 +31,12 @@ _MOST_EXPECTED = 20
 
 def picture(request: HttpRequest, journey: Journey) -> Picture:
     """Return a journey as a person sees it, in the view that the address names."""
+    user = getattr(request, "user", None)
     viewer = Viewer(
         now=times.now(),
         sees_outbox=pages.may(request, "view_outboxevent"),
         sees_inbox=pages.may(request, "view_inboxevent"),
+        sees_comparisons=user is not None and user.has_perm("microworkflows_cutover.view_shadowcomparison"),
         sees_admin=pages.sees_admin(request),
         site=getattr(request, "current_app", None) or "admin",
     )

@@ -22,6 +22,7 @@ from microworkflows import (
     failures,
     flows,
     handling,
+    holds,
     isolation,
     logs,
     on_commit,
@@ -70,7 +71,7 @@ class _Bundle:
 def handle(runs: Iterable[Run]) -> None:
     """Handle each event in its microworkflow, in this order unless a lock is in the way.
 
-    These runs have their own transaction each: the last one left, a duplicate, a run that met an error in the database which
+    These runs have their own transaction each: the last one left, a duplicate, one that is paused, a run that met an error in the database which
     may be due to others, such as a lock, a run whose statements would outlast it, and every run of a transaction that could
     not be committed. A failure is kept with its message.
 
@@ -85,7 +86,7 @@ def handle(runs: Iterable[Run]) -> None:
     connection = connections[router.db_for_write(InboxEvent)]
     size = len(left) if len(left) > 1 and _may_share(connection) else 1
     while left:
-        may_share = takewhile(lambda run: run[0].label not in _loners, left)
+        may_share = takewhile(_may_be_bundled, left)
         if (count := len(list(islice(may_share, size)))) <= 1:
             failures.handle_or_keep(*left.popleft())
             continue
@@ -110,6 +111,13 @@ def handle(runs: Iterable[Run]) -> None:
             failures.keep(workflow.label, event, raised, duration=seconds)
         for run in (*bundle.known, *bundle.again):
             failures.handle_or_keep(*run)
+
+
+def _may_be_bundled(run: Run) -> bool:
+    workflow, event = run
+    return (
+        workflow.label not in _loners and holds.over(workflow.label, flow=event.meta.correlation_id) is None
+    )
 
 
 def _may_share(connection: BaseDatabaseWrapper) -> bool:

@@ -21,6 +21,7 @@ from microworkflows import (
     fingerprints,
     flows,
     handling,
+    holds,
     isolation,
     logs,
     masking,
@@ -34,7 +35,7 @@ from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
 from microworkflows.handling import Headers, NotBegunError
 from microworkflows.ids import uuid7
-from microworkflows.models import Header, HistoryEntry, InboxEvent, message_id
+from microworkflows.models import Header, HistoryEntry, Hold, InboxEvent, message_id
 from microworkflows.workflows import Microworkflow
 
 logger = logs.logger(__name__)
@@ -121,6 +122,8 @@ def run_or_keep(
 ) -> None:
     """Call a function that handles an event in a transaction of its own; after an error, keep the message with it.
 
+    What is paused is put aside in its place.
+
     If the transaction gave way to another, its session was lost, or the inbox did not take the row and does now, it is done
     again at once: no attempt is lost.
 
@@ -129,6 +132,9 @@ def run_or_keep(
             message again.
         UnkeepableError: as :func:`keep` does.
     """
+    if (hold := holds.over(consumer, flow=event.meta.correlation_id)) is not None:
+        put_aside(consumer, event, hold, attempt=attempt, headers=headers)
+        return
     connection = _connection()
     key, runs = message_id(consumer, event.meta.id), 0
     while True:
@@ -156,6 +162,46 @@ def run_or_keep(
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
     _losses.pop(key, None)
+
+
+def put_aside(
+    consumer: str,
+    event: CloudEvent,
+    hold: Hold,
+    *,
+    attempt: int | None = None,
+    headers: Headers | None = None,
+) -> None:
+    """Put a message that is held into the inbox, to be redelivered when the hold is over. That is no attempt.
+
+    Raises:
+        Error: as :func:`keep` does.
+        UnkeepableError: as :func:`keep` does.
+    """
+    try:
+        with transactions.read_committed(using=_connection().alias):
+            row, is_new = handling.insert_or_lock(
+                consumer, event, status=InboxEvent.Status.WAITING, headers=headers or {}
+            )
+            if not is_new and not row.awaits(attempt):
+                logger.info(
+                    "skipped %s: %s is a duplicate",
+                    *(event, consumer),
+                    extra=logs.fields(event.meta, consumer=consumer),
+                )
+                return
+            if is_new and attempt is not None:  # it left the inbox when it was brought back
+                row.retry = attempt
+            row.expires_at = times.now()
+            row.save(update_fields=["retry", "expires_at"])
+    except Error as error:
+        keep(consumer, event, error, attempt=attempt, headers=headers)
+        return
+    logger.info(
+        "put aside %s for %s: the %s is paused by %s: %s",
+        *(event, consumer, hold, hold.by, hold.why),
+        extra=logs.fields(event.meta, consumer=consumer),
+    )
 
 
 def _may_run_again(error: BaseException, *, key: str, session: Any, runs: int) -> bool:

@@ -15,6 +15,7 @@ from microworkflows.models import (
     EventOf,
     Heartbeat,
     HistoryEntry,
+    Hold,
     InboxEvent,
     OutboxEvent,
 )
@@ -38,6 +39,8 @@ class Purged(NamedTuple):
     """Number of rows beyond their retention that stay, because their flows are unfinished."""
     history: int
     heartbeats: int
+    holds: int
+    """Number of holds that were over."""
     guests: dict[str, int]
     """Numbers of rows that the guests of the core deleted, by a plural noun for people."""
 
@@ -87,6 +90,11 @@ def purge(
             HistoryEntry.objects.filter(~Exists(message), at__lt=before), by="pk", rest=rest
         ).deleted,
         heartbeats=_delete(Heartbeat.objects.filter(seen_at__lt=before), by="seen_at", rest=rest).deleted,
+        holds=_delete(
+            Hold.objects.filter(Q(ended_at__lt=before) | Q(ended_at=None, ends_at__lt=before)),
+            by="began_at",
+            rest=rest,
+        ).deleted,
         guests=flows.purge(before=before),
     )
 

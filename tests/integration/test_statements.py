@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
 
-from microworkflows import bundling, isolation, outbox
+from microworkflows import bundling, holds, isolation, outbox
 from microworkflows.models import OutboxEvent
 from microworkflows.worker import tasks
 from tests.integration.conftest import StartRelay
@@ -45,8 +45,9 @@ CLAIM, MARK, LOOK_FOR_RETRIES = "SELECT published", "UPDATE published", "SELECT 
 
 @pytest.fixture
 def healthy(database: str, probe: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a connection that answered once be alive: else it is asked now and then, before a hop; and prepare nothing, once each."""
+    """Let a connection that answered once be alive, and nothing be paused: else both are asked now and then; and prepare nothing."""
     monkeypatch.setattr(tasks, "_ALIVE_SECONDS", 60.0)
+    monkeypatch.setattr(holds, "look", lambda: None)
     deliver(cloud_event())
     monkeypatch.setattr(connection.connection, "prepare_threshold", None)
 

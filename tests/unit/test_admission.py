@@ -15,12 +15,18 @@ from cloudevents.core.v1.event import CloudEvent as SdkEvent
 from django.db import OperationalError
 from kombu import Message
 
-from microworkflows import inbox
+from microworkflows import holds, inbox
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.errors import InvalidCloudEventError
 from microworkflows.worker import admission, tasks
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "/tills", "type": "tills.closed.v1", "data": {"till": 7}}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_paused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no task look for holds: these tests have no database."""
+    monkeypatch.setattr(holds, "look", lambda: None)
 
 
 def _message(

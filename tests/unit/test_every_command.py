@@ -79,6 +79,16 @@ _ALL: dict[str, Row] = {
     "loosen": Row(call=("--check",), json=_ACTS, needs="", unknown=(("nope",),)),
     "ocel": Row(json=_OWN),
     "parked": Row(unknown=(("nope",), ("--microworkflow", "nope.x"))),
+    "pause": Row(
+        call=("orders", "--why", "test"),
+        json=_ACTS,
+        unknown=(
+            ("nope", "--why", "test"),
+            ("nope.x", "--why", "test"),
+            ("--flow", "nope", "--why", "test"),
+        ),
+    ),
+    "paused": Row(),
     "problems": Row(unknown=(("nope",),)),
     "purge_events": Row(json=_ACTS),
     "reconcile": Row(
@@ -94,6 +104,7 @@ _ALL: dict[str, Row] = {
     "replay": Row(
         call=("--all",), json=_ACTS, unknown=(("--context", "nope"), ("--microworkflow", "nope.x"))
     ),
+    "resume": Row(call=("orders",), json=_ACTS, unknown=(("nope",), ("nope.x",), ("--flow", "nope"))),
     "shadow_differences": Row(json="it prints a JSON object a line", unknown=(("--workflow", "nope.x"),)),
     "split_database": Row(
         call=("payments", "--to", f"postgresql://{CLOSED}/x", "--check"),

@@ -1,4 +1,4 @@
-"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; history; heartbeats; bindings; purges.
+"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; history; heartbeats; bindings; purges; holds.
 
 The columns of the two keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
 outbox row is not relayed, and an inbox row not retried, before it. ``retry`` is the number of failed attempts.
@@ -20,6 +20,7 @@ from microworkflows.models.expressions import (
 )
 from microworkflows.models.heartbeat import Heartbeat
 from microworkflows.models.history import FAILURES, HistoryEntry
+from microworkflows.models.hold import Hold
 from microworkflows.models.inbox import (
     DeadLetter,
     InboxEvent,
@@ -45,6 +46,7 @@ __all__ = [
     "Header",
     "Heartbeat",
     "HistoryEntry",
+    "Hold",
     "InboxEvent",
     "InboxQuerySet",
     "OutboxEvent",

@@ -19,6 +19,7 @@ from microworkflows import (
     failures,
     fingerprints,
     flows,
+    holds,
     logs,
     retrying,
     signals,
@@ -275,16 +276,14 @@ def due_retries(context: str, *, limit: int, now: datetime) -> list[Message]:
     """Return the messages of the context's inbox that are due again, addressed to the queue that does its steps.
 
     They are fewer than ``limit`` if those together are too large for a batch. One that is being handled is left out,
-    however long that takes. One that no worker would let in any more, as after a bound was lowered, is parked.
+    however long that takes, and so is one that is paused; just after a pause, they are few. One that no worker would let in any
+    more, as after a bound was lowered, is parked.
     """
     using = router.db_for_write(InboxEvent)
-    due = (
-        InboxEvent.objects.using(using)
-        .waiting()
-        .of_context(context)
-        .filter(expires_at__lte=now)
-        .annotate(text=Cast("body", TextField()))
-    )
+    holds.look()
+    limit = holds.most_back(context, limit=limit, now=now)
+    waiting = InboxEvent.objects.using(using).waiting().of_context(context).filter(expires_at__lte=now)
+    due = holds.free(waiting).annotate(text=Cast("body", TextField()))
     if not due.exists():
         return []
     with transaction.atomic(using=using):  # whoever holds a row keeps it from no other

@@ -10,7 +10,7 @@ from celery.exceptions import Reject, SoftTimeLimitExceeded
 from celery.signals import worker_shutting_down
 from django.db import Error, close_old_connections, connections
 
-from microworkflows import celery_app, failures, handling, inbox, logs
+from microworkflows import celery_app, failures, handling, holds, inbox, logs
 from microworkflows.worker import celery_internals, sessions
 from microworkflows.worker.names import BUNDLE_TASK, TASK
 
@@ -129,6 +129,7 @@ def _receive_in_the_end(receive: Callable[[], None], again: Callable[[], None], 
         try:
             try:
                 _renew_connections()
+                holds.look()
                 with celery_app.of_own_tasks(), failures.process_ended_by(celery_internals.ends_process):
                     return receive()
             except Error as error:

@@ -37,6 +37,7 @@ class Command(KitCommand):
         for what, count in {
             "entries of history": purged.history,
             "heartbeats of workers": purged.heartbeats,
+            "pauses that are over": purged.holds,
             **purged.guests,
         }.items():
             if count:

@@ -1,0 +1,179 @@
+"""Pause and resume: what people hold back waits in the inbox, and comes back by and by.
+
+A process knows the holds as they were within the last second (:func:`look`), so that a message costs no statement for them. What is
+held is put into the inbox without an attempt (:func:`.failures.put_aside`), and the relay passes over it until the hold is over.
+"""
+
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from django.db import Error, router, transaction
+from django.db.models import Q
+
+from microworkflows import logs, times, transactions
+from microworkflows.errors import MicroworkflowsError
+from microworkflows.models import CorrelationOf, Hold, InboxEvent, InboxQuerySet
+
+logger = logs.logger(__name__)
+
+_FRESH_SECONDS = 1.0
+_RAMP = timedelta(seconds=10)
+_FIRST_BACK = 10
+"""Number of messages that come back in a look of the relay when a hold is over; it doubles each second of the ramp."""
+
+
+class AlreadyPausedError(MicroworkflowsError):
+    """It is paused already."""
+
+
+class NotPausedError(MicroworkflowsError):
+    """It is not paused, so it cannot be resumed."""
+
+
+class _Seen(NamedTuple):
+    holds: tuple[Hold, ...] = ()
+    until: float = 0.0
+
+
+_seen = [_Seen()]
+
+
+def look(*, anew: bool = False) -> None:
+    """Read the holds, unless they were read within the last second.
+
+    Where the database does not answer, those read last count: whoever handles a message finds out, and knows what to do.
+    """
+    if time.monotonic() < _seen[0].until and not anew:
+        return
+    holds = _seen[0].holds
+    try:
+        over = times.stored(datetime.now(UTC) - _RAMP)
+        holds = tuple(Hold.objects.filter(Q(ended_at=None) | Q(ended_at__gt=over)))
+    except Error as error:
+        logger.warning("holds cannot be read, those read last count: %s", error)
+    _seen[0] = _Seen(holds, time.monotonic() + _FRESH_SECONDS)
+
+
+def forget() -> None:
+    """Forget what was read, for tests."""
+    _seen[0] = _Seen()
+
+
+def over(consumer: str, *, flow: str) -> Hold | None:
+    """Return the hold that keeps a consumer from an event of a flow, as read last; None if there is none."""
+    if not _seen[0].holds:
+        return None
+    return next((hold for hold in _in_force() if hold.holds(consumer, flow=flow)), None)
+
+
+def free(rows: InboxQuerySet) -> InboxQuerySet:
+    """Return those of the rows that nothing holds, as read last."""
+    in_force = _in_force()
+    flows = [hold.name for hold in in_force if hold.kind == Hold.Kind.FLOW]
+    if flows:
+        rows = rows.alias(flow=CorrelationOf("body")).exclude(flow__in=flows)
+    for hold in in_force:
+        if hold.kind == Hold.Kind.CONTEXT:
+            rows = rows.exclude(Q(msg_id__startswith=f"{hold.name}.") | Q(msg_id__startswith=f"{hold.name}:"))
+        elif hold.kind == Hold.Kind.MICROWORKFLOW:
+            rows = rows.exclude(msg_id__startswith=f"{hold.name}:")
+    return rows
+
+
+def most_back(context: str, *, limit: int, now: datetime) -> int:
+    """Return the number of messages that may come back to a context in a look of the relay: few just after a hold, then more."""
+    now = times.aware(now)
+    ends = [end for hold in _seen[0].holds if hold.touches(context) and (end := hold.over_at(now))]
+    if not ends or (since := now - max(ends)) >= _RAMP:
+        return limit
+    back: int = _FIRST_BACK << int(since.total_seconds())
+    return min(limit, back)
+
+
+def in_force() -> list[Hold]:
+    """Read and return the holds that are in force, the oldest first."""
+    now = datetime.now(UTC)
+    return [hold for hold in Hold.objects.filter(ended_at=None).order_by("id") if hold.over_at(now) is None]
+
+
+def waiting(hold: Hold) -> int:
+    """Return the number of messages in the inbox that wait, and that a hold keeps back."""
+    rows = InboxEvent.objects.waiting()
+    if hold.kind == Hold.Kind.CONTEXT:
+        return rows.of_context(hold.name).count()
+    if hold.kind == Hold.Kind.MICROWORKFLOW:
+        return rows.of_workflow(hold.name).count()
+    return rows.of_flow(hold.name, deliveries=[]).count()
+
+
+def pause(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime | None = None) -> Hold:
+    """Pause a context, a microworkflow or a flow; the processes at work follow within a second or two.
+
+    Args:
+        kind: What is paused.
+        name: Label of the context or the microworkflow, or the flow's correlation id.
+        by: Name of the person.
+        why: The reason.
+        ends_at: Time at which it resumes by itself; None: when somebody resumes it.
+
+    Raises:
+        AlreadyPausedError: it is paused already.
+        ValueError: there is no reason, or the end has passed.
+    """
+    now = datetime.now(UTC)
+    if not why.strip():
+        raise ValueError("A pause needs a reason: others will wonder why nothing moves.")
+    if ends_at is not None and times.aware(ends_at) <= now:
+        raise ValueError(f"The end of the pause, {ends_at.isoformat()}, has passed.")
+    using = router.db_for_write(Hold)
+    with transactions.read_committed(using=using):
+        for hold in _open(kind, name):
+            if (over_at := hold.over_at(now)) is None:
+                raise AlreadyPausedError(
+                    f"The {hold} is paused already, since {hold.began_at.isoformat()} by {hold.by}: {hold.why}. Resume it first, to "
+                    "give another reason or end."
+                )
+            hold.ended_at = times.stored(over_at)
+            hold.save(update_fields=["ended_at"])
+        made = Hold.objects.create(
+            kind=kind,
+            name=name,
+            by=by,
+            why=why,
+            began_at=times.stored(now),
+            ends_at=None if ends_at is None else times.stored(ends_at),
+        )
+        transaction.on_commit(lambda: look(anew=True), using=using)
+    logger.warning("paused %s by %s: %s", made, by, why)
+    return made
+
+
+def resume(kind: Hold.Kind, name: str, *, by: str) -> Hold:
+    """Resume what is paused; what waited comes back by and by, in the order in which it came.
+
+    Raises:
+        NotPausedError: it is not paused.
+    """
+    now, using = datetime.now(UTC), router.db_for_write(Hold)
+    with transactions.read_committed(using=using):
+        hold = next((each for each in _open(kind, name) if each.over_at(now) is None), None)
+        if hold is None:
+            raise NotPausedError(
+                f"The {Hold.Kind(kind).label} {name} is not paused. `manage.py paused` lists what is."
+            )
+        hold.ended_at, hold.ended_by = times.stored(now), by
+        hold.save(update_fields=["ended_at", "ended_by"])
+        transaction.on_commit(lambda: look(anew=True), using=using)
+    logger.warning("resumed %s by %s", hold, by)
+    return hold
+
+
+def _in_force() -> list[Hold]:
+    now = datetime.now(UTC)
+    return [hold for hold in _seen[0].holds if hold.over_at(now) is None]
+
+
+def _open(kind: Hold.Kind, name: str) -> Iterable[Hold]:
+    return Hold.objects.select_for_update().filter(kind=kind, name=name, ended_at=None)

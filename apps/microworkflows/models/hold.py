@@ -1,0 +1,67 @@
+"""Holds: what is paused, who paused it, why and until when; the row stays as the record of it until it is purged."""
+
+from datetime import datetime
+
+from django.db import models
+
+from microworkflows import ids, times
+from microworkflows.cloudevents import context_of
+from microworkflows.models.columns import PrimaryManager
+
+
+class Hold(models.Model):
+    """A pause of a context, a microworkflow or a flow."""
+
+    class Kind(models.IntegerChoices):
+        """What is paused."""
+
+        CONTEXT = 1, "context"
+        MICROWORKFLOW = 2, "microworkflow"
+        FLOW = 3, "flow"
+
+    id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
+    kind = models.PositiveSmallIntegerField(choices=Kind)
+    name = models.CharField(
+        max_length=255, help_text="Label of the context or microworkflow, or correlation id of the flow."
+    )
+    began_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True, help_text="When it ends by itself; null: somebody resumes it.")
+    ended_at = models.DateTimeField(null=True, help_text="When somebody resumed it; null: nobody did.")
+    by = models.CharField(max_length=255, help_text="Name of the person who paused it.")
+    why = models.TextField(help_text="The reason that they gave.")
+    ended_by = models.CharField(max_length=255, blank=True, help_text="Name of the person who resumed it.")
+
+    objects = PrimaryManager["Hold"]()
+
+    class Meta:
+        db_table = "microworkflows_hold"
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "name"],
+                condition=models.Q(ended_at=None),
+                name="microworkflows_one_hold",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.Kind(self.kind).label} {self.name}"
+
+    def over_at(self, now: datetime) -> datetime | None:
+        """Return the time since which it is over; None while it is in force."""
+        ends = [times.aware(each) for each in (self.ended_at, self.ends_at) if each is not None]
+        return min(ends) if ends and min(ends) <= now else None
+
+    def holds(self, consumer: str, *, flow: str) -> bool:
+        """Return True if it is about a consumer, by its label, or about this flow."""
+        match self.kind:
+            case self.Kind.CONTEXT:
+                return self.name == context_of(consumer)
+            case self.Kind.MICROWORKFLOW:
+                return self.name == consumer
+            case _:
+                return self.name == flow
+
+    def touches(self, context: str) -> bool:
+        """Return True if messages of a context may be held by it."""
+        return self.kind == self.Kind.FLOW or context_of(self.name) == context

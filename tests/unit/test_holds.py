@@ -1,0 +1,249 @@
+"""Pause and resume: what is held waits in the inbox without an attempt, and comes back when the hold is over."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.utils import timezone
+
+from microworkflows import holds, inbox, purging, times
+from microworkflows.management.base import Exit
+from microworkflows.models import Hold, InboxEvent, OutboxEvent
+from microworkflows.relay import store
+from microworkflows.testing import Flow
+
+pytestmark = pytest.mark.django_db
+
+KIND = Hold.Kind
+STAMP = "desk.stamp_letter"
+
+
+@pytest.fixture(autouse=True)
+def looked() -> Iterator[None]:
+    """Read the holds anew for each look, and remember none after the test."""
+    holds.forget()
+    yield
+    holds.forget()
+
+
+def record(post: SimpleNamespace, flow: Flow) -> dict[str, Any]:
+    """Record a letter; return its event as a worker gets it."""
+    flow.record(post.LetterWritten(letter_id=uuid4()))
+    body: dict[str, Any] = OutboxEvent.objects.order_by("-added", "-id")[0].body
+    return body
+
+
+def pause(kind: Hold.Kind, name: str, **given: Any) -> Hold:
+    made = holds.pause(kind, name, by="ada", why="the bank is closed", **given)
+    holds.look(anew=True)
+    return made
+
+
+def resume(kind: Hold.Kind, name: str) -> None:
+    holds.resume(kind, name, by="ada")
+    holds.look(anew=True)
+
+
+def due() -> list[Any]:
+    return store.due_retries("desk", limit=100, now=timezone.now())
+
+
+@pytest.mark.parametrize("kind", list(KIND))
+def test_paused_message_waits_without_an_attempt_and_is_handled_once_resumed(
+    post: SimpleNamespace, flow: Flow, kind: Hold.Kind
+) -> None:
+    event = record(post, flow)
+    names = {KIND.CONTEXT: "desk", KIND.MICROWORKFLOW: STAMP, KIND.FLOW: event["correlationid"]}
+    pause(kind, names[kind])
+
+    inbox.receive(event, queue="desk")
+
+    row = InboxEvent.objects.get()
+    assert (row.status, row.attempts, post.calls) == (InboxEvent.Status.WAITING, 0, [])
+    assert due() == []
+    resume(kind, names[kind])
+    (message,) = due()
+    inbox.receive(event, queue="desk", attempt=message.attempt, label=message.label)
+    assert [name for name, _ in post.calls] == ["stamp_letter"]
+    row.refresh_from_db()
+    assert row.status == InboxEvent.Status.HANDLED
+    assert not row.history.exists()
+
+
+def test_hold_keeps_nothing_else_back(post: SimpleNamespace, flow: Flow) -> None:
+    event, other = record(post, flow), record(post, flow)
+    pause(KIND.CONTEXT, "des")
+    pause(KIND.MICROWORKFLOW, "archive.file_letter")
+    pause(KIND.FLOW, other["correlationid"])
+
+    inbox.receive(event, queue="desk")
+
+    assert len(post.calls) == 1
+
+
+def test_bundle_puts_aside_what_is_paused_and_handles_the_others(post: SimpleNamespace, flow: Flow) -> None:
+    events = [record(post, flow) for _ in range(4)]
+    pause(KIND.FLOW, events[1]["correlationid"])
+
+    inbox.receive_bundle(events, queue="desk")
+
+    assert len(post.calls) == 3
+    assert InboxEvent.objects.waiting().get().event_id == OutboxEvent.objects.get(body__id=events[1]["id"]).pk
+
+
+def test_redelivered_and_repeated_deliveries_of_what_is_paused_change_nothing(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    event = record(post, flow)
+    post.fail = ValueError("no ink")
+    inbox.receive(event, queue="desk")
+    InboxEvent.objects.update(expires_at=times.now() + timedelta(hours=1))
+    pause(KIND.CONTEXT, "desk")
+
+    inbox.receive(event, queue="desk", attempt=1, label=STAMP)
+    inbox.receive(event, queue="desk")
+
+    row = InboxEvent.objects.get()
+    assert (row.status, row.attempts, len(post.calls)) == (InboxEvent.Status.WAITING, 1, 1)
+    assert row.due_at <= timezone.now()
+
+
+def test_handled_message_stays_handled_while_its_microworkflow_is_paused(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    event = record(post, flow)
+    inbox.receive(event, queue="desk")
+    pause(KIND.MICROWORKFLOW, STAMP)
+
+    inbox.receive(event, queue="desk")
+
+    assert InboxEvent.objects.get().status == InboxEvent.Status.HANDLED
+
+
+def test_hold_with_an_end_is_over_by_itself_and_may_be_followed_by_another(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    event = record(post, flow)
+    hold = pause(KIND.CONTEXT, "desk", ends_at=datetime.now(UTC) + timedelta(hours=1))
+    inbox.receive(event, queue="desk")
+    assert due() == []
+
+    Hold.objects.filter(pk=hold.pk).update(ends_at=times.now())
+    holds.look(anew=True)
+
+    assert len(due()) == 1
+    assert holds.in_force() == []
+    pause(KIND.CONTEXT, "desk")
+    assert Hold.objects.filter(ended_at=None).count() == 1
+
+
+def test_what_waited_comes_back_few_at_first_and_then_more() -> None:
+    pause(KIND.CONTEXT, "desk")
+    paused = holds.most_back("desk", limit=500, now=datetime.now(UTC))
+    resume(KIND.CONTEXT, "desk")
+    ended_at = Hold.objects.get().ended_at
+    assert ended_at is not None
+    ended_at = times.aware(ended_at)
+
+    found = [
+        holds.most_back("desk", limit=500, now=ended_at + timedelta(seconds=seconds))
+        for seconds in (0, 3, 9, 20)
+    ]
+
+    assert (paused, found) == (500, [10, 80, 500, 500])
+    assert holds.most_back("archive", limit=500, now=ended_at) == 500
+
+
+def test_holds_are_read_once_a_second_and_those_read_last_count_while_the_database_is_away(
+    post: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    pause(KIND.CONTEXT, "desk")
+    with django_assert_num_queries(0):
+        holds.look()
+
+    def refuse(*args: object, **options: object) -> None:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(Hold.objects, "filter", refuse)
+    holds.look(anew=True)
+
+    assert holds.over(STAMP, flow="x") is not None
+
+
+def test_pause_without_reason_or_with_an_end_that_has_passed_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a reason"):
+        holds.pause(KIND.CONTEXT, "desk", by="ada", why=" ")
+    with pytest.raises(ValueError, match="has passed"):
+        holds.pause(KIND.CONTEXT, "desk", by="ada", why="x", ends_at=datetime(2020, 1, 1, tzinfo=UTC))
+
+
+def test_commands_tell_who_paused_what_and_how_much_waits(
+    post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = record(post, flow)
+    call_command("pause", "desk", why="the bank is closed", by="ada")
+    call_command("pause", STAMP, why="it stamps twice", minutes=5)
+    call_command("pause", flow=event["correlationid"], why="asked by phone")
+    holds.look(anew=True)
+    inbox.receive(event, queue="desk")
+
+    with pytest.raises(CommandError, match="by ada: the bank is closed"):
+        call_command("pause", "desk", why="again")
+    capsys.readouterr()
+    call_command("paused")
+    text = capsys.readouterr().out
+    call_command("paused", format="json")
+    told = json.loads(capsys.readouterr().out)
+
+    assert "context desk" in text
+    assert "the bank is closed" in text
+    assert [(each["kind"], each["waiting"]) for each in told] == [
+        ("context", 1),
+        ("microworkflow", 1),
+        ("flow", 1),
+    ]
+    call_command("resume", "desk", by="bob")
+    with pytest.raises(CommandError, match="is not paused"):
+        call_command("resume", "desk")
+    ended = Hold.objects.get(name="desk")
+    assert (ended.by, ended.ended_by) == ("ada", "bob")
+
+
+@pytest.mark.parametrize("given", [{"why": " "}, {"why": "x", "minutes": -1}, {"why": "x", "minutes": 1e300}])
+def test_pause_that_makes_no_sense_is_misused(post: SimpleNamespace, given: dict[str, Any]) -> None:
+    with pytest.raises(CommandError) as raised:
+        call_command("pause", "desk", **given)
+
+    assert raised.value.returncode == Exit.MISUSED
+
+
+def test_commands_of_the_guide_run() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "howto" / "pause.md"
+    (block,) = re.findall(r"```sh\n(.*?)```", guide.read_text(), re.DOTALL)
+
+    for line in block.splitlines():
+        call_command(*shlex.split(line.removeprefix("python manage.py ")))
+
+    assert Hold.objects.get().ended_at is not None
+
+
+def test_hold_that_is_over_is_purged_and_one_in_force_is_not() -> None:
+    long_ago = times.stored(datetime.now(UTC) - timedelta(days=90))
+    pause(KIND.CONTEXT, "desk")
+    pause(KIND.CONTEXT, "archive")
+    Hold.objects.update(began_at=long_ago)
+    Hold.objects.filter(name="archive").update(ended_at=long_ago)
+
+    purged = purging.purge(now=datetime.now(UTC), rest=lambda _: None)
+
+    assert purged.holds == 1
+    assert Hold.objects.get().name == "desk"

@@ -39,6 +39,7 @@ HOW_TO_START = {
     "PgBouncer": "install it; on Debian: apt-get install pgbouncer",
     "Redis": "install it; on Debian: apt-get install redis-server",
     "promtool": "install it; on Debian: apt-get install prometheus",
+    "axe-core": "let pip and npm reach their registries once; it is kept in var/asyncapi",
     "Chromium": "install it with its driver; on Debian: apt-get install chromium chromium-driver",
 }
 

@@ -81,9 +81,12 @@ class OrderLineInline(admin.TabularInline):
         return super().get_queryset(request).select_related("product")
 
     def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> Any:
-        """Choose products here; the catalogue is where they are added, changed and deleted."""
+        """Choose products here; the catalogue is where they are added, changed and deleted. The head of its column names a field."""
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["aria-label"] = str(field.label)
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget.widget.attrs["aria-label"] = str(field.label)
             field.widget.can_add_related = False
             field.widget.can_change_related = False
             field.widget.can_delete_related = False
@@ -136,7 +139,7 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.Mode
         """Badges, the button that places an order, and the total that runs along."""
 
         css = {"all": ["microworkflows/admin.css", "orders/admin.css"]}
-        js = ["orders/running_total.js"]
+        js = ["orders/line_names.js", "orders/running_total.js"]
 
     # What the journey on the page needs.
 

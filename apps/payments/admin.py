@@ -5,7 +5,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from microworkflows.admin.badges import badge
-from microworkflows.admin.lists import BoundedListMixin
+from microworkflows.admin.lists import BoundedListMixin, ValuesFilter
 from payments.models import Payment
 
 _TONES = {Payment.State.RECEIVED: "good", Payment.State.DECLINED: "bad", Payment.State.REFUNDED: "idle"}
@@ -17,7 +17,7 @@ class PaymentAdmin(BoundedListMixin, admin.ModelAdmin):
 
     list_display = ["taken_at", "state_badge", "amount_with_currency", "order_id"]
     list_display_links = ["taken_at"]
-    list_filter = ["state", "decline_reason", "currency"]
+    list_filter = ["state", ("decline_reason", ValuesFilter), "currency"]
     search_fields = ["reference", "refund_reference", "order_id", "idempotency_key"]
     date_hierarchy = "taken_at"
     list_per_page = 50

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from microworkflows.admin.badges import badge
-from microworkflows.admin.lists import BoundedListMixin
+from microworkflows.admin.lists import BoundedListMixin, ValuesFilter
 from shipping.models import Destination, Shipment
 
 
@@ -29,7 +29,7 @@ class ShipmentAdmin(_ReadOnlyAdmin):
     """Parcels."""
 
     list_display = ["tracking_number", "state_badge", "carrier", "recipient", "country", "scheduled_at"]
-    list_filter = ["carrier", "destination__country"]
+    list_filter = ["carrier", ("destination__country", ValuesFilter)]
     search_fields = ["tracking_number", "order_id", "destination__name"]
     date_hierarchy = "scheduled_at"
     list_per_page = 50
@@ -75,7 +75,7 @@ class DestinationAdmin(_ReadOnlyAdmin):
 
     list_display = ["created_at", "state_badge", "name", "city", "country", "order_id"]
     list_display_links = ["created_at"]
-    list_filter = ["ready", "country"]
+    list_filter = ["ready", ("country", ValuesFilter)]
     search_fields = ["order_id", "name", "city"]
     date_hierarchy = "created_at"
     list_per_page = 50

@@ -17,8 +17,11 @@ _MOST_OF_A_KIND = 2
 """Pages of one view and with the same filters that are opened: all link alike."""
 
 
-def refused(client: Client, *start: str) -> list[str]:
-    """Open what can be reached from some pages; return each link that did not lead to a page, with the page that shows it."""
+def refused(client: Client, *start: str, opened: list[str] | None = None) -> list[str]:
+    """Open what can be reached from some pages; return each link that did not lead to a page, with the page that shows it.
+
+    ``opened`` takes the addresses of the pages, without the parts of pages that others ask for.
+    """
     found = []
     waiting = deque((page, "the start") for page in start)
     kinds: Counter[object] = Counter()
@@ -32,14 +35,16 @@ def refused(client: Client, *start: str) -> list[str]:
         if not response.headers["Content-Type"].startswith("text/html"):
             continue
         at = response.request["PATH_INFO"]
+        if opened is not None and b"<html" in response.content:
+            opened.append(url)
         for link in _links(response.content.decode(), base=at):
             if link in seen or not link.startswith("/admin/") or link.startswith("/admin/auth/"):
                 continue
             if urlsplit(link).path == at:  # its own filters, order and views
                 continue
             seen.add(link)
-            kinds[_kind(link)] += 1
-            if kinds[_kind(link)] <= _MOST_OF_A_KIND:
+            kinds[kind(link)] += 1
+            if kinds[kind(link)] <= _MOST_OF_A_KIND:
                 waiting.append((link, at))
     return found
 
@@ -67,7 +72,8 @@ def log_in(client: Client, codenames: list[str]) -> None:
     client.force_login(user)
 
 
-def _kind(link: str) -> object:
+def kind(link: str) -> object:
+    """Return what tells the pages of one view, with filters of the same names, from those of others."""
     split = urlsplit(link)
     try:
         view = resolve(split.path).url_name

@@ -1,9 +1,6 @@
 """The AsyncAPI document: complete, without dangling references, and accepted by AsyncAPI's own parser."""
 
 import json
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -17,9 +14,8 @@ from django.core.management import CommandError, call_command
 from pydantic import BaseModel, Field
 
 from microworkflows import DomainEvent, IncomingEvent, asyncapi, registry
+from tests import npm
 from tests.architecture.files import ROOT
-
-TOOLS = ROOT / "tests/asyncapi"
 
 
 class Card(BaseModel):
@@ -161,37 +157,11 @@ def test_document_of_the_shop_is_fresh() -> None:
 @pytest.mark.slow
 def test_parser_of_asyncapi_accepts_the_documents(document: dict[str, Any], tmp_path: Path) -> None:
     """Its own parser, from npm, finds no error and no warning."""
+    parser = npm.installed("asyncapi")
     made = tmp_path / "post.json"
     made.write_text(json.dumps(document))
 
     for file in (made, ROOT / "docs/reference/asyncapi.json"):
-        said = json.loads(_node("node", "parse.mjs", str(file)))
+        said = json.loads(npm.run("node", "parse.mjs", str(file), folder=parser))
         assert said["version"] == "3.0.0"
         assert [each for each in said["diagnostics"] if each["severity"] < 2] == []
-
-
-def _node(program: str, *arguments: str) -> str:
-    """Run a program of Node.js where the parser is installed, once for each lock; return what it prints."""
-    from migrations_guide.engine import (
-        venvs,  # the copy in which the kit is tested without guests has no guide
-    )
-
-    tools = venvs.made("asyncapi")
-    folder = tools / "parser"
-    lock = (TOOLS / "package-lock.json").read_bytes()
-    if program == "node" and not ((folder / "made").exists() and (folder / "made").read_bytes() == lock):
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(TOOLS, folder)
-        _node("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-        (folder / "made").write_bytes(lock)
-    path = f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    run = subprocess.run(
-        [str(tools / "bin" / program), *arguments],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    return run.stdout

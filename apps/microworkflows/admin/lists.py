@@ -1,9 +1,11 @@
 """Lists of which nobody knows how long they are: no click counts, or acts on, more than their first 10,000 rows."""
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -58,3 +60,12 @@ class BoundedListMixin(_ModelAdmin):
             listed = queryset.values("pk")[:MOST]
             queryset = queryset.filter(pk__in=listed)
         return super().response_action(request, queryset, *given, **more)
+
+
+class ValuesFilter(admin.AllValuesFieldListFilter):
+    """Filter by the values of a column; the empty one is called none, because a link needs a name."""
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Offer each value by a name."""
+        for choice in super().choices(changelist):
+            yield {**choice, "display": choice["display"] or "none"}

@@ -22,6 +22,7 @@ from microworkflows.models import OutboxEvent
 from microworkflows.testing import Flow
 from microworkflows.unreceived import Missing
 from orders.models import Product
+from tests.unit.test_timers import QUARTER, invoices, sent  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -283,3 +284,20 @@ def test_event_that_is_too_young_may_be_under_way(
     letters(2)
 
     call_command("reconcile", context="desk")
+
+
+def test_timer_is_unrelayed_until_it_is_due_and_not_missing_once_cancelled(
+    invoices: SimpleNamespace,  # noqa: F811
+    flow: Flow,
+) -> None:
+    since, until = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC) + timedelta(days=1)
+    bill = sent(invoices, flow)
+    waiting = receipts.of("billing", database="default", since=since, until=until)
+    flow.record(invoices.BillPaid(bill=bill), correlation_id="bill-1")
+    flow.run()
+    flow.wait(QUARTER)
+
+    cancelled = receipts.of("billing", database="default", since=since, until=until)
+
+    assert sum(waiting.unrelayed.values()) == 1
+    assert (cancelled.missing, cancelled.unrelayed) == ({}, {})

@@ -28,6 +28,8 @@ from django.conf import settings  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.test import TransactionTestCase  # noqa: E402
 
+from microworkflows import holds  # noqa: E402
+
 # A password hash that is safe takes half a second: too long for every test that logs in.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
@@ -50,6 +52,12 @@ _missing: dict[str, list[str]] = {}
 def django_db_modify_db_settings() -> None:
     """Name the test database after this run (a hook of pytest-django)."""
     connection.settings_dict["TEST"]["NAME"] = servers.database_name(connection.vendor)
+
+
+@pytest.fixture(autouse=True)
+def holds_of_this_test() -> None:
+    """Forget what is paused: a process reads it once a second, and tests share one."""
+    holds.forget()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,14 +24,6 @@ pytestmark = pytest.mark.django_db
 
 KIND = Hold.Kind
 STAMP = "desk.stamp_letter"
-
-
-@pytest.fixture(autouse=True)
-def looked() -> Iterator[None]:
-    """Read the holds anew for each look, and remember none after the test."""
-    holds.forget()
-    yield
-    holds.forget()
 
 
 def record(post: SimpleNamespace, flow: Flow) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from microworkflows.heartbeats import Process
 from microworkflows.metrics import broker, processes, tables
 from microworkflows.models import DUE_AT_ONCE, Header, Heartbeat, InboxEvent, OutboxEvent, message_id
 from microworkflows.relay.leadership import leadership
+from microworkflows.testing import Flow
+from tests.unit.test_timers import be_overdue, invoices, sent, timer  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.django_db
 
@@ -213,3 +215,18 @@ def test_count_of_what_waits_ends_at_its_bound(
 
     assert told(tables.outbox())["outbox_events", "letters", "pending"] == 2
     assert told(tables.inbox())["inbox_messages", "desk", "desk.stamp_letter", "parked"] == 2
+
+
+def test_timer_is_no_old_pending_event_until_it_is_overdue(
+    invoices: SimpleNamespace,  # noqa: F811
+    flow: Flow,
+) -> None:
+    sent(invoices, flow)
+    before = {(each.metric.name, *each.labels): each.value for each in tables.outbox()}
+    be_overdue(timer())
+
+    ages = {each.labels: each.value for each in tables.outbox() if "oldest" in each.metric.name}
+
+    assert not [name for name, value in before.items() if value]
+    assert ages["billing",] >= 3_600
+    assert ages["cashier",] == 0

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, transaction
+from pytest_django import Settings
 
 from microworkflows import Later, outbox
 from microworkflows.cloudevents import Metadata
@@ -88,13 +89,15 @@ def test_timers_come_within_a_second_of_what_is_recorded_at_their_time(launch: L
     assert quantiles(waits(timers), n=100)[98] < 1 + max(waits(others))
 
 
-def test_sleeping_relay_wakes_for_a_timer_recorded_meanwhile(relay: StartRelay, broker: Broker) -> None:
+def test_sleeping_relay_wakes_for_a_timer_recorded_meanwhile(
+    relay: StartRelay, broker: Broker, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 600.0}
     relay(broker.url)
     (far, near) = record([3600, 0.2])
 
     eventually(lambda: statuses()[str(near.id)] == OutboxEvent.Status.RELAYED, what="the near one relayed")
 
-    assert datetime.now(UTC) - near.time < timedelta(seconds=5)
     assert statuses()[str(far.id)] == OutboxEvent.Status.SCHEDULED
     assert broker.count("probe") == 1
 

@@ -101,6 +101,18 @@ class Erasing:
     events: Collection[UUID]
     """Ids of the events of these flows that are known here."""
     at: datetime
+    although: bool = False
+    """True to erase also from what somebody still has to handle: it is given up."""
+
+
+class Kept(NamedTuple):
+    """What still holds something after an erasure."""
+
+    what: str
+    number: int
+    why: str
+    remedy: str
+    """What to do, before the erasure is repeated."""
 
 
 class Guest:
@@ -184,6 +196,10 @@ class Guest:
     def erase(self, erasing: Erasing) -> Mapping[str, int]:
         """Erase from the guest's rows what may be personal; return the number changed for each kind (a plural noun)."""
         return {}
+
+    def kept(self, erasing: Erasing) -> Sequence[Kept]:
+        """Return what :meth:`erase` left, because somebody still has to handle what it is about."""
+        return ()
 
     def contexts_of(self, erasing: Erasing) -> Collection[str]:
         """Return the labels of the contexts, of whatever service, that are known to have taken part in these flows."""
@@ -434,6 +450,11 @@ def purge(*, before: datetime) -> dict[str, int]:
 def erase(erasing: Erasing) -> dict[str, int]:
     """Erase from the guests' rows what may be personal; return the number changed for each kind."""
     return {what: count for guest in _guests for what, count in guest.erase(erasing).items()}
+
+
+def kept(erasing: Erasing) -> list[Kept]:
+    """Return what the guests kept."""
+    return [each for guest in _guests for each in guest.kept(erasing)]
 
 
 def contexts_of(erasing: Erasing) -> set[str]:

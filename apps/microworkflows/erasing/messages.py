@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import models, router
+from django.db import models, router, transaction
 
+from microworkflows import flows as guests
 from microworkflows import masking, sensitive, times, transactions, unreceived
 from microworkflows.cloudevents import ERASED, context_of, has_data
 from microworkflows.erasing.work import Work
@@ -85,6 +86,7 @@ def erase_inbox(work: Work) -> None:
             work.erased["messages"] += 1
             if is_failing:
                 row.status, row.expires_at = InboxEvent.Status.DISMISSED, work.at
+                _tell_dismissed(row, work)
         if is_personal or errors:
             row.save(update_fields=["body", "headers", "status", "expires_at"])
             HistoryEntry.objects.create(
@@ -117,6 +119,16 @@ def _mark(row: Any, data: Any, work: Work) -> None:
     at = times.aware(work.at).isoformat()
     row.body = {**row.body, "data": data, ERASED: at}
     row.headers = {**(row.headers or {}), Header.ERASED_AT: at}
+
+
+def _tell_dismissed(row: InboxEvent, work: Work) -> None:
+    label, _, event_id = row.msg_id.partition(":")
+    act, messages = str(HistoryEntry.Kind.DISMISSED.label), [(label, UUID(event_id))]
+    transaction.on_commit(
+        lambda: guests.acted(act, messages, by=work.by, why=work.why),
+        using=router.db_for_write(InboxEvent),
+        robust=True,
+    )
 
 
 def _erase_errors(row: InboxEvent, work: Work) -> int:

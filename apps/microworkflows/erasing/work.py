@@ -4,23 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
 
 from microworkflows.cloudevents import KEY, KIND
+from microworkflows.flows import Kept
 from microworkflows.subjects import Subject
-
-
-class Kept(NamedTuple):
-    """What still holds something."""
-
-    what: str
-    number: int
-    why: str
-    remedy: str
-    """What to do, before the erasure is repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)

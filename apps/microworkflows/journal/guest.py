@@ -15,7 +15,7 @@ from django.core import mail
 
 from microworkflows import flows
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.flows import Attempt, Erasing, Failure, OwnQueue, Sent
+from microworkflows.flows import Attempt, Erasing, Failure, Kept, OwnQueue, Sent
 from microworkflows.journal import broker, conf, erasures, reporter, retention, tallies
 from microworkflows.journal.notices import (
     Ended,
@@ -97,6 +97,9 @@ class Journal(flows.Guest):
 
     def erase(self, erasing: Erasing) -> Mapping[str, int]:
         return erasures.erase(erasing)
+
+    def kept(self, erasing: Erasing) -> Sequence[Kept]:
+        return erasures.kept(erasing)
 
     def contexts_of(self, erasing: Erasing) -> Collection[str]:
         return erasures.contexts_of(erasing)

@@ -100,6 +100,8 @@ class Erasing:
     """Objects that flows are about."""
     events: Collection[UUID]
     """Ids of the events of these flows that are known here."""
+    correlation_ids: Collection[str]
+    """Ids of these flows: those made of the subjects, and others of which an event is known here."""
     at: datetime
     although: bool = False
     """True to erase also from what somebody still has to handle: it is given up."""

@@ -319,6 +319,28 @@ def test_guests_learn_that_an_erasure_dismissed_a_message(
     assert acts == [("dismissed", ("desk.greet", meta.id), "dpo", "she asked")]
 
 
+def test_guests_learn_the_ids_of_the_flows_those_that_are_given_too(
+    inn: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    class Other(flows.Guest):
+        def erase(self, erasing: flows.Erasing) -> dict[str, int]:
+            told.append(set(erasing.correlation_ids))
+            return {}
+
+    meta = arrive(inn, flow, correlation_id="A-000007")
+    arrive(inn, flow, correlation_id="A-000008")
+    arrive(inn, flow, BOB, correlation_id="A-000009")
+    flow.run()
+    OutboxEvent.objects.filter(pk=meta.id).delete()
+    monkeypatch.setattr(flows, "_guests", [Other()])
+
+    erase()
+
+    assert told == [{str(ADA), "A-000007", "A-000008"}], "of the first, the inbox knows"
+
+
 def test_what_no_reading_names_is_erased_where_the_announcer_is_not_installed(
     empty_registry: None, flow: Flow
 ) -> None:

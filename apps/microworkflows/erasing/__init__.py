@@ -41,6 +41,7 @@ def erase(subjects: Sequence[Subject], *, by: str, why: str, although: bool = Fa
     told = flows.Erasing(
         subjects=work.subjects,
         events=frozenset(work.events),
+        correlation_ids=frozenset(work.correlation_ids),
         at=times.aware(work.at),
         although=although,
     )

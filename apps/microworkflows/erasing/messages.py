@@ -44,6 +44,7 @@ def erase_outbox(work: Work) -> None:
     rows = dict(found.values_list("pk", "flow"))
     work.found += len(rows)
     work.events |= set(rows)
+    work.correlation_ids |= set(filter(None, rows.values()))
     flows = sorted(set(rows.values()))
     awaited: dict[UUID, list[str]] = {}
     for each in unreceived.of_flows(flows) if flows else ():
@@ -69,9 +70,10 @@ def erase_outbox(work: Work) -> None:
 def erase_inbox(work: Work) -> None:
     """Erase from messages that are done, with their errors; with ``although``, dismiss the others and erase from them, too."""
     found = InboxEvent.objects.annotate(flow=CorrelationOf("body")).filter(work.about)
-    keys = list(found.values_list("pk", flat=True))
+    keys = dict(found.values_list("pk", "flow"))
     work.found += len(keys)
-    for row in _locked(work, InboxEvent.objects.filter(pk__in=keys), "messages"):
+    work.correlation_ids |= set(filter(None, keys.values()))
+    for row in _locked(work, InboxEvent.objects.filter(pk__in=list(keys)), "messages"):
         work.events.add(row.event_id)
         work.contexts.add(context_of(row.type))
         data = masking.erased(row.type, row.body["data"], at=times.aware(work.at))

@@ -46,9 +46,14 @@ class Work:
     unknown: list[str] = field(default_factory=list)
     events: set[UUID] = field(default_factory=set)
     """Ids of the events about the objects."""
+    correlation_ids: set[str] = field(default_factory=set)
+    """Ids of the flows about the objects."""
     found: int = 0
     contexts: set[str] = field(default_factory=set)
     """Labels of contexts that took part in the flows."""
+
+    def __post_init__(self) -> None:
+        self.correlation_ids |= {str(subject) for subject in self.subjects}
 
     @property
     def about(self) -> Q:

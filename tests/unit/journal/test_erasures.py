@@ -23,7 +23,7 @@ TEXT = "erased on 2026-05-04"
 
 def erasing(**values: Any) -> flows.Erasing:
     at = datetime(2026, 5, 4, tzinfo=UTC)
-    return flows.Erasing(subjects=[ADA], events=frozenset(), at=at, **values)
+    return flows.Erasing(subjects=[ADA], events=frozenset(), correlation_ids=frozenset(), at=at, **values)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -193,6 +193,10 @@ class Guest:
 
     def purge(self, *, before: datetime) -> Mapping[str, int]:
         """Delete the guest's rows from before a time; return the number deleted for each kind (a plural noun)."""
+        return {}
+
+    def retentions(self, *, default: timedelta) -> Mapping[str, timedelta]:
+        """Return the age at which :meth:`purge` deletes rows of each kind (a plural noun), if others go at the default."""
         return {}
 
     def erase(self, erasing: Erasing) -> Mapping[str, int]:
@@ -447,6 +451,11 @@ def before_task(name: str) -> None:
 def purge(*, before: datetime) -> dict[str, int]:
     """Delete the guests' rows from before a time; return the number deleted for each kind."""
     return {what: count for guest in _guests for what, count in guest.purge(before=before).items()}
+
+
+def retentions(*, default: timedelta) -> dict[str, timedelta]:
+    """Return the age at which the guests' rows are purged, for each kind."""
+    return {what: age for guest in _guests for what, age in guest.retentions(default=default).items()}
 
 
 def erase(erasing: Erasing) -> dict[str, int]:

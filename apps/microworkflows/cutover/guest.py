@@ -1,7 +1,7 @@
 """The cut-over as a guest of the core: it routes steps to the monolith, and follows what the core does."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -109,6 +109,10 @@ class Cutover(flows.Router):
             "comparisons of shadow runs": purging.delete_in_batches(compared, by="compared_at"),
             "notes of missed events": purging.delete_in_batches(missed, by="missed_at"),
         }
+
+    def retentions(self, *, default: timedelta) -> Mapping[str, timedelta]:
+        """Return the default, by which both go."""
+        return dict.fromkeys(("comparisons of shadow runs", "notes of missed events"), default)
 
     def erase(self, erasing: flows.Erasing) -> Mapping[str, int]:
         """Erase the values that differed in shadow runs, and the errors of missed events."""

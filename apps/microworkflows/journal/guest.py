@@ -5,7 +5,7 @@ import platform
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -94,6 +94,9 @@ class Journal(flows.Guest):
     def purge(self, *, before: datetime) -> Mapping[str, int]:
         """Delete by the journal's own retention, whatever age the outbox's rows may reach."""
         return retention.purge(now=datetime.now(UTC))
+
+    def retentions(self, *, default: timedelta) -> Mapping[str, timedelta]:
+        return {"flows of the journal, and all that belongs to them": retention.age()}
 
     def erase(self, erasing: Erasing) -> Mapping[str, int]:
         return erasures.erase(erasing)

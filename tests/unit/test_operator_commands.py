@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from microworkflows import Subject
+from microworkflows import Subject, times
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
@@ -184,7 +184,7 @@ def test_unreceived_says_how_old_the_oldest_is(
         "desk.stamp_letter",
         "the oldest 3 d 5 h old",
     ]
-    assert abs(datetime.fromisoformat(told.pop("oldest_at")) - added) < timedelta(milliseconds=1)
+    assert abs(datetime.fromisoformat(told.pop("oldest_at")) - times.aware(added)) < timedelta(milliseconds=1)
     assert told == {"event_type": "letters.letter_written.v1", "listener": "desk.stamp_letter", "number": 2}
 
 

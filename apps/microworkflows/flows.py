@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -100,7 +100,21 @@ class Erasing:
     """Objects that flows are about."""
     events: Collection[UUID]
     """Ids of the events of these flows that are known here."""
+    correlation_ids: Collection[str]
+    """Ids of these flows: those made of the subjects, and others of which an event is known here."""
     at: datetime
+    although: bool = False
+    """True to erase also from what somebody still has to handle: it is given up."""
+
+
+class Kept(NamedTuple):
+    """What still holds something after an erasure."""
+
+    what: str
+    number: int
+    why: str
+    remedy: str
+    """What to do, before the erasure is repeated."""
 
 
 class Guest:
@@ -181,9 +195,17 @@ class Guest:
         """Delete the guest's rows from before a time; return the number deleted for each kind (a plural noun)."""
         return {}
 
+    def retentions(self, *, default: timedelta) -> Mapping[str, timedelta]:
+        """Return the age at which :meth:`purge` deletes rows of each kind (a plural noun), if others go at the default."""
+        return {}
+
     def erase(self, erasing: Erasing) -> Mapping[str, int]:
         """Erase from the guest's rows what may be personal; return the number changed for each kind (a plural noun)."""
         return {}
+
+    def kept(self, erasing: Erasing) -> Sequence[Kept]:
+        """Return what :meth:`erase` left, because somebody still has to handle what it is about."""
+        return ()
 
     def contexts_of(self, erasing: Erasing) -> Collection[str]:
         """Return the labels of the contexts, of whatever service, that are known to have taken part in these flows."""
@@ -431,9 +453,19 @@ def purge(*, before: datetime) -> dict[str, int]:
     return {what: count for guest in _guests for what, count in guest.purge(before=before).items()}
 
 
+def retentions(*, default: timedelta) -> dict[str, timedelta]:
+    """Return the age at which the guests' rows are purged, for each kind."""
+    return {what: age for guest in _guests for what, age in guest.retentions(default=default).items()}
+
+
 def erase(erasing: Erasing) -> dict[str, int]:
     """Erase from the guests' rows what may be personal; return the number changed for each kind."""
     return {what: count for guest in _guests for what, count in guest.erase(erasing).items()}
+
+
+def kept(erasing: Erasing) -> list[Kept]:
+    """Return what the guests kept."""
+    return [each for guest in _guests for each in guest.kept(erasing)]
 
 
 def contexts_of(erasing: Erasing) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypedDict
 from django.db import models, router
 from django.db.models import Exists, F, OuterRef, Q
 
-from microworkflows import conf, flows, registry, times, transactions, unreceived
+from microworkflows import flows, registry, retentions, times, transactions, unreceived
 from microworkflows.events import Event
 from microworkflows.models import (
     CorrelationOf,
@@ -67,7 +67,7 @@ def purge(
         although_unreceived: True to delete also what a listener has not received.
         rest: Called between two batches.
     """
-    default = timedelta(days=conf.current().retention_days) if age is None else age
+    default = retentions.default() if age is None else age
     notes.note_begin(before=times.stored(now - _shortest(default, age)))
     unfinished = _Unfinished(although_unreceived=although_unreceived)
     outbox, inbox, ages = _Count(), _Count(), _Ages(now=now, default=default, age=age)
@@ -108,21 +108,12 @@ def _shortest(default: timedelta, age: timedelta | None) -> timedelta:
     """Return the age of the youngest rows that go."""
     if age is not None:
         return age
-    own = (retentions(registry.announcements()), retentions(registry.readings()))
+    own = (retentions.own(registry.announcements()), retentions.own(registry.readings()))
     return min([default, *(each for declared in own for each in declared.values())])
 
 
 def _done() -> "models.QuerySet[Any]":
     return OutboxEvent.objects.filter(status__in=_DONE)
-
-
-def retentions(declared: Iterable[type[Event]]) -> dict[str, timedelta]:
-    """Return the retention of each type that has one of its own; of several classes of one type, the longest counts."""
-    own: dict[str, timedelta] = {}
-    for each in declared:
-        if each.retention is not None:
-            own[each.event_type] = max(own.get(each.event_type, each.retention), each.retention)
-    return own
 
 
 def _by_retention(
@@ -135,7 +126,7 @@ def _by_retention(
     age: timedelta | None,
 ) -> "Iterator[tuple[models.QuerySet[Any], datetime]]":
     """Yield rows with the time before which they are old: those of types with a retention of their own, then the others."""
-    own = retentions(declared) if age is None else {}
+    own = retentions.own(declared) if age is None else {}
     for retention in sorted(set(own.values())):
         types = [event_type for event_type, its in own.items() if its == retention]
         yield rows.filter(**{f"{field}__in": types}), times.stored(now - retention)

@@ -8,6 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from microworkflows import times
 
 
 def insert(connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -61,3 +65,12 @@ def adapted(connection: BaseDatabaseWrapper, value: Any) -> Any:
         if isinstance(value, datetime):
             return connection.ops.adapt_datetimefield_value(value)
     return value
+
+
+def time(connection: BaseDatabaseWrapper, value: Any) -> datetime:
+    """Return a time that a statement of one's own selected, aware; SQLite gives a text."""
+    if isinstance(value, str):
+        value = parse_datetime(value)
+        if connection.timezone is not None:
+            value = timezone.make_aware(value, connection.timezone)
+    return times.aware(value)

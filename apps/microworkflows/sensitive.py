@@ -83,12 +83,12 @@ def masked(value: Any, parts: Tree) -> Any:
 
     Of what was erased it still shows when.
     """
-    return _replaced(value, parts, lambda part: part if _is_erased(part) else MASK)
+    return _replaced(value, parts, lambda part: part if is_erased(part) else MASK)
 
 
 def erased(value: Any, parts: Tree, *, at: datetime) -> Any:
     """Return a JSON value with the text ``erased on DATE`` in place of these parts, and of what has not the form that it should."""
-    return _replaced(value, parts, lambda part: part if _is_erased(part) else erased_text(at))
+    return _replaced(value, parts, lambda part: part if is_erased(part) else erased_text(at))
 
 
 def erased_text(at: datetime) -> str:
@@ -99,10 +99,11 @@ def erased_text(at: datetime) -> str:
 def erased_error(error: str, *, at: datetime) -> str:
     """Return an error, as its type and text, without its text."""
     name, _, text = error.partition(": ")
-    return error if _is_erased(text) or not error else f"{name}: {erased_text(at)}"
+    return error if is_erased(text) or not error else f"{name}: {erased_text(at)}"
 
 
-def _is_erased(value: Any) -> bool:
+def is_erased(value: Any) -> bool:
+    """Return True if a value is the text that took the place of what was erased."""
     return isinstance(value, str) and _ERASED.fullmatch(value) is not None
 
 

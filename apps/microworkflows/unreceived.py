@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connections, router
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import flows, heartbeats, ids, registry, rows, times, topology
 from microworkflows.cloudevents import FACT, FORMER_MARK, MARK, context_of
@@ -38,22 +39,37 @@ class Missing(NamedTuple):
     listener: str
 
 
+class Tally(NamedTuple):
+    """The events of one type that a listener has not received."""
+
+    number: int
+    oldest_at: datetime
+    """When the oldest was recorded."""
+
+
 def count(*, since: datetime, until: datetime) -> Counter[Missing]:
-    """Count the events relayed and recorded in a span of time that a listener, whose inbox is here, has not received.
+    """Count the events of :func:`tally`."""
+    return Counter({each: found.number for each, found in tally(since=since, until=until).items()})
+
+
+def tally(*, since: datetime, until: datetime) -> dict[Missing, Tally]:
+    """Find the events relayed and recorded in a span of time that a listener, whose inbox is here, has not received.
 
     A microworkflow that did not listen yet when an event was recorded does not miss it.
 
     One query looks up each event by the inbox's unique key. What still waits in a queue counts as well, so let ``until``
     lie some minutes back.
     """
-    missing: Counter[Missing] = Counter()
+    tallies: dict[Missing, Tally] = {}
     is_left_to_nobody = cache(flows.is_left_to_nobody)
-    for event_type, listener, mark, number in _select(
-        "event_type, listener, {mark}, count(*)", _expected(), since, until, "GROUP BY 1, 2, 3"
+    for event_type, listener, mark, number, oldest in _select(
+        "event_type, listener, {mark}, count(*), min(added)", _expected(), since, until, "GROUP BY 1, 2, 3"
     ):
         if not is_left_to_nobody(listener, mark):
-            missing[Missing(event_type, listener)] += number
-    return missing
+            missing, oldest_at = Missing(event_type, listener), rows.time(_connection(), oldest)
+            former = tallies.get(missing, Tally(0, oldest_at))
+            tallies[missing] = Tally(former.number + number, min(former.oldest_at, oldest_at))
+    return tallies
 
 
 def window() -> tuple[datetime, datetime]:
@@ -86,7 +102,7 @@ def of_flows(correlation_ids: Collection[str]) -> list[Awaited]:
     expected = [each for each in _expected() if context_of(each.listener) not in unknown]
     if not expected:
         return []
-    connection = connections[router.db_for_write(OutboxEvent)]
+    connection = _connection()
     ids = list(correlation_ids) if connection.vendor == "postgresql" else json.dumps(list(correlation_ids))
     is_left_to_nobody = cache(flows.is_left_to_nobody)
     found = _run(
@@ -120,6 +136,10 @@ def untold() -> list[str]:
     Either their inbox is in another one, or no worker of theirs has ever run.
     """
     return sorted({context_of(each.listener) for each in _expected()} - told())
+
+
+def _connection() -> BaseDatabaseWrapper:
+    return connections[router.db_for_write(OutboxEvent)]
 
 
 def _expected() -> Iterator[Missing]:
@@ -179,7 +199,7 @@ def _run(
 ) -> list[tuple[Any, ...]]:
     if not (pairs := list(expected)):
         return []
-    connection = connections[router.db_for_write(OutboxEvent)]
+    connection = _connection()
     spelt = _SPELLINGS[connection.vendor]
     statement = _SQL.format(
         pairs=", ".join(["(%s, %s)"] * len(pairs)),

@@ -1,13 +1,13 @@
 """Personal data is erased on demand from what is done; what somebody still has to handle is kept and told."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -295,6 +295,52 @@ def test_what_is_given_up_is_erased_and_can_be_neither_replayed_nor_relayed_nor_
     assert len(inn.seen) == seen
 
 
+@pytest.mark.usefixtures("at_the_broker")
+def test_guests_learn_that_an_erasure_dismissed_a_message(
+    inn: SimpleNamespace,
+    flow: Flow,
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    acts = []
+
+    class Other(flows.Guest):
+        def acted(self, act: str, messages: Sequence[tuple[str, UUID]], *, by: str, why: str) -> None:
+            acts.append((act, *messages, by, why))
+
+    inn.fail = PermanentError("never")
+    meta = arrive(inn, flow)
+    flow.run(keep_failures=True)
+    monkeypatch.setattr(flows, "_guests", [Other()])
+
+    with django_capture_on_commit_callbacks(execute=True):
+        erase(although=True)
+
+    assert acts == [("dismissed", ("desk.greet", meta.id), "dpo", "she asked")]
+
+
+def test_guests_learn_the_ids_of_the_flows_those_that_are_given_too(
+    inn: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = []
+
+    class Other(flows.Guest):
+        def erase(self, erasing: flows.Erasing) -> dict[str, int]:
+            told.append(set(erasing.correlation_ids))
+            return {}
+
+    meta = arrive(inn, flow, correlation_id="A-000007")
+    arrive(inn, flow, correlation_id="A-000008")
+    arrive(inn, flow, BOB, correlation_id="A-000009")
+    flow.run()
+    OutboxEvent.objects.filter(pk=meta.id).delete()
+    monkeypatch.setattr(flows, "_guests", [Other()])
+
+    erase()
+
+    assert told == [{str(ADA), "A-000007", "A-000008"}], "of the first, the inbox knows"
+
+
 def test_what_no_reading_names_is_erased_where_the_announcer_is_not_installed(
     empty_registry: None, flow: Flow
 ) -> None:
@@ -371,6 +417,9 @@ def test_flows_of_other_services_are_found_and_their_contexts_named(
         def erase(self, erasing: flows.Erasing) -> dict[str, int]:
             return {"things": len(erasing.events)}
 
+        def kept(self, erasing: flows.Erasing) -> list[flows.Kept]:
+            return [] if erasing.although else [flows.Kept("notes", 2, "somebody reads them", "wait")]
+
         def contexts_of(self, erasing: flows.Erasing) -> list[str]:
             return ["bar", "desk"]
 
@@ -389,10 +438,15 @@ def test_flows_of_other_services_are_found_and_their_contexts_named(
     }
     inbox.receive(body, queue="desk")
 
-    said = erase()
+    with pytest.raises(CommandError, match="still here"):
+        call_command("erase", "--subject", str(ADA), "--why", "she asked", stdout=(out := StringIO()))
+    assert "       2  kept    notes                   somebody reads them: wait" in out.getvalue()
+    assert "       1  erased  things" in out.getvalue()
+    said = erase(although=True)
 
     assert NAME not in stored()
     assert "       1  erased  things" in said
+    assert "kept" not in said
     assert "Run it there, too: bar, guests took part, in another database." in said
 
 

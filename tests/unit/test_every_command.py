@@ -90,7 +90,7 @@ _ALL: dict[str, Row] = {
     ),
     "paused": Row(),
     "problems": Row(unknown=(("nope",),)),
-    "purge_events": Row(json=_ACTS),
+    "purge_events": Row(unknown=(("--plan", "nope.x.v1"),)),
     "reconcile": Row(
         call=("--context", "payments"),
         json="it reports as it compares, for minutes",

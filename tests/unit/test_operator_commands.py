@@ -1,5 +1,6 @@
+import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -8,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from microworkflows import Subject
+from microworkflows import Subject, times
 from microworkflows.errors import PermanentError
 from microworkflows.models import InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
@@ -163,6 +164,30 @@ def test_relaying_again_needs_a_time_that_inboxes_remember(options: dict[str, An
         call_command("relay", **options)
 
 
+def test_unreceived_says_how_old_the_oldest_is(
+    post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, _ = (flow.record(post.LetterWritten(letter_id=uuid4())) for _ in range(2))
+    flow.run()
+    InboxEvent.objects.filter(msg_id__startswith="desk.stamp_letter:").delete()
+    added = timezone.now() - timedelta(days=3, hours=5, minutes=30)
+    OutboxEvent.objects.filter(pk=old.id).update(added=added)
+
+    call_command("unreceived", minutes=0, hours=200)
+    listed, *_ = capsys.readouterr().out.splitlines()
+    call_command("unreceived", minutes=0, hours=200, format="json")
+    (told,) = json.loads(capsys.readouterr().out)["missing"]
+
+    assert listed.split(maxsplit=3) == [
+        "2",
+        "letters.letter_written.v1",
+        "desk.stamp_letter",
+        "the oldest 3 d 5 h old",
+    ]
+    assert abs(datetime.fromisoformat(told.pop("oldest_at")) - times.aware(added)) < timedelta(milliseconds=1)
+    assert told == {"event_type": "letters.letter_written.v1", "listener": "desk.stamp_letter", "number": 2}
+
+
 def test_unreceived_counts_what_a_listener_misses(
     post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,7 +203,9 @@ def test_unreceived_counts_what_a_listener_misses(
     listed, total, hint = capsys.readouterr().out.splitlines()
     call_command("unreceived")
 
-    assert listed.split() == ["1", "letters.letter_written.v1", "desk.stamp_letter"]
+    number, event_type, listener, *age = listed.split()
+    assert (number, event_type, listener) == ("1", "letters.letter_written.v1", "desk.stamp_letter")
+    assert (age[:2], age[-1]) == (["the", "oldest"], "old")
     assert total == "1 deliveries are missing."
     assert "`manage.py relay --again --since 20" in hint
     assert hint.endswith("--type letters.letter_written.v1` relays them once more.")

@@ -1,7 +1,5 @@
 """What a migration that ``manage.py loosen`` writes does: a foreign key becomes an id, and back; column, rows and index stay."""
 
-import logging
-import time
 from typing import Any
 
 from django.db import NotSupportedError, transaction
@@ -9,22 +7,19 @@ from django.db.migrations.operations import SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 from django.db.models import ForeignKey, Model
-from django.db.utils import IntegrityError, OperationalError
+from django.db.utils import IntegrityError
 
+from microworkflows import lock_turns
 from microworkflows.bridging import dangling
-from microworkflows.database_errors import got_no_lock
 from microworkflows.errors import MicroworkflowsError
-
-logger = logging.getLogger(__name__)
 
 Editor = Any
 """A schema editor; the stubs leave out what its own operations use of it."""
 
-LOCK_TIMEOUT = 2.0
-"""Seconds for which one attempt waits for its locks, and others wait behind it."""
-ATTEMPTS = 15
-PAUSE = 1.0
-"""Seconds between two attempts, in which others go on."""
+LONGEST_TURN = 2.0
+"""Most seconds for which one attempt waits for its locks, and others wait behind it."""
+PATIENCE = 45.0
+"""Seconds for which it tries to get the locks, in short turns."""
 
 
 class DanglingIdsError(MicroworkflowsError):
@@ -167,21 +162,17 @@ def _is_postgresql(schema_editor: Editor) -> bool:
 
 
 def _patiently(schema_editor: Editor, statement: str, *, model: type[Model]) -> None:
-    """Execute a statement that locks two tables, in short attempts: while it waits, everybody else waits behind it."""
-    connection = schema_editor.connection
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            with transaction.atomic(using=connection.alias):
-                schema_editor.execute(f"SET LOCAL lock_timeout = '{int(LOCK_TIMEOUT * 1000)}ms'")
-                schema_editor.execute(statement, params=None)
-            return
-        except OperationalError as error:
-            if not got_no_lock(error):
-                raise
-            logger.info("%s is in use; attempt %d of %d got no lock", model._meta.db_table, attempt, ATTEMPTS)
-            if attempt == ATTEMPTS:
-                raise TableInUseError(
-                    f"{model._meta.db_table}, or the table that its key names, was in use in {ATTEMPTS} attempts of "
-                    f"{LOCK_TIMEOUT:g} s. Nothing was changed. Look for long transactions (pg_stat_activity), and migrate again."
-                ) from error
-        time.sleep(PAUSE)
+    """Execute a statement that locks two tables, in short turns: while it waits, everybody else waits behind it."""
+
+    def turn(limit: str) -> None:
+        schema_editor.execute(limit)
+        schema_editor.execute(statement, params=None)
+
+    table = model._meta.db_table
+    try:
+        lock_turns.take(schema_editor.connection, turn, what=table, longest=LONGEST_TURN, patience=PATIENCE)
+    except lock_turns.NoLockError as error:
+        raise TableInUseError(
+            f"{table}, or the table that its key names, was in use for {PATIENCE:g} s. Nothing was changed. Look for long "
+            "transactions (pg_stat_activity), and migrate again."
+        ) from error

@@ -1,9 +1,10 @@
 """The cut-over as a guest of the core: it routes steps to the monolith, and follows what the core does."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
@@ -109,18 +110,23 @@ class Cutover(flows.Router):
             "notes of missed events": purging.delete_in_batches(missed, by="missed_at"),
         }
 
+    def retentions(self, *, default: timedelta) -> Mapping[str, timedelta]:
+        """Return the default, by which both go."""
+        return dict.fromkeys(("comparisons of shadow runs", "notes of missed events"), default)
+
     def erase(self, erasing: flows.Erasing) -> Mapping[str, int]:
         """Erase the values that differed in shadow runs, and the errors of missed events."""
         text, compared, missed = sensitive.erased_text(erasing.at), 0, 0
-        for row in ShadowComparison.objects.filter(event_id__in=erasing.events).exclude(differences=[]):
+        of_flows = Q(correlation_id__in=erasing.correlation_ids)
+        about = of_flows | Q(event_id__in=erasing.events)  # the row of a compared event may be purged
+        for row in ShadowComparison.objects.filter(about).exclude(differences=[]):
             told = [
                 {"what": each.get("what", ""), "legacy": text, "shadow": text} for each in row.differences
             ]
             compared += (
                 ShadowComparison.objects.filter(pk=row.pk).exclude(differences=told).update(differences=told)
             )
-        flow_ids = [str(subject) for subject in erasing.subjects]
-        for note in MissedEvent.objects.filter(correlation_id__in=flow_ids):
+        for note in MissedEvent.objects.filter(of_flows):
             error = sensitive.erased_error(note.error, at=erasing.at)
             missed += MissedEvent.objects.filter(pk=note.pk).exclude(error=error).update(error=error)
         return {"comparisons of shadow runs": compared, "notes of missed events": missed}

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from microworkflows import flows, registry, times
 from microworkflows.erasing import letters, messages
-from microworkflows.erasing.work import Kept, Report, Work
+from microworkflows.erasing.work import Report, Work
+from microworkflows.flows import Kept
 from microworkflows.models import Erasure
 from microworkflows.subjects import Subject
 
@@ -37,9 +38,17 @@ def erase(subjects: Sequence[Subject], *, by: str, why: str, although: bool = Fa
     messages.erase_outbox(work)
     messages.erase_inbox(work)
     letters.erase(work)
-    told = flows.Erasing(subjects=work.subjects, events=frozenset(work.events), at=times.aware(work.at))
+    told = flows.Erasing(
+        subjects=work.subjects,
+        events=frozenset(work.events),
+        correlation_ids=frozenset(work.correlation_ids),
+        at=times.aware(work.at),
+        although=although,
+    )
     for what, number in flows.erase(told).items():
         work.erased[what] += number
+    for each in flows.kept(told):
+        work.kept[each.what, each.why, each.remedy] += each.number
     work.contexts |= flows.contexts_of(told)
     elsewhere = (work.contexts - set(registry.contexts())) | set(flows.router.contexts_elsewhere())
     report = work.report(elsewhere=sorted(elsewhere))

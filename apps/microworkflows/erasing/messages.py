@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import models, router
+from django.db import models, router, transaction
 
+from microworkflows import flows as guests
 from microworkflows import masking, sensitive, times, transactions, unreceived
 from microworkflows.cloudevents import ERASED, context_of, has_data
 from microworkflows.erasing.work import Work
@@ -43,6 +44,7 @@ def erase_outbox(work: Work) -> None:
     rows = dict(found.values_list("pk", "flow"))
     work.found += len(rows)
     work.events |= set(rows)
+    work.correlation_ids |= set(filter(None, rows.values()))
     flows = sorted(set(rows.values()))
     awaited: dict[UUID, list[str]] = {}
     for each in unreceived.of_flows(flows) if flows else ():
@@ -68,9 +70,10 @@ def erase_outbox(work: Work) -> None:
 def erase_inbox(work: Work) -> None:
     """Erase from messages that are done, with their errors; with ``although``, dismiss the others and erase from them, too."""
     found = InboxEvent.objects.annotate(flow=CorrelationOf("body")).filter(work.about)
-    keys = list(found.values_list("pk", flat=True))
+    keys = dict(found.values_list("pk", "flow"))
     work.found += len(keys)
-    for row in _locked(work, InboxEvent.objects.filter(pk__in=keys), "messages"):
+    work.correlation_ids |= set(filter(None, keys.values()))
+    for row in _locked(work, InboxEvent.objects.filter(pk__in=list(keys)), "messages"):
         work.events.add(row.event_id)
         work.contexts.add(context_of(row.type))
         data = masking.erased(row.type, row.body["data"], at=times.aware(work.at))
@@ -85,6 +88,7 @@ def erase_inbox(work: Work) -> None:
             work.erased["messages"] += 1
             if is_failing:
                 row.status, row.expires_at = InboxEvent.Status.DISMISSED, work.at
+                _tell_dismissed(row, work)
         if is_personal or errors:
             row.save(update_fields=["body", "headers", "status", "expires_at"])
             HistoryEntry.objects.create(
@@ -117,6 +121,16 @@ def _mark(row: Any, data: Any, work: Work) -> None:
     at = times.aware(work.at).isoformat()
     row.body = {**row.body, "data": data, ERASED: at}
     row.headers = {**(row.headers or {}), Header.ERASED_AT: at}
+
+
+def _tell_dismissed(row: InboxEvent, work: Work) -> None:
+    label, _, event_id = row.msg_id.partition(":")
+    act, messages = str(HistoryEntry.Kind.DISMISSED.label), [(label, UUID(event_id))]
+    transaction.on_commit(
+        lambda: guests.acted(act, messages, by=work.by, why=work.why),
+        using=router.db_for_write(InboxEvent),
+        robust=True,
+    )
 
 
 def _erase_errors(row: InboxEvent, work: Work) -> int:

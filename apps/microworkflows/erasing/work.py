@@ -4,23 +4,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
 from uuid import UUID
 
 from django.db.models import Q
 
 from microworkflows.cloudevents import KEY, KIND
+from microworkflows.flows import Kept
 from microworkflows.subjects import Subject
-
-
-class Kept(NamedTuple):
-    """What still holds something."""
-
-    what: str
-    number: int
-    why: str
-    remedy: str
-    """What to do, before the erasure is repeated."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +46,14 @@ class Work:
     unknown: list[str] = field(default_factory=list)
     events: set[UUID] = field(default_factory=set)
     """Ids of the events about the objects."""
+    correlation_ids: set[str] = field(default_factory=set)
+    """Ids of the flows about the objects."""
     found: int = 0
     contexts: set[str] = field(default_factory=set)
     """Labels of contexts that took part in the flows."""
+
+    def __post_init__(self) -> None:
+        self.correlation_ids |= {str(subject) for subject in self.subjects}
 
     @property
     def about(self) -> Q:

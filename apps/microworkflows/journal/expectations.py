@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from microworkflows import past
 from microworkflows.journal import waiting, words
@@ -38,6 +38,10 @@ class Cause(StrEnum):
     LOST = "lost"
     DEADLINE = "deadline"
     UNKNOWN = "unknown"
+
+
+QUOTING: Final = frozenset({Cause.RETRY, Cause.PARKED, Cause.REJECTED, Cause.UNKNOWN})
+"""Causes whose details may quote an error; those of the others name contexts and times alone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ import platform
 import threading
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from django.core import mail
 
 from microworkflows import flows
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.flows import Attempt, Erasing, Failure, OwnQueue, Sent
+from microworkflows.flows import Attempt, Erasing, Failure, Kept, OwnQueue, Sent
 from microworkflows.journal import broker, conf, erasures, reporter, retention, tallies
 from microworkflows.journal.notices import (
     Ended,
@@ -95,8 +95,14 @@ class Journal(flows.Guest):
         """Delete by the journal's own retention, whatever age the outbox's rows may reach."""
         return retention.purge(now=datetime.now(UTC))
 
+    def retentions(self, *, default: timedelta) -> Mapping[str, timedelta]:
+        return {"flows of the journal, and all that belongs to them": retention.age()}
+
     def erase(self, erasing: Erasing) -> Mapping[str, int]:
         return erasures.erase(erasing)
+
+    def kept(self, erasing: Erasing) -> Sequence[Kept]:
+        return erasures.kept(erasing)
 
     def contexts_of(self, erasing: Erasing) -> Collection[str]:
         return erasures.contexts_of(erasing)

@@ -14,7 +14,7 @@ _BATCH = 500
 
 def purge(*, now: datetime) -> dict[str, int]:
     """Delete what is older than ``JOURNAL_RETENTION_DAYS``; flows that are on their way or have failed stay."""
-    before = now - timedelta(days=conf.current().journal_retention_days)
+    before = now - age()
     return {
         "flows of the journal": _flows(before),
         "minutes of the journal": delete_in_batches(Minute.objects.filter(at__lt=before), by="at"),
@@ -24,6 +24,11 @@ def purge(*, now: datetime) -> dict[str, int]:
             Process.objects.filter(seen_at__lt=before, gaps__isnull=True), by="seen_at"
         ),
     }
+
+
+def age() -> timedelta:
+    """Return ``JOURNAL_RETENTION_DAYS``."""
+    return timedelta(days=conf.current().journal_retention_days)
 
 
 def _flows(before: datetime) -> int:

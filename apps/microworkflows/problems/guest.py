@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from microworkflows import flows, purging
 from microworkflows.problems import adopting, replays
@@ -34,3 +34,7 @@ class Problems(flows.Guest):
                 Problem.objects.filter(assigned_at__lt=before), by="assigned_at"
             ),
         }
+
+    def retentions(self, *, default: timedelta) -> Mapping[str, timedelta]:
+        """Return the default, by which both go."""
+        return dict.fromkeys(("messages of replays", "notes on problems"), default)

@@ -1,19 +1,17 @@
 """Patience: what needs a table for itself waits for it in short turns, so that its users never queue up behind it for long."""
 
-import random
 import time
 from collections.abc import Callable, Sequence
 
-from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg.sql import Composable
 
+from microworkflows import lock_turns
 from microworkflows.cutover.splitting.databases import execute, rows
 from microworkflows.cutover.splitting.steps import SplitError
-from microworkflows.database_errors import got_no_lock
 
-_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.25, 5.0
-"""Shortest and longest wait for a lock at a time: anybody else who comes to the table meanwhile waits behind it."""
+_LONGEST_SECONDS = 5.0
+"""Longest wait for a lock at a time."""
 _LOOK_SECONDS = 0.02
 _MOST_NAMED = 5
 _WRITING = ("RowExclusiveLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
@@ -47,20 +45,15 @@ def in_turns(
     Raises:
         BusyError: others use one of the tables for longer than ``patience`` seconds; the text says who.
     """
-    ends_at, wait = time.monotonic() + patience, _SHORTEST_SECONDS
-    while True:
-        try:
-            with transaction.atomic(using=connection.alias):
-                execute(connection, "SELECT set_config('lock_timeout', %s, true)", [f"{wait * 1000:.0f}ms"])
-                do()
-            return
-        except OperationalError as error:
-            if not got_no_lock(error):
-                raise
-            if time.monotonic() > ends_at:
-                raise busy(connection, tables, seconds=patience) from error
-        time.sleep(wait * random.uniform(0.5, 1))  # noqa: S311  (no secret)
-        wait = min(wait * 2, _LONGEST_SECONDS)
+
+    def turn(limit: str) -> None:
+        execute(connection, limit)
+        do()
+
+    try:
+        lock_turns.take(connection, turn, what=", ".join(tables), longest=_LONGEST_SECONDS, patience=patience)
+    except lock_turns.NoLockError as error:
+        raise busy(connection, tables, seconds=patience) from error
 
 
 def let_writers_end(connection: BaseDatabaseWrapper, tables: Sequence[str], *, seconds: float) -> None:

@@ -1,6 +1,5 @@
 """``manage.py unreceived``: counts relayed events that a listener has not received, though the broker confirmed them."""
 
-from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -8,14 +7,15 @@ from django.core.management.base import CommandParser
 
 from microworkflows import times, unreceived
 from microworkflows.cloudevents import context_of
+from microworkflows.journeys import human_duration
 from microworkflows.management import naming
 from microworkflows.management.base import KitCommand, add_format
 
 
 class Command(KitCommand):
     help = (
-        "Count the events that were relayed and that a listener has not received, by type and listener. It sees the "
-        "listeners whose inbox is in this database."
+        "Count the events that were relayed and that a listener has not received, by type and listener, with the age of the "
+        "oldest. It sees the listeners whose inbox is in this database."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,28 +38,24 @@ class Command(KitCommand):
         naming.check_contexts(contexts)
         now = times.now()
         since, until = now - timedelta(hours=hours), now - timedelta(minutes=minutes)
-        counted = unreceived.count(since=since, until=until)
-        missing = Counter(
-            {
-                each: number
-                for each, number in counted.items()
-                if not contexts or context_of(each.listener) in contexts
-            }
-        )
+        missing = {
+            each: found
+            for each, found in sorted(unreceived.tally(since=since, until=until).items())
+            if not contexts or context_of(each.listener) in contexts
+        }
         untold = [each for each in unreceived.untold() if not contexts or each in contexts]
         if options["format"] == "json":
             self.say_json(
                 {
-                    "missing": [
-                        {**each._asdict(), "number": number} for each, number in sorted(missing.items())
-                    ],
+                    "missing": [{**each._asdict(), **found._asdict()} for each, found in missing.items()],
                     "unknown": untold,
                 }
             )
             return
-        for (event_type, listener), number in sorted(missing.items()):
-            self.stdout.write(f"{number:>8}  {event_type}  {listener}")
-        self.stdout.write(f"{missing.total()} deliveries are missing.")
+        for (event_type, listener), (number, oldest_at) in missing.items():
+            age = human_duration(times.aware(now) - oldest_at)
+            self.stdout.write(f"{number:>8}  {event_type}  {listener}  the oldest {age} old")
+        self.stdout.write(f"{sum(found.number for found in missing.values())} deliveries are missing.")
         if missing:
             self.stdout.write(
                 "If they are not in a queue or among the dead letters, the broker lost them: "

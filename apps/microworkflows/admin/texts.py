@@ -22,6 +22,11 @@ def local_datetime(time: datetime) -> str:
     return f"{times.local(time):%Y-%m-%d} {local_time(time)}"
 
 
+def when(time: datetime) -> str:
+    """Return the local date and time with its zone, such as ``2025-11-23 14:03 CET``."""
+    return f"{times.local(time):%Y-%m-%d %H:%M %Z}"
+
+
 def due(time: datetime) -> str:
     """Return the time at which something is due, in local date and time, or ``at once``."""
     return "at once" if time == DUE_AT_ONCE else local_datetime(time)

@@ -123,8 +123,9 @@ class HoldAdmin(ReadOnlyAdmin):
         """Tell of each whether it is over."""
         now = times.now()
         is_over = When(Q(ended_at__isnull=False) | Q(ends_at__lte=now), then=Value(True))
-        rows: QuerySet[Any] = super().get_queryset(request)
-        return rows.annotate(mw_over=Case(is_over, default=Value(False), output_field=BooleanField()))
+        over = Case(is_over, default=Value(False), output_field=BooleanField())
+        rows: QuerySet[Any] = Hold.objects.annotate(mw_over=over)
+        return rows.order_by(*self.get_ordering(request))
 
     def get_ordering(self, request: HttpRequest) -> list[Any]:
         """Those in force first, then the newest."""

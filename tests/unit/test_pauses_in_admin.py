@@ -351,7 +351,9 @@ def test_journey_says_what_is_paused_since_when_and_by_whom(
 
     assert "is paused since" not in text_of(before)
     assert f'href="{ADD}?flow=letter-1"' in before.content.decode()
-    assert re.search(rf"The {hold.get_kind_display()} {hold.name} is paused since .* by ada : the bank", text_of(response))
+    assert re.search(
+        rf"The {hold.get_kind_display()} {hold.name} is paused since .* by ada : the bank", text_of(response)
+    )
     assert (f"{ADD}?" in shown) == (kind != KIND.FLOW)
     assert "mw-delivery--paused" in shown
     assert '<span class="mw-badge mw-badge--bad">' not in shown
@@ -402,7 +404,11 @@ def test_first_page_says_what_is_paused(post: SimpleNamespace, login: Login) -> 
 def test_row_of_a_context_names_few_of_many_pauses(post: SimpleNamespace, login: Login) -> None:
     for number in range(5):
         Hold.objects.create(
-            kind=KIND.MICROWORKFLOW, name=f"desk.step_{number}", by="ada", why="so", began_at=datetime.now(UTC)
+            kind=KIND.MICROWORKFLOW,
+            name=f"desk.step_{number}",
+            by="ada",
+            why="so",
+            began_at=datetime.now(UTC),
         )
 
     assert "and 2 more" in text_of(login("view_inboxevent", READ).get("/admin/"))

@@ -88,6 +88,10 @@ def test_operator_pauses_a_microworkflow_sees_it_in_force_and_resumes_it(
     assert "grace The ink is poor: letters come back unread. Resume…" in text
     assert text.index(STAMP) < text.index("paper is out")
     picture(operator, "pauses")
+    wide, seen = operator.execute_script(
+        "const list = document.querySelector('.results'); return [list.scrollWidth, list.clientWidth]"
+    )
+    assert wide <= seen
     for page, name in (
         ("", "first-page"),
         ("microworkflows/outboxevent/journey/letter-1/", "journey"),

@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import OperationalError, router
 from django.db.models import BooleanField, Case, Q, QuerySet, Value, When
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import linebreaksbr
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -103,13 +104,13 @@ class HoldAdmin(ReadOnlyAdmin):
     change_list_template = "admin/microworkflows/pauses.html"
     change_form_template = "admin/microworkflows/pause.html"
     list_per_page = 50
-    list_display = ["what", "state", "since", "until", "waiting", "paused_by", "resumed"]
+    list_display = ["what_and_state", "since", "until", "waiting", "by_and_why", "resumed"]
     list_filter = [StateFilter, "kind"]
     search_fields = ["name", "by", "why"]
     search_help_text = (
         "Label of a context or microworkflow, correlation id of a flow, name of a person, or part of a reason"
     )
-    readonly_fields = ["what", "state", "since", "until", "waiting", "paused_by", "why", "resumed"]
+    readonly_fields = ["what", "state", "since", "until", "waiting", "paused_by", "reason", "resumed"]
     fields = [*readonly_fields]
 
     class Media(JourneyMedia):
@@ -209,10 +210,15 @@ class HoldAdmin(ReadOnlyAdmin):
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.display(description="what", ordering="name")
+    def what_and_state(self, obj: Hold) -> SafeString:
+        """Name, and below it kind and state."""
+        kind, name = Hold.Kind(obj.kind).label, format_html('<code class="mw-id">{}</code>', obj.name)
+        return format_html('{}<span class="mw-under">{} {}</span>', name, kind, self.state(obj))
+
+    @admin.display(description="what")
     def what(self, obj: Hold) -> SafeString:
         """Kind and name."""
-        kind = Hold.Kind(obj.kind).label
-        return format_html('<code class="mw-id">{}</code><span class="mw-under">{}</span>', obj.name, kind)
+        return format_html('{} <code class="mw-id">{}</code>', Hold.Kind(obj.kind).label, obj.name)
 
     @admin.display(description="state")
     def state(self, obj: Hold) -> SafeString:
@@ -222,14 +228,18 @@ class HoldAdmin(ReadOnlyAdmin):
     @admin.display(description="since", ordering="began_at")
     def since(self, obj: Hold) -> SafeString:
         """Local time of its beginning, and below it how long it lasts or has lasted."""
-        end = self._over_at(obj) or datetime.now(UTC)
-        lasts = human_duration(end - times.aware(obj.began_at))
-        return format_html('{}<span class="mw-under">for {}</span>', texts.when(obj.began_at), lasts)
+        lasts = (self._over_at(obj) or datetime.now(UTC)) - times.aware(obj.began_at)
+        said = "less than a minute" if lasts < timedelta(minutes=1) else human_duration(lasts)
+        return format_html(
+            '{}<span class="mw-under">for {}</span>', texts.when_in_two_lines(obj.began_at), said
+        )
 
     @admin.display(description="until", ordering="ends_at")
-    def until(self, obj: Hold) -> str:
+    def until(self, obj: Hold) -> SafeString | str:
         """Local time of the end that was set."""
-        return _until(obj)
+        if obj.ends_at is not None:
+            return texts.when_in_two_lines(obj.ends_at)
+        return "–" if self._over_at(obj) else "somebody resumes it"
 
     @admin.display(description="waiting")
     def waiting(self, obj: Hold) -> str:
@@ -237,30 +247,32 @@ class HoldAdmin(ReadOnlyAdmin):
         return "–" if self._over_at(obj) else _number(obj)
 
     @admin.display(description="paused by", ordering="by")
+    def by_and_why(self, obj: Hold) -> SafeString:
+        """Name of the person, and below it the reason."""
+        return format_html('<bdi>{}</bdi><span class="mw-reason">{}</span>', obj.by, obj.why)
+
+    @admin.display(description="paused by")
     def paused_by(self, obj: Hold) -> SafeString:
-        """Name of the person, and in the list the reason."""
-        is_list = self.request is not None and getattr(self.request.resolver_match, "url_name", "").endswith(
-            "list"
-        )
-        return (
-            format_html('<bdi>{}</bdi><span class="mw-reason">{}</span>', obj.by, obj.why)
-            if is_list
-            else format_html("<bdi>{}</bdi>", obj.by)
-        )
+        """Name of the person."""
+        return format_html("<bdi>{}</bdi>", obj.by)
+
+    @admin.display(description="reason")
+    def reason(self, obj: Hold) -> SafeString:
+        """The reason, with its line breaks."""
+        return linebreaksbr(obj.why)
 
     @admin.display(description="resumed")
     def resumed(self, obj: Hold) -> SafeString | str:
         """Who resumed it and when; the link that resumes it, while it is in force."""
         if (over_at := self._over_at(obj)) is None:
             url = self._resume_url(obj)
-            said = format_html('not yet<span class="visually-hidden"> ({})</span>', obj)
             return (
-                format_html('<a href="{}">Resume…<span class="visually-hidden"> {}</span></a>', url, obj)
+                format_html('<a href="{}" aria-label="Resume… {}">Resume…</a>', url, obj)
                 if url
-                else said
+                else "not yet"
             )
         by = format_html("by <bdi>{}</bdi>", obj.ended_by) if obj.ended_by else "by itself"
-        return format_html('{}<span class="mw-under">{}</span>', texts.when(over_at), by)
+        return format_html('{}<span class="mw-under">{}</span>', texts.when_in_two_lines(over_at), by)
 
     def _over_at(self, obj: Hold) -> datetime | None:
         return obj.over_at(datetime.now(UTC))

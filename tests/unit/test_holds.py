@@ -247,3 +247,20 @@ def test_hold_that_is_over_is_purged_and_one_in_force_is_not() -> None:
 
     assert purged.holds == 1
     assert Hold.objects.get().name == "desk"
+
+
+@pytest.mark.parametrize("kind", list(KIND))
+def test_journey_in_a_terminal_says_what_is_paused(
+    post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str], kind: Hold.Kind
+) -> None:
+    event = record(post, flow)
+    names = {KIND.CONTEXT: "desk", KIND.MICROWORKFLOW: STAMP, KIND.FLOW: event["correlationid"]}
+    hold = pause(kind, names[kind])
+    pause(KIND.CONTEXT, "archive")
+
+    call_command("journey", event["correlationid"])
+
+    said = capsys.readouterr().out
+    assert f"The {hold} is paused since" in said
+    assert "by ada: the bank is closed" in said
+    assert "archive is paused" not in said

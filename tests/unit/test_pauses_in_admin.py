@@ -14,8 +14,9 @@ from django.db import IntegrityError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils.safestring import SafeString
 
-from microworkflows import PermanentError, holds, inbox
+from microworkflows import PermanentError, holds, inbox, overviews
 from microworkflows.admin import contexts
 from microworkflows.models import Hold, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
@@ -385,6 +386,26 @@ def test_journey_that_waits_for_something_else_says_nothing_of_a_pause(
     page = login("view_outboxevent").get(reverse("admin:microworkflows_journey", args=["letter-1"]))
 
     assert "paused" not in text_of(page)
+
+
+@pytest.mark.parametrize("kind", list(KIND))
+def test_picture_of_a_guest_has_what_is_paused_beside_it(
+    post: SimpleNamespace, flow: Flow, login: Login, monkeypatch: pytest.MonkeyPatch, kind: Hold.Kind
+) -> None:
+    class Guest(overviews.Overview):
+        def picture(self, request: Any, correlation_id: str) -> overviews.Picture:
+            return overviews.Picture(title="", summary=SafeString("Late."), body=SafeString(), ended=False)
+
+    monkeypatch.setattr(overviews, "overview", Guest())
+    flow.record(post.LetterWritten(letter_id=uuid4()), correlation_id="letter-1")
+    names = {KIND.CONTEXT: "desk", KIND.MICROWORKFLOW: STAMP, KIND.FLOW: "letter-1"}
+    pause(KIND.CONTEXT, "archive")
+    hold = pause(kind, names[kind])
+
+    page = login("view_outboxevent", READ).get(reverse("admin:microworkflows_journey", args=["letter-1"]))
+
+    assert f"The {hold.get_kind_display()} {hold.name} is paused since" in text_of(page)
+    assert "archive is paused" not in text_of(page)
 
 
 def test_first_page_says_what_is_paused(post: SimpleNamespace, login: Login) -> None:

@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.safestring import SafeString
 
-from microworkflows import PermanentError, holds, inbox, overviews
+from microworkflows import PermanentError, holds, inbox, overviews, times
 from microworkflows.admin import contexts
 from microworkflows.models import Hold, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
@@ -108,7 +108,7 @@ def test_pause_may_have_an_end(post: SimpleNamespace, login: Login) -> None:
 
     hold = Hold.objects.get()
     assert hold.ends_at is not None
-    assert timedelta(minutes=59) < hold.ends_at - datetime.now(UTC) <= timedelta(minutes=60)
+    assert timedelta(minutes=59) < times.aware(hold.ends_at) - datetime.now(UTC) <= timedelta(minutes=60)
 
 
 @pytest.mark.parametrize(
@@ -257,10 +257,10 @@ def test_list_begins_with_those_in_force_and_keeps_the_record_of_the_others(
     pause(KIND.CONTEXT, "archive", why="paper is out")
     holds.resume(KIND.CONTEXT, "archive", by="grace")
     pause(KIND.FLOW, "letter-1", ends_at=datetime.now(UTC) + timedelta(hours=1))
-    Hold.objects.filter(name="letter-1").update(ends_at=datetime.now(UTC) - timedelta(minutes=1))
-    Hold.objects.update(began_at=datetime.now(UTC) - timedelta(hours=2))
+    Hold.objects.filter(name="letter-1").update(ends_at=times.now() - timedelta(minutes=1))
+    Hold.objects.update(began_at=times.now() - timedelta(hours=2))
     pause(KIND.MICROWORKFLOW, STAMP)
-    Hold.objects.filter(name=STAMP).update(began_at=datetime.now(UTC) - timedelta(days=3))
+    Hold.objects.filter(name=STAMP).update(began_at=times.now() - timedelta(days=3))
     put_aside(post, flow, number=2)
 
     response = login(READ, WRITE).get(LIST)
@@ -429,7 +429,7 @@ def test_row_of_a_context_names_few_of_many_pauses(post: SimpleNamespace, login:
             name=f"desk.step_{number}",
             by="ada",
             why="so",
-            began_at=datetime.now(UTC),
+            began_at=times.now(),
         )
 
     assert "and 2 more" in text_of(login("view_inboxevent", READ).get("/admin/"))

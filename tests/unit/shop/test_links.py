@@ -1,10 +1,9 @@
 """Links of the admin's pages: each user sees those alone that lead to a page which this user may open."""
 
-from datetime import UTC, datetime
-
 import pytest
 from django.test import Client
 
+from microworkflows import times
 from microworkflows.errors import PermanentError
 from microworkflows.models import Hold
 from microworkflows.testing import Flow
@@ -30,7 +29,7 @@ def orders(draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(SandboxGateway, "charge", refuse)
     flow.run(keep_failures=True)
-    now = datetime.now(UTC)
+    now = times.now()
     for name, ended_at in (("payments", None), ("shipping", now)):
         Hold.objects.create(
             kind=Hold.Kind.CONTEXT,

@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from microworkflows import holds, inbox, purging, times
@@ -20,6 +21,7 @@ from microworkflows.management.base import Exit
 from microworkflows.models import Hold, InboxEvent, OutboxEvent
 from microworkflows.relay import store
 from microworkflows.testing import Flow
+from tests.integration.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -264,3 +266,35 @@ def test_journey_in_a_terminal_says_what_is_paused(
     assert f"The {hold} is paused since" in said
     assert "by ada: the bank is closed" in said
     assert "archive is paused" not in said
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_pause_at_the_same_moment_one_is_told_so(post: SimpleNamespace) -> None:
+    said: list[str] = []
+
+    def pause_too() -> None:
+        try:
+            holds.pause(KIND.CONTEXT, "desk", by="grace", why="so")
+        except holds.AlreadyPausedError as error:
+            said.append(str(error))
+        finally:
+            connection.close()
+
+    other = Thread(target=pause_too)
+    with transaction.atomic():
+        holds.pause(KIND.CONTEXT, "desk", by="ada", why="so")
+        other.start()
+        eventually(is_anybody_kept_waiting, what="the other waits for this transaction")
+    other.join()
+
+    assert said == ["Somebody else has paused the context desk at this very moment."]
+    assert Hold.objects.get().by == "ada"
+
+
+def is_anybody_kept_waiting() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
+        )
+        return bool(cursor.fetchone()[0])

@@ -5,11 +5,12 @@ This database's heartbeats tell whether a worker lives. A guest that knows more 
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
 from microworkflows import flows, heartbeats, holds, times, topology
@@ -127,7 +128,7 @@ def _pauses(found: Sequence[Hold], request: HttpRequest) -> tuple[Cell, ...]:
     """Return a line for each pause of a context or its microworkflows, and one for those that are too many."""
     may_see = request.user.has_perm("microworkflows.view_hold")
     tells = may_see or request.user.has_perm("microworkflows.view_inboxevent")
-    url = f"{reverse('admin:microworkflows_hold_changelist')}?state=paused" if may_see else ""
+    url = _pauses_url() if may_see else ""
     cells = [
         Cell(
             text=(f"{hold.name.partition('.')[2]} " if hold.kind == Hold.Kind.MICROWORKFLOW else "")
@@ -141,6 +142,12 @@ def _pauses(found: Sequence[Hold], request: HttpRequest) -> tuple[Cell, ...]:
     if more := len(found) - len(cells):
         cells.append(Cell(text=f"and {more} more", url=url))
     return tuple(cells)
+
+
+def _pauses_url() -> str:
+    with suppress(NoReverseMatch):  # a site of the project's own, without this page
+        return f"{reverse('admin:microworkflows_hold_changelist')}?state=paused"
+    return ""
 
 
 def _row(queue: str, seen: Seen | None, *, is_elsewhere: bool, url: str) -> Row:

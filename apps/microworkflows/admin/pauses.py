@@ -18,7 +18,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import holds, registry, times, topology, transactions
+from microworkflows import holds, registry, times, transactions
 from microworkflows.admin import badges, texts
 from microworkflows.admin.counts import SECONDS
 from microworkflows.admin.journeys import JourneyMedia
@@ -323,7 +323,7 @@ class HoldAdmin(ReadOnlyAdmin):
 
 def _choices(*, also: str) -> list[tuple[str, Any]]:
     """Return the labels that can be chosen; one whose code is gone is among them if it is asked for and has messages."""
-    contexts = topology.queues()
+    contexts = registry.contexts()
     workflows = sorted(workflow.label for workflow in registry.workflows())
     gone = (
         [also] if also and also not in {*contexts, *workflows} and holds.is_known(_kind(also), also) else []

@@ -294,7 +294,6 @@ def test_of_two_who_pause_at_the_same_moment_one_is_told_so(post: SimpleNamespac
 
 def is_anybody_kept_waiting() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')"
-        )
+        waits = "NOT granted AND locktype = 'transactionid' AND transactionid = pg_current_xact_id()::xid"
+        cursor.execute(f"SELECT EXISTS (SELECT FROM pg_locks WHERE {waits})")
         return bool(cursor.fetchone()[0])

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from microworkflows import journeys, overviews, times
+from microworkflows import holds, journeys, overviews, texts, times
 from microworkflows.journeys import human_duration
 from microworkflows.overviews import Account, Line, Span
 
@@ -12,7 +12,22 @@ from microworkflows.overviews import Account, Line, Span
 def account(term: str) -> Account | None:
     """Return the account of the newest flow that a name, key or id means; None if it is unknown here."""
     beyond = overviews.overview.account(term)
-    return _here(term) if beyond is None else _with_timers(beyond)
+    found = _here(term) if beyond is None else _with_timers(beyond)
+    return None if found is None else _with_pauses(found)
+
+
+def _with_pauses(account: Account) -> Account:
+    """Return an account that says what is paused of the flow, or of what it waits for in this database."""
+    in_force = holds.in_force()
+    if not in_force:
+        return account
+    correlation_id = str(account.plain["correlation_id"])
+    found = journeys.pauses(correlation_id, journeys.journey(correlation_id), in_force)
+    said = (
+        f"‖ The {hold} is paused since {times.local(hold.began_at):%Y-%m-%d %H:%M %Z} by {hold.by}: {hold.why}"
+        for hold in found
+    )
+    return replace(account, hints=[*account.hints, *map(texts.line, said)])
 
 
 def _with_timers(account: Account) -> Account:

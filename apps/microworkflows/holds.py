@@ -5,16 +5,17 @@ held is put into the inbox without an attempt (:func:`.failures.put_aside`), and
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
-from django.db import Error, router, transaction
-from django.db.models import Q
+from django.db import Error, IntegrityError, router, transaction
+from django.db.models import Count, Q
 
-from microworkflows import logs, times, transactions
+from microworkflows import logs, registry, times, topology, transactions
 from microworkflows.errors import MicroworkflowsError
-from microworkflows.models import CorrelationOf, Hold, InboxEvent, InboxQuerySet
+from microworkflows.models import CorrelationOf, Hold, InboxEvent, InboxQuerySet, OutboxEvent
 
 logger = logs.logger(__name__)
 
@@ -75,10 +76,8 @@ def free(rows: InboxQuerySet) -> InboxQuerySet:
     if flows:
         rows = rows.alias(flow=CorrelationOf("body")).exclude(flow__in=flows)
     for hold in in_force:
-        if hold.kind == Hold.Kind.CONTEXT:
-            rows = rows.exclude(Q(msg_id__startswith=f"{hold.name}.") | Q(msg_id__startswith=f"{hold.name}:"))
-        elif hold.kind == Hold.Kind.MICROWORKFLOW:
-            rows = rows.exclude(msg_id__startswith=f"{hold.name}:")
+        if hold.kind != Hold.Kind.FLOW:
+            rows = rows.exclude(_kept_by(hold))
     return rows
 
 
@@ -100,12 +99,31 @@ def in_force() -> list[Hold]:
 
 def waiting(hold: Hold) -> int:
     """Return the number of messages in the inbox that wait, and that a hold keeps back."""
+    return waiting_for([hold])[hold.pk]
+
+
+def waiting_for(holds: Collection[Hold]) -> dict[UUID, int]:
+    """Return the number of messages that wait for each of several holds, by its key, in one query."""
     rows = InboxEvent.objects.waiting()
-    if hold.kind == Hold.Kind.CONTEXT:
-        return rows.of_context(hold.name).count()
-    if hold.kind == Hold.Kind.MICROWORKFLOW:
-        return rows.of_workflow(hold.name).count()
-    return rows.of_flow(hold.name, deliveries=[]).count()
+    if any(hold.kind == Hold.Kind.FLOW for hold in holds):
+        rows = rows.alias(flow=CorrelationOf("body"))
+    counts = {f"of_{number}": Count("pk", filter=_kept_by(hold)) for number, hold in enumerate(holds)}
+    found = rows.aggregate(**counts) if counts else {}
+    return {hold.pk: found[f"of_{number}"] for number, hold in enumerate(holds)}
+
+
+def is_known(kind: Hold.Kind, name: str) -> bool:
+    """Return True if the code declares it, or inbox or outbox have rows of it."""
+    received = InboxEvent.objects.all()
+    if kind == Hold.Kind.CONTEXT:
+        return name in topology.queues() or received.of_context(name).exists()
+    if kind == Hold.Kind.MICROWORKFLOW:
+        return (
+            any(workflow.label == name for workflow in registry.workflows())
+            or received.of_workflow(name).exists()
+        )
+    sent = OutboxEvent.objects.alias(flow=CorrelationOf("body")).filter(flow=name)
+    return sent.exists() or received.of_flow(name, deliveries=[]).exists()
 
 
 def pause(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime | None = None) -> Hold:
@@ -122,30 +140,16 @@ def pause(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime | 
         AlreadyPausedError: it is paused already.
         ValueError: there is no reason, or the end has passed.
     """
-    now = datetime.now(UTC)
     if not why.strip():
         raise ValueError("A pause needs a reason: others will wonder why nothing moves.")
-    if ends_at is not None and times.aware(ends_at) <= now:
+    if ends_at is not None and times.aware(ends_at) <= datetime.now(UTC):
         raise ValueError(f"The end of the pause, {ends_at.isoformat()}, has passed.")
-    using = router.db_for_write(Hold)
-    with transactions.read_committed(using=using):
-        for hold in _open(kind, name):
-            if (over_at := hold.over_at(now)) is None:
-                raise AlreadyPausedError(
-                    f"The {hold} is paused already, since {hold.began_at.isoformat()} by {hold.by}: {hold.why}. Resume it first, to "
-                    "give another reason or end."
-                )
-            hold.ended_at = times.stored(over_at)
-            hold.save(update_fields=["ended_at"])
-        made = Hold.objects.create(
-            kind=kind,
-            name=name,
-            by=by,
-            why=why,
-            began_at=times.stored(now),
-            ends_at=None if ends_at is None else times.stored(ends_at),
-        )
-        transaction.on_commit(lambda: look(anew=True), using=using)
+    try:
+        made = _begin(kind, name, by=by, why=why, ends_at=ends_at)
+    except IntegrityError as error:
+        raise AlreadyPausedError(
+            f"Somebody else has paused the {Hold.Kind(kind).label} {name} at this very moment."
+        ) from error
     logger.warning("paused %s by %s: %s", made, by, why)
     return made
 
@@ -170,6 +174,29 @@ def resume(kind: Hold.Kind, name: str, *, by: str) -> Hold:
     return hold
 
 
+def _begin(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime | None) -> Hold:
+    now, using = datetime.now(UTC), router.db_for_write(Hold)
+    with transactions.read_committed(using=using):
+        for hold in _open(kind, name):
+            if (over_at := hold.over_at(now)) is None:
+                raise AlreadyPausedError(
+                    f"The {hold} is paused already, since {times.local(hold.began_at):%Y-%m-%d %H:%M %Z} by {hold.by}: {hold.why}. "
+                    "Resume it first, to give another reason or end."
+                )
+            hold.ended_at = times.stored(over_at)
+            hold.save(update_fields=["ended_at"])
+        made = Hold.objects.create(
+            kind=kind,
+            name=name,
+            by=by,
+            why=why,
+            began_at=times.stored(now),
+            ends_at=None if ends_at is None else times.stored(ends_at),
+        )
+        transaction.on_commit(lambda: look(anew=True), using=using)
+    return made
+
+
 def _in_force() -> list[Hold]:
     now = datetime.now(UTC)
     return [hold for hold in _seen[0].holds if hold.over_at(now) is None]
@@ -177,3 +204,12 @@ def _in_force() -> list[Hold]:
 
 def _open(kind: Hold.Kind, name: str) -> Iterable[Hold]:
     return Hold.objects.select_for_update().filter(kind=kind, name=name, ended_at=None)
+
+
+def _kept_by(hold: Hold) -> Q:
+    """Return the condition for rows of the inbox that a hold keeps back; that for a flow needs the alias ``flow``."""
+    if hold.kind == Hold.Kind.CONTEXT:
+        return Q(msg_id__startswith=f"{hold.name}.") | Q(msg_id__startswith=f"{hold.name}:")
+    if hold.kind == Hold.Kind.MICROWORKFLOW:
+        return Q(msg_id__startswith=f"{hold.name}:")
+    return Q(flow=hold.name)

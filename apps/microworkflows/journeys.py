@@ -13,7 +13,7 @@ from uuid import UUID
 from microworkflows import conf, flows, heartbeats, masking, registry, subjects, times, topology
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of, has_data
 from microworkflows.errors import InvalidSubjectError
-from microworkflows.models import DUE_AT_ONCE, InboxEvent, OutboxEvent, purge
+from microworkflows.models import DUE_AT_ONCE, Hold, InboxEvent, OutboxEvent, purge
 from microworkflows.subjects import About, Subject
 
 MOST_EVENTS = 200
@@ -370,6 +370,25 @@ def absences(journey: Journey) -> tuple[Absence, ...]:
         Absence(context=context, seen_at=seen[context].at if context in seen else None)
         for context in sorted(awaited - alive)
     )
+
+
+def pauses(correlation_id: str, journey: Journey, in_force: Iterable[Hold]) -> tuple[Hold, ...]:
+    """Return those of the holds in force that keep a flow back, or a microworkflow that it waits for."""
+    awaited = [delivery.label for delivery in journey.deliveries if delivery.open]
+    return tuple(
+        hold
+        for hold in in_force
+        if hold.holds("", flow=correlation_id)
+        or any(hold.holds(label, flow=correlation_id) for label in awaited)
+    )
+
+
+def is_paused(journey: Journey, in_force: Collection[Hold]) -> bool:
+    """Return True if a flow waits for nothing but the end of holds."""
+    awaited = [delivery.label for delivery in journey.deliveries if delivery.open]
+    if not awaited or any(step.relay.is_due for step in journey.steps):
+        return False
+    return all(any(hold.holds(each, flow=journey.correlation_id) for hold in in_force) for each in awaited)
 
 
 def event_name(event_type: str) -> str:

@@ -5,20 +5,22 @@ journey with ``{% load microworkflows %}{% journey order url=… %}``, and the p
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.apps import apps
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.html import format_html
 from django.utils.http import quote_etag, urlencode
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from microworkflows import accounts, journeys, overviews
+from microworkflows import accounts, holds, journeys, overviews
+from microworkflows.models import Hold
 
 HTML, JSON = "text/html", "application/json"
 
@@ -70,6 +72,7 @@ def journey_context(
     journey = journeys.Journey(correlation_id=correlation_id or "", steps=())
     if picture is None and correlation_id is not None:
         journey = journeys.journey(correlation_id)
+    pauses = () if correlation_id is None else _pauses(correlation_id, journey, picture)
     return {
         "mw_picture": picture,
         "mw_css": known.css,
@@ -77,6 +80,10 @@ def journey_context(
         "mw_absences": journeys.absences(journey),
         "mw_timers": () if picture is None or correlation_id is None else journeys.timers(correlation_id),
         "mw_headline": headline,
+        "mw_pauses": pauses,
+        "mw_is_paused": journeys.is_paused(journey, pauses),
+        "mw_see_pauses": may(request, "view_hold") or may(request, "view_inboxevent"),
+        "mw_pause_url": pause_url(request, pauses, flow=correlation_id) if correlation_id else "",
         "mw_see_outbox": may(request, "view_outboxevent"),
         "mw_see_inbox": may(request, "view_inboxevent"),
         "mw_see_admin": sees_admin(request),
@@ -87,6 +94,30 @@ def may(request: HttpRequest, permission: str) -> bool:
     """Return True if the request's user has a permission of the kit's models; False without a user."""
     user = getattr(request, "user", None)
     return user is not None and user.has_perm(f"microworkflows.{permission}")
+
+
+def may_pause(request: HttpRequest) -> bool:
+    """Return True if the request's user may pause and resume."""
+    return may(request, "pause_hold")
+
+
+def pause_url(
+    request: HttpRequest, pauses: Collection[Hold] = (), *, site: str = "admin", **what: str
+) -> str:
+    """Return the address of the admin's form that pauses something; empty for those who may not, or if it is paused.
+
+    Args:
+        request: The request.
+        pauses: The holds in force that are about it.
+        site: Name of the admin's site.
+        what: ``what``, the label of a context or a microworkflow, or ``flow``, a correlation id.
+    """
+    if not (sees_admin(request) and may_pause(request)) or any(hold.name in what.values() for hold in pauses):
+        return ""
+    try:
+        return f"{reverse('admin:microworkflows_hold_add', current_app=site)}?{urlencode(what)}"
+    except NoReverseMatch:  # a site of the project's own, without this page
+        return ""
 
 
 def sees_journeys(request: HttpRequest) -> bool:
@@ -115,6 +146,16 @@ def fragment(request: HttpRequest, context: Mapping[str, Any]) -> HttpResponseBa
 def polled(request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponseBase:
     """Return the parts of a page that change, with an ETag; 304 if the client already has them."""
     return _unless_known(request, HttpResponse(render_to_string(template, {**context}, request)))
+
+
+def _pauses(
+    correlation_id: str, journey: journeys.Journey, picture: overviews.Picture | None
+) -> Collection[Hold]:
+    """Return the holds that keep a flow or what it waits for back; a picture does not tell for what, and this database does."""
+    found = holds.in_force()
+    if picture is not None and not picture.ended and any(hold.kind != Hold.Kind.FLOW for hold in found):
+        journey = journeys.journey(correlation_id)
+    return journeys.pauses(correlation_id, journey, found)
 
 
 def _wants_json(request: HttpRequest) -> bool:

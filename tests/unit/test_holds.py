@@ -5,13 +5,14 @@ import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from microworkflows import holds, inbox, purging, times
@@ -19,6 +20,7 @@ from microworkflows.management.base import Exit
 from microworkflows.models import Hold, InboxEvent, OutboxEvent
 from microworkflows.relay import store
 from microworkflows.testing import Flow
+from tests.integration.support.waiting import eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -238,3 +240,51 @@ def test_hold_that_is_over_is_purged_and_one_in_force_is_not() -> None:
 
     assert purged.holds == 1
     assert Hold.objects.get().name == "desk"
+
+
+@pytest.mark.parametrize("kind", list(KIND))
+def test_journey_in_a_terminal_says_what_is_paused(
+    post: SimpleNamespace, flow: Flow, capsys: pytest.CaptureFixture[str], kind: Hold.Kind
+) -> None:
+    event = record(post, flow)
+    names = {KIND.CONTEXT: "desk", KIND.MICROWORKFLOW: STAMP, KIND.FLOW: event["correlationid"]}
+    hold = pause(kind, names[kind])
+    pause(KIND.CONTEXT, "archive")
+
+    call_command("journey", event["correlationid"])
+
+    said = capsys.readouterr().out
+    assert f"The {hold} is paused since" in said
+    assert "by ada: the bank is closed" in said
+    assert "archive is paused" not in said
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_pause_at_the_same_moment_one_is_told_so(post: SimpleNamespace) -> None:
+    said: list[str] = []
+
+    def pause_too() -> None:
+        try:
+            holds.pause(KIND.CONTEXT, "desk", by="grace", why="so")
+        except holds.AlreadyPausedError as error:
+            said.append(str(error))
+        finally:
+            connection.close()
+
+    other = Thread(target=pause_too)
+    with transaction.atomic():
+        holds.pause(KIND.CONTEXT, "desk", by="ada", why="so")
+        other.start()
+        eventually(is_anybody_kept_waiting, what="the other waits for this transaction")
+    other.join()
+
+    assert said == ["Somebody else has paused the context desk at this very moment."]
+    assert Hold.objects.get().by == "ada"
+
+
+def is_anybody_kept_waiting() -> bool:
+    with connection.cursor() as cursor:
+        waits = "NOT granted AND locktype = 'transactionid' AND transactionid = pg_current_xact_id()::xid"
+        cursor.execute(f"SELECT EXISTS (SELECT FROM pg_locks WHERE {waits})")
+        return bool(cursor.fetchone()[0])

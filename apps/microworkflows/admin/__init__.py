@@ -1,4 +1,4 @@
-"""The kit in the Django admin: outbox, inbox, dead letters, the journey of each flow, and counts of messages that need attention.
+"""The kit in the Django admin: outbox, inbox, dead letters, pauses, the journey of each flow, and counts of messages that need attention.
 
 Without ``django.contrib.admin`` it registers nothing, and Django's template checks can still import its badges.
 """
@@ -17,11 +17,13 @@ if apps.is_installed("django.contrib.admin"):
     from microworkflows.admin.journeys import JourneyAdminMixin
     from microworkflows.admin.lists import BoundedListMixin
     from microworkflows.admin.outbox import OutboxEventAdmin
+    from microworkflows.admin.pauses import HoldAdmin
 
     __all__ = [
         "BoundedListMixin",
         "DeadLetterAdmin",
         "FlowStateMixin",
+        "HoldAdmin",
         "InboxEventAdmin",
         "JourneyAdminMixin",
         "OutboxEventAdmin",

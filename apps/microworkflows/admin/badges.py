@@ -13,6 +13,8 @@ _TONES = {
     "cancelled": IDLE,
     "waiting": BUSY,
     "expected": IDLE,
+    "paused": BUSY,
+    "over": IDLE,
     "foreign": IDLE,
     "dismissed": IDLE,
     "replayed": BUSY,

@@ -3,17 +3,24 @@
 This database's heartbeats tell whether a worker lives. A guest that knows more of them, in every service, fills the table instead.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.http import HttpRequest
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
-from microworkflows import flows, heartbeats, times, topology
+from microworkflows import flows, heartbeats, holds, times, topology
 from microworkflows.admin import badges
+from microworkflows.cloudevents import context_of
 from microworkflows.heartbeats import Seen
+from microworkflows.models import Hold
+
+_MOST_PAUSES = 3
+"""Pauses of a context that its row names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +42,8 @@ class Row:
 
     context: str
     cells: tuple[Cell, ...]
+    pauses: tuple[Cell, ...] = ()
+    """What is paused of it, since when and by whom."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +68,10 @@ def fill(source: Source) -> None:
 
 
 def table(request: HttpRequest) -> Table | None:
-    """Return the table that a user sees; None if this user sees none."""
+    """Return the table that a user sees, with what is paused; None if this user sees none."""
     for source in _sources:
         if (found := source(request)) is not None:
-            return found
+            return _with_pauses(found, request)
     user = request.user
     if not (
         user.has_perm("microworkflows.view_inboxevent") or user.has_perm("microworkflows.view_outboxevent")
@@ -83,7 +92,7 @@ def table(request: HttpRequest) -> Table | None:
         )
         for queue in topology.queues()
     )
-    return Table(columns=("worker", "in the queue", "in hand"), rows=tuple(rows))
+    return _with_pauses(Table(columns=("worker", "in the queue", "in hand"), rows=tuple(rows)), request)
 
 
 def number(value: int | None, *, tone: str = "", url: str = "", title: str = "") -> Cell:
@@ -102,6 +111,43 @@ def since(time: datetime, *, now: datetime | None = None) -> str:
     """Return since when something is so: the local time of day, with the date if that is not today's."""
     local, today = times.local(time), times.local(now or times.now()).date()
     return f"since {local:%H:%M:%S}" if local.date() == today else f"since {local:%Y-%m-%d %H:%M}"
+
+
+def _with_pauses(table: Table, request: HttpRequest) -> Table:
+    found: dict[str, list[Hold]] = defaultdict(list)
+    for hold in holds.in_force():
+        if hold.kind != Hold.Kind.FLOW:
+            found[context_of(hold.name)].append(hold)
+    if not found:
+        return table
+    rows = (replace(row, pauses=_pauses(found[row.context], request)) for row in table.rows)
+    return replace(table, rows=tuple(rows))
+
+
+def _pauses(found: Sequence[Hold], request: HttpRequest) -> tuple[Cell, ...]:
+    """Return a line for each pause of a context or its microworkflows, and one for those that are too many."""
+    may_see = request.user.has_perm("microworkflows.view_hold")
+    tells = may_see or request.user.has_perm("microworkflows.view_inboxevent")
+    url = _pauses_url() if may_see else ""
+    cells = [
+        Cell(
+            text=(f"{hold.name.partition('.')[2]} " if hold.kind == Hold.Kind.MICROWORKFLOW else "")
+            + since(times.aware(hold.began_at))
+            + (f" by {hold.by}" if tells else ""),
+            url=url,
+            title=hold.why if tells else "",
+        )
+        for hold in sorted(found, key=lambda hold: hold.kind)[:_MOST_PAUSES]
+    ]
+    if more := len(found) - len(cells):
+        cells.append(Cell(text=f"and {more} more", url=url))
+    return tuple(cells)
+
+
+def _pauses_url() -> str:
+    with suppress(NoReverseMatch):  # a site of the project's own, without this page
+        return f"{reverse('admin:microworkflows_hold_changelist')}?state=paused"
+    return ""
 
 
 def _row(queue: str, seen: Seen | None, *, is_elsewhere: bool, url: str) -> Row:

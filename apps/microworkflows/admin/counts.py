@@ -7,7 +7,7 @@ from typing import Any, Final
 from django.db import OperationalError, router
 from django.db.models import Count as CountOf
 
-from microworkflows import actual, celery_app, transactions, unreceived
+from microworkflows import actual, celery_app, holds, transactions, unreceived
 from microworkflows.dead_letters import Look, survey
 from microworkflows.loads import Loads
 from microworkflows.models import InboxEvent, OutboxEvent
@@ -39,7 +39,7 @@ _COUNTED: tuple[tuple[type[OutboxEvent] | type[InboxEvent], dict[Any, str]], ...
     (
         InboxEvent,
         {
-            InboxEvent.Status.WAITING: "failed, will be tried again",
+            InboxEvent.Status.WAITING: "will be tried again, after a failure or once a pause is over",
             InboxEvent.Status.PARKED: "failed for good, until somebody replays them",
         },
     ),
@@ -81,6 +81,12 @@ def left_behind() -> Count | None:
     finally:
         loads.close()
     return Count(status="left behind", number=number, model="", meaning=meaning)
+
+
+def paused() -> Count:
+    """Count the contexts, microworkflows and flows that somebody has paused."""
+    meaning = "contexts, microworkflows and flows that somebody holds back"
+    return Count(status="paused", number=len(holds.in_force()), model="hold", meaning=meaning)
 
 
 def unreceived_events() -> Count:

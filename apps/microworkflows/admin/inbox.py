@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from microworkflows import journeys, masking
-from microworkflows.admin import history, texts
+from microworkflows.admin import badges, history, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link
 from microworkflows.admin.messages import (
     Act,
@@ -24,8 +24,8 @@ from microworkflows.admin.messages import (
     TypeFilter,
 )
 from microworkflows.cloudevents import context_of, has_data
-from microworkflows.models import InboxEvent, InboxQuerySet, OutboxEvent, is_about
-from microworkflows.pages import may, sees_journeys
+from microworkflows.models import Hold, InboxEvent, InboxQuerySet, OutboxEvent, is_about
+from microworkflows.pages import may, pause_url, sees_journeys
 
 
 class ProblemFilter(admin.SimpleListFilter):
@@ -184,7 +184,9 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="next attempt", ordering="expires_at")
     def due(self, obj: InboxEvent) -> str:
-        """Time of the next attempt, while it waits; else since when there is none."""
+        """Time of the next attempt, or what it waits for, while it waits; else since when there is none."""
+        if hold := self._hold(obj):
+            return f"when it is resumed: the {hold} is paused since {texts.when(hold.began_at)} by {hold.by}: {hold.why}"
         if obj.status == InboxEvent.Status.WAITING:
             return texts.due(obj.due_at)
         if self._handled(obj):
@@ -193,7 +195,11 @@ class InboxEventAdmin(MessageAdmin):
 
     @admin.display(description="what failed", empty_value="")
     def what_failed(self, obj: InboxEvent) -> SafeString | str:
-        """First line of the error and the next attempt, for the list."""
+        """First line of the error and the next attempt, for the list; the pause for which it waits."""
+        if hold := self._hold(obj):
+            failed = f"{obj.attempts} failed; " if obj.attempts else ""
+            since = texts.when(hold.began_at)
+            return format_html("{}the {} is paused since {} by {}", failed, hold, since, hold.by)
         if not obj.error or self._handled(obj):
             return ""
         return format_html(
@@ -203,6 +209,28 @@ class InboxEventAdmin(MessageAdmin):
             "next attempt " if obj.status == InboxEvent.Status.WAITING else "",
             self.due(obj),
         )
+
+    @admin.display(description="status", ordering="status")
+    def status_badge(self, obj: InboxEvent) -> SafeString:
+        """Status as a badge, and whether a pause keeps it waiting."""
+        status = super().status_badge(obj)
+        return format_html("{} {}", status, badges.badge("paused")) if self._hold(obj) else status
+
+    def render_change_form(  # noqa: PLR0917  (Django's signature)
+        self,
+        request: HttpRequest,
+        context: dict[str, Any],
+        add: bool = False,
+        change: bool = False,
+        form_url: str = "",
+        obj: Any = None,
+    ) -> HttpResponse:
+        """Add the link that pauses the message's microworkflow."""
+        if obj is not None:
+            hold = self.hold_over(obj.label, flow=obj.correlation_id)
+            pauses = [] if hold is None else [hold]
+            context["mw_pause_url"] = pause_url(request, pauses, site=self.admin_site.name, what=obj.label)
+        return super().render_change_form(request, context, add, change, form_url, obj)
 
     @admin.display(description="last error")
     def error(self, obj: InboxEvent) -> SafeString | str:
@@ -265,6 +293,11 @@ class InboxEventAdmin(MessageAdmin):
             current_app=self.admin_site.name,
         )
         return format_html('<a href="{}">{}</a>', url, text)
+
+    def _hold(self, obj: InboxEvent) -> Hold | None:
+        if obj.status != InboxEvent.Status.WAITING:
+            return None
+        return self.hold_over(obj.label, flow=obj.correlation_id)
 
     def _handled(self, obj: InboxEvent) -> bool:
         return bool(obj.status == InboxEvent.Status.HANDLED)

@@ -7,7 +7,9 @@ from typing import Any, Self
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from microworkflows import holds
 from microworkflows.admin.lists import BoundedListMixin
+from microworkflows.models import Hold
 
 
 class ReadOnlyAdmin(BoundedListMixin):
@@ -48,6 +50,15 @@ class ReadOnlyAdmin(BoundedListMixin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return False: ``manage.py purge_events`` deletes what is done; nothing else may be lost."""
         return False
+
+    def hold_over(self, consumer: str, *, flow: str) -> Hold | None:
+        """Return the hold in force that keeps a consumer from an event of a flow; one query for each request."""
+        if self.request is None:  # not for a page
+            return None
+        if not hasattr(self.request, "mw_holds"):
+            self.request.mw_holds = holds.in_force()  # type: ignore[attr-defined]  # lasts as long as the request
+        found: list[Hold] = self.request.mw_holds  # type: ignore[attr-defined]
+        return next((hold for hold in found if hold.holds(consumer, flow=flow)), None)
 
     def framed(self, request: HttpRequest, template: str, context: Mapping[str, Any]) -> HttpResponse:
         """Render a template that extends the admin's base, with what that needs."""

@@ -22,6 +22,21 @@ def local_datetime(time: datetime) -> str:
     return f"{times.local(time):%Y-%m-%d} {local_time(time)}"
 
 
+def when(time: datetime) -> str:
+    """Return the local date and time with its zone, such as ``2025-11-23 14:03 CET``."""
+    return f"{times.local(time):%Y-%m-%d %H:%M %Z}"
+
+
+def when_in_two_lines(time: datetime) -> SafeString:
+    """Return the local time of day with its zone, and below it the date."""
+    local = times.local(time)
+    return format_html(
+        '<span class="mw-line">{}<span class="mw-under">{}</span></span>',
+        f"{local:%H:%M %Z}",
+        f"{local:%Y-%m-%d}",
+    )
+
+
 def due(time: datetime) -> str:
     """Return the time at which something is due, in local date and time, or ``at once``."""
     return "at once" if time == DUE_AT_ONCE else local_datetime(time)

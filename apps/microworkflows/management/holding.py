@@ -7,7 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 from microworkflows import holds
 from microworkflows.management import naming
 from microworkflows.management.base import Exit
-from microworkflows.models import CorrelationOf, Hold, InboxEvent, OutboxEvent
+from microworkflows.models import Hold
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -34,14 +34,9 @@ def chosen(options: dict[str, Any]) -> tuple[Hold.Kind, str]:
         naming.check_contexts_with_rows([name])
     elif kind == Hold.Kind.MICROWORKFLOW:
         naming.check_workflows([name])
-    elif not _is_there(flow):
+    elif not holds.is_known(kind, name):
         raise CommandError(
             f"No such flow: {flow}. `manage.py journey` shows the id of an object's flow.",
             returncode=Exit.MISUSED,
         )
     return kind, name
-
-
-def _is_there(flow: str) -> bool:
-    sent = OutboxEvent.objects.alias(flow=CorrelationOf("body")).filter(flow=flow)
-    return sent.exists() or InboxEvent.objects.of_flow(flow, deliveries=[]).exists()

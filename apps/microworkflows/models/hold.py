@@ -35,7 +35,9 @@ class Hold(models.Model):
 
     class Meta:
         db_table = "microworkflows_hold"
-        default_permissions = ()
+        verbose_name = "pause"
+        default_permissions = ("view",)
+        permissions = [("pause_hold", "Can pause and resume")]
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "name"],

@@ -55,6 +55,15 @@ def mw_mode(context: template.Context, mode: str, correlation_id: str) -> SafeSt
 
 
 @register.simple_tag(takes_context=True)
+def mw_is_held(context: template.Context, delivery: journeys.Delivery) -> bool:
+    """Return True if a pause keeps a delivery of the page's journey back."""
+    flow = context["mw_journey"].correlation_id
+    return delivery.open and any(
+        hold.holds(delivery.label, flow=flow) for hold in context.get("mw_pauses") or ()
+    )
+
+
+@register.simple_tag(takes_context=True)
 def mw_contexts(context: template.Context) -> contexts.Table | None:
     """Return what is known of each context, as far as the user of the page may see it."""
     return contexts.table(context["request"])
@@ -76,6 +85,12 @@ def mw_dead_letters() -> counts.Count:
 def mw_left_behind() -> counts.Count | None:
     """Return the number of messages in queues that no installed app declares; None if there is no such queue."""
     return counts.left_behind()
+
+
+@register.simple_tag
+def mw_paused() -> counts.Count:
+    """Return the number of contexts, microworkflows and flows that are paused."""
+    return counts.paused()
 
 
 @register.simple_tag
@@ -111,6 +126,12 @@ def mw_seconds(seconds: float | None) -> str:
 def mw_time(time: datetime) -> str:
     """Return the local time of day with milliseconds, such as ``14:03:22.417``."""
     return texts.local_time(time)
+
+
+@register.filter
+def mw_when(time: datetime) -> str:
+    """Return the local date and time with its zone, such as ``2025-11-23 14:03 CET``."""
+    return texts.when(time)
 
 
 @register.filter

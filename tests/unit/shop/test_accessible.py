@@ -38,6 +38,8 @@ def test_axe_finds_nothing_on_any_page(reader: Reader, request: pytest.FixtureRe
         "orders_order_changelist",
         "microworkflows_inboxevent_changelist",
         "microworkflows_deadletter_changelist",
+        "microworkflows_hold_changelist",
+        "microworkflows_hold_add",
     ],
 )
 def test_tab_key_reaches_everything_and_shows_where_it_is(reader: Reader, page: str) -> None:

@@ -3,7 +3,9 @@
 import pytest
 from django.test import Client
 
+from microworkflows import times
 from microworkflows.errors import PermanentError
+from microworkflows.models import Hold
 from microworkflows.testing import Flow
 from orders import operations
 from payments.sandbox import SandboxGateway
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def orders(draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A draft, an order that was shipped, a declined one, and one whose payment is parked."""
+    """A draft, an order that was shipped, a declined one, one whose payment is parked, and pauses in force and over."""
     draft()
     operations.place_order(order=draft())
     operations.place_order(order=draft(payment_token="tok_declined"))
@@ -27,6 +29,16 @@ def orders(draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(SandboxGateway, "charge", refuse)
     flow.run(keep_failures=True)
+    now = times.now()
+    for name, ended_at in (("payments", None), ("shipping", now)):
+        Hold.objects.create(
+            kind=Hold.Kind.CONTEXT,
+            name=name,
+            by="ada",
+            why="the bank is closed",
+            began_at=now,
+            ended_at=ended_at,
+        )
 
 
 def test_no_link_leads_to_what_a_user_may_not_open(client: Client, orders: None) -> None:

@@ -131,7 +131,9 @@ def _next(series: Series | None, *, after: float) -> Series:
 
 
 def _held(consumer: str, hold: Hold) -> Spared:
+    """Spare a message until the hold is over; this process did not know of the hold when it called the microworkflow."""
     _failed.pop(consumer, None)
+    transaction.on_commit(lambda: holds.look(anew=True), using=router.db_for_write(Hold))
     return Spared(hold, None)
 
 
@@ -162,7 +164,6 @@ def _fields(hold: Hold) -> dict[str, str]:
 
 
 def _tell_opened(hold: Hold) -> None:
-    holds.look(anew=True)
     until = "" if hold.ends_at is None else times.aware(hold.ends_at).isoformat(timespec="seconds")
     logger.warning(
         "opened the circuit of %s until %s: %s", *(hold.name, until, hold.why), extra=_fields(hold)

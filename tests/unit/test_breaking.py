@@ -9,8 +9,21 @@ from uuid import UUID
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from microworkflows import Breaker, PermanentError, circuits, holds, inbox, microworkflow, times
+from microworkflows import (
+    Breaker,
+    DomainEvent,
+    IncomingEvent,
+    PermanentError,
+    Sensitive,
+    circuits,
+    holds,
+    inbox,
+    microworkflow,
+    times,
+)
 from microworkflows.models import HistoryEntry, Hold, InboxEvent, OutboxEvent
 from microworkflows.testing import Flow
 
@@ -88,7 +101,8 @@ def let_the_pause_pass() -> None:
     hold = Hold.objects.get(ended_at=None)
     assert hold.ends_at is not None
     length = hold.ends_at - hold.began_at
-    hold.began_at, hold.ends_at = times.stored(datetime.now(UTC) - length), times.now()
+    now = datetime.now(UTC)
+    hold.began_at, hold.ends_at = times.stored(now - length), times.stored(now)
     hold.save()
     holds.look(anew=True)
 
@@ -196,7 +210,7 @@ def test_success_after_the_pause_closes_it_and_what_waited_is_handled(
     hold = Hold.objects.get()
     assert hold.ended_at is not None
     assert hold.ended_by == "the circuit breaker"
-    assert [record.message for record in caplog.records] == [
+    assert [record.message for record in caplog.records if "closed" in record.message] == [
         "closed the circuit of desk.weigh: it was handled again"
     ]
 
@@ -245,11 +259,10 @@ def test_attempt_that_ends_while_it_is_paused_is_spared_and_changes_nothing(
 
     holds.forget()  # a process that has not looked yet
     inbox.receive(events[3], queue="desk", label=None)
-    failing, scales.fail = scales.fail, None
+    scales.fail = None
     holds.forget()
     inbox.receive(events[4], queue="desk")
 
-    assert failing is not None
     assert Hold.objects.get(ended_at=None).began_at == began
     assert [row.attempts for row in rows()] == [0] * 5
 
@@ -320,17 +333,12 @@ def test_text_of_the_pause_hides_what_is_sensitive_and_the_log_tells_of_it(
     empty_registry: None,
     flow: Flow,
     caplog: pytest.LogCaptureFixture,
-    django_capture_on_commit_callbacks: Any,
 ) -> None:
-    from typing import Annotated
-
-    from microworkflows import DomainEvent, IncomingEvent, Sensitive
-
     class LetterWritten(DomainEvent, type="letters.letter_written.v1"):
-        name: Annotated[str, Sensitive]
+        name: Sensitive[str]
 
     class WrittenAtDesk(IncomingEvent, type="letters.letter_written.v1"):
-        name: Annotated[str, Sensitive]
+        name: Sensitive[str]
 
     @microworkflow(on=WrittenAtDesk, context="desk", breaker=Breaker(errors=[ScalesAwayError], after=1))
     def weigh(event: WrittenAtDesk) -> None:
@@ -348,12 +356,7 @@ def test_text_of_the_pause_hides_what_is_sensitive_and_the_log_tells_of_it(
     assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == [opened]
 
 
-def test_breaker_costs_a_handled_message_no_statement(
-    post: SimpleNamespace, flow: Flow, django_assert_num_queries: Any
-) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
+def test_breaker_costs_a_handled_message_no_statement(post: SimpleNamespace, flow: Flow) -> None:
     events = record(post, flow, 3)
 
     def statements(event: Any) -> int:
@@ -365,7 +368,7 @@ def test_breaker_costs_a_handled_message_no_statement(
 
     statements(events[0])
     without = statements(events[1])
-    object.__setattr__(post.stamp_letter, "breaker", Breaker(errors=[ScalesAwayError]))
+    post.stamp_letter.breaker = Breaker(errors=[ScalesAwayError])
 
     assert statements(events[2]) == without
 

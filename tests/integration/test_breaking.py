@@ -10,7 +10,7 @@ from tests.integration.support.probing import ask, effects
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
 
-pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
+pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos, pytest.mark.slow]
 
 _NUMBER = 60
 _AFTER = 3

@@ -31,6 +31,7 @@ class Breaker:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         errors: Any = self.errors
+        after: Any = self.after
         if not isinstance(errors, list | tuple | set | frozenset) or not errors:
             raise TypeError(
                 f"Breaker(errors={errors!r}): name the exceptions as a list, errors=[GatewayAway]."
@@ -43,8 +44,8 @@ class Breaker:
                     f"Breaker(errors=...): {each.__name__} takes in failures that no wait can heal. Name the exception that the "
                     "client raises while the other side is away."
                 )
-        if isinstance(self.after, bool) or not isinstance(self.after, int) or self.after < 1:
-            raise ValueError(f"Breaker(after={self.after!r}): it is a whole number of failures, from 1.")
+        if isinstance(after, bool) or not isinstance(after, int) or after < 1:
+            raise ValueError(f"Breaker(after={after!r}): it is a whole number of failures, from 1.")
         for name in ("pause", "max_pause"):
             value = getattr(self, name)
             if not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST_PAUSE:

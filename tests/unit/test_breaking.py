@@ -1,15 +1,17 @@
 """Circuit breakers: who depends on somebody that is away pauses by itself, loses no attempt, and goes on by itself."""
 
 import logging
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 from uuid import UUID
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from microworkflows import (
@@ -17,6 +19,7 @@ from microworkflows import (
     DomainEvent,
     IncomingEvent,
     PermanentError,
+    RetryAfter,
     Sensitive,
     circuits,
     holds,
@@ -301,20 +304,77 @@ def test_person_resumes_what_the_breaker_paused(
     assert (hold.ended_by, len(scales.asked)) == ("ada", 5)
 
 
+def test_message_whose_error_asks_for_a_wait_comes_no_sooner(
+    post: SimpleNamespace, flow: Flow, scales: Scales
+) -> None:
+    class ScalesBusyError(ScalesAwayError, RetryAfter):
+        pass
+
+    scales.fail = ScalesBusyError(600, "busy")
+
+    deliver(*record(post, flow, 4))
+
+    waits = [row.due_at - datetime.now(UTC) > timedelta(seconds=590) for row in rows()]
+    assert waits == [True, True, True, False]  # the last one was not tried
+    assert {row.attempts for row in rows()} == {0}
+
+
+def test_pause_that_another_process_begins_at_this_moment_counts(
+    post: SimpleNamespace, flow: Flow, scales: Scales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = record(post, flow, 7)
+    deliver(*events[:3])
+    hold = Hold.objects.get()
+    unseen = mock.Mock(return_value=Hold.objects.none())
+    monkeypatch.setattr(Hold.objects, "select_for_update", unseen)
+    holds.forget()
+    inbox.receive(events[3], queue="desk")
+    monkeypatch.setattr(circuits, "_last", mock.Mock(side_effect=[None, hold]))
+    monkeypatch.setitem(circuits._failed, WEIGH, circuits.Series(2, time.time()))
+
+    inbox.receive(events[4], queue="desk")
+
+    assert Hold.objects.get() == hold
+    assert len(scales.asked) == 5
+    assert {row.attempts for row in rows()} == {0}
+
+
+def test_circuit_that_cannot_be_closed_is_closed_by_the_next_success(
+    post: SimpleNamespace,
+    flow: Flow,
+    scales: Scales,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events = record(post, flow, 3)
+    deliver(*events)
+    let_the_pause_pass()
+    scales.fail = None
+    with monkeypatch.context() as patched:
+        patched.setattr(Hold.objects, "filter", mock.Mock(side_effect=OperationalError("gone")))
+        inbox.receive(events[0], queue="desk", attempt=0, label=WEIGH)
+
+    assert rows()[0].status == InboxEvent.Status.HANDLED
+    assert "cannot close the circuit of desk.weigh yet: gone" in caplog.text
+    assert Hold.objects.get().ended_at is None
+    deliver(events[1], attempt=0)
+    assert Hold.objects.get().ended_at is not None
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_events_of_a_bundle_count_once_each(
     post: SimpleNamespace, flow: Flow, django_capture_on_commit_callbacks: Any, many: bool
 ) -> None:
     alone = []
+    untyped: Any = microworkflow
 
-    @microworkflow(
-        on=post.WrittenAtDesk, context="desk", many=many, breaker=Breaker(errors=(ScalesAwayError,), after=3)
-    )
     def weigh(given: Any) -> None:
         if not isinstance(given, list) or len(given) == 1:
             alone.append(given)
         raise ScalesAwayError
 
+    breaker = Breaker(errors=(ScalesAwayError,), after=3)
+    untyped(on=post.WrittenAtDesk, context="desk", many=many, breaker=breaker)(weigh)
     events = record(post, flow, 6)
     with django_capture_on_commit_callbacks(execute=True):
         inbox.receive_bundle(events[:2], queue="desk")

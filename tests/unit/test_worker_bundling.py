@@ -17,7 +17,7 @@ from kombu.asynchronous.semaphore import LaxBoundedSemaphore
 from kombu.message import Message as KombuMessage
 from pytest_django import Settings
 
-from microworkflows import flows, inbox
+from microworkflows import flows, holds, inbox
 from microworkflows.worker import deaths, tasks
 from microworkflows.worker.bundling import Bundler
 from microworkflows.worker.names import BUNDLE_TASK, TASK
@@ -370,7 +370,7 @@ def test_error_that_nobody_foresaw_sends_all_back_to_come_again_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(inbox, "receive_bundle", mock.Mock(side_effect=TypeError("a bug")))
-    monkeypatch.setattr(tasks.holds, "look", lambda: None)
+    monkeypatch.setattr(holds, "look", lambda: None)
     monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
     receive: Any = tasks.receive_bundle
 

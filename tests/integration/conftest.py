@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 from kombu import Connection
 
+from microworkflows import holds
 from microworkflows.relay.loop import Relay
 from tests import servers
 from tests.conftest import go_without, vhost
@@ -55,8 +56,10 @@ def server(link: Link, request: pytest.FixtureRequest) -> Iterator[str]:
 def database(transactional_db: None) -> Iterator[str]:
     """Yield the URL of the run's database, in which the kit's and the probe's tables are empty."""
     probing.empty_tables()
+    holds.forget()  # what this process has read of a test before
     yield _database_url()
     probing.empty_tables()
+    holds.forget()
 
 
 def _database_url() -> str:

@@ -289,6 +289,21 @@ def test_pause_of_a_person_is_neither_shortened_nor_replaced(
     assert {row.attempts for row in rows()} == {0}
 
 
+def test_pause_of_a_person_that_is_over_says_nothing_about_the_next_one(
+    post: SimpleNamespace, flow: Flow, scales: Scales
+) -> None:
+    call_command("pause", WEIGH, why="the scales are moved", by="ada", minutes=60)
+    let_the_pause_pass()
+    events = record(post, flow, 3)
+
+    deliver(*events[:2])
+    assert Hold.objects.get().by == "ada"
+    deliver(events[2])
+
+    assert length() == PAUSE
+    assert Hold.objects.filter(by="ada", ended_at=None).count() == 0
+
+
 def test_person_resumes_what_the_breaker_paused(
     post: SimpleNamespace, flow: Flow, scales: Scales, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """Microworkflows: events through a transactional outbox and inbox, one Celery worker per bounded context."""
 
+from microworkflows.breaking import Breaker
 from microworkflows.deadlines import deadline
 from microworkflows.errors import PermanentError, RetryAfter
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
@@ -11,6 +12,7 @@ from microworkflows.workflows import microworkflow
 
 # ``outbox`` is a submodule, which `from microworkflows import outbox` imports once Django has loaded its apps.
 __all__ = [
+    "Breaker",
     "DomainEvent",
     "IncomingEvent",
     "Later",

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from microworkflows import (
     celery_app,
+    circuits,
     database_errors,
     fingerprints,
     flows,
@@ -32,7 +33,7 @@ from microworkflows import (
     transactions,
 )
 from microworkflows.cloudevents import CloudEvent
-from microworkflows.errors import PermanentError, UnkeepableError, UnknownMicroworkflowError
+from microworkflows.errors import PermanentError, RetryAfter, UnkeepableError, UnknownMicroworkflowError
 from microworkflows.handling import Headers, NotBegunError
 from microworkflows.ids import uuid7
 from microworkflows.models import Header, HistoryEntry, Hold, InboxEvent, message_id
@@ -197,10 +198,14 @@ def put_aside(
     except Error as error:
         keep(consumer, event, error, attempt=attempt, headers=headers)
         return
+    _tell_put_aside(event, consumer, hold, **logs.fields(event.meta, consumer=consumer))
+
+
+def _tell_put_aside(event: CloudEvent, consumer: str, hold: Hold, **fields: Any) -> None:
     logger.info(
         "put aside %s for %s: the %s is paused by %s: %s",
         *(event, consumer, hold, hold.by, hold.why),
-        extra=logs.fields(event.meta, consumer=consumer),
+        extra=fields,
     )
 
 
@@ -245,6 +250,7 @@ def keep(
             the message's fault: do not ack it.
         UnkeepableError: the inbox refuses this message, and keeps others.
     """
+    circuits.note_failure(consumer, error)
     connection = _connection()
     for number in range(1, _TRIES_TO_KEEP + 1):
         if not connection.in_atomic_block:
@@ -305,23 +311,27 @@ def _keep(
         if is_new and attempt is not None:  # it left the inbox when it was brought back, to be received anew
             row.retry = attempt
         gave_way = _times_given_way(row, error)
-        if not gave_way:
-            row.retry += 1
         permanent = isinstance(error, PermanentError | ValidationError) or database_errors.is_permanent(error)
-        parked = permanent or row.retry >= retrying.max_attempts(consumer)
+        spared = None if gave_way or permanent else circuits.spare(row, error, why=_brief(error, event))
+        if not gave_way and spared is None:
+            row.retry += 1
+        parked = permanent or (spared is None and row.retry >= retrying.max_attempts(consumer))
         row.status = InboxEvent.Status.PARKED if parked else InboxEvent.Status.WAITING
         row.expires_at = (
-            now if parked else now + _delay(error, consumer=consumer, attempts=gave_way or row.retry)
+            now
+            if parked
+            else now + _delay(error, consumer=consumer, attempts=gave_way or row.retry, spared=spared)
         )
         row.headers = {
             **(row.headers or {}),
             **({Header.GAVE_WAY: gave_way} if gave_way else {}),
+            **({Header.SERIES: spared.series} if spared else {}),
             Header.ERROR: storable(f"{type(error).__name__}: {said}"),
             Header.TRACEBACK: storable(traced),
             Header.FINGERPRINT: fingerprints.of_error(error, consumer=consumer),
         }
         row.save(update_fields=["retry", "status", "expires_at", "headers"])
-        note(row, attempt=row.retry + bool(gave_way), duration=duration, worker=celery_app.worker())
+        note(row, attempt=row.retry + bool(gave_way or spared), duration=duration, worker=celery_app.worker())
     fields = logs.fields(event.meta, consumer=consumer, attempt=row.retry, traceback=traced)
     if parked:
         logger.error(
@@ -330,6 +340,8 @@ def _keep(
             exc_info=shown,
             extra=fields,
         )
+    elif spared is not None and spared.hold is not None:
+        _tell_put_aside(event, consumer, spared.hold, **fields)
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",
@@ -342,7 +354,7 @@ def _keep(
         ended = flows.Attempt(
             event=event,
             consumer=consumer,
-            number=row.retry + bool(gave_way),
+            number=row.retry + bool(gave_way or spared),
             duration=duration,
             mode=row.mode,
         )
@@ -412,8 +424,18 @@ def _brief(error: BaseException, event: CloudEvent) -> str:
     return f"{type(error).__name__}: {texts.line(said)}"
 
 
-def _delay(error: BaseException, *, consumer: str, attempts: int) -> timedelta:
-    """Return the wait until the next attempt; it is short where another worker may know what this one does not."""
+def _delay(
+    error: BaseException, *, consumer: str, attempts: int, spared: circuits.Spared | None
+) -> timedelta:
+    """Return the wait until the next attempt; it is short where another worker may know what this one does not.
+
+    What is held comes when the hold is over, or when its error asks for.
+    """
+    if spared is not None:
+        if spared.series is not None:
+            attempts = spared.series.number
+        elif not isinstance(error, RetryAfter):
+            return timedelta()
     delay = retrying.delay(attempts, consumer=consumer, error=error)
     return min(delay, _LONGEST_UNKNOWN) if isinstance(error, UnknownMicroworkflowError) else delay
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import Error, router, transaction
 
-from microworkflows import causes, flows, isolation, logs, recording, registry, rows, times
+from microworkflows import causes, circuits, flows, isolation, logs, recording, registry, rows, times
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, context_of, kept_of
 from microworkflows.errors import MicroworkflowsError, PermanentError
@@ -222,7 +222,7 @@ def tell_handled(
     headers: Headers = _NO_HEADERS,
     duration: float,
 ) -> None:
-    """Log, and tell the guests after the commit, that an event was handled.
+    """Log, and tell the breaker and, after the commit, the guests, that an event was handled.
 
     Args:
         workflow: The microworkflow.
@@ -232,6 +232,7 @@ def tell_handled(
         headers: Headers kept with the inbox row.
         duration: Duration in seconds.
     """
+    circuits.note_success(workflow)
     logger.info(
         "handled %s by %s%s",
         *(event, workflow.label, "".join(f" {value}" for value in headers.values())),

@@ -69,6 +69,21 @@ def over(consumer: str, *, flow: str) -> Hold | None:
     return next((hold for hold in _in_force() if hold.holds(consumer, flow=flow)), None)
 
 
+def half_open(consumer: str) -> Hold | None:
+    """Return the hold of a microworkflow's breaker whose time is up, and which nobody has ended, as read last; None if there is none."""
+    if not _seen[0].holds:
+        return None
+    now = datetime.now(UTC)
+    return next(
+        (
+            hold
+            for hold in _seen[0].holds
+            if hold.is_breakers and hold.name == consumer and hold.ended_at is None and hold.over_at(now)
+        ),
+        None,
+    )
+
+
 def free(rows: InboxQuerySet) -> InboxQuerySet:
     """Return those of the rows that nothing holds, as read last."""
     in_force = _in_force()
@@ -137,7 +152,7 @@ def pause(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime | 
         ends_at: Time at which it resumes by itself; None: when somebody resumes it.
 
     Raises:
-        AlreadyPausedError: it is paused already.
+        AlreadyPausedError: somebody has paused it already. What a breaker paused, it replaces.
         ValueError: there is no reason, or the end has passed.
     """
     if not why.strip():
@@ -178,13 +193,15 @@ def _begin(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime |
     now, using = datetime.now(UTC), router.db_for_write(Hold)
     with transactions.read_committed(using=using):
         for hold in _open(kind, name):
-            if (over_at := hold.over_at(now)) is None:
+            if (over_at := hold.over_at(now)) is None and hold.is_breakers:  # it may be shorter
+                over_at, hold.ended_by = now, by
+            if over_at is None:
                 raise AlreadyPausedError(
                     f"The {hold} is paused already, since {times.local(hold.began_at):%Y-%m-%d %H:%M %Z} by {hold.by}: {hold.why}. "
                     "Resume it first, to give another reason or end."
                 )
             hold.ended_at = times.stored(over_at)
-            hold.save(update_fields=["ended_at"])
+            hold.save(update_fields=["ended_at", "ended_by"])
         made = Hold.objects.create(
             kind=kind,
             name=name,

@@ -21,7 +21,17 @@ from typing import Any, TypeVar
 from django.db import router, transaction
 from django.test import TestCase
 
-from microworkflows import inbox, outbox, registry, sensitive, subjects, topology, traceparent
+from microworkflows import (
+    circuits,
+    holds,
+    inbox,
+    outbox,
+    registry,
+    sensitive,
+    subjects,
+    topology,
+    traceparent,
+)
 from microworkflows.cloudevents import CloudEvent, Metadata, context_of, versions_of
 from microworkflows.events import DomainEvent, Event
 from microworkflows.ids import uuid7
@@ -61,6 +71,8 @@ class Flow:
     """
 
     def __init__(self) -> None:
+        holds.forget()
+        circuits.forget()
         self._held: set[str] = set()
 
     def record(

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from django.apps import apps
 
 from microworkflows import registry
+from microworkflows.breaking import Breaker
 from microworkflows.errors import MisalignedResultsError, UndeclaredEventError
 from microworkflows.events import DomainEvent, Event, is_made_from_previous, versions_of
 from microworkflows.retrying import Retry
@@ -31,6 +32,7 @@ class Microworkflow(Generic[Trigger]):
         name: str | None = None,
         many: bool = False,
         retry: Retry | None = None,
+        breaker: Breaker | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -43,6 +45,7 @@ class Microworkflow(Generic[Trigger]):
         self.many = many
         """True if the function takes events of several flows at once."""
         self.retry = retry
+        self.breaker = breaker
         self._context = context
 
     def __call__(self, given: Any) -> Any:
@@ -134,6 +137,7 @@ def microworkflow(
     name: str | None = ...,
     many: Literal[False] = ...,
     retry: Retry | None = ...,
+    breaker: Breaker | None = ...,
 ) -> Callable[[Callable[[Trigger], Emitted]], Microworkflow[Trigger]]: ...
 
 
@@ -147,6 +151,7 @@ def microworkflow(
     name: str | None = ...,
     many: Literal[True],
     retry: Retry | None = ...,
+    breaker: Breaker | None = ...,
 ) -> Callable[[Callable[[Sequence[Trigger]], Sequence[Emitted] | None]], Microworkflow[Trigger]]: ...
 
 
@@ -160,6 +165,7 @@ def microworkflow(
     name: str | None = ...,
     many: Literal[False] = ...,
     retry: Retry | None = ...,
+    breaker: Breaker | None = ...,
 ) -> Callable[[Callable[[Any], Emitted]], Microworkflow[Any]]: ...
 
 
@@ -173,6 +179,7 @@ def microworkflow(
     name: str | None = ...,
     many: Literal[True],
     retry: Retry | None = ...,
+    breaker: Breaker | None = ...,
 ) -> Callable[[Callable[[Sequence[Any]], Sequence[Emitted] | None]], Microworkflow[Any]]: ...
 
 
@@ -185,6 +192,7 @@ def microworkflow(
     name: str | None = None,
     many: bool = False,
     retry: Retry | None = None,
+    breaker: Breaker | None = None,
 ) -> Callable[[Callable[[Any], Any]], Microworkflow[Any]]:
     """Declare a function as a microworkflow.
 
@@ -201,9 +209,10 @@ def microworkflow(
             A busy worker then hands it those that wait, of a flow never more than one; otherwise it gets one. It works in the
             database alone, and returns its events instead of recording them. If it fails, each event is handled by itself.
         retry: How often, and after which waits, it is tried again; by default as the settings say for all.
+        breaker: Which failures say that somebody else is away, and how it is paused then; by default none.
 
     Raises:
-        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``name`` is no name, the function is no plain function of one argument,
+        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``breaker`` no :class:`~microworkflows.Breaker`, ``name`` is no name, the function is no plain function of one argument,
             ``on`` is neither one class of events nor versions of one, or ``emits`` is not a list of such classes.
 
     The function takes the event and returns None, one event, or a list or tuple of them; each may be a
@@ -216,6 +225,7 @@ def microworkflow(
     _check_emits(emits)
     _check_name(name)
     _check_retry(retry)
+    _check_breaker(breaker)
 
     def declare(function: Callable[[Any], Emitted]) -> Microworkflow[Any]:
         _check_function(function)
@@ -228,6 +238,7 @@ def microworkflow(
             name=name,
             many=many,
             retry=retry,
+            breaker=breaker,
         )
         registry.add_workflow(declared)
         return declared
@@ -287,6 +298,14 @@ def _check_retry(retry: Any) -> None:
     if retry is not None and not isinstance(retry, Retry):
         raise TypeError(
             f"retry={retry!r} is no Retry. Write retry=Retry(max_attempts=3), or delay and max_delay in seconds."
+        )
+
+
+def _check_breaker(breaker: Any) -> None:
+    if breaker is not None and not isinstance(breaker, Breaker):
+        raise TypeError(
+            f"breaker={breaker!r} is no Breaker. Write breaker=Breaker(errors=[GatewayAway]), with the exceptions that say that "
+            "somebody else is away."
         )
 
 

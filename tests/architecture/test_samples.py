@@ -204,6 +204,34 @@ def test_microworkflow_comes_again_when_its_partner_says_so(
     assert raised.value.wait == timedelta(seconds=42)
 
 
+@pytest.mark.parametrize(("answer", "is_away"), [(503, True), (404, False), (None, True)])
+def test_partner_is_away_if_it_does_not_answer_or_not_for_now(
+    declared: Callable[[Path], dict[str, ModuleType]], answer: int | None, is_away: bool
+) -> None:
+    class Insurer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response(answer or 200)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None: ...
+
+    shipping = declared(ROOT / "docs/howto/fail.md")["shipping/workflows.py"]
+    with HTTPServer(("127.0.0.1", 0), Insurer) as server:
+        shipping.INSURER = f"http://127.0.0.1:{server.server_port}/policies"  # type: ignore[attr-defined]
+        answering = Thread(target=server.handle_request)
+        if answer is None:
+            server.server_close()
+        else:
+            answering.start()
+
+        with pytest.raises(Exception) as raised:  # noqa: PT011  (which one is the question)
+            shipping.insure_parcel(delivered(ItemsReserved(order_id=uuid4())))
+        if answer is not None:
+            answering.join()
+
+    assert shipping.insure_parcel.breaker.counts(raised.value) is is_away
+
+
 @pytest.mark.django_db(transaction=True)
 def test_both_versions_of_an_event_are_announced_and_heard_once(
     declared: Callable[[Path], dict[str, ModuleType]], flow: Flow

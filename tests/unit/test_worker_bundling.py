@@ -370,6 +370,7 @@ def test_error_that_nobody_foresaw_sends_all_back_to_come_again_alone(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(inbox, "receive_bundle", mock.Mock(side_effect=TypeError("a bug")))
+    monkeypatch.setattr(holds, "look", lambda: None)
     monkeypatch.setattr(tasks, "_renew_connections", lambda: None)
     monkeypatch.setattr(holds, "look", lambda: None)
     receive: Any = tasks.receive_bundle

@@ -38,6 +38,9 @@ class Header(StrEnum):
     """Inbox: time at which a retried message was handled, in ISO 8601."""
     GAVE_WAY = "gave_way"
     """Inbox: number of times that the message gave way to others' transactions, each at the cost of no attempt."""
+    SERIES = "failures_in_a_row"
+    """Inbox: number of the message's failures in a row that its microworkflow's breaker counts, each at the cost of no attempt, and the
+    time of the first, in seconds since 1970, as a list."""
     ERROR = "error"
     """Both: the last refusal of the broker, or the error of the last attempt."""
     TRACEBACK = "traceback"

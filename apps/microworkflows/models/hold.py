@@ -1,6 +1,7 @@
 """Holds: what is paused, who paused it, why and until when; the row stays as the record of it until it is purged."""
 
 from datetime import datetime
+from typing import Final
 
 from django.db import models
 
@@ -11,6 +12,9 @@ from microworkflows.models.columns import PrimaryManager
 
 class Hold(models.Model):
     """A pause of a context, a microworkflow or a flow."""
+
+    BREAKER: Final = "the circuit breaker"
+    """Name that stands for a person's where a microworkflow's breaker paused or resumed it."""
 
     class Kind(models.IntegerChoices):
         """What is paused."""
@@ -48,6 +52,11 @@ class Hold(models.Model):
 
     def __str__(self) -> str:
         return f"{self.Kind(self.kind).label} {self.name}"
+
+    @property
+    def is_breakers(self) -> bool:
+        """True if a microworkflow's breaker began it."""
+        return self.by == self.BREAKER
 
     def over_at(self, now: datetime) -> datetime | None:
         """Return the time since which it is over; None while it is in force."""

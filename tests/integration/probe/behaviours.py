@@ -26,6 +26,17 @@ def effect(workflow: str, event: Event) -> None:
         )
 
 
+class GatewayAwayError(Exception):
+    """Nobody answers: the test has not made the file that stands for the gateway."""
+
+
+def ask_gateway(event: Asked) -> None:
+    """Ask a gateway that answers once a second file is there."""
+    leave_trace(event)
+    if not Path(f"{event.file}.up").exists():
+        raise GatewayAwayError("nobody answers at the gateway")
+
+
 def leave_trace(event: Asked) -> int:
     """Note, outside the transaction, that the handler runs; return which run it is."""
     with Path(event.file).open("a") as file:
@@ -198,4 +209,5 @@ BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "count": count_all,
     "raise": raise_what_is_no_exception,
     "raise_later": raise_after_commit,
+    "gateway": ask_gateway,
 }

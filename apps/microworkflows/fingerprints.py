@@ -5,6 +5,7 @@ number would part failures of one cause at each deployment; a text, at each orde
 """
 
 import hashlib
+import re
 import sysconfig
 import traceback
 from pathlib import Path
@@ -30,6 +31,11 @@ def of_kind(kind: str, *, consumer: str, place: str = "") -> str:
     """Return the fingerprint of failures that no code raised, by a word for their kind."""
     told = "\n".join((kind, place, consumer))
     return hashlib.sha256(told.encode()).hexdigest()[:LENGTH]
+
+
+def is_one(text: str) -> bool:
+    """Return True if a text has the form of a fingerprint."""
+    return re.fullmatch(f"[0-9a-f]{{{LENGTH}}}", text) is not None
 
 
 def _place(error: BaseException) -> str:

@@ -312,7 +312,7 @@ def test_index_counts_dead_letters_of_all_contexts(send: Send, admin_client: Cli
 
     response = admin_client.get(reverse("admin:index"))
 
-    assert "0 parked unknown unreceived 2 dead" in text_of(response)
+    assert "0 parked unknown unreceived 0 paused 2 dead" in text_of(response)
     assert reverse("admin:microworkflows_deadletter_changelist") in response.content.decode()
 
 

@@ -161,6 +161,8 @@ class OutboxEventAdmin(MessageAdmin):
     def _flow_context(self, request: HttpRequest, correlation_id: str) -> dict[str, Any]:
         if not sees_journeys(request):
             raise PermissionDenied
+        if "\0" in correlation_id:
+            raise Http404("A flow's id holds no NUL.")
         context = journey_context(request, unquote(correlation_id), headline=SafeString())
         journey, picture = context["mw_journey"], context["mw_picture"]
         if picture is None and not (journey.steps and self.has_view_permission(request)):

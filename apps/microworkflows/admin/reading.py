@@ -39,6 +39,10 @@ class ReadOnlyAdmin(BoundedListMixin):
             request, object_id, form_url, extra_context
         )
 
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row with a key; None if there is none, as for a key that no database takes."""
+        return None if "\0" in object_id else super().get_object(request, object_id, from_field)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: nothing is added by hand."""
         return False

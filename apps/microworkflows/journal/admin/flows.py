@@ -1,15 +1,15 @@
 """The page of all flows: by state and outcome, searched by whatever one has in hand, each a link to its journey."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote
+from django.contrib.admin.utils import quote, unquote
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
@@ -87,11 +87,13 @@ class FlowAdmin(ReadOnlyAdmin):
         """Lead to the flow's journey, which has the page that every flow has."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        flow = get_object_or_404(Flow, pk=object_id)
+        flow = self.get_object(request, unquote(object_id))
+        if flow is None:
+            raise Http404(f"No flow has the key {object_id!r}; it may have been purged.")
         return HttpResponseRedirect(self._journey_url(flow))
 
     def _wanted(self, request: HttpRequest) -> Wanted:
-        asked = request.GET
+        asked = {name: str(value).replace("\0", "") for name, value in request.GET.items()}
         state = asked.get("state", "")
         if state.isdecimal():  # as the number of the state, too
             state = next((each.label for each in Flow.State if str(each.value) == state), "")
@@ -107,20 +109,14 @@ class FlowAdmin(ReadOnlyAdmin):
         )
 
     def _day(self, request: HttpRequest, name: str, later: timedelta = timedelta()) -> datetime | None:
-        given = request.GET.get(name, "")
-        try:
-            day = parse_date(given)
-        except ValueError:
-            day = None
-        if day is None:
-            if given:
-                self.message_user(
-                    request,
-                    f"{given!r} is no date, so it was left out. Write it as 2026-03-14.",
-                    messages.ERROR,
-                )
+        if not (given := request.GET.get(name, "")):
             return None
-        return timezone.make_aware(datetime(day.year, day.month, day.day)) + later  # noqa: DTZ001  (made aware here)
+        with suppress(ValueError, OverflowError):
+            if (day := parse_date(given)) is not None:
+                return timezone.make_aware(datetime(day.year, day.month, day.day)) + later  # noqa: DTZ001  (made aware here)
+        said = f"{given!r} is no date, so it was left out. Write it as 2026-03-14."
+        self.message_user(request, said, messages.ERROR)
+        return None
 
     def _row(self, flow: Flow, now: datetime) -> Mapping[str, Any]:
         standing = flows.standing(flow)

@@ -11,6 +11,7 @@ from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.http import (
+    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseBase,
@@ -20,7 +21,7 @@ from django.http import (
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
-from microworkflows import times
+from microworkflows import fingerprints, times
 from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.models import InboxEvent
 from microworkflows.pages import may, sees_journeys
@@ -230,7 +231,16 @@ _UNKNOWN = "unknown"
 
 
 def _fingerprint(name: str | None) -> str:
-    return "" if name in (None, _UNKNOWN) else str(name)
+    """Return the fingerprint that a URL names.
+
+    Raises:
+        Http404: no failure has such a one.
+    """
+    if name in (None, _UNKNOWN):
+        return ""
+    if not fingerprints.is_one(name):
+        raise Http404(f"No problem has the fingerprint {name!r}.")
+    return name
 
 
 def _why(request: HttpRequest) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from kombu import Connection
 
-from microworkflows import conf, declared, flows, heartbeats, ids, registry, topology
+from microworkflows import conf, declared, flows, heartbeats, ids, registry, times, topology
 from microworkflows.models import OutboxEvent
 from microworkflows.topology import Bound
 
@@ -123,7 +123,7 @@ def look(
     if listed is None:
         listed = set(record)
         first = min((each.since for each in record.values()), default=None)
-        since = f"since {first:%Y-%m-%d %H:%M %Z}" if first else "and is empty"
+        since = f"since {times.shown(first)}" if first else "and is empty"
         source = f"this database's record, which is kept {since}"
     wanted = set(topology.bindings(served=topology.queues()))
     at_once = set(topology.bindings(served=_served()))

@@ -197,7 +197,7 @@ def _begin(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime |
                 over_at, hold.ended_by = now, by
             if over_at is None:
                 raise AlreadyPausedError(
-                    f"The {hold} is paused already, since {times.local(hold.began_at):%Y-%m-%d %H:%M %Z} by {hold.by}: {hold.why}. "
+                    f"The {hold} is paused already, since {times.shown(hold.began_at)} by {hold.by}: {hold.why}. "
                     "Resume it first, to give another reason or end."
                 )
             hold.ended_at = times.stored(over_at)

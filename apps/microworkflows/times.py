@@ -42,5 +42,10 @@ def local(time: datetime) -> datetime:
     return timezone.localtime(aware(time))
 
 
+def shown(time: datetime) -> str:
+    """Return a time as all pages and commands show it to people: local, with its zone, such as ``2026-03-14 09:41 CET``."""
+    return f"{local(time):%Y-%m-%d %H:%M %Z}"
+
+
 def _takes_zones() -> bool:
     return connections[router.db_for_write(Published)].vendor == "postgresql"

@@ -48,3 +48,17 @@ def test_other_locks_have_the_versions_of_the_app_lock() -> None:
 
     for other in others:
         assert app == {name: other.get(name) for name in app}
+
+
+def test_pages_and_commands_write_times_in_one_form() -> None:
+    """By ``times.shown`` and its like, year first: no month by name beside a year, and no form of Django's own."""
+    other = re.compile(r"%[Bb] %Y|DATE_FORMAT")
+    written = [path for path in project_files() if path.parts[:2] == ("apps", "microworkflows")]
+
+    found = [
+        path
+        for path in written
+        if path.suffix in {".py", ".html"} and other.search((ROOT / path).read_text())
+    ]
+
+    assert found == []

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from microworkflows import journeys, masking
+from microworkflows import journeys, masking, times
 from microworkflows.admin import badges, history, texts
 from microworkflows.admin.journeys import about_link, flow_link, journey_link
 from microworkflows.admin.messages import (
@@ -186,7 +186,7 @@ class InboxEventAdmin(MessageAdmin):
     def due(self, obj: InboxEvent) -> str:
         """Time of the next attempt, or what it waits for, while it waits; else since when there is none."""
         if hold := self._hold(obj):
-            return f"when it is resumed: the {hold} is paused since {texts.when(hold.began_at)} by {hold.by}: {hold.why}"
+            return f"when it is resumed: the {hold} is paused since {times.shown(hold.began_at)} by {hold.by}: {hold.why}"
         if obj.status == InboxEvent.Status.WAITING:
             return texts.due(obj.due_at)
         if self._handled(obj):
@@ -198,7 +198,7 @@ class InboxEventAdmin(MessageAdmin):
         """First line of the error and the next attempt, for the list; the pause for which it waits."""
         if hold := self._hold(obj):
             failed = f"{obj.attempts} failed; " if obj.attempts else ""
-            since = texts.when(hold.began_at)
+            since = times.shown(hold.began_at)
             return format_html("{}the {} is paused since {} by {}", failed, hold, since, hold.by)
         if not obj.error or self._handled(obj):
             return ""

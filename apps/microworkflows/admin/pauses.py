@@ -356,4 +356,4 @@ def _number(hold: Hold) -> str:
 
 
 def _until(hold: Hold) -> str:
-    return "somebody resumes it" if hold.ends_at is None else texts.when(hold.ends_at)
+    return "somebody resumes it" if hold.ends_at is None else times.shown(hold.ends_at)

@@ -6,7 +6,6 @@ the way back.
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 ENOUGH = 100
 """Number of shadow runs of a step from which on it counts as compared: if all agree, about 3 flows in 100 may still differ."""
-
-_TIME = "%d %B %Y, %H:%M"
 
 
 class Kind(StrEnum):
@@ -97,7 +94,7 @@ def _disagreed(context: str) -> Iterator[str]:
     if shadow is not None and shadow.not_agreed:
         kinds = ", ".join(f"{number} {outcome}" for outcome, number in shadow.by_outcome)
         yield (
-            f"{shadow.not_agreed} of {shadow.compared} shadow runs since {_local(shadow.since)} did not agree with the legacy "
+            f"{shadow.not_agreed} of {shadow.compared} shadow runs since {times.shown(shadow.since)} did not agree with the legacy "
             f"step: {kinds}. If the code was mended since, go inline and to shadow again, which counts anew."
         )
 
@@ -115,7 +112,7 @@ def _uncompared(context: str) -> Iterator[str]:
     if few:
         numbers = ", ".join(f"{step} {_times(number)}" for step, number in few.items())
         yield (
-            f"Compared since {_local(shadow.since)}: {numbers}. After {ENOUGH} runs that all agree, 3 flows in 100 may still "
+            f"Compared since {times.shown(shadow.since)}: {numbers}. After {ENOUGH} runs that all agree, 3 flows in 100 may still "
             "differ; after fewer, more."
         )
 
@@ -145,9 +142,9 @@ def _missed(queue: str) -> str:
     if seen.is_alive:
         return ""
     return (
-        f"was stopped on {_local(seen.stopped_at)}"
+        f"was stopped on {times.shown(seen.stopped_at)}"
         if seen.stopped_at
-        else f"was not seen since {_local(seen.at)}"
+        else f"was not seen since {times.shown(seen.at)}"
     )
 
 
@@ -159,7 +156,7 @@ def _failing(context: str) -> Iterator[str]:
     last = ModeChange.objects.filter(context=context).first()
     failing = evidence.failing_live(context, since=last.changed_at if last else None)
     if failing:
-        since = f" since {_local(last.changed_at)}" if last else ""
+        since = f" since {times.shown(last.changed_at)}" if last else ""
         yield f"{failing} of the messages that the worker of {context} received{since} wait for another attempt or are parked."
 
 
@@ -180,7 +177,3 @@ def _all(context: str, live_now: int) -> Iterator[str]:
 
 def _times(number: int) -> str:
     return "never" if number == 0 else "once" if number == 1 else f"{number} times"
-
-
-def _local(time: datetime) -> str:
-    return f"{times.local(time):{_TIME}}"

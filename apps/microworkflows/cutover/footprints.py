@@ -198,8 +198,8 @@ def _advice(steps: Collection[str]) -> str:
 
 def _age(known: Known) -> str:
     assert known.recorded_at is not None
-    at = times.local(known.recorded_at)
-    return f"{at:%d %B %Y, %H:%M %Z} ({(datetime.now(UTC) - at).days} days ago)"
+    days = (datetime.now(UTC) - known.recorded_at).days
+    return f"{times.shown(known.recorded_at)} ({days} days ago)"
 
 
 def _dotted(function: Callable[..., Any]) -> str:

@@ -29,7 +29,7 @@ class Purge(models.Model):
         default_permissions = ()
 
     def __str__(self) -> str:
-        return f"purge of {self.began_at:%Y-%m-%d %H:%M}"
+        return f"purge of {times.shown(self.began_at)}"
 
 
 def last() -> Purge | None:

@@ -9,7 +9,7 @@ from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from microworkflows import flows, journeys, pages
+from microworkflows import flows, journeys, pages, times
 from microworkflows.admin import badges, contexts, counts, texts
 
 register = template.Library()
@@ -131,7 +131,7 @@ def mw_time(time: datetime) -> str:
 @register.filter
 def mw_when(time: datetime) -> str:
     """Return the local date and time with its zone, such as ``2025-11-23 14:03 CET``."""
-    return texts.when(time)
+    return times.shown(time)
 
 
 @register.filter

@@ -133,8 +133,8 @@ def test_others_at_the_rows_are_asked_about_and_so_are_unknown_ones(
 
 GONE = [
     (lambda rows: rows.delete(), "was never seen"),
-    (lambda rows: rows.update(seen_at="2026-01-01T00:00:00Z"), "was not seen since 01 January 2026"),
-    (lambda rows: rows.update(stopped_at="2026-01-01T00:00:00Z"), "was stopped on 01 January 2026"),
+    (lambda rows: rows.update(seen_at="2026-01-01T00:00:00Z"), "was not seen since 2026-01-01"),
+    (lambda rows: rows.update(stopped_at="2026-01-01T00:00:00Z"), "was stopped on 2026-01-01"),
 ]
 
 

@@ -75,7 +75,7 @@ def test_readers_and_writers_are_counted_and_named_with_their_place(project: Pat
 
     assert (summary.readers, summary.writers, summary.figures) == (1, 1, "1 read, 1 write")
     assert "1 other places read what its steps write, and 1 other places write it, too" in said()
-    assert "as of 01 November 2026" in said()
+    assert "as of 2026-11-01" in said()
     assert (
         "basket.py:40  basket.Line.is_free in POST basket:add does read stock (taken) [both]: " + later
         in said()

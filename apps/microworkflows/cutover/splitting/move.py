@@ -9,6 +9,7 @@ from collections.abc import Callable
 import psycopg
 from django.db import DatabaseError
 
+from microworkflows import times
 from microworkflows.cutover.models import ContextMove
 from microworkflows.cutover.splitting import (
     capture,
@@ -55,7 +56,7 @@ class Move(Underway):
             noted = self.noted()
             if noted is not None and noted.step in DONE:
                 self.say(
-                    f"{self.context} was moved on {noted.changed_at:%d %B %Y, %H:%M %Z}; there is nothing left to do."
+                    f"{self.context} was moved on {times.shown(noted.changed_at)}; there is nothing left to do."
                 )
                 return
             if noted is None:

@@ -42,7 +42,7 @@ class Proof(BaseModel):
 
     def __str__(self) -> str:
         return (
-            f"proven on {times.local(self.proven_at):%d %B %Y, %H:%M %Z} for code {self.code[:12]}: {self.tests} tests, "
+            f"proven on {times.shown(self.proven_at)} for code {self.code[:12]}: {self.tests} tests, "
             f"{self.own_statements} statements of its own, {self.others_statements} of others"
         )
 
@@ -87,7 +87,7 @@ def of(context: str) -> Proof:
         raise UnprovenError(f"{path()} has no proof of {context}.")
     if proof.code != digest():
         raise UnprovenError(
-            f"The code has changed since the proof in {path()}, of {times.local(proof.proven_at):%d %B %Y, %H:%M %Z}."
+            f"The code has changed since the proof in {path()}, of {times.shown(proof.proven_at)}."
         )
     return proof
 

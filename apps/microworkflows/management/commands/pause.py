@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from microworkflows import holds
+from microworkflows import holds, times
 from microworkflows.management import choosing, holding
 from microworkflows.management.base import Exit, KitCommand
 
@@ -31,5 +31,5 @@ class Command(KitCommand):
             hold = holds.pause(kind, name, by=by or choosing.user(), why=why, ends_at=ends_at)
         except (ValueError, OverflowError) as error:
             raise CommandError(str(error), returncode=Exit.MISUSED) from error
-        until = "somebody resumes it" if ends_at is None else f"{ends_at:%Y-%m-%d %H:%M} UTC"
+        until = "somebody resumes it" if ends_at is None else times.shown(ends_at)
         self.stdout.write(f"The {hold} is paused until {until}. Workers follow within two seconds.")

@@ -23,7 +23,7 @@ class Command(KitCommand):
             return
         for hold in found:
             age = human_duration(times.aware(times.now()) - times.aware(hold.began_at))
-            ends_at = hold.ends_at and f"{times.aware(hold.ends_at):%Y-%m-%d %H:%M %Z}"
+            ends_at = hold.ends_at and times.shown(hold.ends_at)
             until = f"until {ends_at}" if ends_at else "until somebody resumes it"
             shown = f"{hold}  {age}  {until}  {holds.waiting(hold)} wait  by {hold.by}: {hold.why}"
             self.stdout.write(texts.line(shown))

@@ -177,7 +177,7 @@ def _age(queue: Queue) -> str:
 def _said(each: Binding) -> str:
     if each.state is State.AS_DECLARED:
         return ""
-    at = f", declared last {times.local(each.declared_at):%Y-%m-%d %H:%M}" if each.declared_at else ""
+    at = f", declared last {times.shown(each.declared_at)}" if each.declared_at else ""
     return f"  {each.state}{at}"
 
 

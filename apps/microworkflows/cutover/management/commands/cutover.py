@@ -126,7 +126,7 @@ class Command(KitCommand):
         for missed in figures.missed:
             self.stdout.write(
                 f"{missed.number} × {missed.event} could not be recorded beside the direct calls, the last at "
-                f"{times.local(missed.last_at):%Y-%m-%d %H:%M}: {missed.error}"
+                f"{times.shown(missed.last_at)}: {missed.error}"
             )
         if not shown:
             self.stdout.write("Nothing is being handed over: MICROWORKFLOWS['CUTOVER'] names no context.")
@@ -151,7 +151,7 @@ class Command(KitCommand):
 
     def _show_evidence(self, one: Context) -> None:
         if (both := one.sides) is not None:
-            self.stdout.write(f"\nSince {times.local(both.since):%Y-%m-%d %H:%M}:")
+            self.stdout.write(f"\nSince {times.shown(both.since)}:")
             for name, side in (("live", both.live), ("inline", both.inline)):
                 self.stdout.write(f"  {name:<6}  {_side(side)}")
         for each in one.disagreements:
@@ -181,7 +181,7 @@ class Command(KitCommand):
             self.say_json([model_to_dict(change) for change in changes])
         for change in () if as_json else changes:
             self.stdout.write(
-                f"{times.local(change.changed_at):%Y-%m-%d %H:%M}  {change}  by {change.changed_by}: {change.why}"
+                f"{times.shown(change.changed_at)}  {change}  by {change.changed_by}: {change.why}"
             )
             for said in change.against:
                 self.stdout.write(f"  although: {said}")
@@ -208,7 +208,7 @@ def _row(context: Context) -> list[str]:
     return [
         context.name,
         str(context.setting),
-        f"{times.local(changed.at):%Y-%m-%d %H:%M} by {changed.by}" if changed else "the beginning",
+        f"{times.shown(changed.at)} by {changed.by}" if changed else "the beginning",
         _worker(context.worker),
         f"{flows.inline} inline, {flows.shadow} shadow, {flows.live} live"
         if flows
@@ -227,7 +227,7 @@ def _failures(failures: Failures) -> str:
 def _worker(worker: Worker | None) -> str:
     if worker is None:
         return "never seen"
-    since = f"since {times.local(worker.seen_at):%Y-%m-%d %H:%M}"
+    since = f"since {times.shown(worker.seen_at)}"
     if worker.stopped:
         return f"stopped on {worker.host} {since}"
     return f"not seen on {worker.host} {since}" if worker.stale else f"running on {worker.host}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from microworkflows import times
 from microworkflows.journal import collecting, conf, filling
 from microworkflows.journal.management.arguments import a_time
 from microworkflows.journal.writing import Memory
@@ -51,4 +52,4 @@ class Command(KitCommand):
         memory = Memory()
         for alias in filling.sources():
             number = filling.fill(memory, alias=alias, since=since, until=datetime.now(UTC))
-            self.stdout.write(f"{alias}: {number} rows since {since:%Y-%m-%d %H:%M} are in the journal.")
+            self.stdout.write(f"{alias}: {number} rows since {times.shown(since)} are in the journal.")

@@ -8,6 +8,7 @@ dearer; the benchmark looks at the same plans with five million.
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from unittest import mock
 from uuid import UUID
 
 import pytest
@@ -17,8 +18,8 @@ from pytest_django import DjangoDbBlocker
 
 from benchmarks import filling
 from benchmarks.touching import Touched, touched
-from microworkflows import Subject, inbox, journeys, outbox
-from microworkflows.models import InboxEvent, OutboxEvent
+from microworkflows import Subject, holds, inbox, journeys, outbox, times
+from microworkflows.models import Hold, InboxEvent, OutboxEvent
 from microworkflows.relay import store
 from microworkflows.relay.publisher import Outcome
 from tests.integration.conftest import _database_url
@@ -84,7 +85,11 @@ def seen(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
     Until then they are of a time when nothing was pending, as they are on any system whose broker goes away.
     """
     database = _database_url()
-    with django_db_blocker.unblock(), probing.declared():
+    with (
+        django_db_blocker.unblock(),
+        probing.declared(),
+        mock.patch.object(holds, "look"),  # once a second, whatever else is done: see below
+    ):
         probing.empty_tables()
         seen: Seen = {}
         for state, first, last in [("few", 0, FEW), ("many", FEW, MANY)]:
@@ -138,3 +143,24 @@ def test_look_into_a_backlog_passes_over_nothing_that_was_marked(seen: Seen) -> 
         transaction.set_rollback(True)
 
     assert from_the_front * 10 < everywhere
+
+
+def test_look_for_pauses_reads_none_of_those_that_are_over(database: str) -> None:
+    now = times.now()
+    over = [
+        Hold(
+            kind=Hold.Kind.MICROWORKFLOW,
+            name=f"probe.{number}",
+            by="a breaker",
+            began_at=now,
+            ended_at=now - timedelta(days=1),
+        )
+        for number in range(FEW)
+    ]
+    Hold.objects.bulk_create(over)
+    filling.tidy(database)
+
+    looked = touched(lambda: holds.look(anew=True))
+
+    assert looked.indexes == ["microworkflows_hold_ended", "microworkflows_one_hold"]
+    assert looked.whole == []

@@ -56,6 +56,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "microworkflows_hold",
                 "default_permissions": (),
+                "indexes": [models.Index(fields=["ended_at"], name="microworkflows_hold_ended")],
                 "constraints": [
                     models.UniqueConstraint(
                         condition=models.Q(("ended_at", None)),

@@ -42,6 +42,7 @@ class Hold(models.Model):
         verbose_name = "pause"
         default_permissions = ("view",)
         permissions = [("pause_hold", "Can pause and resume")]
+        indexes = [models.Index(fields=["ended_at"], name="microworkflows_hold_ended")]
         constraints = [
             models.UniqueConstraint(
                 fields=["kind", "name"],

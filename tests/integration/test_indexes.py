@@ -85,26 +85,28 @@ def seen(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[
     Until then they are of a time when nothing was pending, as they are on any system whose broker goes away.
     """
     database = _database_url()
-    with (
-        django_db_blocker.unblock(),
-        probing.declared(),
-        mock.patch.object(holds, "look"),  # once a second, whatever else is done: see below
-    ):
+    with django_db_blocker.unblock(), probing.declared():
         probing.empty_tables()
         seen: Seen = {}
         for state, first, last in [("few", 0, FEW), ("many", FEW, MANY)]:
             filling.finished(database, last - first, first=first)
             filling.pending(database, BACKLOG, first=first)
             fail()
-            seen |= {(state, work): touched(work) for work in SEARCHES}
+            seen |= {(state, work): touched_by(work) for work in SEARCHES}
             if state == "few":
                 OutboxEvent.objects.pending().delete()
                 InboxEvent.objects.waiting().delete()
         filling.tidy(database)
-        seen |= {("many, known", work): touched(work) for work in SEARCHES}
+        seen |= {("many, known", work): touched_by(work) for work in SEARCHES}
         yield seen
         with connection.cursor() as cursor:
             cursor.execute("TRUNCATE published, received, probe_effect")
+
+
+def touched_by(work: Callable[[], None]) -> Touched:
+    """Return what a piece of work touches, without the look for pauses, which comes once a second whatever else is done."""
+    with mock.patch.object(holds, "look"):
+        return touched(work)
 
 
 def fail() -> None:

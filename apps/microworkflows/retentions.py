@@ -12,7 +12,7 @@ DECLARED, DEFAULT, GIVEN = "declared", "RETENTION_DAYS", "--days"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
+class Retention:
     """How long the rows of one type are kept in one table."""
 
     table: str
@@ -39,7 +39,7 @@ def own(declared: Iterable[type[Event]]) -> dict[str, timedelta]:
     return found
 
 
-def of_types(*, age: timedelta | None = None, types: Collection[str] = ()) -> list[Kept]:
+def of_types(*, age: timedelta | None = None, types: Collection[str] = ()) -> list[Retention]:
     """Return how long the rows of each type are kept: those of the outbox, then those of the inbox.
 
     Args:
@@ -55,7 +55,7 @@ def of_types(*, age: timedelta | None = None, types: Collection[str] = ()) -> li
         ("inbox", read | unknown, own(registry.readings())),
     )
     return [
-        _kept(table, each, age, declared)
+        _retention(table, each, age, declared)
         for table, known, declared in tables
         for each in sorted(known)
         if not types or each in types
@@ -67,10 +67,14 @@ def of_guests(*, age: timedelta | None = None) -> Mapping[str, timedelta]:
     return flows.retentions(default=default() if age is None else age)
 
 
-def _kept(table: str, event_type: str, age: timedelta | None, declared: Mapping[str, timedelta]) -> Kept:
+def _retention(
+    table: str, event_type: str, age: timedelta | None, declared: Mapping[str, timedelta]
+) -> Retention:
     readers = registry.listeners(event_type) if table == "inbox" else ()
     if age is not None:
         kept, by = age, GIVEN
     else:
         kept, by = declared.get(event_type, default()), DECLARED if event_type in declared else DEFAULT
-    return Kept(table=table, type=event_type, age=kept, by=by, readers=tuple(each.label for each in readers))
+    return Retention(
+        table=table, type=event_type, age=kept, by=by, readers=tuple(each.label for each in readers)
+    )

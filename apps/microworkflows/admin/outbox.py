@@ -221,9 +221,9 @@ class OutboxEventAdmin(MessageAdmin):
         """The microworkflow, or the context where a flow begins."""
         return format_html("<code>{}</code>", obj.workflow or obj.context)
 
-    @admin.display(description="recorded or due", ordering="pk")
+    @admin.display(description="time", ordering="pk")
     def recorded_at(self, obj: OutboxEvent) -> SafeString:
-        """Local time and date."""
+        """Local time and date at which it was recorded; of a timer, at which it is due."""
         return texts.time_over_date(obj.recorded_at)
 
     @admin.display(description="next attempt")

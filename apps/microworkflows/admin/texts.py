@@ -18,9 +18,8 @@ def local_time(time: datetime) -> str:
 
 
 def local_datetime(time: datetime) -> str:
-    """Return the local date and time with milliseconds and its zone, such as ``2025-11-23 14:03:22.417 CET``."""
-    local = times.local(time)
-    return f"{local:%Y-%m-%d} {local_time(time)} {local:%Z}"
+    """Return the local date and time with milliseconds, such as ``2025-11-23 14:03:22.417``."""
+    return f"{times.local(time):%Y-%m-%d} {local_time(time)}"
 
 
 def when_in_two_lines(time: datetime) -> SafeString:

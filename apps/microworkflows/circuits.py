@@ -107,7 +107,8 @@ def spare(row: InboxEvent, error: BaseException, *, why: str) -> Spared | None:
 
 
 def _breaker(consumer: str) -> Breaker | None:
-    return next((each.breaker for each in registry.workflows() if each.label == consumer), None)
+    workflow = registry.workflow(consumer)
+    return workflow.breaker if workflow else None
 
 
 def _key(consumer: str) -> dict[str, Any]:

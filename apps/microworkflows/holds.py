@@ -127,16 +127,18 @@ def waiting_for(holds: Collection[Hold]) -> dict[UUID, int]:
     return {hold.pk: found[f"of_{number}"] for number, hold in enumerate(holds)}
 
 
+def kind_of(label: str) -> Hold.Kind:
+    """Return whether a label is a context's or a microworkflow's."""
+    return Hold.Kind.MICROWORKFLOW if "." in label else Hold.Kind.CONTEXT
+
+
 def is_known(kind: Hold.Kind, name: str) -> bool:
     """Return True if the code declares it, or inbox or outbox have rows of it."""
     received = InboxEvent.objects.all()
     if kind == Hold.Kind.CONTEXT:
         return name in topology.queues() or received.of_context(name).exists()
     if kind == Hold.Kind.MICROWORKFLOW:
-        return (
-            any(workflow.label == name for workflow in registry.workflows())
-            or received.of_workflow(name).exists()
-        )
+        return registry.workflow(name) is not None or received.of_workflow(name).exists()
     sent = OutboxEvent.objects.alias(flow=CorrelationOf("body")).filter(flow=name)
     return sent.exists() or received.of_flow(name, deliveries=[]).exists()
 

@@ -77,6 +77,11 @@ def workflows() -> "list[Microworkflow[Any]]":
     return sorted(_workflows, key=lambda workflow: workflow.label)
 
 
+def workflow(label: str) -> "Microworkflow[Any] | None":
+    """Return the microworkflow with a label; None if no code declares it."""
+    return next((each for each in workflows() if each.label == label), None)
+
+
 def listeners(event_type: str, *, contexts: Collection[str] | None = None) -> "list[Microworkflow[Any]]":
     """Return the microworkflows that ``event_type`` triggers, of all contexts or of those named."""
     return [

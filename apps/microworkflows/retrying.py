@@ -63,6 +63,5 @@ def delay(attempts: int, *, consumer: str = "", error: BaseException | None = No
 
 
 def _policy(consumer: str) -> Retry:
-    return next(
-        (each.retry for each in registry.workflows() if each.label == consumer and each.retry), _AS_SET
-    )
+    workflow = registry.workflow(consumer)
+    return (workflow and workflow.retry) or _AS_SET

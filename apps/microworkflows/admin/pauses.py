@@ -75,7 +75,7 @@ class PauseForm(forms.Form):
             return given
         if bool(what) == bool(flow):
             raise forms.ValidationError(_BOTH_OR_NONE)
-        kind = Hold.Kind.FLOW if flow else _kind(what)
+        kind = Hold.Kind.FLOW if flow else holds.kind_of(what)
         if flow and not holds.is_known(kind, flow):
             self.add_error("flow", "No event of such a flow is known here. Its journey shows its id.")
         return {**given, "kind": kind, "name": flow or what}
@@ -326,16 +326,14 @@ def _choices(*, also: str) -> list[tuple[str, Any]]:
     contexts = registry.contexts()
     workflows = sorted(workflow.label for workflow in registry.workflows())
     gone = (
-        [also] if also and also not in {*contexts, *workflows} and holds.is_known(_kind(also), also) else []
+        [also]
+        if also and also not in {*contexts, *workflows} and holds.is_known(holds.kind_of(also), also)
+        else []
     )
     groups = {"Contexts": contexts, "Microworkflows": workflows, "No longer declared": gone}
     return [("", "none")] + [
         (name, [(label, label) for label in labels]) for name, labels in groups.items() if labels
     ]
-
-
-def _kind(label: str) -> Hold.Kind:
-    return Hold.Kind.MICROWORKFLOW if "." in label else Hold.Kind.CONTEXT
 
 
 def _count(found: Collection[Hold]) -> None:

@@ -24,10 +24,7 @@ def chosen(options: dict[str, Any]) -> tuple[Hold.Kind, str]:
         CommandError: nobody knows it.
     """
     name, flow = options["name"], options["flow"]
-    if flow is not None:
-        kind, name = Hold.Kind.FLOW, flow
-    else:
-        kind = Hold.Kind.MICROWORKFLOW if "." in name else Hold.Kind.CONTEXT
+    kind, name = (holds.kind_of(name), name) if flow is None else (Hold.Kind.FLOW, flow)
     if any((each.kind, each.name) == (kind, name) for each in holds.in_force()):
         return kind, name
     if kind == Hold.Kind.CONTEXT:

@@ -179,10 +179,9 @@ class Parties:
 
     def _of(self, who: str) -> Place:
         """Return where a microworkflow is declared, or an app lies, when none of its lines are on the stack."""
-        for workflow in registry.workflows():
-            if workflow.label == who:
-                code = workflow.function.__code__
-                return Place(self.shown(code.co_filename), code.co_firstlineno)
+        if (workflow := registry.workflow(who)) is not None:
+            code = workflow.function.__code__
+            return Place(self.shown(code.co_filename), code.co_firstlineno)
         config = apps.app_configs.get(who)
         return Place(self.shown(config.path) if config else who, 0)
 

@@ -197,6 +197,8 @@ elif _flag("PREPARE", default="1"):
         "server_side_binding": True,
         "prepare_threshold": 5,  # times
     }
+if _flag("ONE_TRIP") and DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["ENGINE"] = "microworkflows.postgresql"  # docs/howto/one-trip.md
 
 
 # The kit. Where each service has a user of its own at the broker, each is believed as itself alone.

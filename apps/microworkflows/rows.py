@@ -12,18 +12,23 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from microworkflows import times
+from microworkflows.one_trip import OneTrip
 
 
 def insert(connection: BaseDatabaseWrapper, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows in one statement.
+    """Insert rows in one statement, which travels with the commit where the engine is a :class:`~microworkflows.one_trip.OneTrip`.
 
     Args:
         connection: The database to insert into; the caller manages its transaction.
         table: Name of the table.
         rows: Values by column, the same columns in each. Dictionaries become JSON.
     """
+    statement = _statement(connection, table, rows)
+    if isinstance(connection, OneTrip) and connection.in_atomic_block:
+        connection.run_before_commit(*statement)
+        return
     with connection.cursor() as cursor:
-        cursor.execute(*_statement(connection, table, rows))
+        cursor.execute(*statement)
 
 
 def insert_new(

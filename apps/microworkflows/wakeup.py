@@ -8,12 +8,13 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import conf, libpq, on_commit, poolers
+from microworkflows.one_trip import OneTrip
 
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 3.0
 """Longest time that a finished transaction waits for the database's answer to the NOTIFY after it."""
-_NOTIFY = b"SELECT pg_notify($1, '')"
+_NOTIFY = "SELECT pg_notify(%s, '')"
 
 
 def channel(context: str) -> str:
@@ -29,6 +30,10 @@ def notify_on_commit(connection: BaseDatabaseWrapper, context: str) -> None:
     """
     if connection.vendor != "postgresql":
         return
+    if isinstance(connection, OneTrip) and connection.in_atomic_block:
+        not_woken = functools.partial(_say_not_woken, context)
+        connection.run_behind_commit(_NOTIFY, (channel(context),), failed=not_woken)
+        return
     notify = _notify(connection.alias, context)
     if not on_commit.is_registered(connection, notify):
         transaction.on_commit(notify, using=connection.alias, robust=True)
@@ -42,13 +47,10 @@ def _notify(alias: str, context: str) -> Callable[[], None]:
             if connection.connection is None:
                 raise OperationalError("the session ended right after the commit")
             session = connection.connection.pgconn
-            libpq.ask(session, _NOTIFY, [channel(context).encode()], seconds=_ANSWER_SECONDS)
+            statement = (_NOTIFY % "$1").encode()
+            libpq.ask(session, statement, [channel(context).encode()], seconds=_ANSWER_SECONDS)
         except (connection.Database.Error, DatabaseError, TimeoutError) as error:
-            logger.warning(
-                "relay %s was not woken and finds the recorded events at its next look, within %g s: %s",
-                *(context, conf.current().relay_poll, " ".join(str(error).split())),
-                extra={"context": context},
-            )
+            _say_not_woken(context, error)
             if isinstance(error, TimeoutError):
                 poolers.end_session(connection)  # the answer may still come, to another question
             else:
@@ -57,6 +59,14 @@ def _notify(alias: str, context: str) -> Callable[[], None]:
                 )
 
     return notify
+
+
+def _say_not_woken(context: str, error: Exception) -> None:
+    logger.warning(
+        "relay %s was not woken and finds the recorded events at its next look, within %g s: %s",
+        *(context, conf.current().relay_poll, " ".join(str(error).split())),
+        extra={"context": context},
+    )
 
 
 def listen(connection: BaseDatabaseWrapper, context: str) -> None:

@@ -7,27 +7,32 @@ all of it: no event is made, none is put into the outbox, and no relay is woken 
 import json
 import sys
 import time
+from functools import partial
 from statistics import fmean, median
 
 from benchmarks.bench import Bench
 from benchmarks.processes import PYTHON, run
 
-_SUBJECT = "an event"
+_SUBJECTS: dict[str, dict[str, str]] = {"an event": {}, "an event, in one trip": {"ONE_TRIP": "1"}}
+"""The shop's settings, by what they are called here."""
 _WARM = 20
 """So many orders of each kind are placed before the clock counts."""
 
 
 def measure(bench: Bench) -> None:
     """Measure it round by round, in a new database each."""
-    bench.interleave("recording", {_SUBJECT: lambda number: _round(bench, number)})
+    bench.interleave(
+        "recording", {subject: partial(_round, bench, subject, given) for subject, given in _SUBJECTS.items()}
+    )
 
 
-def _round(bench: Bench, number: int) -> None:
+def _round(bench: Bench, subject: str, given: dict[str, str], number: int) -> None:
     environment = {
         "DJANGO_SETTINGS_MODULE": "project.settings",
         "DATABASE_URL": bench.servers.database("recording"),
         "BROKER_URL": "amqp://",  # nothing is relayed
         "SECRET_KEY": "for-benchmarks-only",
+        **given,
     }
     run(PYTHON, "-m", "django", "migrate", "--verbosity", "0", env=environment, log=bench.log("migrate"))
     output = run(
@@ -44,7 +49,7 @@ def _round(bench: Bench, number: int) -> None:
         "with, ms": 1000 * median(with_event),
         "without, ms": 1000 * median(without),
     }.items():
-        bench.add("recording", _SUBJECT, metric, value, round=number)
+        bench.add("recording", subject, metric, value, round=number)
 
 
 class _Unrecorded:

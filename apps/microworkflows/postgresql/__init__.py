@@ -1,0 +1,1 @@
+"""An engine for ``DATABASES``: Django's for PostgreSQL, recording in one trip (:mod:`microworkflows.one_trip`)."""

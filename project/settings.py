@@ -182,6 +182,8 @@ DATABASES = {
         conn_health_checks=True,
     )
 }
+if _flag("ONE_TRIP") and DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["ENGINE"] = "microworkflows.postgresql"  # docs/howto/one-trip.md
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # Web and workers share the file. IMMEDIATE takes the write lock at the start of a transaction, where waiting
     # for it works; a transaction that first reads and then writes would fail at once with "database is locked".
@@ -197,8 +199,6 @@ elif _flag("PREPARE", default="1"):
         "server_side_binding": True,
         "prepare_threshold": 5,  # times
     }
-if _flag("ONE_TRIP") and DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
-    DATABASES["default"]["ENGINE"] = "microworkflows.postgresql"  # docs/howto/one-trip.md
 
 
 # The kit. Where each service has a user of its own at the broker, each is believed as itself alone.

@@ -30,6 +30,10 @@ _MOST_MESSAGES = 100
 _MOST_NOTICES = 5_000
 _WAIT_SECONDS = 0.5
 _REST_SECONDS = 0.02
+_BUSY_NOTICES = 100
+_BUSY_SECONDS = 1.0
+"""Time from one round to the next where much happens: each process sends a message a second, and a flow that several tell of is
+written once rather than once for each."""
 _FRESH_SECONDS = 0.3
 """Time without a look at the queue for which a message may have waited, and still tells the clocks' difference."""
 _EVERY_SECONDS = 5.0
@@ -88,7 +92,7 @@ class _Post:
         self._connection: Connection | None = None
         self._arrived: list[Any] = []
         self._taken: list[Any] = []
-        self._was_empty_at = 0.0
+        self._was_empty_at = self._busy_until = 0.0
         self._full_at = time.monotonic()
         self._fails = 0
 
@@ -127,16 +131,19 @@ class _Post:
             self._was_empty_at = time.monotonic()
             return []
         while len(self._arrived) < _MOST_MESSAGES:
-            if not self._drain(connection, _REST_SECONDS):
+            if not self._drain(connection, max(self._busy_until - time.monotonic(), _REST_SECONDS)):
                 self._was_empty_at = time.monotonic()
                 break
         else:
             self._full_at = time.monotonic()
         arrived, self._arrived = self._arrived, []
         self._taken += [message for _, message in arrived]
-        return [
+        taken = [
             read for at, message in arrived if (read := _read(message, at, is_fresh=is_fresh)) is not None
         ]
+        if sum(len(read.notices) for read in taken) >= _BUSY_NOTICES:
+            self._busy_until = time.monotonic() + _BUSY_SECONDS
+        return taken
 
     def _drain(self, connection: Connection, seconds: float) -> bool:
         """Wait for a message; return False if none came."""

@@ -34,17 +34,13 @@ def take_payment(
     Raises:
         GatewayUnavailableError: the gateway has no answer yet; nothing was kept, try again.
     """
-    # The row comes first: its unique order id makes a second attempt wait here, before any money moves.
-    payment, is_new = Payment.objects.get_or_create(
-        order_id=order_id,
-        defaults={
-            "idempotency_key": idempotency_key,
-            "amount": amount,
-            "currency": currency,
-            "taken_at": at,
-        },
+    payment = Payment(
+        order_id=order_id, idempotency_key=idempotency_key, amount=amount, currency=currency, taken_at=at
     )
-    if not is_new:
+    # The row comes first: its unique order id makes a second attempt wait here, before any money moves.
+    Payment.objects.bulk_create([payment], ignore_conflicts=True)
+    if not Payment.objects.filter(pk=payment.pk).exists():
+        payment = Payment.objects.get(order_id=order_id)
         logger.info("%s of order %s is %s already; not taken again.", payment, order_id, payment.state)
         return None
 

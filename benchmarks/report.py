@@ -13,7 +13,7 @@ from rich.table import Table
 from benchmarks import plots
 from benchmarks.machine import Fact
 from benchmarks.results import Label, Results, Sample
-from benchmarks.targets import OURS, Outcome, Verdict, evaluate, is_ceiling, is_ours
+from benchmarks.targets import MONOLITH, OURS, OURS_OF_TWO, Outcome, Verdict, evaluate, is_ceiling, is_ours
 
 DOCS = Path(__file__).parent.parent / "docs/explanation"
 PAGE, DATA, PICTURES = "benchmarks.md", "benchmarks.json", "images/bench"
@@ -25,6 +25,8 @@ QUICK = "**A quick run**: one round of small sizes. It shows that everything run
 _SERIES = "second"
 """Samples with this label are a line in a picture; no table holds them."""
 _LONGEST_REASON = 240
+_CORES = 16
+"""Processors of the machines for which rates are computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +73,11 @@ SECTIONS = (
         by="orders/s",
         ranked=True,
         against=True,
+    ),
+    Section(
+        measurement="parts",
+        title="Where an order's processor time goes",
+        says="In whoever places it, in workers and relays with the journal, and in the servers.",
     ),
     Section(
         measurement="recording",
@@ -159,7 +166,7 @@ def figures(results: Results, facts: Mapping[str, Fact]) -> str:
     """Return what ``make bench`` writes into the page."""
     parts = [QUICK if facts.get("run") == "quick" else "", _targets(results), _failures(results)]
     parts += [_section(results, section) for section in SECTIONS]
-    parts += [_second_machine(results, facts), _machine(facts)]
+    parts += [_more_machines(results), _machine(facts)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -324,29 +331,50 @@ def _machine(facts: Mapping[str, Fact]) -> str:
     return f"## The machine\n\nEach single figure is in [{DATA}]({DATA}).\n\n" + _markdown(["", ""], rows)
 
 
-# A second machine
+# More machines
 
 
-def _second_machine(results: Results, facts: Mapping[str, Fact]) -> str:
-    """Compute what moving the workers away would add, from the processor time that an event costs each process."""
-    costs = {
-        metric.partition(" CPU")[0]: cost
-        for metric in ("worker CPU, µs/event", "PostgreSQL CPU, µs/event", "RabbitMQ CPU, µs/event")
-        if (cost := results.median("scale", OURS, metric)) is not None
-    }
-    if len(costs) < 3:
+def _more_machines(results: Results) -> str:
+    """Compute what more processors and machines would do, from the processor time that an order costs each part."""
+    ours, monolith = (_parts(results, subject) for subject in (OURS_OF_TWO, MONOLITH))
+    if not ours or not monolith:
         return ""
-    cores = int(facts["cores"])
-    servers = costs["PostgreSQL"] + costs["RabbitMQ"]
-    together, apart = (cores * 1e6 / cost for cost in (sum(costs.values()), max(servers, costs["worker"])))
-    bound = "the servers" if servers >= costs["worker"] else "the workers"
-    spent = ", ".join(f"{number(cost)} µs in {name}" for name, cost in costs.items())
+    apart = {
+        "workers and web": ours["customer"] + ours["workers"],
+        "PostgreSQL": ours["PostgreSQL"],
+        "RabbitMQ": ours["RabbitMQ"],
+    }
+    whole = {"web": monolith["customer"], "PostgreSQL": monolith["PostgreSQL"]}
+    rows = [
+        [
+            name,
+            number(_CORES * 1000 / sum(parts.values())),
+            number(_CORES * 1000 / max(parts.values())),
+            max(parts, key=lambda part: parts[part]),
+            number(_CORES * 1000 / parts["PostgreSQL"]),
+        ]
+        for name, parts in ((OURS_OF_TWO, apart), (MONOLITH, whole))
+    ]
     return (
-        "## What a second machine would add\n\n"
-        f"Computed, not measured: a hop costs {spent}. {cores} cores that did nothing else could do at most"
-        f" {number(together)} events/s. With the workers on a second machine like this one it would be"
-        f" {number(apart)}, {number(apart / together)} times as many; then {bound} would be the limit."
+        "## What more machines would add\n\n"
+        f"Computed from the table above, not measured: the most orders/s that {_CORES} cores could do, a machine of as many for each part, "
+        "and PostgreSQL alone if web and workers grow without limit. The monolith has one database and no other limit to move. Broken "
+        "apart, each context may have its own, which divides PostgreSQL's part among as many machines.\n\n"
+        + _markdown(
+            ["", f"{_CORES} cores", "a machine for each part", "its limit", "PostgreSQL alone"],
+            rows,
+            right=(1, 2, 4),
+        )
     )
+
+
+def _parts(results: Results, subject: str) -> dict[str, float]:
+    """Return the milliseconds that an order costs each part; empty if nobody measured them."""
+    return {
+        part: cost
+        for part in ("customer", "workers", "PostgreSQL", "RabbitMQ")
+        if (cost := results.median("parts", subject, f"{part}, ms/order")) is not None
+    }
 
 
 # What they share

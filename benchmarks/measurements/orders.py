@@ -6,10 +6,11 @@ that serve two apps each.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,11 +23,11 @@ from benchmarks.order_process.customer import BEGINS, ENDS
 from benchmarks.order_process.destinations import DESTINATIONS
 from benchmarks.processes import PYTHON, Child, run
 from benchmarks.queues import percentile
-from benchmarks.targets import OURS, OURS_OF_TWO, is_ours
+from benchmarks.targets import MONOLITH, OURS, OURS_IN_ONE_TRIP, OURS_OF_TWO, is_ours
 from migrations_guide.engine import working_copy
 from migrations_guide.engine.stages import APPS, ROOT
 
-_MEASUREMENT = "orders"
+_MEASUREMENT, _PARTS = "orders", "parts"
 _KEPT_TABLES = ["django_migrations", "django_content_type", "auth_permission"]
 
 
@@ -50,6 +51,8 @@ class Subject:
     name: str
     settings: str
     programs: Sequence[Program] = ()
+    environment: Mapping[str, str] = MappingProxyType({})
+    """What it has in its environment besides."""
     recorder: str | None = None
     """What ``place_order`` tells of an order by, where that is not the shop's outbox."""
     folder: Path = ROOT
@@ -59,7 +62,7 @@ class Subject:
 def measure(bench: Bench) -> None:
     """Let all take turns; prepare their databases first, the shop's for all that have its tables."""
     monolith = Subject(
-        name="synchronous monolith",
+        name=MONOLITH,
         settings="project.settings",
         folder=working_copy.compose(0, into=bench.folder / "monolith"),
     )
@@ -79,7 +82,7 @@ def measure(bench: Bench) -> None:
     def turn(subject: Subject) -> Callable[[int], None]:
         return lambda number: _turn(bench, subject, databases[subject.name], number)
 
-    subjects = (_SHOP, _SHOP_OF_TWO, monolith, *_RIVALS)
+    subjects = (_SHOP, _SHOP_OF_TWO, _SHOP_IN_ONE_TRIP, monolith, *_RIVALS)
     bench.interleave(_MEASUREMENT, {subject.name: turn(subject) for subject in subjects})
 
 
@@ -96,8 +99,11 @@ def _turn(bench: Bench, subject: Subject, database: str, number: int) -> None:
         "p50, ms": percentile(milliseconds, 50),
         "p99, ms": percentile(milliseconds, 99),  # of these few orders the slowest
     }
-    if answer["cpu"] is not None:
-        figures["CPU, ms/order"] = answer["cpu"] * 1000 / answer["orders"]
+    parts = {part: seconds * 1000 / answer["orders"] for part, seconds in answer["cpu"].items()}
+    if parts:
+        figures["CPU, ms/order"] = sum(parts.values())
+    for part, value in parts.items():
+        bench.add(_PARTS, subject.name, f"{part}, ms/order", value, round=number)
     for metric, value in figures.items():
         bench.add(_MEASUREMENT, subject.name, metric, value, round=number)
 
@@ -140,13 +146,19 @@ def _answer(bench: Bench, subject: Subject, database: str) -> dict[str, Any]:
         stack.callback(customer.end)
         customer.says(BEGINS, timeout=120)
         sessions = cpu.sessions(database)
-        own = [customer.pid, bench.servers.broker_pid, *(child.pid for child in children)]
-        spent = cpu.clock({"all": [*own, *sessions]})
+        spent = cpu.clock(
+            {
+                "customer": [customer.pid],
+                "workers": [child.pid for child in children],
+                "PostgreSQL": sessions,
+                "RabbitMQ": [bench.servers.broker_pid],
+            }
+        )
         customer.says(ENDS, timeout=120)
-        seconds = spent()["all"]
+        seconds = spent()
         customer.wait(timeout=300)
     found: dict[str, Any] = json.loads(answer.read_text())
-    return found | {"cpu": seconds if sessions else None}
+    return found | {"cpu": seconds if sessions else {}}
 
 
 def _environment(subject: Subject, *, database: str, broker: str) -> dict[str, str]:
@@ -160,6 +172,7 @@ def _environment(subject: Subject, *, database: str, broker: str) -> dict[str, s
         "WORKER_CONCURRENCY": "1",
         "DATABASE_URL": database,
         "BROKER_URL": broker,
+        **subject.environment,
     }
 
 
@@ -203,6 +216,7 @@ _SHOP_OF_TWO = Subject(
     settings="project.settings",
     programs=[_worker("project", *pair, relays=True) for pair in _PAIRS],
 )
+_SHOP_IN_ONE_TRIP = replace(_SHOP_OF_TWO, name=OURS_IN_ONE_TRIP, environment={"ONE_TRIP": "1"})
 _RIVALS = (
     Subject(
         name="Celery chain with delay_on_commit",
@@ -235,4 +249,4 @@ _RIVALS = (
         recorder="benchmarks.order_process.subscriptions",
     ),
 )
-_BROKEN_APART = (_SHOP, _SHOP_OF_TWO, *_RIVALS)
+_BROKEN_APART = (_SHOP, _SHOP_OF_TWO, _SHOP_IN_ONE_TRIP, *_RIVALS)

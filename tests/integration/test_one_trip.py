@@ -121,15 +121,13 @@ def test_event_is_seen_elsewhere_once_committed_and_wakes_the_relay_once(
 def test_next_statement_of_the_transaction_sees_the_event(one_trip: DatabaseWrapper) -> None:
     cursor: Any = one_trip.cursor()
     with transaction.atomic(), cursor:
-        for number, look in enumerate(
-            (
-                OutboxEvent.objects.count,
-                lambda: len(list(OutboxEvent.objects.iterator(chunk_size=1))),
-                lambda: cursor.execute("SELECT 1").fetchone() and len(numbers()),
-                lambda: sum(1 for _ in rows_by_copy(one_trip)),
-            ),
-            start=1,
-        ):
+        looks: list[Callable[[], int]] = [
+            OutboxEvent.objects.count,
+            lambda: len(list(OutboxEvent.objects.iterator(chunk_size=1))),
+            lambda: cursor.execute("SELECT 1").fetchone() and len(numbers()),
+            lambda: sum(1 for _ in rows_by_copy(one_trip)),
+        ]
+        for number, look in enumerate(looks, start=1):
             outbox.record(Asked(number=number))
             assert look() == number
 

@@ -52,15 +52,19 @@ def test_who_would_not_run_is_shown_with_the_reason_and_no_folder_of_this_machin
     assert "relay: a peer would not run: ended:" in console.file.getvalue()  # type: ignore[attr-defined]  # StringIO
 
 
-def test_second_machine_is_computed_from_where_the_time_goes(results: Results, add: Add) -> None:
-    assert "second machine" not in report.figures(results, {"cores": 2})
-    for process, cost in (("worker", 1000), ("PostgreSQL", 700), ("RabbitMQ", 300)):
-        add("scale", "microworkflows", f"{process} CPU, µs/event", cost)
+def test_more_machines_are_computed_from_where_an_orders_time_goes(results: Results, add: Add) -> None:
+    assert "more machines" not in report.figures(results, {})
+    for subject, costs in (
+        ("microworkflows, two workers", (2, 12, 4, 2)),
+        ("synchronous monolith", (8, 0, 2, 0)),
+    ):
+        for part, cost in zip(("customer", "workers", "PostgreSQL", "RabbitMQ"), costs, strict=True):
+            add("parts", subject, f"{part}, ms/order", cost)
 
-    told = report.figures(results, {"cores": 2})
+    told = report.figures(results, {})
 
-    assert "at most 1,000 events/s" in told
-    assert "it would be 2,000, 2 times as many" in told
+    assert "| microworkflows, two workers | 800 | 1,143 | workers and web | 4,000 |" in told
+    assert "| synchronous monolith | 1,600 | 2,000 | web | 8,000 |" in told
 
 
 def test_only_pictures_for_which_there_are_figures_are_drawn(results: Results, add: Add) -> None:

@@ -8,9 +8,8 @@ that serve two apps each.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -51,7 +50,7 @@ class Subject:
     name: str
     settings: str
     programs: Sequence[Program] = ()
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: Mapping[str, str] = field(default_factory=dict)
     """What it has in its environment besides."""
     recorder: str | None = None
     """What ``place_order`` tells of an order by, where that is not the shop's outbox."""

@@ -10,7 +10,9 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import nox
 
@@ -78,11 +80,11 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def newest(session: nox.Session) -> None:
-    """Run the quick tests on the newest Python that is here, and the newest of everything that it runs."""
+    """Run the quick tests on the newest Python that is here, and the newest of everything that it runs; they record in one trip."""
     django = [django for django in DJANGOS if PYTHON_OF[django] <= NEWEST][-1]
     if (NEWEST, django) == ("{}.{}".format(*sys.version_info), DJANGOS[0]):
         session.skip(f"Python {NEWEST} is the newest here, and so what `make test` runs on")
-    run(session, celery="newest", django=django, tests=QUICK)
+    run(session, celery="newest", django=django, tests=QUICK, environment={"ONE_TRIP": "1"})
 
 
 @nox.session
@@ -103,10 +105,17 @@ def package(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", *packages)
 
 
-def run(session: nox.Session, *, celery: str, django: str, tests: list[str]) -> None:
+def run(
+    session: nox.Session,
+    *,
+    celery: str,
+    django: str,
+    tests: list[str],
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Install one combination, and run the tests on it."""
     for lock in (LOCKS[celery], *([f"django-{django}"] if django != "5.2" else [])):
         session.install("--no-deps", "--require-hashes", "--requirement", f"requirements/{lock}.lock")
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
     # uv compiles nothing when it installs: the first process that imports a module does.
-    session.run("pytest", *SPREAD, *(session.posargs or tests), env={"PYTHONDONTWRITEBYTECODE": None})
+    session.run("pytest", *SPREAD, *(session.posargs or tests), env={"PYTHONDONTWRITEBYTECODE": None, **environment})

@@ -1,5 +1,6 @@
 """Accounts of flows as lines and as plain data: a guest's where one knows the flow, else of what this database knows."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,22 @@ def _with_pauses(account: Account) -> Account:
         f"‖ The {hold} is paused since {times.shown(hold.began_at)} by {hold.by}: {hold.why}"
         for hold in found
     )
-    return replace(account, hints=[*account.hints, *map(texts.line, said)])
+    pauses = [
+        {
+            "kind": hold.get_kind_display(),
+            "name": hold.name,
+            "began_at": times.aware(hold.began_at).isoformat(),
+            "ends_at": hold.ends_at and times.aware(hold.ends_at).isoformat(),
+            "by": hold.by,
+            "why": hold.why,
+        }
+        for hold in found
+    ]
+    return replace(
+        account,
+        hints=[*account.hints, *map(texts.line, said)],
+        plain={**account.plain, **({"pauses": pauses} if pauses else {})},
+    )
 
 
 def _with_timers(account: Account) -> Account:
@@ -46,13 +62,13 @@ def _with_timers(account: Account) -> Account:
     )
 
 
-def without_errors(plain: Any) -> Any:
-    """Return an account's plain data for somebody who may not see errors, which may quote what an event holds."""
+def without(plain: Any, hidden: Collection[str]) -> Any:
+    """Return an account's plain data with null in place of what somebody may not see, by its names: an error may quote what an event holds."""
     if isinstance(plain, dict):
         return {
-            key: None if key == "error" and value else without_errors(value) for key, value in plain.items()
+            key: None if key in hidden and value else without(value, hidden) for key, value in plain.items()
         }
-    return [without_errors(each) for each in plain] if isinstance(plain, list) else plain
+    return [without(each, hidden) for each in plain] if isinstance(plain, list) else plain
 
 
 def _here(term: str) -> Account | None:

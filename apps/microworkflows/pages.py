@@ -82,7 +82,7 @@ def journey_context(
         "mw_headline": headline,
         "mw_pauses": pauses,
         "mw_is_paused": journeys.is_paused(journey, pauses),
-        "mw_see_pauses": may(request, "view_hold") or may(request, "view_inboxevent"),
+        "mw_see_pauses": _sees_pauses(request),
         "mw_pause_url": pause_url(request, pauses, flow=correlation_id) if correlation_id else "",
         "mw_see_outbox": may(request, "view_outboxevent"),
         "mw_see_inbox": may(request, "view_inboxevent"),
@@ -94,6 +94,11 @@ def may(request: HttpRequest, permission: str) -> bool:
     """Return True if the request's user has a permission of the kit's models; False without a user."""
     user = getattr(request, "user", None)
     return user is not None and user.has_perm(f"microworkflows.{permission}")
+
+
+def _sees_pauses(request: HttpRequest) -> bool:
+    """Return True if the request's user may see who paused something, and why."""
+    return may(request, "view_hold") or may(request, "view_inboxevent")
 
 
 def may_pause(request: HttpRequest) -> bool:
@@ -169,9 +174,11 @@ def _json(request: HttpRequest, term: str) -> HttpResponseBase:
         said = "No event of this flow is known here yet: it has not begun, or was purged."
         return JsonResponse({"error": said}, status=404)
     plain = account.plain
-    return _unless_known(
-        request, JsonResponse(plain if may(request, "view_inboxevent") else accounts.without_errors(plain))
-    )
+    if not may(request, "view_inboxevent"):
+        plain = accounts.without(plain, {"error"})
+    if not _sees_pauses(request) and "pauses" in plain:
+        plain["pauses"] = accounts.without(plain["pauses"], {"by", "why"})
+    return _unless_known(request, JsonResponse(plain))
 
 
 def _unless_known(request: HttpRequest, response: HttpResponse) -> HttpResponseBase:

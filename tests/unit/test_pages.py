@@ -15,7 +15,8 @@ from django.test import Client
 from django.urls import path
 from pytest_django import Settings
 
-from microworkflows import PermanentError
+from microworkflows import PermanentError, holds
+from microworkflows.models import Hold, OutboxEvent
 from microworkflows.pages import journey_response
 from microworkflows.testing import Flow
 
@@ -109,6 +110,20 @@ def test_errors_and_payloads_are_for_those_who_may_see_them(letter: Group, asked
 
     assert "pin 4711" not in without
     assert "pin 4711" in allowed
+
+
+def test_program_is_told_what_is_paused_and_by_whom_if_it_may_know(letter: Group) -> None:
+    flow = OutboxEvent.objects.latest("pk").correlation_id
+    holds.pause(Hold.Kind.FLOW, flow, by="ada", why="the bank is closed")
+
+    ((secret,), (told,)) = (
+        json.loads(client.get("/letters/1/journey/?format=json").content)["pauses"]
+        for client in (clerk(), clerk("view_hold"))
+    )
+
+    assert (told["kind"], told["name"], told["ends_at"]) == ("flow", flow, None)
+    assert (told["by"], told["why"]) == ("ada", "the bank is closed")
+    assert secret == {**told, "by": None, "why": None}
 
 
 def test_links_lead_into_the_admin_only_for_those_who_may_enter_it(letter: Group) -> None:

@@ -4,6 +4,7 @@ from microworkflows.breaking import Breaker
 from microworkflows.deadlines import deadline
 from microworkflows.errors import PermanentError, RetryAfter
 from microworkflows.events import DomainEvent, IncomingEvent, Metadata
+from microworkflows.limits import Limits
 from microworkflows.retrying import Retry
 from microworkflows.sensitive import Personal, Sensitive
 from microworkflows.subjects import Subject
@@ -16,6 +17,7 @@ __all__ = [
     "DomainEvent",
     "IncomingEvent",
     "Later",
+    "Limits",
     "Metadata",
     "PermanentError",
     "Personal",

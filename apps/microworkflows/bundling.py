@@ -71,7 +71,7 @@ class _Bundle:
 def handle(runs: Iterable[Run]) -> None:
     """Handle each event in its microworkflow, in this order unless a lock is in the way.
 
-    These runs have their own transaction each: the last one left, a duplicate, one that is paused, a run that met an error in the database which
+    These runs have their own transaction each: the last one left, a duplicate, one that is paused, one that has limits, a run that met an error in the database which
     may be due to others, such as a lock, a run whose statements would outlast it, and every run of a transaction that could
     not be committed. A failure is kept with its message.
 
@@ -116,7 +116,9 @@ def handle(runs: Iterable[Run]) -> None:
 def _may_be_bundled(run: Run) -> bool:
     workflow, event = run
     return (
-        workflow.label not in _loners and holds.over(workflow.label, flow=event.meta.correlation_id) is None
+        workflow.limits is None
+        and workflow.label not in _loners
+        and holds.over(workflow.label, flow=event.meta.correlation_id) is None
     )
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DataError, Error, connections, router, transaction
@@ -24,6 +24,7 @@ from microworkflows import (
     handling,
     holds,
     isolation,
+    limiting,
     logs,
     masking,
     retrying,
@@ -108,9 +109,17 @@ def handle_or_keep(
     last_delivery: bool = False,
 ) -> None:
     """Handle an event in its own transaction, as :func:`.handling.handle` does; see :func:`run_or_keep`."""
+    is_paused = holds.over(workflow.label, flow=event.meta.correlation_id) is not None
+    if not is_paused and (turn := limiting.turn(workflow, event.meta.id, attempt=attempt)) is not None:
+        put_aside(workflow.label, event, _its_turn(turn), attempt=attempt, until=turn)
+        return
     handle = functools.partial(handling.handle, workflow, event, attempt=attempt, last_delivery=last_delivery)
     with isolation.session_ends_if_changed(_connection()):
         run_or_keep(handle, consumer=workflow.label, event=event, attempt=attempt)
+
+
+def _its_turn(turn: datetime) -> str:
+    return f"more runs would begin than its limits allow; its turn is at {times.local(turn):%H:%M:%S}"
 
 
 def run_or_keep(
@@ -123,7 +132,7 @@ def run_or_keep(
 ) -> None:
     """Call a function that handles an event in a transaction of its own; after an error, keep the message with it.
 
-    What is paused is put aside in its place.
+    What is paused is put aside in its place, and so is what finds no place among the runs that may go on at once.
 
     If the transaction gave way to another, its session was lost, or the inbox did not take the row and does now, it is done
     again at once: no attempt is lost.
@@ -134,7 +143,7 @@ def run_or_keep(
         UnkeepableError: as :func:`keep` does.
     """
     if (hold := holds.over(consumer, flow=event.meta.correlation_id)) is not None:
-        put_aside(consumer, event, hold, attempt=attempt, headers=headers)
+        put_aside(consumer, event, _paused(hold), attempt=attempt, headers=headers)
         return
     connection = _connection()
     key, runs = message_id(consumer, event.meta.id), 0
@@ -144,6 +153,9 @@ def run_or_keep(
         began = time.monotonic()
         try:
             handle()
+            break
+        except limiting.NoPlaceError as error:
+            put_aside(consumer, event, str(error), attempt=attempt, headers=headers, wait=limiting.wait_for_place)
             break
         except BaseException as error:
             raise_if_process_ends(error)
@@ -168,12 +180,23 @@ def run_or_keep(
 def put_aside(
     consumer: str,
     event: CloudEvent,
-    hold: Hold,
+    why: str,
     *,
     attempt: int | None = None,
     headers: Headers | None = None,
+    until: datetime | None = None,
+    wait: Callable[[InboxEvent], timedelta] | None = None,
 ) -> None:
-    """Put a message that is held into the inbox, to be redelivered when the hold is over. That is no attempt.
+    """Put a message that is not to be handled now into the inbox, to be redelivered later. That is no attempt.
+
+    Args:
+        consumer: Label of the microworkflow.
+        event: The event.
+        why: The reason, for the log.
+        attempt: For a redelivery, the number of attempts that had failed when it was sent.
+        headers: Headers kept with the inbox row.
+        until: The message's turn, at which it comes back.
+        wait: Returns the time after which a row is redelivered. Without it and without a turn it is due at once, as far as no hold keeps it.
 
     Raises:
         Error: as :func:`keep` does.
@@ -193,20 +216,24 @@ def put_aside(
                 return
             if is_new and attempt is not None:  # it left the inbox when it was brought back
                 row.retry = attempt
-            row.expires_at = times.now()
-            row.save(update_fields=["retry", "expires_at"])
+            row.expires_at = times.now() if until is None else times.stored(until)
+            if wait is not None:
+                row.expires_at += wait(row)
+            if until is not None:
+                row.headers = {**(row.headers or {}), Header.TURN: until.isoformat()}
+            row.save(update_fields=["retry", "expires_at", "headers"])
     except Error as error:
         keep(consumer, event, error, attempt=attempt, headers=headers)
         return
-    _tell_put_aside(event, consumer, hold, **logs.fields(event.meta, consumer=consumer))
+    _tell_put_aside(event, consumer, why, **logs.fields(event.meta, consumer=consumer))
 
 
-def _tell_put_aside(event: CloudEvent, consumer: str, hold: Hold, **fields: Any) -> None:
-    logger.info(
-        "put aside %s for %s: the %s is paused by %s: %s",
-        *(event, consumer, hold, hold.by, hold.why),
-        extra=fields,
-    )
+def _paused(hold: Hold) -> str:
+    return f"the {hold} is paused by {hold.by}: {hold.why}"
+
+
+def _tell_put_aside(event: CloudEvent, consumer: str, why: str, **fields: Any) -> None:
+    logger.info("put aside %s for %s: %s", *(event, consumer, why), extra=fields)
 
 
 def _may_run_again(error: BaseException, *, key: str, session: Any, runs: int) -> bool:
@@ -341,7 +368,7 @@ def _keep(
             extra=fields,
         )
     elif spared is not None and spared.hold is not None:
-        _tell_put_aside(event, consumer, spared.hold, **fields)
+        _tell_put_aside(event, consumer, _paused(spared.hold), **fields)
     else:
         logger.warning(
             "retry %s by %s after attempt %d, due %s: %s: %s",

@@ -11,7 +11,18 @@ from uuid import UUID
 
 from django.db import Error, router, transaction
 
-from microworkflows import causes, circuits, flows, isolation, logs, recording, registry, rows, times
+from microworkflows import (
+    causes,
+    circuits,
+    flows,
+    isolation,
+    limiting,
+    logs,
+    recording,
+    registry,
+    rows,
+    times,
+)
 from microworkflows.causes import Cause
 from microworkflows.cloudevents import CloudEvent, context_of, kept_of
 from microworkflows.errors import MicroworkflowsError, PermanentError
@@ -104,10 +115,14 @@ def handle(
         ProcessDiedError: it is the last delivery.
         TimeLimitError: see :func:`killed_after`.
         NotBegunError: the function did not run.
+        NoPlaceError: nor did it, because as many runs of it as may be at once are going on.
         Exception: the function raised it; nothing was kept.
     """
     began, at_first = time.monotonic(), dict(headers)
-    with transaction.atomic(using=router.db_for_write(InboxEvent), savepoint=not joins):
+    using = router.db_for_write(InboxEvent)
+    with transaction.atomic(using=using, savepoint=not joins):
+        if function is None:
+            limiting.take_place(transaction.get_connection(using), workflow)
         try:
             new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)
             retried = None if new else locked(workflow.label, event)
@@ -170,7 +185,11 @@ def run(
         connection.execute_wrapper(isolation.refuse_control),
     ):
         reading = workflow.on.from_cloud_event(event)
-        emitted = workflow.emitted(function(reading)) if function else workflow.handle(reading)
+        if function is not None:
+            emitted = workflow.emitted(function(reading))
+        else:
+            with limiting.broken_off_in_time(workflow):
+                emitted = workflow.handle(reading)
         return Effects(returned=recording.prepare(emitted), recorded=own.recorded)
 
 

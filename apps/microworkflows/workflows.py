@@ -11,6 +11,7 @@ from microworkflows import registry
 from microworkflows.breaking import Breaker
 from microworkflows.errors import MisalignedResultsError, UndeclaredEventError
 from microworkflows.events import DomainEvent, Event, is_made_from_previous, versions_of
+from microworkflows.limits import Limits
 from microworkflows.retrying import Retry
 from microworkflows.timers import Later, event_of
 
@@ -33,6 +34,7 @@ class Microworkflow(Generic[Trigger]):
         many: bool = False,
         retry: Retry | None = None,
         breaker: Breaker | None = None,
+        limits: Limits | None = None,
     ) -> None:
         functools.update_wrapper(self, function)
         self.function = function
@@ -46,6 +48,7 @@ class Microworkflow(Generic[Trigger]):
         """True if the function takes events of several flows at once."""
         self.retry = retry
         self.breaker = breaker
+        self.limits = limits
         self._context = context
 
     def __call__(self, given: Any) -> Any:
@@ -138,6 +141,7 @@ def microworkflow(
     many: Literal[False] = ...,
     retry: Retry | None = ...,
     breaker: Breaker | None = ...,
+    limits: Limits | None = ...,
 ) -> Callable[[Callable[[Trigger], Emitted]], Microworkflow[Trigger]]: ...
 
 
@@ -152,6 +156,7 @@ def microworkflow(
     many: Literal[True],
     retry: Retry | None = ...,
     breaker: Breaker | None = ...,
+    limits: Limits | None = ...,
 ) -> Callable[[Callable[[Sequence[Trigger]], Sequence[Emitted] | None]], Microworkflow[Trigger]]: ...
 
 
@@ -166,6 +171,7 @@ def microworkflow(
     many: Literal[False] = ...,
     retry: Retry | None = ...,
     breaker: Breaker | None = ...,
+    limits: Limits | None = ...,
 ) -> Callable[[Callable[[Any], Emitted]], Microworkflow[Any]]: ...
 
 
@@ -180,6 +186,7 @@ def microworkflow(
     many: Literal[True],
     retry: Retry | None = ...,
     breaker: Breaker | None = ...,
+    limits: Limits | None = ...,
 ) -> Callable[[Callable[[Sequence[Any]], Sequence[Emitted] | None]], Microworkflow[Any]]: ...
 
 
@@ -193,6 +200,7 @@ def microworkflow(
     many: bool = False,
     retry: Retry | None = None,
     breaker: Breaker | None = None,
+    limits: Limits | None = None,
 ) -> Callable[[Callable[[Any], Any]], Microworkflow[Any]]:
     """Declare a function as a microworkflow.
 
@@ -210,9 +218,12 @@ def microworkflow(
             database alone, and returns its events instead of recording them. If it fails, each event is handled by itself.
         retry: How often, and after which waits, it is tried again; by default as the settings say for all.
         breaker: Which failures say that somebody else is away, and how it is paused then; by default none.
+        limits: How long a run may take, and how many may go on at once or begin in a time; by default as long and as many as there
+            are. Its events are then handled one by one.
 
     Raises:
-        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``breaker`` no :class:`~microworkflows.Breaker`, ``name`` is no name, the function is no plain function of one argument,
+        TypeError: ``retry`` is no :class:`~microworkflows.Retry`, ``breaker`` no :class:`~microworkflows.Breaker`, ``limits`` no
+            :class:`~microworkflows.Limits`, ``name`` is no name, the function is no plain function of one argument,
             ``on`` is neither one class of events nor versions of one, or ``emits`` is not a list of such classes.
 
     The function takes the event and returns None, one event, or a list or tuple of them; each may be a
@@ -226,6 +237,7 @@ def microworkflow(
     _check_name(name)
     _check_retry(retry)
     _check_breaker(breaker)
+    _check_limits(limits)
 
     def declare(function: Callable[[Any], Emitted]) -> Microworkflow[Any]:
         _check_function(function)
@@ -239,6 +251,7 @@ def microworkflow(
             many=many,
             retry=retry,
             breaker=breaker,
+            limits=limits,
         )
         registry.add_workflow(declared)
         return declared
@@ -306,6 +319,13 @@ def _check_breaker(breaker: Any) -> None:
         raise TypeError(
             f"breaker={breaker!r} is no Breaker. Write breaker=Breaker(errors=[GatewayAway]), with the exceptions that say that "
             "somebody else is away."
+        )
+
+
+def _check_limits(limits: Any) -> None:
+    if limits is not None and not isinstance(limits, Limits):
+        raise TypeError(
+            f"limits={limits!r} is no Limits. Write limits=Limits(concurrency=2), or rate and per, or run_time."
         )
 
 

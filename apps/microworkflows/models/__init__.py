@@ -1,4 +1,4 @@
-"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; history; heartbeats; bindings; purges; holds.
+"""The kit's tables: outbox and inbox, which are django-outbox-pattern's two, as this kit uses them; history; heartbeats; bindings; purges; holds; rates.
 
 The columns of the two keep their names, but two have another meaning here. ``expires_at`` is the time at which a row is due: an
 outbox row is not relayed, and an inbox row not retried, before it. ``retry`` is the number of failed attempts.
@@ -31,6 +31,7 @@ from microworkflows.models.inbox import (
 )
 from microworkflows.models.outbox import OutboxEvent, OutboxQuerySet
 from microworkflows.models.purge import Purge
+from microworkflows.models.run_rate import RunRate
 
 __all__ = [
     "DUE_AT_ONCE",
@@ -53,6 +54,7 @@ __all__ = [
     "OutboxQuerySet",
     "PrimaryManager",
     "Purge",
+    "RunRate",
     "SubjectPart",
     "is_about",
     "message_id",

@@ -41,6 +41,8 @@ class Header(StrEnum):
     SERIES = "failures_in_a_row"
     """Inbox: number of the message's failures in a row that its microworkflow's breaker counts, each at the cost of no attempt, and the
     time of the first, in seconds since 1970, as a list."""
+    TURN = "turn"
+    """Inbox: time of the turn for which the message waits, as its microworkflow limits the rate of its runs, in ISO 8601."""
     ERROR = "error"
     """Both: the last refusal of the broker, or the error of the last attempt."""
     TRACEBACK = "traceback"

@@ -44,6 +44,15 @@ def leave_trace(event: Asked) -> int:
     return len(Path(event.file).read_text().splitlines())
 
 
+def last(event: Asked) -> None:
+    """Note, outside the transaction, when the run begins and ends; it takes as many milliseconds as ``times`` says."""
+    for sign in "+-":
+        with Path(event.file).open("a") as file:
+            file.write(f"{sign} {time.time()}\n")
+        if sign == "+":
+            time.sleep(event.times / 1000)
+
+
 def hold(event: Asked) -> None:
     """Wait, having left a trace, until the test makes a second file."""
     leave_trace(event)
@@ -186,6 +195,7 @@ def raise_after_commit(event: Asked) -> None:
 BEHAVIOURS: dict[str, Callable[[Asked], object]] = {
     "ok": lambda event: None,
     "trace": leave_trace,
+    "last": last,
     "pause": lambda event: time.sleep(0.05),
     "lock": lock,
     "hold": hold,

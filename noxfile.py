@@ -118,4 +118,6 @@ def run(
         session.install("--no-deps", "--require-hashes", "--requirement", f"requirements/{lock}.lock")
     session.install("--no-deps", "--no-build-isolation", "--editable", ".")
     # uv compiles nothing when it installs: the first process that imports a module does.
-    session.run("pytest", *SPREAD, *(session.posargs or tests), env={"PYTHONDONTWRITEBYTECODE": None, **environment})
+    session.run(
+        "pytest", *SPREAD, *(session.posargs or tests), env={"PYTHONDONTWRITEBYTECODE": None, **environment}
+    )

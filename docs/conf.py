@@ -43,6 +43,7 @@ nitpick_ignore_regex = [
     # Types in signatures: other projects' pages are not at hand, and these of the kit are no public names.
     (r"py:(class|obj)", r"(celery|collections|datetime|django|random|uuid)\..+"),
     (r"py:(class|obj)", r"microworkflows\.\w+(\.\w+)+"),
+    (r"py:exc", r"ImproperlyConfigured"),
 ]
 
 myst_heading_anchors = 4

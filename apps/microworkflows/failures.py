@@ -155,7 +155,9 @@ def run_or_keep(
             handle()
             break
         except limiting.NoPlaceError as error:
-            put_aside(consumer, event, str(error), attempt=attempt, headers=headers, wait=limiting.wait_for_place)
+            put_aside(
+                consumer, event, str(error), attempt=attempt, headers=headers, wait=limiting.wait_for_place
+            )
             break
         except BaseException as error:
             raise_if_process_ends(error)

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.db import Error, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from microworkflows import (
     causes,
     circuits,
     flows,
     isolation,
+    libpq,
     limiting,
     logs,
     recording,
@@ -180,6 +182,7 @@ def run(
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
     own = cause(workflow, event)
     with (
+        _leaving_nothing_under_way(connection),
         causes.caused_by(own),
         flows.running(event, consumer=workflow.label, number=number),
         connection.execute_wrapper(isolation.refuse_control),
@@ -193,6 +196,16 @@ def run(
         return Effects(returned=recording.prepare(emitted), recorded=own.recorded)
 
 
+@contextmanager
+def _leaving_nothing_under_way(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Cancel the statement in which a run was broken off: else it holds the inbox row that its failure is to be kept with."""
+    try:
+        yield
+    except BaseException:
+        libpq.cancel(connection)
+        raise
+
+
 def run_all(workflow: Microworkflow[Any], events: Sequence[CloudEvent]) -> list[Effects]:
     """Run a microworkflow that takes many on events of different flows, in this transaction; see :func:`run`.
 
@@ -201,6 +214,7 @@ def run_all(workflow: Microworkflow[Any], events: Sequence[CloudEvent]) -> list[
     connection = transaction.get_connection(router.db_for_write(InboxEvent))
     with ExitStack() as stack:
         own = [_enter_own_context(stack, workflow, event) for event in events]
+        stack.enter_context(_leaving_nothing_under_way(connection))
         stack.enter_context(causes.caused_by(cause(workflow, events[0])))
         stack.enter_context(connection.execute_wrapper(isolation.refuse_control))
         emitted = workflow.handle_all([workflow.on.from_cloud_event(event) for event in events])

@@ -3,9 +3,15 @@
 import select
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+_ACTIVE = 1
+"""libpq's PQTRANS_ACTIVE: a statement is under way."""
+_CANCEL_SECONDS = 5.0
 
 
 def ask(session: Any, statement: bytes, values: Sequence[bytes] = (), *, seconds: float) -> bytes | None:
@@ -36,3 +42,16 @@ def ask(session: Any, statement: bytes, values: Sequence[bytes] = (), *, seconds
         if result.ntuples:
             value = result.get_value(result.ntuples - 1, 0)
     return value
+
+
+def cancel(connection: BaseDatabaseWrapper) -> None:
+    """Have the server end the statement for whose answer nobody waits any more: it would keep its locks for as long as it takes."""
+    untyped: Any = connection
+    session = untyped.connection
+    if connection.vendor != "postgresql" or session is None or session.info.transaction_status != _ACTIVE:
+        return
+    with suppress(untyped.Database.Error):  # the session is lost, and with it what it did
+        if hasattr(session, "cancel_safe"):
+            session.cancel_safe(timeout=_CANCEL_SECONDS)
+        else:
+            session.cancel()

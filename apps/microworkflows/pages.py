@@ -177,7 +177,7 @@ def _json(request: HttpRequest, term: str) -> HttpResponseBase:
     if not may(request, "view_inboxevent"):
         plain = accounts.without(plain, {"error"})
     if not _sees_pauses(request) and "pauses" in plain:
-        plain["pauses"] = accounts.without(plain["pauses"], {"by", "why"})
+        plain = {**plain, "pauses": accounts.without(plain["pauses"], {"by", "why"})}
     return _unless_known(request, JsonResponse(plain))
 
 

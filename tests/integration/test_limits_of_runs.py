@@ -74,12 +74,17 @@ def test_run_that_takes_too_long_is_broken_off_and_the_process_goes_on(
     worker = launch.worker("probe", "-c", "1", MICROWORKFLOWS=QUICK, PROBE_RUN_SECONDS=0.3)
 
     (slow,) = ask(behaviour="last", file=str(tmp_path / "noted"), times=600_000)
-    (in_database,) = ask(behaviour="execute", file=str(tmp_path / "trace"), times=9, padding="SELECT pg_sleep(600)")
+    (in_database,) = ask(
+        behaviour="execute", file=str(tmp_path / "trace"), times=9, padding="SELECT pg_sleep(600)"
+    )
     (quick,) = ask(start=2)
 
     eventually(lambda: InboxEvent.objects.parked().count() == 2, what="parked messages")
     eventually(lambda: len(effects("probe.answer")) == 1, what="the quick one")
-    assert {row.event_id: row.attempts for row in InboxEvent.objects.parked()} == {slow.id: 2, in_database.id: 2}
+    assert {row.event_id: row.attempts for row in InboxEvent.objects.parked()} == {
+        slow.id: 2,
+        in_database.id: 2,
+    }
     for row in InboxEvent.objects.parked():
         assert (row.error or "").startswith(
             "RunTimeExceededError: probe.answer took longer than 0.3 s, its limit, and was broken off"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -116,10 +117,10 @@ def test_program_is_told_what_is_paused_and_by_whom_if_it_may_know(letter: Group
     flow = OutboxEvent.objects.latest("pk").correlation_id
     holds.pause(Hold.Kind.FLOW, flow, by="ada", why="the bank is closed")
 
-    ((secret,), (told,)) = (
-        json.loads(client.get("/letters/1/journey/?format=json").content)["pauses"]
-        for client in (clerk(), clerk("view_hold"))
-    )
+    answers = []
+    for client in (clerk, partial(clerk, "view_hold")):  # it is one clerk, with other rights
+        answers += json.loads(client().get("/letters/1/journey/?format=json").content)["pauses"]
+    secret, told = answers
 
     assert (told["kind"], told["name"], told["ends_at"]) == ("flow", flow, None)
     assert (told["by"], told["why"]) == ("ada", "the bank is closed")

@@ -34,7 +34,14 @@ class Scripted(_Post):
 
 
 def message(number: int) -> str:
-    process = {"id": str(uuid4()), "service": "shop", "kind": "pool", "name": "a pool", "host": "one", "pid": 7}
+    process = {
+        "id": str(uuid4()),
+        "service": "shop",
+        "kind": "pool",
+        "name": "a pool",
+        "host": "one",
+        "pid": 7,
+    }
     head = {"version": 1, "sent_at": 1.0, "first": 0, "process": {**process, "contexts": [], "began_at": 1.0}}
     return json.dumps({**head, "notices": [["alive", 1.0, {}]] * number})
 

@@ -149,8 +149,9 @@ def store(recorded: Sequence[tuple[CloudEvent, str | None]]) -> None:
     ]
     for start in range(0, len(outbox), _INSERTED_AT_ONCE):
         rows.insert(connection, OutboxEvent._meta.db_table, outbox[start : start + _INSERTED_AT_ONCE])
+    with_timer = {event.meta.context for event, _ in recorded if event.meta.is_timer}
     for context in {event.meta.context for event, _ in recorded}:
-        wakeup.notify_on_commit(connection, context)
+        wakeup.notify_on_commit(connection, context, payload=wakeup.TIMER if context in with_timer else "")
     for event, workflow in recorded:
         logger.info("recorded %s", event, extra=logs.fields(event.meta, consumer=workflow))
 

@@ -14,7 +14,9 @@ logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 3.0
 """Longest time that a finished transaction waits for the database's answer to the NOTIFY after it."""
-_NOTIFY = "SELECT pg_notify(%s, '')"
+_NOTIFY = "SELECT pg_notify(%s, %s)"
+TIMER = "timer"
+"""Payload of a notification that says that a timer was recorded, which may be due sooner than those known."""
 
 
 def channel(context: str) -> str:
@@ -22,8 +24,8 @@ def channel(context: str) -> str:
     return f"microworkflows_{context}"
 
 
-def notify_on_commit(connection: BaseDatabaseWrapper, context: str) -> None:
-    """Wake the context's relay once the current transaction has committed.
+def notify_on_commit(connection: BaseDatabaseWrapper, context: str, *, payload: str = "") -> None:
+    """Wake the context's relay once the current transaction has committed, with nothing to say or :data:`TIMER`.
 
     NOTIFY is a separate statement after the commit: inside the transaction, it makes commits queue for a global lock.
     A lost notification costs only time, since the relay also polls.
@@ -32,23 +34,28 @@ def notify_on_commit(connection: BaseDatabaseWrapper, context: str) -> None:
         return
     if isinstance(connection, OneTrip) and connection.in_atomic_block:
         not_woken = functools.partial(_say_not_woken, context)
-        connection.run_behind_commit(_NOTIFY, (channel(context),), failed=not_woken)
+        connection.run_behind_commit(_NOTIFY, (channel(context), payload), failed=not_woken)
         return
-    notify = _notify(connection.alias, context)
+    notify = _notify(connection.alias, context, payload)
     if not on_commit.is_registered(connection, notify):
         transaction.on_commit(notify, using=connection.alias, robust=True)
 
 
 @functools.cache
-def _notify(alias: str, context: str) -> Callable[[], None]:
+def _notify(alias: str, context: str, payload: str) -> Callable[[], None]:
     def notify() -> None:
         connection = transaction.get_connection(alias)
         try:
             if connection.connection is None:
                 raise OperationalError("the session ended right after the commit")
             session = connection.connection.pgconn
-            statement = (_NOTIFY % "$1").encode()
-            libpq.ask(session, statement, [channel(context).encode()], seconds=_ANSWER_SECONDS)
+            statement, values = _NOTIFY % ("$1", "$2"), [channel(context), payload]
+            libpq.ask(
+                session,
+                statement.encode(),
+                [value.encode() for value in values],
+                seconds=_ANSWER_SECONDS,
+            )
         except (connection.Database.Error, DatabaseError, TimeoutError) as error:
             _say_not_woken(context, error)
             if isinstance(error, TimeoutError):
@@ -76,11 +83,11 @@ def listen(connection: BaseDatabaseWrapper, context: str) -> None:
             cursor.execute(f'LISTEN "{channel(context)}"')
 
 
-def wait(connection: BaseDatabaseWrapper, *, timeout: float) -> bool:
-    """Wait at most ``timeout`` seconds for a notification on a listening PostgreSQL connection; return True if one came.
+def wait(connection: BaseDatabaseWrapper, *, timeout: float) -> set[str]:
+    """Wait at most ``timeout`` seconds for notifications on a listening PostgreSQL connection; return the payloads of those that came.
 
     Raises:
         OperationalError: the session ended (Django's error, as its cursors raise it).
     """
     with connection.wrap_database_errors:
-        return bool(list(connection.connection.notifies(timeout=timeout, stop_after=1)))
+        return {each.payload for each in connection.connection.notifies(timeout=timeout, stop_after=1)}

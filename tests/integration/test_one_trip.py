@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +25,7 @@ from microworkflows.models import OutboxEvent
 from microworkflows.one_trip import OneTrip
 from microworkflows.postgresql.base import DatabaseWrapper
 from tests.integration.support.probing import Asked, ask
+from tests.integration.support.statements import overheard
 
 pytestmark = [pytest.mark.postgres, pytest.mark.usefixtures("probe")]
 
@@ -69,21 +69,6 @@ def seen_elsewhere(database: str) -> int:
         return int(row[0])
 
 
-def trips(connection: Any, file: Path, work: Callable[[], object]) -> int:
-    """Return how often the client waited for the server while it did something."""
-    connection.ensure_connection()
-    session = connection.connection.pgconn
-    with file.open("w+b") as trace:
-        session.trace(trace.fileno())
-        try:
-            work()
-        finally:
-            session.untrace()
-        trace.seek(0)
-        sides = [line.split(b"\t")[1] for line in trace.read().splitlines() if b"\t" in line]
-    return sum(this == b"F" and then == b"B" for this, then in pairwise(sides))
-
-
 def test_event_costs_no_trip_of_its_own(one_trip: DatabaseWrapper, tmp_path: Path) -> None:
     def change(*, with_event: bool) -> Callable[[], None]:
         def work() -> None:
@@ -96,11 +81,13 @@ def test_event_costs_no_trip_of_its_own(one_trip: DatabaseWrapper, tmp_path: Pat
 
     change(with_event=True)()  # what a session asks once
 
-    with_event, without = (
-        trips(one_trip, tmp_path / "trace", change(with_event=each)) for each in (True, False)
-    )
+    waited = []
+    for with_event in (True, False):
+        with overheard(tmp_path) as heard:
+            change(with_event=with_event)()
+        waited.append(heard.round_trips)
 
-    assert with_event == without == 3  # BEGIN, UPDATE and COMMIT
+    assert waited == [3, 3]  # BEGIN, UPDATE and COMMIT
     assert numbers() == [0, 0]
 
 
@@ -282,7 +269,7 @@ def test_query_log_tells_what_travelled_with_the_commit(one_trip: DatabaseWrappe
     begin, commit = [query["sql"] for query in said.captured_queries]
     assert begin == "BEGIN"
     assert commit.startswith("INSERT INTO")
-    assert commit.endswith("COMMIT; SELECT pg_notify(%s, '')")
+    assert commit.endswith("COMMIT; SELECT pg_notify(%s, %s)")
 
 
 def test_test_case_of_the_project_sees_what_its_code_recorded(one_trip: DatabaseWrapper) -> None:

@@ -1,6 +1,7 @@
 """How many statements a hop, a batch of the relay and a recorded event cost: stable where seconds are not."""
 
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 from pytest_django import Settings
 
-from microworkflows import bundling, holds, isolation, outbox
+from microworkflows import Later, bundling, holds, isolation, outbox
 from microworkflows.models import OutboxEvent
 from microworkflows.worker import tasks
 from tests.integration.conftest import StartRelay
@@ -169,19 +170,40 @@ def test_relay_takes_two_statements_a_batch_whatever_it_holds(
         "SELECT pg_backend_pid",  # once: whether the session is its own
         *("SELECT pg_class", "SELECT pg_try_advisory_lock", "SET", "LISTEN microworkflows_probe"),
         *("BEGIN", "INSERT microworkflows_declaredbinding", "COMMIT"),  # once a minute: what is declared
-        "SELECT published",  # from time to time: when the next timer is due
         *(CLAIM, LOOK_FOR_RETRIES),
+        "SELECT published",  # from time to time: when the next timer is due
         CLAIM,  # once in a backlog, and then from time to time: the ids of what is there
         *(CLAIM, MARK, CLAIM, MARK, CLAIM, MARK),  # while one batch is marked, the next is under way
         *(CLAIM, "SELECT pg_advisory_unlock"),
     ]
 
 
+def test_relay_that_is_woken_looks_for_timers_if_one_was_recorded(
+    tmp_path: Path, broker: Broker, relay: StartRelay, settings: Settings
+) -> None:
+    settings.MICROWORKFLOWS = {"RELAY_POLL": 60.0}
+
+    with overheard(tmp_path, opened=True) as heard:
+        running = relay(broker.url)
+        for _ in range(3):
+            ask()
+            broker.take("echo", 1)
+        for_events = sum("status = 5" in text for text in heard.sql)
+        with transaction.atomic():
+            outbox.record(Later(Asked(number=1), timedelta(seconds=0.3)))
+        broker.take("echo", 1)
+        for_a_timer = sum("status = 5" in text for text in heard.sql)
+        running.stop()
+
+    assert for_events == 1  # as it began
+    assert for_a_timer > 1
+
+
 @pytest.mark.parametrize(
     ("sql", "expected"),
     [
         ("SELECT 1", "SELECT 1"),
-        ("SELECT pg_notify($1, '')", "SELECT pg_notify"),
+        ("SELECT pg_notify($1, $2)", "SELECT pg_notify"),
         ('SELECT "a" FROM "t" WHERE x FOR UPDATE SKIP LOCKED', "SELECT t"),
         ("INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 1", "INSERT t"),
         ("WITH d AS (UPDATE t SET a = 1 RETURNING a) SELECT a FROM d", "UPDATE t + SELECT d"),

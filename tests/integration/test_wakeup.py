@@ -44,7 +44,7 @@ def test_lost_notification_is_made_up_by_polling(
     relay: StartRelay, broker: Broker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.MICROWORKFLOWS = {"RELAY_POLL": 0.4}
-    monkeypatch.setattr(wakeup, "notify_on_commit", lambda *_: None)
+    monkeypatch.setattr(wakeup, "notify_on_commit", lambda *_, **__: None)
     relay(broker.url)
     processes.pause(0.5)
 

@@ -150,13 +150,12 @@ class Relay:
             while not self._stop.is_set() and lock.acquire():
                 self._progress_at = time.monotonic()
                 self._mend()
-                self._fire_timers()
-                # Both in each round: a context that records without pause must not starve its retries.
-                has_more, has_redelivered = self._relay_events(), self._redeliver()
+                # All in each round: a context that records without pause must not starve its retries and timers.
+                has_more = any([self._relay_events(), self._redeliver(), self._fire_timers()])
                 self._patience = LEASE_SECONDS
                 if self._pipeline.works or not self._outage.of_broker:
                     self._outage.end()
-                if not has_more and not has_redelivered:
+                if not has_more:
                     self._wait(connection)
             ends_at = time.monotonic() + self._drain_seconds
             while time.monotonic() < ends_at and lock.acquire() and self._relay_events():
@@ -210,10 +209,11 @@ class Relay:
         seen = list(takewhile(lambda message: message.id in self._seen, due.messages))
         return due if len(seen) == len(due.messages) else store.Due(seen, has_more=False)
 
-    def _fire_timers(self) -> None:
-        """Make pending what is due, so that it is relayed in this round, and note when the next timer is."""
+    def _fire_timers(self) -> bool:
+        """Make pending what is due, for the next round, and note when the next timer is; return True if any was due."""
         if time.monotonic() < min(self._look_for_timers_at, self._next_timer_at):
-            return
+            return False
+        fired = store.Fired(due=0, cancelled=0)
         left = store.seconds_to_next_timer(self.context)
         if left is not None and left <= 0:
             fired = store.fire_timers(self.context)
@@ -228,6 +228,7 @@ class Relay:
                 left = _HELD_SECONDS
         self._next_timer_at = inf if left is None else time.monotonic() + left
         self._look_for_timers_at = time.monotonic() + conf.current().relay_poll
+        return any(fired)
 
     def _redeliver(self) -> bool:
         """Bring inbox messages that are due for another attempt back to their queue; return True if there were any."""
@@ -374,8 +375,9 @@ class Relay:
             self._pipeline.keep_alive()
             if not is_woken:
                 self._stop.wait(min(left, _LOOK_SECONDS))
-            elif wakeup.wait(connection, timeout=min(left, _LOOK_SECONDS)):
-                self._look_for_timers_at = 0.0  # it may be a timer that is due sooner
+            elif told := wakeup.wait(connection, timeout=min(left, _LOOK_SECONDS)):
+                if wakeup.TIMER in told:
+                    self._look_for_timers_at = self._next_timer_at = 0.0  # it may be due sooner
                 return
 
 

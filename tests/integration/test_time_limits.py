@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,10 +42,16 @@ def test_message_that_the_time_limit_kills_is_retried_ever_later_and_parked(
 
 
 @pytest.mark.slow
-def test_soft_time_limit_is_a_failed_attempt(launch: Launcher, broker: Broker, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "behaviour",
+    [{"behaviour": "hold"}, {"behaviour": "execute", "times": 9, "padding": "SELECT pg_sleep(600)"}],
+)
+def test_soft_time_limit_is_a_failed_attempt(
+    launch: Launcher, broker: Broker, tmp_path: Path, behaviour: dict[str, Any]
+) -> None:
     trace = tmp_path / "trace"
     launch.worker("probe", "--soft-time-limit", "1", MICROWORKFLOWS={"RETRY_DELAY": 0.2, "MAX_ATTEMPTS": 2})
-    broker.publish(cloud_event(behaviour="hold", file=str(trace)))
+    broker.publish(cloud_event(file=str(trace), **behaviour))
 
     (row,) = eventually(lambda: list(InboxEvent.objects.parked()), what="a parked message")
 

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 from django.db import connection, connections, transaction
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from microworkflows import Limits, bundling, failures, holds, inbox, limiting, microworkflow
@@ -90,6 +91,19 @@ def test_runs_beyond_the_rate_wait_for_a_turn_each_and_lose_no_attempt(
     waiting = [row for row in rows() if row.status == InboxEvent.Status.WAITING]
     assert [row.due_at - NOW for row in waiting] == [timedelta(seconds=30 * n) for n in (1, 2, 3)]
     assert {row.attempts for row in waiting} == {0}
+
+
+def test_page_of_a_message_says_that_it_waits_for_its_turn(
+    post: SimpleNamespace, flow: Flow, login: Callable[..., Client]
+) -> None:
+    limited(post, rate=1, per=timedelta(hours=1))
+    for body in letters(post, flow, 2):
+        inbox.receive(body, queue="desk")
+
+    (waiting,) = InboxEvent.objects.waiting().of_workflow(WEIGH)
+    page = login("view_inboxevent").get(f"/admin/microworkflows/inboxevent/{waiting.pk}/change/")
+
+    assert ", in its turn" in page.content.decode()
 
 
 def test_message_runs_in_its_turn_and_what_is_new_waits_behind_it(

@@ -24,7 +24,7 @@ from microworkflows.admin.messages import (
     TypeFilter,
 )
 from microworkflows.cloudevents import context_of, has_data
-from microworkflows.models import Hold, InboxEvent, InboxQuerySet, OutboxEvent, is_about
+from microworkflows.models import Header, Hold, InboxEvent, InboxQuerySet, OutboxEvent, is_about
 from microworkflows.pages import may, pause_url, sees_journeys
 
 
@@ -188,7 +188,8 @@ class InboxEventAdmin(MessageAdmin):
         if hold := self._hold(obj):
             return f"when it is resumed: the {hold} is paused since {times.shown(hold.began_at)} by {hold.by}: {hold.why}"
         if obj.status == InboxEvent.Status.WAITING:
-            return texts.due(obj.due_at)
+            due = texts.due(obj.due_at)
+            return f"{due}, in its turn" if Header.TURN in (obj.headers or {}) else due
         if self._handled(obj):
             return "none"
         return f"{self.statuses(obj.status).label} since {texts.local_datetime(obj.due_at)}"

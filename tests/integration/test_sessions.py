@@ -1,6 +1,8 @@
 """Sessions of workers with the database: a machine that vanishes must not keep them, and what they hold, for hours."""
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
 from tests.integration.support.link import Link
 from tests.integration.support.probing import cloud_event
-from tests.integration.support.processes import Launcher
+from tests.integration.support.processes import Launcher, pool_of
 from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.chaos]
@@ -25,6 +27,7 @@ SERVERS = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10000",
+    "client_connection_check_interval": "5s",
 }
 
 
@@ -64,6 +67,20 @@ def test_projects_own_limits_overrule_the_kits(
     limits = json.loads(file.read_text())
     assert (limits["TCP_KEEPIDLE"], limits["TCP_KEEPINTVL"]) == (61, 2)
     assert (limits["tcp_keepalives_idle"], limits["tcp_keepalives_count"]) == ("5", "7")
+
+
+@pytest.mark.slow
+def test_process_that_is_killed_in_a_long_statement_keeps_no_message_from_the_others(
+    launch: Launcher, database: str, broker: Broker, tmp_path: Path
+) -> None:
+    worker = launch.worker("probe", "-c", "1", "--no-relay")
+    file = tmp_path / "trace"
+    broker.publish(cloud_event(behaviour="execute", file=str(file), times=1, padding="SELECT pg_sleep(600)"))
+    eventually(lambda: file.exists() and file.read_text(), what="the statement")
+
+    os.kill(pool_of(worker.pid)[0], signal.SIGKILL)
+
+    eventually(lambda: len(probing.effects()) == 1, what="the message handled by another process")
 
 
 @pytest.mark.slow

@@ -32,6 +32,9 @@ _OPTIONS = {
     "tcp_user_timeout": "TCP_USER_TIMEOUT",
 }
 """The client's limits as options of the socket; not every system has them all."""
+_CHECKS = {"client_connection_check_interval": 5_000}
+"""Milliseconds between two looks of the server, while it executes a statement, whether the client is still there: else the statement
+of a process that was killed keeps its locks, and with them the message, for as long as it takes. Not each system's server can."""
 _KEPT_SECONDS = 3600
 """Time for which a session outside the pool is kept, as psycopg's pool keeps one; Django takes no such time beside a pool."""
 
@@ -87,13 +90,16 @@ def _limit_client(connection: Any) -> None:
 
 
 def _limit_server(connection: BaseDatabaseWrapper) -> None:
-    limits = session.SERVERS_LIMITS
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT set_config(name, limits ->> name, false) FROM pg_settings, CAST(%s AS jsonb) AS limits "
-                "WHERE name = ANY(%s) AND source = 'default' AND pg_backend_pid() = %s",
-                [json.dumps(limits), list(limits), poolers.told(connection)],
-            )
-    except Error as error:
-        logger.warning("the database sets no TCP limits for this session: %s", error)
+    for limits, what in (
+        (session.SERVERS_LIMITS, "sets no TCP limits for this session"),
+        (_CHECKS, "does not look whether the client of a statement is still there"),
+    ):
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT set_config(name, limits ->> name, false) FROM pg_settings, CAST(%s AS jsonb) AS limits "
+                    "WHERE name = ANY(%s) AND source = 'default' AND pg_backend_pid() = %s",
+                    [json.dumps(limits), list(limits), poolers.told(connection)],
+                )
+        except Error as error:
+            logger.warning("the database %s: %s", what, error)

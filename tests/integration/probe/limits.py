@@ -7,7 +7,10 @@ import socket
 from django.db import connection
 
 _CLIENTS = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
-_SERVERS = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+_SERVERS = (
+    *("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout"),
+    "client_connection_check_interval",
+)
 
 
 def of_this_session() -> str:

@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -90,16 +90,22 @@ def _limit_client(connection: Any) -> None:
 
 
 def _limit_server(connection: BaseDatabaseWrapper) -> None:
-    for limits, what in (
-        (session.SERVERS_LIMITS, "sets no TCP limits for this session"),
-        (_CHECKS, "does not look whether the client of a statement is still there"),
-    ):
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT set_config(name, limits ->> name, false) FROM pg_settings, CAST(%s AS jsonb) AS limits "
-                    "WHERE name = ANY(%s) AND source = 'default' AND pg_backend_pid() = %s",
-                    [json.dumps(limits), list(limits), poolers.told(connection)],
-                )
-        except Error as error:
-            logger.warning("the database %s: %s", what, error)
+    try:
+        _set(connection, session.SERVERS_LIMITS)
+    except Error as error:
+        logger.warning("the database sets no TCP limits for this session: %s", error)
+    try:
+        _set(connection, _CHECKS)
+    except Error as error:
+        logger.warning(
+            "the database does not look whether the client of a statement is still there: %s", error
+        )
+
+
+def _set(connection: BaseDatabaseWrapper, limits: Mapping[str, int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config(name, limits ->> name, false) FROM pg_settings, CAST(%s AS jsonb) AS limits "
+            "WHERE name = ANY(%s) AND source = 'default' AND pg_backend_pid() = %s",
+            [json.dumps(limits), list(limits), poolers.told(connection)],
+        )

@@ -109,8 +109,12 @@ def handle_or_keep(
     last_delivery: bool = False,
 ) -> None:
     """Handle an event in its own transaction, as :func:`.handling.handle` does; see :func:`run_or_keep`."""
-    is_paused = holds.over(workflow.label, flow=event.meta.correlation_id) is not None
-    if not is_paused and (turn := limiting.turn(workflow, event.meta.id, attempt=attempt)) is not None:
+    if (
+        workflow.limits is not None
+        and not handling.fails_unrun(last_delivery=last_delivery)
+        and holds.over(workflow.label, flow=event.meta.correlation_id) is None
+        and (turn := limiting.turn(workflow, event.meta.id, attempt=attempt)) is not None
+    ):
         put_aside(workflow.label, event, _its_turn(turn), attempt=attempt, until=turn)
         return
     handle = functools.partial(handling.handle, workflow, event, attempt=attempt, last_delivery=last_delivery)

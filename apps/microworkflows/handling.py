@@ -86,6 +86,11 @@ def killed_after(seconds: float | None) -> Iterator[None]:
         _killed.reset(token)
 
 
+def fails_unrun(*, last_delivery: bool) -> bool:
+    """Return True if the next microworkflow fails without a run, so that no limit of runs is its concern."""
+    return last_delivery or bool(_killed.get())
+
+
 def handle(
     workflow: Microworkflow[Any],
     event: CloudEvent,
@@ -123,7 +128,7 @@ def handle(
     began, at_first = time.monotonic(), dict(headers)
     using = router.db_for_write(InboxEvent)
     with transaction.atomic(using=using, savepoint=not joins):
-        if function is None:
+        if function is None and not fails_unrun(last_delivery=last_delivery):
             limiting.take_place(transaction.get_connection(using), workflow)
         try:
             new = insert([(workflow.label, event)], status=InboxEvent.Status.HANDLED, headers=headers)

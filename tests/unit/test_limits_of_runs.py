@@ -15,7 +15,7 @@ from django.db import connection, connections, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from microworkflows import Limits, bundling, failures, holds, inbox, limiting, microworkflow
+from microworkflows import Limits, bundling, failures, handling, holds, inbox, limiting, microworkflow
 from microworkflows.cloudevents import CloudEvent
 from microworkflows.models import Hold, InboxEvent, OutboxEvent, RunRate
 from microworkflows.testing import Flow
@@ -171,6 +171,22 @@ def test_second_delivery_of_a_message_that_waits_changes_nothing(
     assert weighed(post) == [0]
     (left,) = [row for row in rows() if row.status == InboxEvent.Status.WAITING]
     assert left.due_at - NOW == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(("last_delivery", "killed_after"), [(True, None), (False, 5.0)])
+def test_message_whose_process_died_has_failed_and_waits_for_no_turn(
+    post: SimpleNamespace, flow: Flow, clock: Clock, last_delivery: bool, killed_after: float | None
+) -> None:
+    limited(post, rate=1, per=timedelta(minutes=1))
+    first, second = letters(post, flow, 2)
+    inbox.receive(first, queue="desk", label=WEIGH)
+
+    with handling.killed_after(killed_after):
+        inbox.receive(second, queue="desk", label=WEIGH, last_delivery=last_delivery)
+
+    (row,) = InboxEvent.objects.failing().of_workflow(WEIGH)
+    assert row.attempts == 1
+    assert (row.error or "").startswith("ProcessDiedError" if last_delivery else "TimeLimitError")
 
 
 # Concurrency

@@ -48,7 +48,7 @@ def last(event: Asked) -> None:
     """Note, outside the transaction, when the run begins and ends; it takes as many milliseconds as ``times`` says."""
     for sign in "+-":
         with Path(event.file).open("a") as file:
-            file.write(f"{sign} {time.time()}\n")
+            file.write(f"{sign} {time.time()} {os.getpid()}\n")
         if sign == "+":
             time.sleep(event.times / 1000)
 

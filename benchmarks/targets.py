@@ -307,20 +307,19 @@ TARGETS = [
             (OURS_IN_ONE_TRIP, " with two workers, recording in one trip", "≤ 1.3"),
         )
     ),
-    Target(
-        of="Recording",
-        words="what an event adds to the transaction that places an order",
-        figure=_median("recording", "an event", "added, %"),
-        unit="%",
-        bound="≤ 12",
-        headline=True,
-    ),
-    Target(
-        of="Recording",
-        words="what it adds in one trip",
-        figure=_median("recording", "an event, in one trip", "added, %"),
-        unit="%",
-        bound="≤ 12",
+    *(
+        Target(
+            of="Recording",
+            words=words,
+            figure=_median("recording", subject, "added, %"),
+            unit="%",
+            bound="≤ 12",
+            headline=subject == "an event",
+        )
+        for subject, words in (
+            ("an event", "what an event adds to the transaction that places an order"),
+            ("an event, in one trip", "what it adds in one trip"),
+        )
     ),
     Target(
         of="Growth",

@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 _ANSWER_SECONDS = 3.0
 """Longest time that a finished transaction waits for the database's answer to the NOTIFY after it."""
 _NOTIFY = "SELECT pg_notify(%s, %s)"
+_NOTIFY_IN_LIBPQ = (_NOTIFY % ("$1", "$2")).encode()
 TIMER = "timer"
 """Payload of a notification that says that a timer was recorded, which may be due sooner than those known."""
 
@@ -49,13 +50,8 @@ def _notify(alias: str, context: str, payload: str) -> Callable[[], None]:
             if connection.connection is None:
                 raise OperationalError("the session ended right after the commit")
             session = connection.connection.pgconn
-            statement, values = _NOTIFY % ("$1", "$2"), [channel(context), payload]
-            libpq.ask(
-                session,
-                statement.encode(),
-                [value.encode() for value in values],
-                seconds=_ANSWER_SECONDS,
-            )
+            values = [channel(context).encode(), payload.encode()]
+            libpq.ask(session, _NOTIFY_IN_LIBPQ, values, seconds=_ANSWER_SECONDS)
         except (connection.Database.Error, DatabaseError, TimeoutError) as error:
             _say_not_woken(context, error)
             if isinstance(error, TimeoutError):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import psycopg
 import pytest
 from django.db import connection
 from kombu import Connection
@@ -79,6 +80,14 @@ def database_proxy(database: str) -> Iterator[Proxy]:
 def database_through_proxy(database: str, database_proxy: Proxy) -> str:
     """Return the URL of the run's database by way of the proxy."""
     return _through(database_proxy, database)
+
+
+@pytest.fixture
+def heard(database: str) -> Iterator[Callable[[], list[str]]]:
+    """Yield what tells which notifications came in since it was last asked."""
+    with psycopg.connect(database, autocommit=True) as listener:
+        listener.execute('LISTEN "microworkflows_probe"')
+        yield lambda: [notification.channel for notification in listener.notifies(timeout=0.3)]
 
 
 # Broker

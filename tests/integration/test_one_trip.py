@@ -48,14 +48,6 @@ def one_trip(usual: BaseDatabaseWrapper) -> Iterator[DatabaseWrapper]:
         connections["default"] = usual
 
 
-@pytest.fixture
-def heard(database: str) -> Iterator[Callable[[], list[str]]]:
-    """Yield what tells which notifications came in since it was last asked."""
-    with psycopg.connect(database, autocommit=True) as listener:
-        listener.execute('LISTEN "microworkflows_probe"')
-        yield lambda: [notification.channel for notification in listener.notifies(timeout=0.3)]
-
-
 def numbers() -> list[int]:
     """Return the numbers of the questions in the outbox, in the order in which they were recorded."""
     return [row.body["data"]["number"] for row in OutboxEvent.objects.order_by("pk")]
@@ -128,7 +120,7 @@ def rows_by_copy(connection: Any) -> Iterator[Any]:
         yield from copy.rows()
 
 
-def test_event_is_committed_although_the_statement_after_it_was_prepared_before(
+def test_cursor_that_was_opened_before_sees_the_event(
     one_trip: DatabaseWrapper,
 ) -> None:
     with transaction.atomic(), one_trip.cursor() as cursor:

@@ -2,10 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from unittest import mock
 
-import psycopg
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 from pytest_django import Settings
@@ -62,14 +61,6 @@ def test_relay_that_polls_rarely_still_stops_at_once(
     broker.take("echo", 1)
 
     running.stop()
-
-
-@pytest.fixture
-def heard(database: str) -> Iterator[Callable[[], list[str]]]:
-    """Yield what tells which notifications came in since it was last asked."""
-    with psycopg.connect(database, autocommit=True) as listener:
-        listener.execute('LISTEN "microworkflows_probe"')
-        yield lambda: [notification.channel for notification in listener.notifies(timeout=0.3)]
 
 
 def test_notification_is_sent_once_after_the_commit_and_not_inside_the_transaction(

@@ -32,7 +32,12 @@ class Speaker:
     def says(
         self, *notices: Notice, sent: float = 60, arrived: float | None = None, fresh: bool = True
     ) -> Sent:
-        """Return the next message; ``clock`` is added to all times that this process tells."""
+        """Return the next message as the collector reads it; see :meth:`writes`."""
+        arrival = BEGAN + timedelta(seconds=sent + 0.01 if arrived is None else arrived)
+        return reading.message(self.writes(*notices, sent=sent), arrived_at=arrival, is_fresh=fresh)
+
+    def writes(self, *notices: Notice, sent: float = 60) -> str:
+        """Return the next message as it travels; ``clock`` is added to all times that this process tells."""
         first, self.number = self.number, self.number + len(notices)
         process = {
             "id": str(self.id),
@@ -52,8 +57,7 @@ class Speaker:
             "first": first,
             "notices": told,
         }
-        arrival = BEGAN + timedelta(seconds=sent + 0.01 if arrived is None else arrived)
-        return reading.message(json.dumps(body), arrived_at=arrival, is_fresh=fresh)
+        return json.dumps(body)
 
 
 def _shifted(facts: dict[str, Any], clock: float) -> dict[str, Any]:

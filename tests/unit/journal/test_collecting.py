@@ -1,16 +1,16 @@
 """When the collector writes: at once where little happens, and once for all that several processes tell where much does."""
 
-import json
 import threading
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from microworkflows.journal import collecting
 from microworkflows.journal.collecting import _Post
+from microworkflows.journal.notices import Kind
+from tests.unit.journal.messages import Speaker, at
 
 
 class Scripted(_Post):
@@ -29,21 +29,10 @@ class Scripted(_Post):
         number = self._script.pop(0)
         if number is None:
             return False
-        self._arrived.append((datetime.now(UTC), SimpleNamespace(body=message(number))))
+        self._arrived.append(
+            (datetime.now(UTC), SimpleNamespace(body=Speaker().writes(*[(Kind.ALIVE, at(1), {})] * number)))
+        )
         return True
-
-
-def message(number: int) -> str:
-    process = {
-        "id": str(uuid4()),
-        "service": "shop",
-        "kind": "pool",
-        "name": "a pool",
-        "host": "one",
-        "pid": 7,
-    }
-    head = {"version": 1, "sent_at": 1.0, "first": 0, "process": {**process, "contexts": [], "began_at": 1.0}}
-    return json.dumps({**head, "notices": [["alive", 1.0, {}]] * number})
 
 
 def test_round_after_a_full_one_waits_for_what_other_processes_tell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,19 @@ from rich.table import Table
 from benchmarks import plots
 from benchmarks.machine import Fact
 from benchmarks.results import Label, Results, Sample
-from benchmarks.targets import MONOLITH, OURS, OURS_OF_TWO, Outcome, Verdict, evaluate, is_ceiling, is_ours
+from benchmarks.targets import (
+    MONOLITH,
+    OURS,
+    OURS_OF_TWO,
+    OURS_OF_TWO_SERVERS,
+    POSTGRES,
+    SECOND_POSTGRES,
+    Outcome,
+    Verdict,
+    evaluate,
+    is_ceiling,
+    is_ours,
+)
 
 DOCS = Path(__file__).parent.parent / "docs/explanation"
 PAGE, DATA, PICTURES = "benchmarks.md", "benchmarks.json", "images/bench"
@@ -78,6 +90,13 @@ SECTIONS = (
         measurement="parts",
         title="Where an order's processor time goes",
         says="In whoever places it, in workers and relays with the journal, and in the servers.",
+    ),
+    Section(
+        measurement="customers",
+        title="Several customers at once",
+        says="Four people place orders as fast as they can, and the payment gateway answers at once or after 50 ms.",
+        by="orders/s",
+        against=True,
     ),
     Section(
         measurement="recording",
@@ -336,30 +355,27 @@ def _machine(facts: Mapping[str, Fact]) -> str:
 
 def _more_machines(results: Results) -> str:
     """Compute what more processors and machines would do, from the processor time that an order costs each part."""
-    ours, monolith = (_parts(results, subject) for subject in (OURS_OF_TWO, MONOLITH))
-    if not ours or not monolith:
+    rows = []
+    for subject in (OURS_OF_TWO, OURS_OF_TWO_SERVERS, MONOLITH):
+        if not (parts := _parts(results, subject)):
+            continue
+        postgres = max(parts[part] for part in (POSTGRES, SECOND_POSTGRES) if part in parts)
+        rows.append(
+            [
+                subject,
+                number(_CORES * 1000 / sum(parts.values())),
+                number(_CORES * 1000 / max(parts.values())),
+                max(parts, key=lambda part: parts[part]),
+                number(_CORES * 1000 / postgres),
+            ]
+        )
+    if not rows:
         return ""
-    apart = {
-        "workers and web": ours["customer"] + ours["workers"],
-        "PostgreSQL": ours["PostgreSQL"],
-        "RabbitMQ": ours["RabbitMQ"],
-    }
-    whole = {"web": monolith["customer"], "PostgreSQL": monolith["PostgreSQL"]}
-    rows = [
-        [
-            name,
-            number(_CORES * 1000 / sum(parts.values())),
-            number(_CORES * 1000 / max(parts.values())),
-            max(parts, key=lambda part: parts[part]),
-            number(_CORES * 1000 / parts["PostgreSQL"]),
-        ]
-        for name, parts in ((OURS_OF_TWO, apart), (MONOLITH, whole))
-    ]
     return (
         "## What more machines would add\n\n"
         f"Computed from the table above, not measured: the most orders/s that {_CORES} cores could do, a machine of as many for each part, "
         "and PostgreSQL alone if web and workers grow without limit. The monolith has one database and no other limit to move. Broken "
-        "apart, each context may have its own, which divides PostgreSQL's part among as many machines.\n\n"
+        "apart, each context may have its own, which divides PostgreSQL's part among as many machines: here among two servers.\n\n"
         + _markdown(
             ["", f"{_CORES} cores", "a machine for each part", "its limit", "PostgreSQL alone"],
             rows,
@@ -369,12 +385,15 @@ def _more_machines(results: Results) -> str:
 
 
 def _parts(results: Results, subject: str) -> dict[str, float]:
-    """Return the milliseconds that an order costs each part; empty if nobody measured them."""
-    return {
+    """Return the milliseconds that an order costs each part, where web and workers are one; empty if nobody measured them."""
+    costs = {
         part: cost
-        for part in ("customer", "workers", "PostgreSQL", "RabbitMQ")
+        for part in ("customer", "workers", POSTGRES, SECOND_POSTGRES, "RabbitMQ")
         if (cost := results.median("parts", subject, f"{part}, ms/order")) is not None
     }
+    if not costs:
+        return {}
+    return {"web and workers": costs.pop("customer") + costs.pop("workers"), **costs}
 
 
 # What they share

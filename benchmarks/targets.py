@@ -12,7 +12,14 @@ OURS_OF_TWO = f"{OURS}, two workers"
 """The order process on one machine: two workers, of two contexts each."""
 OURS_IN_ONE_TRIP = f"{OURS_OF_TWO}, in one trip"
 """The same, recording in one trip."""
+OURS_OF_TWO_SERVERS = f"{OURS_OF_TWO}, two database servers"
+"""The same, each pair of contexts with a PostgreSQL of its own."""
 MONOLITH = "synchronous monolith"
+CHAIN = "Celery chain with delay_on_commit"
+POSTGRES, SECOND_POSTGRES = "PostgreSQL", "second PostgreSQL"
+"""Parts that an order's processor time goes to."""
+AT_ONCE, PATIENT = "at once", "50 ms"
+"""How long the payment gateway takes."""
 CEILING = "ceiling: "
 """Begins the name of a subject that is no product: what the machine could do at best."""
 
@@ -264,7 +271,7 @@ TARGETS = [
         )
         for processes in (2, 4)
     ),
-    *_orders("a Celery chain", "Celery chain with delay_on_commit", headline=True),
+    *_orders("a Celery chain", CHAIN, headline=True),
     *_orders("django-outbox-pattern", "django-outbox-pattern 3.2.1, publish/subscribe"),
     _orders_over(
         MONOLITH,
@@ -285,7 +292,7 @@ TARGETS = [
         )
     ),
     _orders_over(
-        "Celery chain with delay_on_commit, two workers",
+        f"{CHAIN}, two workers",
         words="orders/s with two workers, over a Celery chain with two",
         ours=OURS_OF_TWO,
         bound="≥ 1.5",
@@ -306,6 +313,33 @@ TARGETS = [
             (OURS_OF_TWO, " with two workers", "≤ 1.3"),
             (OURS_IN_ONE_TRIP, " with two workers, recording in one trip", "≤ 1.3"),
         )
+    ),
+    *(
+        Target(
+            of="Several customers",
+            words=f"orders/s of four customers with {words}, over the synchronous monolith",
+            figure=_ratio(
+                _median("customers", ours, "orders/s", gateway=gateway),
+                _median("customers", MONOLITH, "orders/s", gateway=gateway),
+            ),
+            unit="×",
+            bound="≥ 1",
+        )
+        for ours, gateway, words in (
+            (OURS, AT_ONCE, "four workers"),
+            (OURS_OF_TWO, AT_ONCE, "two workers"),
+            (OURS_OF_TWO, PATIENT, "two workers and a gateway that takes 50 ms"),
+        )
+    ),
+    Target(
+        of="Several customers",
+        words="how long a customer of the monolith waits, over one of ours, with a gateway that takes 50 ms",
+        figure=_ratio(
+            _median("customers", MONOLITH, "customer waits, ms", gateway=PATIENT),
+            _median("customers", OURS_OF_TWO, "customer waits, ms", gateway=PATIENT),
+        ),
+        unit="×",
+        bound="> 1",
     ),
     *(
         Target(

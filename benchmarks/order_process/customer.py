@@ -6,10 +6,11 @@ as well: so it uses of the shop only what both have.
 
 import argparse
 import json
+import multiprocessing
 import random
 import time
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from itertools import islice
@@ -40,8 +41,8 @@ class Answer:
     """Placed back to back."""
     seconds: float = 0.0
     """From the first call of ``place_order`` until the last of them was final."""
-    placing_seconds: float = 0.0
-    """Until the last call of ``place_order`` had returned."""
+    placing: list[float] = field(default_factory=list)
+    """Seconds that each call of ``place_order`` took."""
     latencies: list[float] = field(default_factory=list)
     """Seconds from the call of ``place_order`` until it was seen that the order had shipped, of orders placed one by one."""
     lost: int = 0
@@ -56,12 +57,18 @@ def main() -> None:
     parser.add_argument(
         "--seconds", type=float, required=True, help="fewer, if they would take longer than this"
     )
+    parser.add_argument("--customers", type=int, default=1, help="who place them at the same time")
     parser.add_argument("--singles", type=int, required=True, help="orders to place one by one")
     parser.add_argument("--recorder", help="module whose record() takes the place of the shop's outbox")
     options = parser.parse_args()
     django.setup()
     with _recording_by(options.recorder):
-        answer = _shop(orders=options.orders, singles=options.singles, seconds=options.seconds)
+        answer = _shop(
+            orders=options.orders,
+            customers=options.customers,
+            singles=options.singles,
+            seconds=options.seconds,
+        )
     options.answer.write_text(json.dumps(asdict(answer)))
 
 
@@ -74,18 +81,19 @@ def _recording_by(recorder: str | None) -> AbstractContextManager[Any]:
     return mock.patch.object(operations, "outbox", import_module(recorder))
 
 
-def _shop(*, orders: int, singles: int, seconds: float) -> Answer:
+def _shop(*, orders: int, customers: int, singles: int, seconds: float) -> Answer:
     from benchmarks.order_process import books, drafts
 
     prepared = iter(drafts.prepare(_WARM_UP + orders + singles))
+    warm_up, placed = list(islice(prepared, _WARM_UP)), list(islice(prepared, orders))
     answer = Answer()
     try:
-        # Not measured: in it every process does everything for the first time.
-        _back_to_back(list(islice(prepared, _WARM_UP)), complete=_WARM_UP)
-        placed = list(islice(prepared, orders))
-        _say(BEGINS)
-        answer = _back_to_back(placed, complete=_WARM_UP + orders)
-        _say(ENDS)
+        with _crowd(customers) as place:
+            # Not measured: in it every process does everything for the first time.
+            _back_to_back(place, warm_up, complete=_WARM_UP)
+            _say(BEGINS)
+            answer = _back_to_back(place, placed, complete=_WARM_UP + orders)
+            _say(ENDS)
         deadline = time.monotonic() + seconds
         for number, order in enumerate(prepared, start=_WARM_UP + orders + 1):
             answer.latencies.append(_alone(order, complete=number))
@@ -98,20 +106,49 @@ def _shop(*, orders: int, singles: int, seconds: float) -> Answer:
     return answer
 
 
+_Place = Callable[[Sequence[Any]], list[float]]
+"""Places orders, and returns the seconds that each call of ``place_order`` took."""
+
+
+@contextmanager
+def _crowd(customers: int) -> Iterator[_Place]:
+    """Yield who places orders: this process, or so many others at the same time."""
+    if customers == 1:
+        yield _place
+        return
+    from django.db import connections
+
+    connections.close_all()  # each has its own
+    with multiprocessing.get_context("fork").Pool(customers) as pool:
+
+        def place(orders: Sequence[Any]) -> list[float]:
+            shares = [orders[first::customers] for first in range(customers)]
+            return [seconds for share in pool.map(_place, shares, chunksize=1) for seconds in share]
+
+        yield place
+
+
+def _place(orders: Sequence[Any]) -> list[float]:
+    from orders.operations import place_order
+
+    took = []
+    for order in orders:
+        began = time.monotonic()
+        place_order(order=order)
+        took.append(time.monotonic() - began)
+    return took
+
+
 def _say(what: str) -> None:
     print(what, flush=True)
     time.sleep(_SAY_SECONDS)
 
 
-def _back_to_back(orders: Sequence[Any], *, complete: int) -> Answer:
-    from orders.operations import place_order
-
+def _back_to_back(place: _Place, orders: Sequence[Any], *, complete: int) -> Answer:
     began = time.monotonic()
-    for order in orders:
-        place_order(order=order)
-    placed = time.monotonic()
+    placing = place(orders)
     _wait_until_complete(complete)
-    return Answer(orders=len(orders), seconds=time.monotonic() - began, placing_seconds=placed - began)
+    return Answer(orders=len(orders), seconds=time.monotonic() - began, placing=placing)
 
 
 def _alone(order: Any, *, complete: int) -> float:

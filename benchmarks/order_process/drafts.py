@@ -3,6 +3,7 @@
 from itertools import cycle, islice
 
 from django.core.management import call_command
+from django.db import router, transaction
 
 from inventory.models import StockItem
 from orders.models import Order, OrderLine, OrderNumber, Product
@@ -14,7 +15,8 @@ _COUNTRIES = ("DE", "NL", "GB", "US")
 def prepare(count: int) -> list[Order]:
     """Return so many new drafts of two lines each, which the stock suffices for."""
     call_command("seed_catalogue", verbosity=0)
-    call_command("seed_stock", verbosity=0)
+    with transaction.atomic(using=router.db_for_write(StockItem)):  # it may be in another database
+        call_command("seed_stock", verbosity=0)
     StockItem.objects.update(on_hand=STOCK, reserved=0)
     numbers = OrderNumber.objects.bulk_create(OrderNumber() for _ in range(count))
     drafts = Order.objects.bulk_create(

@@ -12,11 +12,11 @@ from django.db import connection
 from kombu import Connection
 
 from microworkflows.relay.loop import Relay
+from project.processes.cluster import cluster
 from tests import servers
 from tests.conftest import go_without, vhost
 from tests.integration.support import probing
 from tests.integration.support.brokers import Broker
-from tests.integration.support.cluster import cluster
 from tests.integration.support.link import Link
 from tests.integration.support.node import Node
 from tests.integration.support.processes import Launcher, Process, pause

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import unquote, urlsplit
 
+from project.processes import own_server
 from project.processes.process import free_ports
 from project.processes.servers import MissingServerError
-from tests.integration.support import own_server
 
 _CONFIGURATION = """
 [databases]

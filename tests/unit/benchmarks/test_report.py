@@ -57,14 +57,17 @@ def test_more_machines_are_computed_from_where_an_orders_time_goes(results: Resu
     for subject, costs in (
         ("microworkflows, two workers", (2, 12, 4, 2)),
         ("synchronous monolith", (8, 0, 2, 0)),
+        ("microworkflows, two workers, two database servers", (2, 12, 2, 2)),
     ):
         for part, cost in zip(("customer", "workers", "PostgreSQL", "RabbitMQ"), costs, strict=True):
             add("parts", subject, f"{part}, ms/order", cost)
+    add("parts", "microworkflows, two workers, two database servers", "second PostgreSQL, ms/order", 2.5)
 
     told = report.figures(results, {})
 
-    assert "| microworkflows, two workers | 800 | 1,143 | workers and web | 4,000 |" in told
-    assert "| synchronous monolith | 1,600 | 2,000 | web | 8,000 |" in told
+    assert "| microworkflows, two workers | 800 | 1,143 | web and workers | 4,000 |" in told
+    assert "two database servers | 780 | 1,143 | web and workers | 6,400 |" in told
+    assert "| synchronous monolith | 1,600 | 2,000 | web and workers | 8,000 |" in told
 
 
 def test_only_pictures_for_which_there_are_figures_are_drawn(results: Results, add: Add) -> None:

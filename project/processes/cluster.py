@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from project.processes import own_server
 from project.processes.process import free_ports
 from project.processes.servers import MissingServerError
-from tests.integration.support import own_server
 
 
 @contextmanager
-def cluster(address: str, *, network: str) -> Iterator[str]:
-    """Yield the URL of a new database on a new server, which trusts a network.
+def cluster(
+    address: str = "127.0.0.1", *, network: str = "127.0.0.1/32", durable: bool = False
+) -> Iterator[str]:
+    """Yield the URL of a new database on a new server, which trusts a network; what it commits is on disk if it is durable.
 
     Raises:
         MissingServerError: PostgreSQL's programs are not installed here.
@@ -22,7 +24,7 @@ def cluster(address: str, *, network: str) -> Iterator[str]:
     (port,) = free_ports(1)
     with own_server.own_folder("PostgreSQL") as folder:
         data = folder / "data"
-        subprocess.run(
+        subprocess.run(  # noqa: S603  (own command)
             [programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"],
             user=own_server.USER,
             check=True,
@@ -31,7 +33,12 @@ def cluster(address: str, *, network: str) -> Iterator[str]:
         )
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {network} trust\n")
-        settings = {"listen_addresses": address, "port": port, "unix_socket_directories": "", "fsync": "off"}
+        settings = {
+            "listen_addresses": address,
+            "port": port,
+            "unix_socket_directories": "",
+            "fsync": "on" if durable else "off",
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(programs / "postgres"), "-D", str(data), *options]
         with own_server.running("PostgreSQL", *command, folder=folder, says="ready to accept connections"):

@@ -1,4 +1,4 @@
-"""A server of the tests' own: its folder, its user and its process."""
+"""A server of a run's own, which may not run as root: its folder, its user and its process."""
 
 import os
 import pwd
@@ -50,15 +50,15 @@ def running(server: str, *command: str, folder: Path, says: str) -> Iterator[Non
         MissingServerError: it does not run here.
     """
     change_user = ("setpriv", f"--reuid={USER}", "--clear-groups") if USER else ()
-    try:
-        with Process(
-            *change_user,
-            *command,
-            environment=dict(os.environ),
-            log=folder / f"{server.lower()}.log",
-            cwd=folder,
-        ) as process:
+    with Process(
+        *change_user,
+        *command,
+        environment=dict(os.environ),
+        log=folder / f"{server.lower()}.log",
+        cwd=folder,
+    ) as process:
+        try:
             process.says(says)
-            yield
-    except ProcessError as error:
-        raise MissingServerError(server, str(error)) from error
+        except ProcessError as error:
+            raise MissingServerError(server, str(error)) from error
+        yield

@@ -277,5 +277,5 @@ def _value(setting: Setting) -> str:
 
 def _setting(text: str) -> Setting:
     """Read a button's value, such as ``inline`` or ``live 10``."""
-    mode, _space, percent = text.strip().partition(" ")
+    mode, _, percent = text.strip().partition(" ")
     return Setting(Mode(mode), int(percent) if percent else None)

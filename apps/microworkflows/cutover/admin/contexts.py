@@ -134,8 +134,8 @@ class ContextModeAdmin(ReadOnlyAdmin):
             told = {"context": context, "before": expected.said, "after": wanted.said}
             self.message_user(request, said % told, messages.SUCCESS)
             if wanted.mode is not Mode.INLINE and not (known := footprints.summary(context)).is_clear:
-                warning = f"{gettext('No shadow run shows this.')} {known.said[0]}"
-                self.message_user(request, warning, messages.WARNING)
+                warning = (gettext("No shadow run shows this."), known.said[0])
+                self.message_user(request, " ".join(warning), messages.WARNING)
         return HttpResponseRedirect(f"{self._page()}#{context}")
 
     def return_view(self, request: HttpRequest, context: str) -> HttpResponseBase:
@@ -266,8 +266,29 @@ class MissedEventAdmin(ReadOnlyAdmin):
         return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
 
-naming.name(ModeChange, _("mode change"), _("mode changes"), context=_("context"), changed_by=_("changed by"))
-naming.name(MissedEvent, _("missed event"), _("missed events"), event=_("event"), error=_("error"))
+naming.name(
+    ModeChange,
+    _("mode change"),
+    _("mode changes"),
+    context=_("context"),
+    from_mode=_("from mode"),
+    from_percent=_("from percent"),
+    to_mode=_("to mode"),
+    to_percent=_("to percent"),
+    why=_("why"),
+    although=_("although"),
+    changed_by=_("changed by"),
+    changed_at=_("changed at"),
+)
+naming.name(
+    MissedEvent,
+    _("missed event"),
+    _("missed events"),
+    event=_("event"),
+    error=_("error"),
+    correlation_id=_("correlation id"),
+    missed_at=_("missed at"),
+)
 
 
 def _value(setting: Setting) -> str:

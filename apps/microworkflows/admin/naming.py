@@ -1,11 +1,16 @@
-"""Names of models and fields in the admin, which can be translated: they are words of its pages, so the tables' migrations keep none."""
+"""Names of models and fields in the admin: they can be translated, and as words of its pages alone they make no migration."""
+
+from typing import TYPE_CHECKING
 
 from django.db.models import Model
-from django.utils.functional import Promise
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
 
 
-def name(model: type[Model], one: str | Promise, many: str | Promise, **fields: str | Promise) -> None:
-    """Name a model, one row and many, and some of its fields; each name a lazy translation."""
+def name(model: type[Model], one: "_StrPromise", many: "_StrPromise", **fields: "_StrPromise") -> None:
+    """Name a model, for one row and for many, and some of its fields, each by a lazy translation."""
     model._meta.verbose_name, model._meta.verbose_name_plural = one, many
+    known = {field.name: field for field in model._meta.fields}
     for field, said in fields.items():
-        model._meta.get_field(field).verbose_name = said
+        known[field].verbose_name = said

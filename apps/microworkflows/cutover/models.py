@@ -153,7 +153,7 @@ class ShadowComparison(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.workflow} {self.outcome}"
+        return f"{self.workflow} {self.get_outcome_display()}"
 
     @property
     def context(self) -> str:

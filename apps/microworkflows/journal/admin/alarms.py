@@ -1,5 +1,6 @@
 """The alarms: events that did not come in time, who has to act, and what stood in the way when the alarm was raised."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
@@ -35,6 +36,15 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(closed_at__isnull=self.value() == "open")
 
 
+class CauseFilter(admin.AllValuesFieldListFilter):
+    """Filter by the likely cause, in words."""
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        """Offer each cause that some alarm has."""
+        for choice in super().choices(changelist):
+            yield {**choice, "display": words.said(str(choice["display"]))}
+
+
 @admin.register(Alarm)
 class AlarmAdmin(ReadOnlyAdmin):
     """Every alarm, the newest first; each leads to the journey of its flow."""
@@ -42,7 +52,7 @@ class AlarmAdmin(ReadOnlyAdmin):
     ordering = ["-raised_at"]
     list_display = ["subject", "awaits", "was_due", "owner", "likely_cause", "stands_in_the_way", "ended"]
     list_display_links = None
-    list_filter = [StateFilter, "owner", "cause"]
+    list_filter = [StateFilter, "owner", ("cause", CauseFilter)]
     list_select_related = ["flow"]
     search_fields = ["flow__name__istartswith", "flow__correlation_id__exact"]
     search_help_text = _("Name of what a flow is about, or its correlation id")

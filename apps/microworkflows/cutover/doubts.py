@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from django.db.models import Count
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, ngettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from microworkflows import celery_app, heartbeats, times
@@ -59,7 +59,7 @@ _WORDS = {
     Kind.MONOLITH: _("monolith"),
     Kind.FAILING: _("failing"),
     Kind.JUMP: _("jump"),
-    Kind.ALL: _("all"),
+    Kind.ALL: pgettext_lazy("all flows are to be live", "all"),
 }
 
 KINDS = tuple(Kind)

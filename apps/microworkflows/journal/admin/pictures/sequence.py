@@ -19,9 +19,10 @@ def draw(journey: Journey, viewer: Viewer) -> SafeString:
         key=lambda pair: pair[1].received_at or journey.ended_at if pair[1] else pair[0].recorded_at,
     )
     width, height = len(lanes) * _LANE, _TOP + len(arrows) * _ROW + 16
+    label = description(journey, _("Sequence diagram of %(title)s"))
     parts = [
         (
-            f'<svg class="mwj-svg" role="group" aria-label="{description(journey, _("Sequence diagram of %(title)s"))}" width="{width}" height="{height}">'
+            f'<svg class="mwj-svg" role="group" aria-label="{label}" width="{width}" height="{height}">'
             '<defs><marker id="mwj-head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse">'
             '<path class="mwj-arrowhead" d="M0 0L8 4L0 8z"/></marker></defs>'
         )
@@ -58,8 +59,9 @@ def _arrow(
 ) -> str:
     start, name = lanes[event.context], text(event.name)
     if delivery is None:
+        tip = _("%(event)s: nobody is known to listen") % {"event": event.type}
         return (
-            f'<g class="mwj-a"><title>{text(_("%(event)s: nobody is known to listen") % {"event": event.type})}</title>'
+            f'<g class="mwj-a"><title>{text(tip)}</title>'
             f'<circle class="mwj-dot" cx="{start}" cy="{y}" r="4"/><text x="{start + 9}" y="{y + 4}">{name}</text></g>'
         )
     end = lanes[delivery.context]

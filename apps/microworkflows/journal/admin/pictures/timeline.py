@@ -74,8 +74,9 @@ def draw(journey: Journey, viewer: Viewer) -> SafeString:
             parts.append(drawn)
             y += height
     span = human_duration(scale.ended_at - scale.began_at)
+    label = description(journey, gettext("Time line of %(title)s"))
     head = (
-        f'<svg class="mwj-svg" role="group" aria-label="{description(journey, gettext("Time line of %(title)s"))}" width="100%" height="{y + 4}">'
+        f'<svg class="mwj-svg" role="group" aria-label="{label}" width="100%" height="{y + 4}">'
         f'<g class="mwj-grid"><line x1="25%" x2="25%" y2="{y}"/><line x1="50%" x2="50%" y2="{y}"/><line x1="75%" x2="75%" y2="{y}"/></g>'
     )
     scales = (

@@ -39,7 +39,8 @@ def draw(journey: Journey, viewer: Viewer) -> SafeString:
         last_at[depth] = y
         parts.append(_node(journey, event, delivery, viewer=viewer, x=x, y=y))
     width, height = max(320, round(8 + deepest * indent + 420)), len(rows) * _ROW + 8
-    head = f'<svg class="mwj-svg" role="group" aria-label="{description(journey, _("Causation tree of %(title)s"))}" width="{width}" height="{height}">'
+    label = description(journey, _("Causation tree of %(title)s"))
+    head = f'<svg class="mwj-svg" role="group" aria-label="{label}" width="{width}" height="{height}">'
     return joined(['<div class="mwj-scroll" tabindex="0">', head, *parts, "</svg></div>"])
 
 

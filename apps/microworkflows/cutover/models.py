@@ -22,7 +22,7 @@ def mode_text(mode: str, percent: int | None) -> str:
 
 def mode_said(mode: str, percent: int | None) -> str:
     """Return a mode for a page, in the language of the person who looks."""
-    word = str(dict(_MODES)[mode])
+    word = str(dict(_MODES).get(mode, mode))
     return gettext("%(mode)s %(percent)s %%") % {"mode": word, "percent": percent} if percent else word
 
 

@@ -50,7 +50,7 @@ _WORDS: Final = {
 
 
 def said(word: str) -> str:
-    """Return a word of the journal's rows for a page: a state, a status or a cause; one of somebody else's is returned as it is."""
+    """Return a state, a status or a cause in the language of the person who looks; a word of somebody else's as it is."""
     return str(_WORDS.get(word, word))
 
 

@@ -66,7 +66,7 @@ def _arrow(
         )
     end = lanes[delivery.context]
     sign, status = SIGNS.get(delivery.status, ""), words.said(delivery.status)
-    time = human_duration(delivery.handled_at - journey.began_at) if delivery.handled_at else status
+    time = human_duration(delivery.handled_at - journey.began_at) if delivery.handled_at else text(status)
     label = f"{sign} {name}" + (f" [{text(words.said(delivery.mode))}]" if delivery.mode else "")
     tip = _("%(event)s to %(consumer)s: %(status)s")
     told = {"event": event.type, "consumer": delivery.consumer, "status": status}

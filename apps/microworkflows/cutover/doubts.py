@@ -193,19 +193,18 @@ def _failing(context: str) -> Iterator[str]:
     last = ModeChange.objects.filter(context=context).first()
     failing = evidence.failing_live(context, since=last.changed_at if last else None)
     if failing:
-        told = {"failing": failing, "context": context}
-        if last is None:
-            yield (
-                gettext(
-                    "%(failing)s of the messages that the worker of %(context)s received wait for another attempt or are parked."
-                )
-                % told
-            )
-        else:
-            yield gettext(
+        said = (
+            gettext(
                 "%(failing)s of the messages that the worker of %(context)s received since %(since)s wait for another attempt or "
                 "are parked."
-            ) % {**told, "since": times.shown(last.changed_at)}
+            )
+            if last
+            else gettext(
+                "%(failing)s of the messages that the worker of %(context)s received wait for another attempt or are parked."
+            )
+        )
+        since = times.shown(last.changed_at) if last else ""
+        yield said % {"failing": failing, "context": context, "since": since}
 
 
 def _jump(context: str, present: "Setting", wanted: "Setting") -> Iterator[str]:
@@ -224,7 +223,7 @@ def _all(context: str, live_now: int) -> Iterator[str]:
         if live_now
         else gettext("Until now %(context)s does its steps in no flow.")
     )
-    yield f"{nothing_left} {until_now % {'context': context, 'percent': live_now}}"
+    yield " ".join((nothing_left, until_now % {"context": context, "percent": live_now}))
 
 
 def _times(number: int) -> str:

@@ -235,7 +235,7 @@ def _age(known: Known) -> str:
     assert known.recorded_at is not None
     days = (datetime.now(UTC) - known.recorded_at).days
     told = {"time": times.shown(known.recorded_at), "days": days}
-    return ngettext("%(time)s (%(days)s days ago)", "%(time)s (%(days)s days ago)", days) % told
+    return ngettext("%(time)s (%(days)s day ago)", "%(time)s (%(days)s days ago)", days) % told
 
 
 def _dotted(function: Callable[..., Any]) -> str:

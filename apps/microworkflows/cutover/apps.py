@@ -4,6 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
 
 
 class CutoverConfig(AppConfig):
@@ -11,7 +12,7 @@ class CutoverConfig(AppConfig):
 
     name = "microworkflows.cutover"
     label = "microworkflows_cutover"
-    verbose_name = "Cut-over"
+    verbose_name = _("Cut-over")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from django.db.models import Count
+from django.utils.translation import gettext, ngettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import celery_app, heartbeats, times
 from microworkflows.cutover import evidence, footprints, legacy_steps
@@ -43,6 +45,22 @@ class Kind(StrEnum):
     ALL = "all"
     """No flow is left to the monolith."""
 
+    @property
+    def word(self) -> str:
+        """The word for a page, in the language of the person who looks; commands take the kind itself."""
+        return str(_WORDS[self])
+
+
+_WORDS = {
+    Kind.WORKER: _("worker"),
+    Kind.DISAGREED: _("disagreed"),
+    Kind.UNCOMPARED: _("uncompared"),
+    Kind.FOOTPRINT: _("footprint"),
+    Kind.MONOLITH: _("monolith"),
+    Kind.FAILING: _("failing"),
+    Kind.JUMP: _("jump"),
+    Kind.ALL: pgettext_lazy("all flows are to be live", "all"),
+}
 
 KINDS = tuple(Kind)
 
@@ -78,7 +96,12 @@ def of(context: str, present: "Setting", wanted: "Setting", *, others: "Collecti
         said[Kind.UNCOMPARED] = _uncompared(context)
         said[Kind.FOOTPRINT] = _footprint(context)
     remedies = {
-        Kind.WORKER: f"{_start(context)} It is seen as soon as it is ready, unless it runs on another database than this.",
+        Kind.WORKER: " ".join(
+            (
+                _start(context),
+                gettext("It is seen as soon as it is ready, unless it runs on another database than this."),
+            )
+        ),
         Kind.MONOLITH: _start(MONOLITH),
         Kind.FOOTPRINT: (footprints.summary(context).unknown or ("",))[-1],
     }
@@ -93,10 +116,15 @@ def _disagreed(context: str) -> Iterator[str]:
     shadow = evidence.shadow(context)
     if shadow is not None and shadow.not_agreed:
         kinds = ", ".join(f"{number} {outcome}" for outcome, number in shadow.by_outcome)
-        yield (
-            f"{shadow.not_agreed} of {shadow.compared} shadow runs since {times.shown(shadow.since)} did not agree with the legacy "
-            f"step: {kinds}. If the code was mended since, go inline and to shadow again, which counts anew."
-        )
+        yield gettext(
+            "%(not_agreed)s of %(compared)s shadow runs since %(since)s did not agree with the legacy step: %(kinds)s. If the code "
+            "was mended since, go inline and to shadow again, which counts anew."
+        ) % {
+            "not_agreed": shadow.not_agreed,
+            "compared": shadow.compared,
+            "since": times.shown(shadow.since),
+            "kinds": kinds,
+        }
 
 
 def _uncompared(context: str) -> Iterator[str]:
@@ -104,76 +132,101 @@ def _uncompared(context: str) -> Iterator[str]:
     shadow = evidence.shadow(context)
     if shadow is None:
         if steps:
-            yield f"{context} was never in shadow, so nothing was compared with the legacy steps of {', '.join(steps)}."
+            yield gettext(
+                "%(context)s was never in shadow, so nothing was compared with the legacy steps of %(steps)s."
+            ) % {"context": context, "steps": ", ".join(steps)}
         return
     rows = ShadowComparison.objects.filter(workflow__in=steps, compared_at__gte=shadow.since)
     counts = dict(rows.order_by().values_list("workflow").annotate(Count("pk")))
     few = {step: counts.get(step, 0) for step in steps if counts.get(step, 0) < ENOUGH}
     if few:
         numbers = ", ".join(f"{step} {_times(number)}" for step, number in few.items())
-        yield (
-            f"Compared since {times.shown(shadow.since)}: {numbers}. After {ENOUGH} runs that all agree, 3 flows in 100 may still "
-            "differ; after fewer, more."
-        )
+        yield gettext(
+            "Compared since %(since)s: %(numbers)s. After %(enough)s runs that all agree, 3 flows in 100 may still differ; after "
+            "fewer, more."
+        ) % {"since": times.shown(shadow.since), "numbers": numbers, "enough": ENOUGH}
 
 
 def _footprint(context: str) -> Iterator[str]:
     known = footprints.summary(context)
     if not known.is_clear:
-        partly = [f"Partly unknown: {why}" for why in known.unknown[:1] if why not in known.said[0]]
-        yield " ".join(("No shadow run shows this.", known.said[0], *partly))
+        partly = [
+            gettext("Partly unknown: %(why)s") % {"why": why}
+            for why in known.unknown[:1]
+            if why not in known.said[0]
+        ]
+        yield " ".join((gettext("No shadow run shows this."), known.said[0], *partly))
 
 
 def _worker(context: str) -> Iterator[str]:
     if missed := _missed(context):
-        yield f"The worker of {context} {missed}, so nobody would do its steps: live flows would wait."
+        yield gettext(
+            "The worker of %(context)s %(missed)s, so nobody would do its steps: live flows would wait."
+        ) % {"context": context, "missed": missed}
 
 
 def _monolith() -> Iterator[str]:
     if missed := _missed(MONOLITH):
-        yield f"The monolith's own worker {missed}, so nobody would do its steps: the inline ones that follow from live ones."
+        yield gettext(
+            "The monolith's own worker %(missed)s, so nobody would do its steps: the inline ones that follow from live ones."
+        ) % {"missed": missed}
 
 
 def _missed(queue: str) -> str:
     """Return since when no worker of a queue is seen; empty if one is."""
     seen = heartbeats.last_seen().get(queue)
     if seen is None:
-        return "was never seen"
+        return gettext("was never seen")
     if seen.is_alive:
         return ""
-    return (
-        f"was stopped on {times.shown(seen.stopped_at)}"
-        if seen.stopped_at
-        else f"was not seen since {times.shown(seen.at)}"
-    )
+    if seen.stopped_at:
+        return gettext("was stopped on %(time)s") % {"time": times.shown(seen.stopped_at)}
+    return gettext("was not seen since %(time)s") % {"time": times.shown(seen.at)}
 
 
 def _start(queue: str) -> str:
-    return f"Start it: celery -A {celery_app.get().main} worker -Q {queue} -n {queue}@%h."
+    command = f"celery -A {celery_app.get().main} worker -Q {queue} -n {queue}@%h"
+    return gettext("Start it: %(command)s.") % {"command": command}
 
 
 def _failing(context: str) -> Iterator[str]:
     last = ModeChange.objects.filter(context=context).first()
     failing = evidence.failing_live(context, since=last.changed_at if last else None)
     if failing:
-        since = f" since {times.shown(last.changed_at)}" if last else ""
-        yield f"{failing} of the messages that the worker of {context} received{since} wait for another attempt or are parked."
+        said = (
+            gettext(
+                "%(failing)s of the messages that the worker of %(context)s received since %(since)s wait for another attempt or "
+                "are parked."
+            )
+            if last
+            else gettext(
+                "%(failing)s of the messages that the worker of %(context)s received wait for another attempt or are parked."
+            )
+        )
+        since = times.shown(last.changed_at) if last else ""
+        yield said % {"failing": failing, "context": context, "since": since}
 
 
 def _jump(context: str, present: "Setting", wanted: "Setting") -> Iterator[str]:
-    yield (
-        f"From {present} straight to {wanted}: live 1 % would show a fault of {context} to one flow in a hundred, and not to "
-        f"{wanted.percent}."
-    )
+    yield gettext(
+        "From %(present)s straight to %(wanted)s: live 1 %% would show a fault of %(context)s to one flow in a hundred, and not to "
+        "%(percent)s."
+    ) % {"present": present.said, "wanted": wanted.said, "context": context, "percent": wanted.percent}
 
 
 def _all(context: str, live_now: int) -> Iterator[str]:
-    share = f"{live_now} % of the flows" if live_now else "no flow"
-    yield (
-        f"Nothing is left to the monolith, also in flows that began before, where something new happens in them. Until now "
-        f"{context} does its steps in {share}."
+    nothing_left = gettext(
+        "Nothing is left to the monolith, also in flows that began before, where something new happens in them."
     )
+    until_now = (
+        gettext("Until now %(context)s does its steps in %(percent)s %% of the flows.")
+        if live_now
+        else gettext("Until now %(context)s does its steps in no flow.")
+    )
+    yield " ".join((nothing_left, until_now % {"context": context, "percent": live_now}))
 
 
 def _times(number: int) -> str:
-    return "never" if number == 0 else "once" if number == 1 else f"{number} times"
+    if number == 0:
+        return gettext("never")
+    return ngettext("once", "%(number)s times", number) % {"number": number}

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Avg, Count, Max
+from django.utils.translation import gettext as _
 
 from microworkflows.cutover import queries
 from microworkflows.cutover.models import MissedEvent, ModeChange, ShadowComparison
@@ -46,8 +47,8 @@ class Shadow:
 
     @property
     def by_outcome(self) -> list[tuple[str, int]]:
-        """Non-zero counts of runs that disagreed, by outcome."""
-        numbers = (("differ", self.differs), ("failed", self.failed), ("refused", self.refused))
+        """Non-zero counts of runs that disagreed, by outcome, for people."""
+        numbers = ((_("differ"), self.differs), (_("failed"), self.failed), (_("refused"), self.refused))
         return [(outcome, number) for outcome, number in numbers if number]
 
 
@@ -166,8 +167,9 @@ def failing(context: str, *, since: datetime | None) -> Failures:
         # One status at a time, because each has a partial index of its own.
         rows = InboxEvent.objects.of_context(context).filter(status=status)
         recent = rows if since is None else rows.filter(added__gte=since)
-        numbers[str(status.label)] = recent.count()
-        earlier += rows.count() - numbers[str(status.label)]
+        name = status.name.lower()
+        numbers[name] = recent.count()
+        earlier += rows.count() - numbers[name]
     return Failures(since=since, earlier=earlier, **numbers)
 
 

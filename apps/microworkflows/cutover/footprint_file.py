@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
+from django.utils.translation import gettext as _
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from microworkflows.cutover import conf
@@ -127,23 +128,27 @@ def load() -> Footprints:
         stat = path.stat()
         return _parsed(path, stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError:
-        raise UnknownError(f"There is no file {path}.") from None
+        raise UnknownError(_("There is no file %(path)s.") % {"path": path}) from None
     except OSError as error:
-        raise UnknownError(f"{path} cannot be read: {error.strerror}.") from error
+        said = _("%(path)s cannot be read: %(error)s.") % {"path": path, "error": error.strerror}
+        raise UnknownError(said) from error
 
 
 @functools.lru_cache(maxsize=4)
 def _parsed(path: Path, changed_at: int, size: int) -> Footprints:
     if size > _LARGEST:
-        raise UnknownError(f"{path} is larger than {_LARGEST} bytes, and is not read.")
+        raise UnknownError(
+            _("%(path)s is larger than %(most)s bytes, and is not read.") % {"path": path, "most": _LARGEST}
+        )
     try:
         return Footprints.model_validate(json.loads(path.read_bytes()))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UnknownError(f"{path} is no footprint of the X-ray: {where}: {first['msg']}.") from error
+        said = _("%(path)s is no footprint of the X-ray: %(where)s: %(error)s.")
+        raise UnknownError(said % {"path": path, "where": where, "error": first["msg"]}) from error
     except (ValueError, RecursionError) as error:
-        raise UnknownError(f"{path} is not JSON: {error}.") from error
+        raise UnknownError(_("%(path)s is not JSON: %(error)s.") % {"path": path, "error": error}) from error
 
 
 def changed(file: Footprints) -> list[str]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from microworkflows import registry, times
 from microworkflows.cutover import conf, footprint_file, legacy_steps
 from microworkflows.cutover.footprint_file import Footprint, Other, Written
@@ -59,10 +62,14 @@ class Summary:
     @property
     def figures(self) -> str:
         """A few words for a table."""
-        known = f"{self.readers} read, {self.writers} write"
-        if self.unknown:
-            return f"at least {known}" if self.readers or self.writers else "unknown"
-        return "nobody else" if self.is_clear else known
+        numbers = {"readers": self.readers, "writers": self.writers}
+        if self.is_clear:
+            return _("nobody else")
+        if not self.unknown:
+            return _("%(readers)s read, %(writers)s write") % numbers
+        if self.readers or self.writers:
+            return _("at least %(readers)s read, %(writers)s write") % numbers
+        return _("unknown")
 
 
 def summary(context: str) -> Summary:
@@ -87,14 +94,22 @@ def of_context(context: str) -> Known:
             context=context, unknown=(str(error), _advice(steps)), tables=(), recorded_at=None, steps=steps
         )
     found = {footprint.function: footprint for footprint in file.footprints}
-    unknown = [f"{conf.footprint()} tells nothing of the step {step}." for step in steps if step not in found]
+    unknown = [
+        _("%(file)s tells nothing of the step %(step)s.") % {"file": conf.footprint(), "step": step}
+        for step in steps
+        if step not in found
+    ]
     if not steps:
-        unknown.append(f"{context} has no step in this process.")
-    unknown += [f"The X-ray could not look at {gap.what}: {gap.why}" for gap in file.gaps]
+        unknown.append(_("%(context)s has no step in this process.") % {"context": context})
+    unknown += [
+        _("The X-ray could not look at %(what)s: %(why)s") % {"what": gap.what, "why": gap.why}
+        for gap in file.gaps
+    ]
     if changed := footprint_file.changed(file):
+        named = f"{', '.join(changed[:5])}{' …' if len(changed) > 5 else ''}"
         unknown.append(
-            f"{len(changed)} of the files that it names have changed since, or are gone: {', '.join(changed[:5])}"
-            f"{' …' if len(changed) > 5 else ''}."
+            _("%(number)s of the files that it names have changed since, or are gone: %(named)s.")
+            % {"number": len(changed), "named": named}
         )
     if unknown:
         unknown.append(_advice(steps))
@@ -120,19 +135,29 @@ def steps_of(context: str) -> Iterator[str]:
 def lines(known: Known) -> Iterator[str]:
     """Yield the footprint of a context for people, the summary first."""
     if known.is_clear:
-        yield f"Footprint of {known.context}: nobody else reads or writes what its steps write, as of {_age(known)}."
+        yield _(
+            "Footprint of %(context)s: nobody else reads or writes what its steps write, as of %(age)s."
+        ) % {"context": known.context, "age": _age(known)}
         return
     if known.recorded_at is None:
         reason, advice = known.unknown
-        yield f"Footprint of {known.context}: unknown. {reason}"
+        yield _("Footprint of %(context)s: unknown. %(reason)s") % {
+            "context": known.context,
+            "reason": reason,
+        }
         yield advice
         return
-    yield (
-        f"Footprint of {known.context}, as of {_age(known)}: {known.readers} other places read what its steps write, and "
-        f"{known.writers} other places write it, too. No shadow run shows what they see."
-    )
+    yield _(
+        "Footprint of %(context)s, as of %(age)s: %(readers)s other places read what its steps write, and %(writers)s other "
+        "places write it, too. No shadow run shows what they see."
+    ) % {
+        "context": known.context,
+        "age": _age(known),
+        "readers": known.readers,
+        "writers": known.writers,
+    }
     for reason in known.unknown:
-        yield f"  partly unknown: {reason}"
+        yield "  " + _("partly unknown: %(reason)s") % {"reason": reason}
     for table in known.tables:
         for other in table.in_the_way:
             yield f"  {other.file}:{other.line}  {described(table, other)}"
@@ -141,16 +166,24 @@ def lines(known: Known) -> Iterator[str]:
 def described(table: Written, other: Other) -> str:
     """Return a sentence about another place at a table, and what it sees once the context is live."""
     columns = f" ({', '.join(other.columns)})" if other.columns else ""
-    who = other.function or other.app or "code at a module's level"
-    inside = f" in {other.inside}" if other.inside else ""
-    inside += ", after the step in the same flow," if other.synchronous else ""
+    who = other.function or other.app or _("code at a module's level")
+    if other.inside:
+        who = _("%(function)s in %(inside)s") % {"function": who, "inside": other.inside}
     if other.later:
         sees = other.later
     elif other.writes:
-        sees = "it no longer runs in one transaction with the step: whoever comes first, the other does not see it yet"
+        sees = _(
+            "it no longer runs in one transaction with the step: whoever comes first, the other does not see it yet"
+        )
     else:
-        sees = "it sees the rows as they were before the step, until the context's worker has done it"
-    return f"{who}{inside} does {other.verb} {table.table}{columns} [{other.evidence}]: {sees}"
+        sees = _("it sees the rows as they were before the step, until the context's worker has done it")
+    sentence = (
+        _("%(who)s, after the step in the same flow, does %(act)s [%(evidence)s]: %(sees)s")
+        if other.synchronous
+        else _("%(who)s does %(act)s [%(evidence)s]: %(sees)s")
+    )
+    act = f"{other.verb} {table.table}{columns}"
+    return sentence % {"who": who, "act": act, "evidence": other.evidence, "sees": sees}
 
 
 def touching(context: str, tables: Collection[str]) -> Iterator[str]:
@@ -190,16 +223,19 @@ def _merged(own: set[str], footprints: list[Footprint]) -> tuple[Written, ...]:
 def _advice(steps: Collection[str]) -> str:
     """Return what to do; one file serves all contexts that are being cut over."""
     all_steps = dict.fromkeys([*steps, *(step for context in conf.contexts() for step in steps_of(context))])
-    return (
-        "Who else reads and writes what its steps write is not known. Make a footprint: python -m microworkflows_xray footprint "
-        f"{' '.join(all_steps)} --format json > {conf.footprint()}"
+    command = (
+        f"python -m microworkflows_xray footprint {' '.join(all_steps)} --format json > {conf.footprint()}"
     )
+    return _("Who else reads and writes what its steps write is not known. Make a footprint: %(command)s") % {
+        "command": command
+    }
 
 
 def _age(known: Known) -> str:
     assert known.recorded_at is not None
     days = (datetime.now(UTC) - known.recorded_at).days
-    return f"{times.shown(known.recorded_at)} ({days} days ago)"
+    told = {"time": times.shown(known.recorded_at), "days": days}
+    return ngettext("%(time)s (%(days)s day ago)", "%(time)s (%(days)s days ago)", days) % told
 
 
 def _dotted(function: Callable[..., Any]) -> str:

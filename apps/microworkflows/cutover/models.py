@@ -4,18 +4,26 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import ids
 from microworkflows.cloudevents import context_of
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import PrimaryManager
 
-_MODES = [(mode.value, mode.value) for mode in Mode]
+_MODES = [(Mode.INLINE.value, _("inline")), (Mode.SHADOW.value, _("shadow")), (Mode.LIVE.value, _("live"))]
 
 
 def mode_text(mode: str, percent: int | None) -> str:
-    """Return a mode for people, such as ``live 10 %``."""
+    """Return a mode for logs and commands, such as ``live 10 %``."""
     return f"{mode} {percent} %" if percent else str(mode)
+
+
+def mode_said(mode: str, percent: int | None) -> str:
+    """Return a mode for a page, in the language of the person who looks."""
+    word = str(dict(_MODES).get(mode, mode))
+    return gettext("%(mode)s %(percent)s %%") % {"mode": word, "percent": percent} if percent else word
 
 
 class ContextMode(models.Model):
@@ -27,13 +35,15 @@ class ContextMode(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text="Of a live context: how many of a hundred flows it does; the others are done inline.",
+        help_text=_("Of a live context: how many of a hundred flows it does; the others are done inline."),
     )
     return_at = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Of a live context: number of failing messages of its live flows at which it goes back to inline by itself.",
+        help_text=_(
+            "Of a live context: number of failing messages of its live flows at which it goes back to inline by itself."
+        ),
     )
     changed_at = models.DateTimeField()
 
@@ -41,8 +51,8 @@ class ContextMode(models.Model):
 
     class Meta:
         ordering = ["context"]
-        verbose_name = "context"
-        verbose_name_plural = "contexts"
+        verbose_name = _("context")
+        verbose_name_plural = _("contexts")
         default_permissions = ("view", "change")
         constraints = [
             models.CheckConstraint(
@@ -74,7 +84,7 @@ class ModeChange(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text="What spoke against it, and was known: a sentence on each line.",
+        help_text=_("What spoke against it, and was known: a sentence on each line."),
     )
     changed_by = models.CharField(max_length=150)
     changed_at = models.DateTimeField()
@@ -97,12 +107,12 @@ class ModeChange(models.Model):
     @property
     def from_described(self) -> str:
         """The old mode, for people."""
-        return mode_text(self.from_mode, self.from_percent)
+        return mode_said(self.from_mode, self.from_percent)
 
     @property
     def to_described(self) -> str:
         """The new mode, for people."""
-        return mode_text(self.to_mode, self.to_percent)
+        return mode_said(self.to_mode, self.to_percent)
 
 
 class ShadowComparison(models.Model):
@@ -111,13 +121,13 @@ class ShadowComparison(models.Model):
     class Outcome(models.TextChoices):
         """Result of a comparison."""
 
-        AGREED = "agreed", "agreed"
-        DIFFERS = "differs", "differs"
-        FAILED = "failed", "failed"
-        REFUSED = "refused", "refused"
+        AGREED = "agreed", _("agreed")
+        DIFFERS = "differs", _("differs")
+        FAILED = "failed", _("failed")
+        REFUSED = "refused", _("refused")
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
-    workflow = models.CharField(max_length=200, help_text="Label of the microworkflow.")
+    workflow = models.CharField(max_length=200, help_text=_("Label of the microworkflow."))
     event_id = models.UUIDField()
     event_type = models.CharField(max_length=200)
     correlation_id = models.TextField()
@@ -125,7 +135,7 @@ class ShadowComparison(models.Model):
     differences = models.JSONField(
         default=list,
         encoder=DjangoJSONEncoder,
-        help_text="A list of objects with what, legacy and shadow; empty when they agreed.",
+        help_text=_("A list of objects with what, legacy and shadow; empty when they agreed."),
     )
     legacy_microseconds = models.PositiveBigIntegerField()
     shadow_microseconds = models.PositiveBigIntegerField()
@@ -143,7 +153,7 @@ class ShadowComparison(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.workflow} {self.outcome}"
+        return f"{self.workflow} {self.get_outcome_display()}"
 
     @property
     def context(self) -> str:
@@ -155,10 +165,10 @@ class MissedEvent(models.Model):
     """An event that was to be recorded beside the direct calls, and could not be: nothing else was lost by that."""
 
     event = models.CharField(
-        max_length=200, help_text="Its type; or its class, or the function that was to make it."
+        max_length=200, help_text=_("Its type; or its class, or the function that was to make it.")
     )
     error = models.TextField()
-    correlation_id = models.TextField(blank=True, help_text="The flow, where that is known.")
+    correlation_id = models.TextField(blank=True, help_text=_("The flow, where that is known."))
     missed_at = models.DateTimeField()
 
     objects = PrimaryManager["MissedEvent"]()

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from microworkflows import heartbeats, registry
 from microworkflows.cutover import evidence, footprints, legacy_steps, queries, returning, sides, switch
 from microworkflows.cutover.evidence import Disagreement, Failures, Missed, Shadow
@@ -93,8 +95,11 @@ class Context:
     @property
     def reason_to_go_back(self) -> str:
         """Suggested reason for the history, so that nobody in a hurry has to find words."""
-        failing = ", ".join(f"{number} {status}" for status, number in self.failures.by_status)
-        return f"{self.setting} fails: {failing}" if failing else f"back from {self.setting}, to be safe"
+        said = {"parked": _("parked"), "waiting": _("waiting")}
+        failing = ", ".join(f"{number} {said[status]}" for status, number in self.failures.by_status)
+        if failing:
+            return _("%(setting)s fails: %(failing)s") % {"setting": self.setting.said, "failing": failing}
+        return _("back from %(setting)s, to be safe") % {"setting": self.setting.said}
 
 
 @dataclass(frozen=True, kw_only=True)

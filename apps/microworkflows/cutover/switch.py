@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.db import router
+from django.utils.translation import gettext as _
 
 from microworkflows import registry, times, transactions
 from microworkflows.cloudevents import mark_of
 from microworkflows.cutover import conf, doubts, legacy_steps
 from microworkflows.cutover.doubts import Doubt
-from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, mode_text
+from microworkflows.cutover.models import ContextMode, ContextMove, ModeChange, mode_said, mode_text
 from microworkflows.cutover.splitting.steps import AWAY
 from microworkflows.cutover.stamps import Mode, Stamp
 from microworkflows.errors import MicroworkflowsError
@@ -53,6 +54,11 @@ class Setting:
 
     def __str__(self) -> str:
         return mode_text(self.mode, self.percent)
+
+    @property
+    def said(self) -> str:
+        """The setting for a page, in the language of the person who looks."""
+        return mode_said(self.mode, self.percent)
 
 
 _LIVE_FOR_ALL = Setting(Mode.LIVE, 100)
@@ -152,15 +158,20 @@ def change(
         present = Setting(Mode(row.mode), row.percent)
         if expected is not None and present != expected:
             raise CutoverRefusedError(
-                f"{context} is now {present}, not {expected}: somebody changed it meanwhile. Look again, then decide."
+                _(
+                    "%(context)s is now %(present)s, not %(expected)s: somebody changed it meanwhile. Look again, then decide."
+                )
+                % {"context": context, "present": present.said, "expected": expected.said}
             )
         if wanted == present:
             return present
         _refuse(context, wanted)
         if not why.strip() or len(why) > _LONGEST_REASON or "\x00" in why:
             raise CutoverRefusedError(
-                f"Say why {context} goes {wanted}, in at most {_LONGEST_REASON} characters: readers of the history want "
-                "to know."
+                _(
+                    "Say why %(context)s goes %(wanted)s, in at most %(longest)s characters: readers of the history want to know."
+                )
+                % {"context": context, "wanted": wanted.said, "longest": _LONGEST_REASON}
             )
         found = speaks_against(context, present, wanted)
         if any(doubt.kind not in although for doubt in found):
@@ -190,8 +201,11 @@ def return_at(context: str, failing: int | None, *, by: str) -> None:
     """
     if failing is not None and not 1 <= failing <= _MOST_FAILING:
         raise CutoverRefusedError(
-            f"{context} goes back at 1 to {_MOST_FAILING} failing messages, not at {failing}. Leave it empty, or say 0 to the "
-            "command, to let it never go back by itself."
+            _(
+                "%(context)s goes back at 1 to %(most)s failing messages, not at %(failing)s. Leave it empty, or say 0 to the "
+                "command, to let it never go back by itself."
+            )
+            % {"context": context, "most": _MOST_FAILING, "failing": failing}
         )
     with transactions.read_committed(using=router.db_for_write(ContextMode)):
         row = _locked(context)
@@ -211,7 +225,8 @@ def _locked(context: str) -> ContextMode:
     known = conf.contexts()
     if context not in known:
         raise CutoverRefusedError(
-            f"{context!r} is not being cut over. MICROWORKFLOWS['CUTOVER'] names: {', '.join(known) or 'nothing'}."
+            _("%(context)r is not being cut over. MICROWORKFLOWS['CUTOVER'] names: %(known)s.")
+            % {"context": context, "known": ", ".join(known) or _("nothing")}
         )
     ContextMode.objects.get_or_create(context=context, defaults={"changed_at": times.now()})
     return ContextMode.objects.select_for_update().get(pk=context)
@@ -221,21 +236,34 @@ def _refuse(context: str, wanted: Setting) -> None:
     move = ContextMove.objects.filter(pk=context).first()
     if move is not None:
         raise CutoverRefusedError(
-            f"{context} works in a database of its own, {move.target}, or is just being moved there, so the monolith "
-            "could not do its steps. Move it back first: run split_database there, or with --abort before the switch."
+            _(
+                "%(context)s works in a database of its own, %(target)s, or is just being moved there, so the monolith "
+                "could not do its steps. Move it back first: run split_database there, or with --abort before the switch."
+            )
+            % {"context": context, "target": move.target}
         )
     if wanted.mode is Mode.LIVE and (wanted.percent is None or not 1 <= wanted.percent <= 100):
         raise CutoverRefusedError(
-            f"Live takes a percentage from 1 to 100, not {wanted.percent}. To take all flows back, go inline."
+            _("Live takes a percentage from 1 to 100, not %(percent)s. To take all flows back, go inline.")
+            % {"percent": wanted.percent}
         )
     if wanted.mode is not Mode.LIVE and wanted.percent is not None:
-        raise CutoverRefusedError(f"A percentage goes with live only; {wanted.mode} applies to all flows.")
+        raise CutoverRefusedError(
+            _("A percentage goes with live only; %(mode)s applies to all flows.")
+            % {"mode": mode_said(wanted.mode, None)}
+        )
     if not registry.subscriptions(context):
         raise CutoverRefusedError(
-            f"{context} has no microworkflow, so its mode would mean nothing. Is its app in INSTALLED_APPS?"
+            _(
+                "%(context)s has no microworkflow, so its mode would mean nothing. Is its app in INSTALLED_APPS?"
+            )
+            % {"context": context}
         )
     if wanted.mode is Mode.SHADOW and not legacy_steps.of_context(context):
         raise CutoverRefusedError(
-            f"{context} has no legacy step to compare its microworkflows with. Register one with "
-            f"@microworkflows.cutover.legacy in {context}/legacy.py, or go from inline straight to live."
+            _(
+                "%(context)s has no legacy step to compare its microworkflows with. Register one with "
+                "@microworkflows.cutover.legacy in %(context)s/legacy.py, or go from inline straight to live."
+            )
+            % {"context": context}
         )

@@ -1,6 +1,7 @@
 """Django's entry to the journal."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class JournalConfig(AppConfig):
@@ -8,7 +9,7 @@ class JournalConfig(AppConfig):
 
     name = "microworkflows.journal"
     label = "microworkflows_journal"
-    verbose_name = "Journal"
+    verbose_name = _("Journal")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

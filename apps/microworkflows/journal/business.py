@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import Case, Count, DurationField, ExpressionWrapper, F, IntegerField, Min, Value, When
 from django.db.models.functions import Trunc
+from django.utils.translation import gettext as _
 
 from microworkflows import times
 from microworkflows.journal.models import Event, Flow
@@ -98,9 +99,9 @@ def business(window: Window) -> Business:
         window=window,
         cut=window != asked,
         times=bars,
-        begun=_series("begun", _over_time(window, "began_at"), bars),
-        finished=tuple(_series(name or "no outcome", outcomes[name], bars) for name in sorted(outcomes)),
-        overdue=_series("overdue", _over_time(window, "overdue_at"), bars),
+        begun=_series(_("begun"), _over_time(window, "began_at"), bars),
+        finished=tuple(_series(name or _("no outcome"), outcomes[name], bars) for name in sorted(outcomes)),
+        overdue=_series(_("overdue"), _over_time(window, "overdue_at"), bars),
         funnel=stages,
         looked_at=looked_at,
         whole=looked_at < MOST_FLOWS,

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.dateformat import format as date_format
+from django.utils.translation import gettext as _
+
 from microworkflows import times
 from microworkflows.journal import words
 from microworkflows.journal.business import Bar, Business, Series, Stage
@@ -47,7 +50,10 @@ class Row:
 def strips(business: Business) -> list[Strip]:
     """Return the flows over time: begun, finished by outcome, overdue."""
     labels = [at_text(at, business) for at in business.times]
-    finished = (Series(name=f"finished: {each.name}", counts=each.counts) for each in business.finished)
+    finished = (
+        Series(name=_("finished: %(outcome)s") % {"outcome": each.name}, counts=each.counts)
+        for each in business.finished
+    )
     return [_strip(each, labels) for each in (business.begun, *finished, business.overdue)]
 
 
@@ -95,7 +101,7 @@ def at_text(at: datetime, business: Business) -> str:
     local = times.local(at)
     if business.window.bar == "minute":
         return f"{local:%H:%M}"
-    return f"{local:%H:%M}" if len(business.times) <= 26 else f"{local:%a %d %b, %H:%M}"
+    return f"{local:%H:%M}" if len(business.times) <= 26 else date_format(local, "D d M, H:i")
 
 
 def _strip(series: Series, labels: Sequence[str]) -> Strip:
@@ -116,7 +122,7 @@ def _strip(series: Series, labels: Sequence[str]) -> Strip:
 
 def _span(bar: Bar) -> str:
     if bar.end is None:
-        return f"{words.seconds(bar.begin)} and more"
+        return _("%(begin)s and more") % {"begin": words.seconds(bar.begin)}
     if not bar.begin:
-        return f"under {words.seconds(bar.end)}"
-    return f"{words.seconds(bar.begin)} to {words.seconds(bar.end)}"
+        return _("under %(end)s") % {"end": words.seconds(bar.end)}
+    return _("%(begin)s to %(end)s") % {"begin": words.seconds(bar.begin), "end": words.seconds(bar.end)}

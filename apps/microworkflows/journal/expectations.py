@@ -10,6 +10,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
 from microworkflows import past
 from microworkflows.journal import waiting, words
 from microworkflows.journal.models import Flow
@@ -106,7 +109,7 @@ def _deliveries(
                 continue
             way = _way(event, delivery, seen, now, others)
             yield Expectation(
-                what=f"{delivery.consumer} of {event.name}",
+                what=_("%(consumer)s of %(event)s") % {"consumer": delivery.consumer, "event": event.name},
                 context=delivery.context,
                 since=delivery.bars[-1].began_at if delivery.bars else event.recorded_at,
                 event_id=str(event.id),
@@ -131,19 +134,17 @@ def _way(
     if absent := _absent(delivery.context, seen, now, others):
         return absent
     if delivery.status == "waiting":
-        due = (
-            f"the next is due at {words.clock(delivery.due_at, now)}"
+        said = (
+            _("Attempt %(number)s failed, the next is due at %(time)s.")
             if delivery.due_at
-            else "the next is due now"
+            else _("Attempt %(number)s failed, the next is due now.")
         )
-        return _Way(
-            Cause.RETRY,
-            f"Attempt {delivery.attempts} failed, {due}.",
-            error=_first_line(delivery.error),
-        )
+        told = {"number": delivery.attempts, "time": words.clock(delivery.due_at, now)}
+        return _Way(Cause.RETRY, said % told, error=_first_line(delivery.error))
     if delivery.status == "running":
-        by = f" on {delivery.worker}" if delivery.worker else ""
-        return _Way(Cause.UNDER_WAY, f"It runs since {words.clock(delivery.received_at, now)}{by}.")
+        said = _("It runs since %(time)s on %(worker)s.") if delivery.worker else _("It runs since %(time)s.")
+        told = {"time": words.clock(delivery.received_at, now), "worker": delivery.worker}
+        return _Way(Cause.UNDER_WAY, said % told)
     return _in_queue(event, delivery.context, seen, now)
 
 
@@ -151,15 +152,18 @@ def _failed(event: "Event", delivery: "Delivery") -> _Way:
     if delivery.status == "parked":
         return _Way(
             Cause.PARKED,
-            f"It is parked after attempt {delivery.attempts}.",
+            _("It is parked after attempt %(number)s.") % {"number": delivery.attempts},
             f"python manage.py replay --context {delivery.context}",
             is_urgent=True,
             error=_first_line(delivery.error),
         )
     if event.status == "rejected":
         error = _first_line(event.error)
-        return _Way(Cause.REJECTED, "The broker refuses the event for good.", is_urgent=True, error=error)
-    said = f"When the event was relayed, no queue was bound to {event.type}. Start a worker of {delivery.context}, then relay it again."
+        said = _("The broker refuses the event for good.")
+        return _Way(Cause.REJECTED, said, is_urgent=True, error=error)
+    said = _(
+        "When the event was relayed, no queue was bound to %(type)s. Start a worker of %(context)s, then relay it again."
+    ) % {"type": event.type, "context": delivery.context}
     return _Way(Cause.UNHEARD, said, "python manage.py unheard --relay", is_urgent=True)
 
 
@@ -171,39 +175,54 @@ def _absent(context: str, seen: Mapping[str, Presence], now: datetime, others: "
         return None
     command = f"celery -A project worker -Q {context}"
     if worker is None or worker.since is None:
-        said = f"No worker of {context} has ever reported to the journal; {others.on(context)}. Start it:"
+        said = _("No worker of %(context)s has ever reported to the journal; %(flows)s. Start it:") % {
+            "context": context,
+            "flows": others.on(context),
+        }
         return _Way(Cause.UNKNOWN, said, command, is_urgent=True)
     since = words.clock(worker.since, now)
     if worker.life is Life.UNKNOWN:
-        said = (
-            f"Unknown: the journal has heard from nobody since {since}, also not from a worker of {context}."
-        )
+        said = _(
+            "Unknown: the journal has heard from nobody since %(time)s, also not from a worker of %(context)s."
+        ) % {"time": since, "context": context}
         return _Way(Cause.UNKNOWN, said)
-    ended = "was stopped" if worker.life is Life.STOPPED else "fell silent"
-    said = f"{context} has no worker since {since}: the last {ended}; {others.on(context)}. Start it:"
-    return _Way(Cause.WORKER, said, command, is_urgent=True)
+    said = (
+        _("%(context)s has no worker since %(time)s: the last was stopped; %(flows)s. Start it:")
+        if worker.life is Life.STOPPED
+        else _("%(context)s has no worker since %(time)s: the last fell silent; %(flows)s. Start it:")
+    )
+    told = {"context": context, "time": since, "flows": others.on(context)}
+    return _Way(Cause.WORKER, said % told, command, is_urgent=True)
 
 
 def _in_queue(event: "Event", context: str, seen: Mapping[str, Presence], now: datetime) -> _Way:
     known = seen[context]
     if known.missing:
-        said = f"Unknown: notices of {', '.join(known.missing)} are missing, so it may have been handled."
-        return _Way(Cause.UNKNOWN, said)
+        said = _("Unknown: notices of %(names)s are missing, so it may have been handled.")
+        return _Way(Cause.UNKNOWN, said % {"names": ", ".join(known.missing)})
     if known.depth:
-        hands = f", {known.handling:,} in hand" if known.handling else ""
-        said = f"{known.depth:,} messages wait in the queue of {context}{hands}."
-        return _Way(Cause.BACKLOG, said)
-    if now - (event.relayed_at or event.recorded_at) <= _SOON or known.handling:
-        return _Way(Cause.UNDER_WAY, f"It is on its way into the worker of {context}.")
-    if known.depth is None:
-        return _Way(
-            Cause.UNKNOWN,
-            f"Unknown: nobody tells how many messages wait in the queue of {context}.",
+        told = {"number": f"{known.depth:,}", "context": context, "handling": f"{known.handling or 0:,}"}
+        said = (
+            _("%(number)s messages wait in the queue of %(context)s, %(handling)s in hand.")
+            if known.handling
+            else _("%(number)s messages wait in the queue of %(context)s.")
         )
+        return _Way(Cause.BACKLOG, said % told)
+    if now - (event.relayed_at or event.recorded_at) <= _SOON or known.handling:
+        said = _("It is on its way into the worker of %(context)s.")
+        return _Way(Cause.UNDER_WAY, said % {"context": context})
+    if known.depth is None:
+        said = _("Unknown: nobody tells how many messages wait in the queue of %(context)s.")
+        return _Way(Cause.UNKNOWN, said % {"context": context})
     if known.dead:
-        said = f"The queue of {context} is empty, and it has {known.dead:,} dead letters: this may be one."
+        said = _(
+            "The queue of %(context)s is empty, and it has %(number)s dead letters: this may be one."
+        ) % {"context": context, "number": f"{known.dead:,}"}
         return _Way(Cause.DEAD_LETTER, said, f"python manage.py dead_letters {context}", is_urgent=True)
-    said = f"It was relayed at {words.clock(event.relayed_at or event.recorded_at, now)}, the queue of {context} is empty, and it was never received."
+    said = _("It was relayed at %(time)s, the queue of %(context)s is empty, and it was never received.") % {
+        "time": words.clock(event.relayed_at or event.recorded_at, now),
+        "context": context,
+    }
     return _Way(Cause.LOST, said, "python manage.py unreceived", is_urgent=True)
 
 
@@ -213,7 +232,7 @@ def _relays(events: "Sequence[Event]", seen: Mapping[str, Presence], now: dateti
             continue
         way = _relay(event.context, seen.get(event.context), now)
         yield Expectation(
-            what=f"relay of {event.name}",
+            what=_("relay of %(event)s") % {"event": event.name},
             context=event.context,
             since=event.recorded_at,
             event_id=str(event.id),
@@ -225,17 +244,20 @@ def _relay(context: str, known: Presence | None, now: datetime) -> _Way:
     """Return cause, reason, command and urgency of an event that is not relayed."""
     command = f"celery -A project worker -Q {context}"
     if known is None or known.relay.life is Life.UNKNOWN:
-        said = f"No relay of {context} has lately reported to the journal. It runs beside the worker:"
-        return _Way(Cause.UNKNOWN, said, command, is_urgent=True)
+        said = _("No relay of %(context)s has lately reported to the journal. It runs beside the worker:")
+        return _Way(Cause.UNKNOWN, said % {"context": context}, command, is_urgent=True)
     if known.relay.life.is_down:
-        said = f"{context} has no relay since {words.clock(known.relay.since, now)}. It runs beside the worker; start it:"
-        return _Way(Cause.RELAY, said, command, is_urgent=True)
+        said = _("%(context)s has no relay since %(time)s. It runs beside the worker; start it:")
+        told = {"context": context, "time": words.clock(known.relay.since, now)}
+        return _Way(Cause.RELAY, said % told, command, is_urgent=True)
     if known.relay.leads is False:
-        said = f"The relay of {context} runs, but has not the lead, so it relays nothing."
-        return _Way(Cause.RELAY, said, is_urgent=True)
+        said = _("The relay of %(context)s runs, but has not the lead, so it relays nothing.")
+        return _Way(Cause.RELAY, said % {"context": context}, is_urgent=True)
     if known.pending:
-        return _Way(Cause.BACKLOG, f"The relay of {context} has {known.pending:,} events to relay.")
-    return _Way(Cause.UNDER_WAY, f"It is on its way to the broker by the relay of {context}.")
+        said = _("The relay of %(context)s has %(number)s events to relay.")
+        return _Way(Cause.BACKLOG, said % {"context": context, "number": f"{known.pending:,}"})
+    said = _("It is on its way to the broker by the relay of %(context)s.")
+    return _Way(Cause.UNDER_WAY, said % {"context": context})
 
 
 def _deadlines(
@@ -258,19 +280,23 @@ def _deadlines(
         if of not in happened or awaited in happened:
             continue
         due_at = happened[of] + timedelta(seconds=within)
-        allowed = f"{human_duration(timedelta(seconds=within))} after {event_name(of)}"
         late = due_at <= now
         said = (
-            f"It was due at {words.clock(due_at, now)}"
+            _("It was due at %(time)s, %(within)s after %(event)s.")
             if late
-            else f"It is due at {words.clock(due_at, now)}"
+            else _("It is due at %(time)s, %(within)s after %(event)s.")
         )
+        told = {
+            "time": words.clock(due_at, now),
+            "within": human_duration(timedelta(seconds=within)),
+            "event": event_name(of),
+        }
         yield Expectation(
             what=event_name(awaited),
             context=awaited.partition(".")[0],
             since=happened[of],
             cause=Cause.DEADLINE,
-            reason=f"{said}, {allowed}.",
+            reason=said % told,
             is_urgent=late,
         )
 
@@ -284,12 +310,15 @@ class _Waiting:
 
     def on(self, context: str) -> str:
         """Return the number of flows that wait for a context, for people."""
-        number, _, more = self._numbers.get(context, waiting.FlowsWaiting())
-        return "this flow waits" if number <= 1 else f"{number:,}{'+' if more else ''} flows wait"
+        found = self._numbers.get(context, waiting.FlowsWaiting())
+        if found.number <= 1:
+            return _("this flow waits")
+        told = {"number": f"{found.number:,}{'+' if found.more else ''}"}
+        return ngettext("%(number)s flow waits", "%(number)s flows wait", found.number) % told
 
 
 def _first_line(error: str) -> str:
-    return error.strip().partition("\n")[0][:300] or "no reason was told"
+    return error.strip().partition("\n")[0][:300] or _("no reason was told")
 
 
 def _declared(seen: Mapping[str, Presence], what: str) -> Iterator[Mapping[str, Any]]:

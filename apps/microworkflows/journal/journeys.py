@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from microworkflows import flows, times
 from microworkflows.cloudevents import context_of
 from microworkflows.journal import bars, expectations, models, presence
@@ -310,7 +312,7 @@ def _untold(
                 yield Event(
                     id=UUID(event_id),
                     type=type,
-                    name=event_name(type) if type else "An event",
+                    name=event_name(type) if type else _("An event"),
                     context=each.context,
                     emitted_by=each.consumer,
                     causation_id=str(event.id),

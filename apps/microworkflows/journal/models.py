@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import times
 
@@ -335,16 +336,16 @@ class Alarm(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     flow = models.ForeignKey(Flow, models.CASCADE, related_name="alarms")
-    awaited = models.CharField(max_length=255, help_text="Type of the event that has not come.")
-    of = models.CharField(max_length=255, help_text="Type of the event since which it is awaited.")
+    awaited = models.CharField(max_length=255, help_text=_("Type of the event that has not come."))
+    of = models.CharField(max_length=255, help_text=_("Type of the event since which it is awaited."))
     due_at = Moment()
     raised_at = Moment()
     closed_at = Moment(null=True)
-    owner = models.CharField(max_length=255, blank=True, help_text="Context that has to act.")
+    owner = models.CharField(max_length=255, blank=True, help_text=_("Context that has to act."))
     cause = models.CharField(
-        max_length=63, help_text="Likely cause, in a word: worker, backlog, parked, relay, unheard …"
+        max_length=63, help_text=_("Likely cause, in a word: worker, backlog, parked, relay, unheard …")
     )
-    details = models.TextField(help_text="What stands in the way, and what to do.")
+    details = models.TextField(help_text=_("What stands in the way, and what to do."))
 
     class Meta:
         default_permissions = ()

@@ -4,6 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
 from microworkflows import times
 from microworkflows.cloudevents import context_of
 from microworkflows.journal import layout, words
@@ -14,6 +17,10 @@ from microworkflows.journeys import event_name
 
 _THICKEST: Final = 9.0
 _LANE_HEAD: Final = 22.0
+
+_ALIVE: Final = {"worker": _("✓ worker"), "relay": _("✓ relay")}
+_DOWN: Final = {"worker": _("✕ no worker since %(time)s"), "relay": _("✕ no relay since %(time)s")}
+_UNKNOWN: Final = {"worker": _("? worker unknown"), "relay": _("? relay unknown")}
 
 
 def of_graph(graph: Graph) -> Picture:
@@ -46,29 +53,29 @@ def of_graph(graph: Graph) -> Picture:
 def lane_texts(context: Presence | None) -> tuple[tuple[str, Tone], ...]:
     """Return the state of a context in words, each with its tone."""
     if context is None:
-        return (("? nobody declared it", "idle"),)
+        return ((gettext("? nobody declared it"), "idle"),)
     texts = [life("worker", context.worker), life("relay", context.relay)]
     numbers: tuple[tuple[int | None, str, Tone], ...] = (
-        (context.depth, "in queue", "busy"),
-        (context.pending, "pending", "busy"),
-        (context.parked, "parked", "bad"),
-        (context.dead, "dead", "bad"),
+        (context.depth, gettext("%(number)s in queue"), "busy"),
+        (context.pending, gettext("%(number)s pending"), "busy"),
+        (context.parked, gettext("■ %(number)s parked"), "bad"),
+        (context.dead, gettext("■ %(number)s dead"), "bad"),
     )
-    for count, what, tone in numbers:
+    for count, text, tone in numbers:
         if count:
-            texts.append((f"{'■ ' if tone == 'bad' else ''}{words.number(count)} {what}", tone))
+            texts.append((text % {"number": words.number(count)}, tone))
     if context.parked is None:
-        texts.append(("? tables unknown", "idle"))
+        texts.append((gettext("? tables unknown"), "idle"))
     return tuple(texts)
 
 
 def life(what: str, seen: Seen) -> tuple[str, Tone]:
     """Return in words whether a process lives, with the tone of that."""
     if seen.life is Life.ALIVE:
-        return f"✓ {what}", ""
+        return str(_ALIVE[what]), ""
     if seen.life.is_down and seen.since is not None:
-        return f"✕ no {what} since {times.local(seen.since):%H:%M:%S}", "bad"
-    return f"? {what} unknown", "idle"
+        return str(_DOWN[what]) % {"time": f"{times.local(seen.since):%H:%M:%S}"}, "bad"
+    return str(_UNKNOWN[what]), "idle"
 
 
 def _boxes(
@@ -95,14 +102,16 @@ def _boxes(
 def _event_shape(each: Announcement, at: layout.Placed, graph: Graph) -> Shape:
     lines: list[tuple[str, Tone]] = [(words.rate(each.relayed, graph.window.minutes), _idle(each.relayed))]
     if not each.declared:
-        lines = [(f"{lines[0][0]}, not declared", "bad")]
+        lines = [(gettext("%(rate)s, not declared") % {"rate": lines[0][0]}, "bad")]
     return Shape(
         id=f"type:{each.type}",
         kind="event",
         at=at,
         name=event_name(each.type),
         lines=tuple(lines),
-        tip=f"{each.type}{f', outcome {each.outcome}' if each.outcome else ''}",
+        tip=gettext("%(type)s, outcome %(outcome)s") % {"type": each.type, "outcome": each.outcome}
+        if each.outcome
+        else each.type,
         declared=each.declared,
         observed=bool(each.relayed),
     )
@@ -128,22 +137,24 @@ def _workflow_shape(each: Hearing, at: layout.Placed, graph: Graph) -> Shape:
 
 def _begin_shape(name: str, at: layout.Placed) -> Shape:
     where, _, context = name.partition(":")
-    text = "begins" if where == "begin" else "elsewhere"
-    tip = f"Flows begin in {context}" if where == "begin" else f"{context} is not known here"
-    return Shape(id=name, kind="begin", at=at, name=text, tip=tip, declared=where == "begin")
+    begins = where == "begin"
+    text = gettext("begins") if begins else gettext("elsewhere")
+    tip = gettext("Flows begin in %(context)s") if begins else gettext("%(context)s is not known here")
+    return Shape(id=name, kind="begin", at=at, name=text, tip=tip % {"context": context}, declared=begins)
 
 
 def _troubles(each: Hearing) -> list[tuple[str, Tone]]:
     said = []
     if each.failed:
-        said.append(f"✕ {words.number(each.failed)} failed")
+        said.append(gettext("✕ %(number)s failed") % {"number": words.number(each.failed)})
     if each.waiting.parked:
-        said.append(f"■ {words.number(each.waiting.parked)} parked")
+        said.append(gettext("■ %(number)s parked") % {"number": words.number(each.waiting.parked)})
     lines: list[tuple[str, Tone]] = [(" ".join(said), "bad")] if said else []
     if not each.declared:
-        lines.insert(0, ("not declared", "bad"))
+        lines.insert(0, (gettext("not declared"), "bad"))
     if not lines and each.waiting.flows:
-        lines.append((f"… {words.number(each.waiting.flows, more=each.waiting.more)} wait", "busy"))
+        number = words.number(each.waiting.flows, more=each.waiting.more)
+        lines.append((gettext("… %(number)s wait") % {"number": number}, "busy"))
     return lines
 
 
@@ -158,12 +169,19 @@ def _idle(count: int | None) -> Tone:
 
 
 def _said(each: Hearing, graph: Graph) -> str:
-    return (
-        f"{event_name(each.type)} to {each.consumer}: {words.rate(each.handled, graph.window.minutes)}, "
-        f"p50 {words.seconds(each.p50)}, p95 {words.seconds(each.p95)}, {words.number(each.failed)} failed, "
-        f"{words.number(each.waiting.parked)} parked, {words.number(each.waiting.flows)} wait"
-        f"{'' if each.declared else ', not declared'}"
-    )
+    numbers = gettext(
+        "%(event)s to %(consumer)s: %(rate)s, p50 %(p50)s, p95 %(p95)s, %(failed)s failed, %(parked)s parked, %(waiting)s wait"
+    ) % {
+        "event": event_name(each.type),
+        "consumer": each.consumer,
+        "rate": words.rate(each.handled, graph.window.minutes),
+        "p50": words.seconds(each.p50),
+        "p95": words.seconds(each.p95),
+        "failed": words.number(each.failed),
+        "parked": words.number(each.waiting.parked),
+        "waiting": words.number(each.waiting.flows),
+    }
+    return numbers if each.declared else gettext("%(numbers)s, not declared") % {"numbers": numbers}
 
 
 def _arrow(
@@ -187,11 +205,11 @@ def _arrow(
         )
     announced = announcements[target]
     alone = len(announced.sources) < 2
+    begins = title(source) if source in hearings else gettext("a flow begins")
     return Arrow(
         path=path,
         target=target,
-        tip=f"{title(source) if source in hearings else 'a flow begins'}: {event_name(announced.type)}, "
-        f"{words.rate(announced.relayed, graph.window.minutes)}",
+        tip=f"{begins}: {event_name(announced.type)}, {words.rate(announced.relayed, graph.window.minutes)}",
         width=_width(announced.relayed, graph) if alone else THINNEST,
         declared=announced.declared,
         observed=bool(announced.relayed),

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+
 from microworkflows import times
 from microworkflows.cloudevents import context_of
 from microworkflows.journal import journeys, lateness
@@ -105,24 +107,29 @@ def _reason(journey: Journey, expected: Expectation | None, owner: str, involved
     if not missing:
         return Reason(owner=owner, cause=str(expected.cause), details=said)
     cause = expected.cause if expected.cause in _DOWN else Cause.UNKNOWN
-    known = (
-        f"Notices of {', '.join(missing)} are missing for good, so it may have happened all the same. {said}"
-    )
-    return Reason(owner=owner, cause=str(cause), details=known)
+    gaps = _("Notices of %(names)s are missing for good, so it may have happened all the same.")
+    details = f"{gaps % {'names': ', '.join(missing)}} {said}"
+    return Reason(owner=owner, cause=str(cause), details=details)
 
 
 def _said(expected: Expectation) -> str:
     if not expected.command:
         return expected.full_reason
-    return f"{expected.full_reason} {'' if expected.reason.endswith(':') else 'Next: '}{expected.command}"
+    if expected.reason.endswith(":"):
+        return f"{expected.full_reason} {expected.command}"
+    return " ".join((expected.full_reason, _("Next: %(command)s") % {"command": expected.command}))
 
 
 def _at_rest(journey: Journey, owner: str) -> str:
     handled = [each for each in journey.deliveries if each.handled_at is not None]
     if not handled:
-        return f"Nothing is under way in the flow, and nobody who listens is declared: does {owner} send notices?"
+        return _(
+            "Nothing is under way in the flow, and nobody who listens is declared: does %(context)s send notices?"
+        ) % {"context": owner}
     last = max(handled, key=lambda each: each.handled_at or journey.began_at)
-    return f"Nothing is under way in the flow: {last.consumer} was the last to handle an event, and nothing followed."
+    return _(
+        "Nothing is under way in the flow: %(consumer)s was the last to handle an event, and nothing followed."
+    ) % {"consumer": last.consumer}
 
 
 def _missing(contexts: Mapping[str, Any], context: str) -> tuple[str, ...]:

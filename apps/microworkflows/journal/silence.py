@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from microworkflows import times
 from microworkflows.journal import conf, presence, words
 from microworkflows.journal.presence import Presence
@@ -11,11 +13,12 @@ from microworkflows.journal.presence import Presence
 def sentence(heard_at: datetime | None, *, now: datetime) -> str:
     """Return since when the journal has heard from nobody, and what to do; empty while it hears from somebody."""
     if heard_at is None:
-        return f"Nobody has told the journal anything yet. {_remedy()}"
+        return " ".join((_("Nobody has told the journal anything yet."), _remedy()))
     if presence.hears(heard_at, times.aware(now)):
         return ""
     since = words.clock(heard_at, now)
-    return f"The journal has heard from nobody since {since}, so it knows of nothing later. {_remedy()}"
+    silent = _("The journal has heard from nobody since %(time)s, so it knows of nothing later.")
+    return f"{silent % {'time': since}} {_remedy()}"
 
 
 def last_heard(contexts: Iterable[Presence]) -> datetime | None:
@@ -26,8 +29,15 @@ def last_heard(contexts: Iterable[Presence]) -> datetime | None:
 
 def _remedy() -> str:
     collector = conf.current().journal_collector
-    beside = f"the relay of {collector}" if collector else "a relay"
-    return (
-        f"Notices pass through the broker to the collector, which works beside {beside}: look whether both run. The "
-        "collector by itself: python manage.py journal_collect"
+    remedy = (
+        _(
+            "Notices pass through the broker to the collector, which works beside the relay of %(context)s: look whether both "
+            "run. The collector by itself: %(command)s"
+        )
+        if collector
+        else _(
+            "Notices pass through the broker to the collector, which works beside a relay: look whether both run. The collector "
+            "by itself: %(command)s"
+        )
     )
+    return remedy % {"context": collector, "command": "python manage.py journal_collect"}

@@ -1,5 +1,7 @@
 """The small picture of a variant: the steps of one way, from left to right, and the same in words."""
 
+from django.utils.translation import gettext as _
+
 from microworkflows.cloudevents import context_of
 from microworkflows.journal import layout
 from microworkflows.journal.shapes import Arrow, LaneShape, Picture, Shape, own, sized, title
@@ -32,14 +34,18 @@ def of_way(way: Way) -> Picture:
                 id=name,
                 kind="event" if name.startswith("type:") else "workflow",
                 at=at,
-                name=("✕ dismissed: " if name in dismissed else "") + title(name),
+                name=_("✕ dismissed: %(name)s") % {"name": title(name)} if name in dismissed else title(name),
                 tip=name.partition(":")[2],
                 tone="bad" if name in dismissed else "",
             )
             for name, at in placed.boxes.items()
         ),
         arrows=tuple(
-            Arrow(path=path, target=target, tip=f"{title(source)} to {title(target)}")
+            Arrow(
+                path=path,
+                target=target,
+                tip=_("%(source)s to %(target)s") % {"source": title(source), "target": title(target)},
+            )
             for (source, target), path in placed.paths.items()
         ),
     )
@@ -50,10 +56,16 @@ def steps_in_words(way: Way) -> list[str]:
 
     def words_of(step: Step) -> str:
         if not step.type:
-            return f"{event_name(step.emitted)} begins the flow"
-        taken = f"{event_name(step.type)}: {step.consumer or 'somebody'}"
+            return _("%(event)s begins the flow") % {"event": event_name(step.emitted)}
+        told = {
+            "event": event_name(step.type),
+            "consumer": step.consumer or _("somebody"),
+            "emitted": event_name(step.emitted),
+        }
         if step.dismissed:
-            return f"{taken} was dismissed"
-        return f"{taken} emits {event_name(step.emitted)}" if step.emitted else f"{taken} emits nothing"
+            return _("%(event)s: %(consumer)s was dismissed") % told
+        if step.emitted:
+            return _("%(event)s: %(consumer)s emits %(emitted)s") % told
+        return _("%(event)s: %(consumer)s emits nothing") % told
 
     return [words_of(step) for step in sorted(way)]

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from django.utils.translation import gettext_lazy as _
+
 
 @dataclass(frozen=True, kw_only=True)
 class Window:
@@ -28,10 +30,10 @@ class Window:
 
 
 SPANS: Final = {
-    "15m": ("15 minutes", timedelta(minutes=15)),
-    "1h": ("hour", timedelta(hours=1)),
-    "24h": ("24 hours", timedelta(hours=24)),
-    "7d": ("7 days", timedelta(days=7)),
+    "15m": (_("15 minutes"), timedelta(minutes=15)),
+    "1h": (_("hour"), timedelta(hours=1)),
+    "24h": (_("24 hours"), timedelta(hours=24)),
+    "7d": (_("7 days"), timedelta(days=7)),
 }
 DEFAULT: Final = "1h"
 
@@ -40,4 +42,4 @@ def window(name: str, *, now: datetime, default: str = DEFAULT) -> Window:
     """Return the window of a name that ends now; of a name that there is none of, the default one."""
     name = name if name in SPANS else default
     label, span = SPANS[name]
-    return Window(name=name, label=label, since=now - span, until=now)
+    return Window(name=name, label=str(label), since=now - span, until=now)

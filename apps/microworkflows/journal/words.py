@@ -1,28 +1,79 @@
 """Numbers and times in words for the journal's pictures and tables; what is unknown is called so."""
 
 from datetime import datetime, timedelta
+from typing import Final
+
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import times
 from microworkflows.journeys import human_duration
 
-UNKNOWN = "unknown"
+UNKNOWN: Final = _("unknown")
+
+_WORDS: Final = {
+    # of flows
+    "needs attention": _("needs attention"),
+    "on its way": _("on its way"),
+    "overdue": _("overdue"),
+    "failed": _("failed"),
+    "done": _("done"),
+    "unknown": UNKNOWN,
+    # of events and deliveries
+    "pending": _("pending"),
+    "untold": _("untold"),
+    "relayed": _("relayed"),
+    "unheard": _("unheard"),
+    "rejected": _("rejected"),
+    "expected": _("expected"),
+    "running": _("running"),
+    "waiting": _("waiting"),
+    "handled": _("handled"),
+    "parked": _("parked"),
+    "missed": _("missed"),
+    "replayed": _("replayed"),
+    "dismissed": _("dismissed"),
+    "inline": _("inline"),
+    "shadow": _("shadow"),
+    "shadow disagreed": _("shadow disagreed"),
+    # of what stands in the way
+    "worker": _("worker"),
+    "relay": _("relay"),
+    "backlog": _("backlog"),
+    "under way": _("under way"),
+    "retry": _("retry"),
+    "dead letter": _("dead letter"),
+    "lost": _("lost"),
+    "deadline": _("deadline"),
+    "at rest": _("at rest"),
+}
+
+
+def said(word: str) -> str:
+    """Return a state, a status or a cause in the language of the person who looks; a word of somebody else's as it is."""
+    return str(_WORDS.get(word, word))
 
 
 def number(count: float | None, *, more: bool = False) -> str:
     """Return a count such as ``12 400``; with ``more``, ``over 5 000``."""
     if count is None:
-        return UNKNOWN
+        return str(UNKNOWN)
     text = f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-    return f"over {text}" if more and count else text
+    return gettext("over %(number)s") % {"number": text} if more and count else text
+
+
+def events(count: int) -> str:
+    """Return the number of a flow's events."""
+    return ngettext("%(number)s event", "%(number)s events", count) % {"number": count}
 
 
 def rate(count: int | None, minutes: float) -> str:
     """Return how often something happened, in the unit in which that is a number: ``12.4/min``, ``3/h``, ``2/day``."""
     if count is None:
-        return UNKNOWN
-    for unit, length in (("min", 1), ("h", 60), ("day", 60 * 24)):
+        return str(UNKNOWN)
+    for unit, length in (("min", 1), ("h", 60), (gettext("day"), 60 * 24)):
         often = count / minutes * length
-        if often >= 1 or unit == "day" or not count:
+        if often >= 1 or length == 60 * 24 or not count:
             return f"{often:.0f}/{unit}" if often >= 100 or often == int(often) else f"{often:.2g}/{unit}"
     raise AssertionError
 
@@ -31,15 +82,15 @@ def share(part: int, whole: int) -> str:
     """Return a share in per cent; what is little is not nothing."""
     percent = 100 * part / whole if whole else 0
     if 0 < percent < 1:
-        return "under 1\N{NARROW NO-BREAK SPACE}%"
+        return gettext("under %(share)s") % {"share": "1\N{NARROW NO-BREAK SPACE}%"}
     if 99 < percent < 100:
-        return "over 99\N{NARROW NO-BREAK SPACE}%"
+        return gettext("over %(share)s") % {"share": "99\N{NARROW NO-BREAK SPACE}%"}
     return f"{percent:.0f}\N{NARROW NO-BREAK SPACE}%"
 
 
 def seconds(duration: float | None) -> str:
     """Return a duration in seconds for people."""
-    return UNKNOWN if duration is None else human_duration(timedelta(seconds=duration))
+    return str(UNKNOWN) if duration is None else human_duration(timedelta(seconds=duration))
 
 
 def shortened(text: str, most: int) -> str:
@@ -50,6 +101,6 @@ def shortened(text: str, most: int) -> str:
 def clock(time: datetime | None, now: datetime) -> str:
     """Return a local time of day for people, with the date if that is not today's."""
     if time is None:
-        return "an unknown time"
+        return gettext("an unknown time")
     local = times.local(time)
     return f"{local:%H:%M:%S}" if local.date() == times.local(now).date() else f"{local:%Y-%m-%d %H:%M}"

@@ -1,6 +1,7 @@
 """Django's entry to the metrics."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class MetricsConfig(AppConfig):
@@ -8,7 +9,7 @@ class MetricsConfig(AppConfig):
 
     name = "microworkflows.metrics"
     label = "microworkflows_metrics"
-    verbose_name = "Metrics and health"
+    verbose_name = _("Metrics and health")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -1,6 +1,7 @@
 """Django's entry to the problems: registers them with the core."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class ProblemsConfig(AppConfig):
@@ -8,7 +9,7 @@ class ProblemsConfig(AppConfig):
 
     name = "microworkflows.problems"
     label = "microworkflows_problems"
-    verbose_name = "Problems"
+    verbose_name = _("Problems")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

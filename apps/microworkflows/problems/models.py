@@ -4,6 +4,7 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows.models import PrimaryManager
 
@@ -12,7 +13,7 @@ class Problem(models.Model):
     """What is noted of the failures with one fingerprint; most have no row."""
 
     fingerprint = models.CharField(primary_key=True, max_length=16)
-    assigned_to = models.CharField(max_length=255, blank=True, help_text="Name of a user; empty: nobody.")
+    assigned_to = models.CharField(max_length=255, blank=True, help_text=_("Name of a user; empty: nobody."))
     assigned_at = models.DateTimeField()
 
     objects = PrimaryManager["Problem"]()

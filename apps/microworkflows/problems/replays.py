@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from microworkflows import registry, times, transactions
 from microworkflows.cloudevents import context_of
@@ -60,12 +61,15 @@ def begin(fingerprint: str, *, by: str, why: str = "", per_second: int) -> Repla
         ReplayRefusedError: there is no such message, another replay of them is under way, or the pace is out of range.
     """
     if not 1 <= per_second <= MOST_PER_SECOND:
-        raise ReplayRefusedError(f"{per_second} messages a second is no pace; choose 1 to {MOST_PER_SECOND}.")
+        raise ReplayRefusedError(
+            _("%(number)s messages a second is no pace; choose 1 to %(most)s.")
+            % {"number": per_second, "most": MOST_PER_SECOND}
+        )
     alias = router.db_for_write(InboxEvent)
     rows = InboxEvent.objects.failing().of_problem(fingerprint).order_by("added", "pk")
     keys = list(rows.values_list("msg_id", flat=True))
     if not keys:
-        raise ReplayRefusedError("No message of this problem waits or is parked (any more).")
+        raise ReplayRefusedError(_("No message of this problem waits or is parked (any more)."))
     now = times.now()
     try:
         with transaction.atomic(using=alias):
@@ -82,7 +86,7 @@ def begin(fingerprint: str, *, by: str, why: str = "", per_second: int) -> Repla
             ReplayedMessage.objects.bulk_create(messages, batch_size=_BATCH)
     except IntegrityError as error:
         raise ReplayRefusedError(
-            "Another replay of this problem is under way; wait for its end, or stop it."
+            _("Another replay of this problem is under way; wait for its end, or stop it.")
         ) from error
     return replay
 

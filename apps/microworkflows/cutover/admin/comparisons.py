@@ -11,9 +11,11 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import journeys
-from microworkflows.admin import badges, texts
+from microworkflows.admin import badges, naming, texts
 from microworkflows.admin.journeys import flow_link, journey_link
 from microworkflows.cutover import conf, exporting
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
@@ -24,7 +26,7 @@ from microworkflows.pages import may, sees_journeys
 class ContextFilter(admin.SimpleListFilter):
     """Filter by the context whose microworkflow ran."""
 
-    title = "context"
+    title = _("context")
     parameter_name = "context"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -45,7 +47,7 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
     list_filter = ["outcome", ContextFilter, "workflow"]
     list_per_page = 50
     search_fields = ["correlation_id", "event_type"]
-    search_help_text = "Name or key of what a flow is about, correlation id of a flow, or part of a type"
+    search_help_text = _("Name or key of what a flow is about, correlation id of a flow, or part of a type")
     ordering = ["-pk"]
     actions = ["export_as_json"]
     readonly_fields = [
@@ -78,7 +80,7 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
             return found, False
         return super().get_search_results(request, queryset, search_term)
 
-    @admin.action(description="Export as JSON", permissions=["view"])
+    @admin.action(description=_("Export as JSON"), permissions=["view"])
     def export_as_json(self, request: HttpRequest, queryset: QuerySet[ShadowComparison]) -> HttpResponse:
         """Download the selected comparisons."""
         rows = [exporting.plain(comparison) for comparison in queryset]
@@ -88,46 +90,46 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
             headers={"Content-Disposition": 'attachment; filename="shadow-comparisons.json"'},
         )
 
-    @admin.display(description="outcome", ordering="outcome")
+    @admin.display(description=_("outcome"), ordering="outcome")
     def outcome_badge(self, obj: ShadowComparison) -> SafeString:
         """Outcome as a badge."""
         return badges.badge(obj.outcome)
 
-    @admin.display(description="microworkflow", ordering="workflow")
+    @admin.display(description=_("microworkflow"), ordering="workflow")
     def workflow_and_event(self, obj: ShadowComparison) -> SafeString:
         """Label of the microworkflow, and below it the type of the event."""
         return format_html('<code>{}</code><span class="mw-under">{}</span>', obj.workflow, obj.event_type)
 
-    @admin.display(description="compared", ordering="pk")
+    @admin.display(description=_("compared"), ordering="pk")
     def time_and_date(self, obj: ShadowComparison) -> SafeString:
         """Local time and date, for the list."""
         return texts.time_over_date(obj.compared_at)
 
-    @admin.display(description="compared")
+    @admin.display(description=_("compared"))
     def when(self, obj: ShadowComparison) -> str:
         """Local date and time."""
         return texts.local_datetime(obj.compared_at)
 
-    @admin.display(description="time taken")
+    @admin.display(description=_("time taken"))
     def times(self, obj: ShadowComparison) -> SafeString:
         """Duration of each run."""
         return format_html(
-            '<span class="mw-line">legacy {}</span><br><span class="mw-line">shadow {}</span>',
-            _milliseconds(obj.legacy_microseconds),
-            _milliseconds(obj.shadow_microseconds),
+            '<span class="mw-line">{}</span><br><span class="mw-line">{}</span>',
+            gettext("legacy %(time)s") % {"time": _milliseconds(obj.legacy_microseconds)},
+            gettext("shadow %(time)s") % {"time": _milliseconds(obj.shadow_microseconds)},
         )
 
-    @admin.display(description="see also")
+    @admin.display(description=_("see also"))
     def journey(self, obj: ShadowComparison) -> SafeString:
         """Link to the journey of the flow."""
         return journey_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
-    @admin.display(description="differences")
+    @admin.display(description=_("differences"))
     def side_by_side(self, obj: ShadowComparison) -> SafeString:
         """Effects of the legacy step beside those that the microworkflow would have had."""
         return render_to_string("admin/microworkflows_cutover/differences.html", {"comparison": obj})
 
-    @admin.display(description="event")
+    @admin.display(description=_("event"))
     def event(self, obj: ShadowComparison) -> SafeString:
         """Type of the event, and its id with a link to the outbox."""
         event_id = format_html('<code class="mw-id">{}</code>', obj.event_id)
@@ -140,10 +142,19 @@ class ShadowComparisonAdmin(ReadOnlyAdmin):
             event_id = format_html('<a href="{}">{}</a>', url, event_id)
         return format_html('<code class="mw-id">{}</code> {}', obj.event_type, event_id)
 
-    @admin.display(description="flow")
+    @admin.display(description=_("flow"))
     def flow(self, obj: ShadowComparison) -> SafeString:
         """Correlation id, with a link to the journey."""
         return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
+
+
+naming.name(
+    ShadowComparison,
+    _("shadow comparison"),
+    _("shadow comparisons"),
+    workflow=_("workflow"),
+    outcome=_("outcome"),
+)
 
 
 def _milliseconds(microseconds: int) -> str:

@@ -17,9 +17,11 @@ from django.http import (
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import celery_app
-from microworkflows.admin import texts
+from microworkflows.admin import naming, texts
 from microworkflows.admin.journeys import flow_link
 from microworkflows.cutover import backlog, conf, footprints, queries, switch
 from microworkflows.cutover.admin.reading import ReadOnlyAdmin
@@ -71,7 +73,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
         user, figures = request.user, overview()
         unserved = [context.name for context in figures.contexts if not context.has_worker]
         context = {
-            "title": "Cut-over",
+            "title": gettext("Cut-over"),
             "mw_overview": figures,
             "mw_backlog": backlog.without_consumer(unserved),
             "mw_newest": _NEWEST,
@@ -109,7 +111,7 @@ class ContextModeAdmin(ReadOnlyAdmin):
             expected, wanted = (_setting(request.POST.get(name, "")) for name in ("expected", "wanted"))
         except ValueError:
             return HttpResponseBadRequest(
-                "The form does not name a mode. Go back, load the page again, and use its buttons."
+                gettext("The form does not name a mode. Go back, load the page again, and use its buttons.")
             )
         try:
             switch.change(
@@ -126,10 +128,14 @@ class ContextModeAdmin(ReadOnlyAdmin):
         except CutoverRefusedError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            said = f"{context} goes from {expected} to {wanted}, for the flows that begin now; others end as they began."
-            self.message_user(request, said, messages.SUCCESS)
+            said = gettext(
+                "%(context)s goes from %(before)s to %(after)s, for the flows that begin now; others end as they began."
+            )
+            told = {"context": context, "before": expected.said, "after": wanted.said}
+            self.message_user(request, said % told, messages.SUCCESS)
             if wanted.mode is not Mode.INLINE and not (known := footprints.summary(context)).is_clear:
-                self.message_user(request, f"No shadow run shows this. {known.said[0]}", messages.WARNING)
+                warning = (gettext("No shadow run shows this."), known.said[0])
+                self.message_user(request, " ".join(warning), messages.WARNING)
         return HttpResponseRedirect(f"{self._page()}#{context}")
 
     def return_view(self, request: HttpRequest, context: str) -> HttpResponseBase:
@@ -140,15 +146,23 @@ class ContextModeAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         given = request.POST.get("failing", "").strip()
         if given and not given.isdecimal():
-            return HttpResponseBadRequest("The form does not name a number. Go back, and use its field.")
+            return HttpResponseBadRequest(
+                gettext("The form does not name a number. Go back, and use its field.")
+            )
         failing = int(given[:9]) if given else None
         try:
             switch.return_at(context, failing, by=request.user.get_username())
         except CutoverRefusedError as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            when = f"at {failing} failing messages of its live flows" if failing else "never"
-            self.message_user(request, f"{context} goes back to inline by itself: {when}.", messages.SUCCESS)
+            said = (
+                gettext(
+                    "%(context)s goes back to inline by itself: at %(failing)s failing messages of its live flows."
+                )
+                if failing
+                else gettext("%(context)s goes back to inline by itself: never.")
+            )
+            self.message_user(request, said % {"context": context, "failing": failing}, messages.SUCCESS)
         return HttpResponseRedirect(f"{self._page()}#{context}")
 
     def flows_view(self, request: HttpRequest, context: str) -> HttpResponse:
@@ -158,10 +172,15 @@ class ContextModeAdmin(ReadOnlyAdmin):
         ):
             raise PermissionDenied
         if context not in conf.contexts():
-            raise Http404(f"{context} is not being handed over.")
+            raise Http404(gettext("%(context)s is not being handed over.") % {"context": context})
         waiting = queries.live(context, queries.waiting_for(context, newest=NEWEST))
         page = {
-            "title": f"{len(waiting)} flows need the {context} worker",
+            "title": ngettext(
+                "%(number)s flow needs the %(context)s worker",
+                "%(number)s flows need the %(context)s worker",
+                len(waiting),
+            )
+            % {"number": len(waiting), "context": context},
             "mw_context": context,
             "mw_newest": _NEWEST,
             "mw_flows": named(waiting[:_MOST_LISTED]),
@@ -176,11 +195,11 @@ class ContextModeAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show what speaks against a change, with the button to go on although that is known."""
         page = {
-            "title": f"Let {context} go {wanted}?",
+            "title": gettext("Let %(context)s go %(mode)s?") % {"context": context, "mode": wanted.said},
             "mw_context": context,
-            "mw_expected": present,
+            "mw_expected": present.said,
             "mw_expected_value": _value(present),
-            "mw_wanted": str(wanted),
+            "mw_wanted": wanted.said,
             "mw_wanted_value": _value(wanted),
             "mw_why": request.POST.get("why", ""),
             "mw_doubts": found,
@@ -204,21 +223,23 @@ class ModeChangeAdmin(ReadOnlyAdmin):
     list_filter = ["context"]
     ordering = ["-pk"]
 
-    @admin.display(description="when", ordering="changed_at")
+    @admin.display(description=_("when"), ordering="changed_at")
     def when(self, obj: ModeChange) -> SafeString:
         """Local time and date."""
         return texts.time_over_date(obj.changed_at)
 
-    @admin.display(description="change")
+    @admin.display(description=_("change"))
     def change(self, obj: ModeChange) -> SafeString:
         """Old and new mode."""
         return format_html('<span class="mw-line">{} → {}</span>', obj.from_described, obj.to_described)
 
-    @admin.display(description="why")
+    @admin.display(description=_("why"))
     def why_and_although(self, obj: ModeChange) -> SafeString:
         """Reason, and below it what spoke against the change."""
         against = format_html_join(
-            "", '<span class="mw-under">although: {}</span>', ([said] for said in obj.against)
+            "",
+            '<span class="mw-under">{}</span>',
+            ([gettext("although: %(said)s") % {"said": said}] for said in obj.against),
         )
         return format_html("{}{}", obj.why, against)
 
@@ -232,17 +253,42 @@ class MissedEventAdmin(ReadOnlyAdmin):
     list_filter = ["event"]
     ordering = ["-pk"]
 
-    @admin.display(description="when", ordering="missed_at")
+    @admin.display(description=_("when"), ordering="missed_at")
     def when(self, obj: MissedEvent) -> SafeString:
         """Local time and date."""
         return texts.time_over_date(obj.missed_at)
 
-    @admin.display(description="flow")
+    @admin.display(description=_("flow"))
     def flow(self, obj: MissedEvent) -> SafeString | str:
         """Correlation id, with a link to the journey."""
         if not obj.correlation_id:
-            return "unknown"
+            return gettext("unknown")
         return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
+
+
+naming.name(
+    ModeChange,
+    _("mode change"),
+    _("mode changes"),
+    context=_("context"),
+    from_mode=_("from mode"),
+    from_percent=_("from percent"),
+    to_mode=_("to mode"),
+    to_percent=_("to percent"),
+    why=_("why"),
+    although=_("although"),
+    changed_by=_("changed by"),
+    changed_at=_("changed at"),
+)
+naming.name(
+    MissedEvent,
+    _("missed event"),
+    _("missed events"),
+    event=_("event"),
+    error=_("error"),
+    correlation_id=_("correlation id"),
+    missed_at=_("missed at"),
+)
 
 
 def _value(setting: Setting) -> str:

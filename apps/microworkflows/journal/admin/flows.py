@@ -13,11 +13,14 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import times
+from microworkflows.admin import naming
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
-from microworkflows.journal import flows, presence, silence
+from microworkflows.journal import flows, presence, silence, words
 from microworkflows.journal.admin.pictures.journey import waited
 from microworkflows.journal.flows import Wanted
 from microworkflows.journal.models import Flow
@@ -41,14 +44,14 @@ class FlowAdmin(ReadOnlyAdmin):
         wanted = self._wanted(request)
         page, now = flows.page(wanted), times.aware(times.now())
         context = {
-            "title": "Flows",
+            "title": gettext("Flows"),
             "silence": silence.sentence(presence.last_heard(), now=now),
             "wanted": wanted,
             "given": {name: request.GET.get(name, "") for name in ("q", "from", "to")},
             "rows": [self._row(flow, now) for flow in page.flows],
             "states": [
                 (
-                    word,
+                    words.said(word),
                     self._url(request, state="" if word == wanted.state else word),
                     _bounded(word),
                     word == wanted.state,
@@ -89,7 +92,9 @@ class FlowAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         flow = self.get_object(request, unquote(object_id))
         if flow is None:
-            raise Http404(f"No flow has the key {object_id!r}; it may have been purged.")
+            raise Http404(
+                gettext("No flow has the key %(key)r; it may have been purged.") % {"key": object_id}
+            )
         return HttpResponseRedirect(self._journey_url(flow))
 
     def _wanted(self, request: HttpRequest) -> Wanted:
@@ -114,8 +119,8 @@ class FlowAdmin(ReadOnlyAdmin):
         with suppress(ValueError, OverflowError):
             if (day := parse_date(given)) is not None:
                 return timezone.make_aware(datetime(day.year, day.month, day.day)) + later  # noqa: DTZ001  (made aware here)
-        said = f"{given!r} is no date, so it was left out. Write it as 2026-03-14."
-        self.message_user(request, said, messages.ERROR)
+        said = gettext("%(given)r is no date, so it was left out. Write it as 2026-03-14.")
+        self.message_user(request, said % {"given": given}, messages.ERROR)
         return None
 
     def _row(self, flow: Flow, now: datetime) -> Mapping[str, Any]:
@@ -139,6 +144,9 @@ class FlowAdmin(ReadOnlyAdmin):
         kept = {name: value for name, value in request.GET.items() if name != "after"}
         asked = {name: value for name, value in {**kept, **changes}.items() if value}
         return f"{request.path}?{urlencode(asked)}" if asked else request.path
+
+
+naming.name(Flow, _("flow"), _("flows"))
 
 
 def _bounded(state: str) -> str:

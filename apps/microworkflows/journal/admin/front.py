@@ -6,25 +6,27 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import times
 from microworkflows.admin import badges, contexts
 from microworkflows.admin.contexts import Cell, Row, Table
-from microworkflows.journal import alarms, presence, silence
+from microworkflows.journal import alarms, presence, silence, words
 from microworkflows.journal.admin import links
 from microworkflows.journal.models import Context
 from microworkflows.journal.presence import Life, Presence, Seen
 
 COLUMNS = (
-    "worker",
-    "relay",
-    "in the queue",
-    "to relay",
-    "oldest",
-    "failing",
-    "parked",
-    "dead letters",
-    "overdue",
+    _("worker"),
+    _("relay"),
+    _("in the queue"),
+    _("to relay"),
+    _("oldest"),
+    _("failing"),
+    _("parked"),
+    _("dead letters"),
+    _("overdue"),
 )
 
 
@@ -41,7 +43,7 @@ def table(request: HttpRequest) -> Table | None:
         _row(request, each, overdue.get(each.context, none), now)
         for each in presence.presences(now=now, flows=False)
     )
-    return Table(columns=COLUMNS, rows=rows, note=note) if rows else None
+    return Table(columns=tuple(map(str, COLUMNS)), rows=rows, note=note) if rows else None
 
 
 def overdue_url(context: str) -> str:
@@ -61,14 +63,19 @@ def _row(request: HttpRequest, of: Presence, overdue: int | None, now: datetime)
     cells = (
         _life(of, of.worker, "worker", now),
         _relay(of, now),
-        contexts.number(of.depth, tone=badges.BUSY, url=queue, title="Messages that wait for the worker"),
+        contexts.number(
+            of.depth, tone=badges.BUSY, url=queue, title=gettext("Messages that wait for the worker")
+        ),
         contexts.number(of.pending, tone=badges.BUSY, url=outbox["pending"], title=counted),
         _oldest(of, outbox["pending"], now),
         contexts.number(of.failing, tone=badges.BUSY, url=inbox["waiting"], title=counted),
         contexts.number(of.parked, tone=badges.BAD, url=inbox["parked"], title=counted),
         contexts.number(of.dead, tone=badges.BAD, url=dead, title=counted),
         contexts.number(
-            overdue, tone=badges.BAD, url=overdue_url(of.context), title="Flows that wait for it too long"
+            overdue,
+            tone=badges.BAD,
+            url=overdue_url(of.context),
+            title=gettext("Flows that wait for it too long"),
         ),
     )
     return Row(context=of.context, cells=cells)
@@ -76,42 +83,57 @@ def _row(request: HttpRequest, of: Presence, overdue: int | None, now: datetime)
 
 def _counted(of: Presence, now: datetime) -> str:
     if of.tallied_at is None:
-        return "Its relay has never told how many"
-    when = contexts.since(of.tallied_at, now=now).removeprefix("since ")
-    return f"Told last at {when} by its relay; what is older than {presence.TALLY_HOLDS_FOR.seconds} s is unknown"
+        return gettext("Its relay has never told how many")
+    return gettext("Told last at %(time)s by its relay; what is older than %(seconds)s s is unknown") % {
+        "time": words.clock(of.tallied_at, now),
+        "seconds": presence.TALLY_HOLDS_FOR.seconds,
+    }
 
 
 def _oldest(of: Presence, url: str, now: datetime) -> Cell:
     if of.pending is None:
         return contexts.unknown(url=url)
     if of.oldest_at is None:
-        return Cell(text="–", title="Nothing is to be relayed", url=url)
+        return Cell(text="–", title=gettext("Nothing is to be relayed"), url=url)
     return Cell(text=contexts.since(of.oldest_at, now=now), tone=badges.BUSY, url=url)
 
 
 def _life(of: Presence, seen: Seen, what: str, now: datetime) -> Cell:
     url = _map_url(of)
-    start = f"Start it: celery -A project worker -Q {of.context}"
     if seen.since is None:
-        return contexts.unknown(title=f"The journal has never heard of a {what} of it", url=url)
-    when = contexts.since(seen.since, now=now)
-    names = ", ".join(seen.names)
-    if seen.life is Life.UNKNOWN:
-        return contexts.unknown(
-            title=f"The journal has heard from nobody {when}, also not from {names}", url=url
+        title = (
+            gettext("The journal has never heard of a worker of it")
+            if what == "worker"
+            else gettext("The journal has never heard of a relay of it")
         )
+        return contexts.unknown(title=title, url=url)
+    names = ", ".join(seen.names)
+    told = {
+        "time": words.clock(seen.since, now),
+        "names": names,
+        "command": f"celery -A project worker -Q {of.context}",
+    }
+    if seen.life is Life.UNKNOWN:
+        title = gettext("The journal has heard from nobody since %(time)s, also not from %(names)s") % told
+        return contexts.unknown(title=title, url=url)
     if seen.life is Life.ALIVE:
-        return Cell(text=f"alive {when}", tone=badges.GOOD, title=names, url=url)
-    return Cell(text=f"{seen.life} {when}", tone=badges.BAD, title=f"The last was {names}. {start}", url=url)
+        text = gettext("alive since %(time)s") % told
+        return Cell(text=text, tone=badges.GOOD, title=names, url=url)
+    stopped = seen.life is Life.STOPPED
+    text = gettext("stopped since %(time)s") if stopped else gettext("silent since %(time)s")
+    title = gettext("The last was %(names)s. Start it: %(command)s") % told
+    return Cell(text=text % told, tone=badges.BAD, title=title, url=url)
 
 
 def _relay(of: Presence, now: datetime) -> Cell:
     if of.relay.life is not Life.ALIVE or of.relay.leads:
         return _life(of, of.relay, "relay", now)
     if of.relay.leads is None:
-        return contexts.unknown(title="It lives, and has not told whether it leads", url=_map_url(of))
-    said = "It lives, and does not lead: nothing is relayed"
-    return Cell(text="does not lead", tone=badges.BAD, title=said, url=_map_url(of))
+        return contexts.unknown(
+            title=gettext("It lives, and has not told whether it leads"), url=_map_url(of)
+        )
+    said = gettext("It lives, and does not lead: nothing is relayed")
+    return Cell(text=gettext("does not lead"), tone=badges.BAD, title=said, url=_map_url(of))
 
 
 def _map_url(of: Presence) -> str:

@@ -7,8 +7,10 @@ from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import times
+from microworkflows.admin import naming
 from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.journal import charts, graph, mining, picture, ways, words
 from microworkflows.journal.admin import links
@@ -20,6 +22,8 @@ from microworkflows.pages import polled
 
 MAP = "admin:microworkflows_journal_context_changelist"
 _FOLDER = "admin/microworkflows_journal"
+_BARS = {"minute": _("minute"), "hour": _("hour")}
+_TITLES = {"map": _("Map"), "variants": _("Variants"), "business": _("Business view")}
 
 
 @admin.register(Context)
@@ -100,6 +104,7 @@ class ContextAdmin(ReadOnlyAdmin):
         strips = charts.strips(found)
         context = {
             "mw_business": found,
+            "mw_per": _BARS[found.window.bar],
             "mw_strips": strips,
             "mw_ends": [
                 charts.at_text(found.times[0], found),
@@ -121,13 +126,16 @@ class ContextAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, name: str, chosen: Window, context: Mapping[str, Any]
     ) -> HttpResponse:
         frame = {
-            "title": {"map": "Map", "variants": "Variants", "business": "Business view"}[name],
+            "title": _TITLES[name],
             "mw_page": name,
             "mw_window": chosen,
             "mw_windows": [(key, label) for key, (label, _) in SPANS.items()],
             "mw_flows_url": links.flows(),
         }
         return self.framed(request, f"{_FOLDER}/{name}.html", {**frame, **context})
+
+
+naming.name(Context, _("context"), _("contexts"))
 
 
 def _map(request: HttpRequest, chosen: Window) -> dict[str, Any]:

@@ -20,8 +20,11 @@ from django.http import (
 )
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import fingerprints, times
+from microworkflows.admin import naming
 from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.models import InboxEvent
 from microworkflows.pages import may, sees_journeys
@@ -93,7 +96,7 @@ class ProblemAdmin(ReadOnlyAdmin):
         self._refuse_strangers(request)
         found = groups.overview()
         context = {
-            "title": "Problems",
+            "title": gettext("Problems"),
             "mw_overview": found,
             "mw_rows": [Row(group=each, trend=trends.picture(each.trend)) for each in found.groups],
             "mw_more": found.number - len(found.groups),
@@ -115,7 +118,7 @@ class ProblemAdmin(ReadOnlyAdmin):
         fingerprint = _fingerprint(object_id)
         group = groups.group(fingerprint)
         context = {
-            "title": f"Problem {object_id}",
+            "title": gettext("Problem %(name)s") % {"name": object_id},
             "mw_fingerprint": object_id,
             "mw_group": group,
             "mw_trend": trends.picture(group.trend) if group else "",
@@ -174,39 +177,47 @@ def _replay(fingerprint: str, request: HttpRequest) -> str:
     try:
         per_second = int(request.POST.get("per_second", ""))
     except ValueError:
-        raise RefusedError("Say how many messages a second are to be replayed.") from None
+        raise RefusedError(gettext("Say how many messages a second are to be replayed.")) from None
     begun = replays.begin(
         fingerprint, by=request.user.get_username(), why=_why(request), per_second=per_second
     )
     number = replays.progress(begun).total
-    return (
-        f"A replay of {number} {'message' if number == 1 else 'messages'} has begun, {per_second} a second."
+    said = ngettext(
+        "A replay of %(number)s message has begun, %(pace)s a second.",
+        "A replay of %(number)s messages has begun, %(pace)s a second.",
+        number,
     )
+    return said % {"number": number, "pace": per_second}
 
 
 def _stop(fingerprint: str, request: HttpRequest) -> str:
     running = Replay.objects.filter(fingerprint=fingerprint, ended_at__isnull=True).first()
     if running is None:
-        raise RefusedError("No replay of this problem is under way (any more).")
+        raise RefusedError(gettext("No replay of this problem is under way (any more)."))
     replays.stop(running, by=request.user.get_username())
-    return f"The replay that {running.by} began was stopped."
+    return gettext("The replay that %(by)s began was stopped.") % {"by": running.by}
 
 
 def _dismiss(fingerprint: str, request: HttpRequest) -> str:
     if not (why := _why(request)):
-        raise RefusedError("Give the reason why nobody needs these messages handled.")
+        raise RefusedError(gettext("Give the reason why nobody needs these messages handled."))
     number = groups.messages(fingerprint).dismiss(by=request.user.get_username(), why=why)
-    return f"{number} {'message was' if number == 1 else 'messages were'} dismissed. Reason: {why}"
+    said = ngettext(
+        "%(number)s message was dismissed. Reason: %(why)s",
+        "%(number)s messages were dismissed. Reason: %(why)s",
+        number,
+    )
+    return said % {"number": number, "why": why}
 
 
 def _assign(fingerprint: str, request: HttpRequest) -> str:
     name = request.POST.get("user", "")
     if name and name not in _users():
-        raise RefusedError(f"{name!r} is none of the active members of staff.")
+        raise RefusedError(gettext("%(name)r is none of the active members of staff.") % {"name": name})
     Problem.objects.update_or_create(
         pk=fingerprint, defaults={"assigned_to": name, "assigned_at": times.now()}
     )
-    return f"Assigned to {name}." if name else "Assigned to nobody."
+    return gettext("Assigned to %(name)s.") % {"name": name} if name else gettext("Assigned to nobody.")
 
 
 @dataclass(frozen=True)
@@ -230,6 +241,9 @@ _UNKNOWN = "unknown"
 """In a URL, the fingerprint of failures that an earlier version kept."""
 
 
+naming.name(Problem, _("problem"), _("problems"))
+
+
 def _fingerprint(name: str | None) -> str:
     """Return the fingerprint that a URL names.
 
@@ -239,7 +253,7 @@ def _fingerprint(name: str | None) -> str:
     if name in (None, _UNKNOWN):
         return ""
     if not fingerprints.is_one(name):
-        raise Http404(f"No problem has the fingerprint {name!r}.")
+        raise Http404(gettext("No problem has the fingerprint %(name)r.") % {"name": name})
     return name
 
 

@@ -13,8 +13,11 @@ from urllib.parse import quote
 
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from microworkflows import registry
+from microworkflows.journal import words
+from microworkflows.journal.bars import Act
 from microworkflows.journal.expectations import Cause, Expectation
 from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
@@ -123,7 +126,7 @@ def took(delivery: Delivery) -> timedelta | None:
 
 def state_of(delivery: Delivery) -> str:
     """Return sign, status and time of a delivery for people, escaped."""
-    said = f"{SIGNS.get(delivery.status, '')} {delivery.status}"
+    said = f"{SIGNS.get(delivery.status, '')} {words.said(delivery.status)}"
     if (time := took(delivery)) is not None:
         said += f" {human_duration(time)}"
     return text(said)
@@ -131,12 +134,26 @@ def state_of(delivery: Delivery) -> str:
 
 def circumstances(delivery: Delivery) -> str:
     """Return how a delivery came about, for people: the number of its attempts, and who did the step; escaped."""
-    said = [f"on attempt {delivery.attempts}"] if delivery.attempts > 1 else []
-    said += [delivery.mode] if delivery.mode else []
+    said = [_("on attempt %(number)s") % {"number": delivery.attempts}] if delivery.attempts > 1 else []
+    said += [words.said(delivery.mode)] if delivery.mode else []
     return text(", ".join(said))
 
 
-def description(journey: Journey, what: str) -> str:
-    """Return the label of a picture, escaped."""
-    events = f"{len(journey.events)} event{'' if len(journey.events) == 1 else 's'}"
-    return text(f"{what} of {journey.title}: {events}, {journey.state}. The table says the same in words.")
+def status_of(event: Event) -> str:
+    """Return an event's status in brackets, after its name; empty if it is relayed, as far as is known; escaped."""
+    return "" if event.status in ("relayed", "untold") else f" ({text(words.said(event.status))})"
+
+
+def said_of(act: Act, *, when: str = "") -> str:
+    """Return who replayed or dismissed a message, and why; escaped."""
+    who = _("replayed by %(by)s") if act.what == "replayed" else _("dismissed by %(by)s")
+    by = act.by or _("somebody")
+    said = who % {"by": f"{by} {when}" if when else by}
+    return text(f"{said}: {act.why}" if act.why else said)
+
+
+def description(journey: Journey, label: str) -> str:
+    """Return the label of a picture, such as ``Time line of %(title)s``, with more about the flow; escaped."""
+    events, state = words.events(len(journey.events)), words.said(journey.state)
+    more = _("The table says the same in words.")
+    return text(f"{label % {'title': journey.title}}: {events}, {state}. {more}")

@@ -5,12 +5,15 @@ from datetime import datetime, timedelta
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import pages, times
 from microworkflows.admin.badges import badge
-from microworkflows.journal import silence
+from microworkflows.journal import silence, words
 from microworkflows.journal.admin.pictures import sequence, table, timeline, tree
 from microworkflows.journal.admin.pictures.frame import Viewer
 from microworkflows.journal.flows import TONES
@@ -18,11 +21,11 @@ from microworkflows.journal.journeys import Journey
 from microworkflows.journeys import human_duration
 from microworkflows.overviews import Picture
 
-VIEWS: Mapping[str, tuple[str, Callable[[Journey, Viewer], SafeString]]] = {
-    "timeline": ("Time line", timeline.draw),
-    "tree": ("Causation", tree.draw),
-    "sequence": ("Sequence", sequence.draw),
-    "table": ("Table", table.draw),
+VIEWS: Mapping[str, tuple[Promise, Callable[[Journey, Viewer], SafeString]]] = {
+    "timeline": (_("Time line"), timeline.draw),
+    "tree": (_("Causation"), tree.draw),
+    "sequence": (_("Sequence"), sequence.draw),
+    "table": (_("Table"), table.draw),
 }
 """The views by their word in the address, with a name for people."""
 
@@ -50,6 +53,7 @@ def picture(request: HttpRequest, journey: Journey) -> Picture:
         "expected": [
             (
                 each,
+                words.said(each.cause),
                 viewer.reason(each),
                 waited(each.since, viewer.now),
                 viewer.message(journey, each.event_id, each.context) if each.event_id else "",
@@ -58,7 +62,12 @@ def picture(request: HttpRequest, journey: Journey) -> Picture:
         ],
         "more": max(len(journey.expected) - _MOST_EXPECTED, 0),
         "shifts": [
-            (host, "ahead" if shift.total_seconds() < 0 else "behind", human_duration(abs(shift)))
+            (
+                gettext("%(host)s is %(time)s ahead")
+                if shift.total_seconds() < 0
+                else gettext("%(host)s is %(time)s behind")
+            )
+            % {"host": host, "time": human_duration(abs(shift))}
             for host, shift in sorted(journey.shifts.items())
         ],
         "shadow": viewer.comparison(journey)
@@ -75,33 +84,40 @@ def summary(journey: Journey) -> SafeString:
     """Return the state with its reason, and the numbers, in one line."""
     deliveries = list(journey.deliveries)
     handled = sum(each.status == "handled" for each in deliveries)
+    numbers = gettext("%(events)s, %(deliveries)s, in %(time)s") % {
+        "events": words.events(len(journey.events)),
+        "deliveries": ngettext(
+            "%(handled)s of %(number)s delivery handled",
+            "%(handled)s of %(number)s deliveries handled",
+            len(deliveries),
+        )
+        % {"handled": handled, "number": len(deliveries)},
+        "time": human_duration(journey.ended_at - journey.began_at),
+    }
     return format_html(
-        '{} <span>{}</span> <span class="mw-quiet">{} event{}, {} of {} deliver{} handled, in {}</span>',
-        badge(journey.state, tone=TONES.get(journey.state)),
+        '{} <span>{}</span> <span class="mw-quiet">{}</span>',
+        badge(words.said(journey.state), tone=TONES.get(journey.state)),
         reason(journey),
-        len(journey.events),
-        "" if len(journey.events) == 1 else "s",
-        handled,
-        len(deliveries),
-        "y" if len(deliveries) == 1 else "ies",
-        human_duration(journey.ended_at - journey.began_at),
+        numbers,
     )
 
 
 def reason(journey: Journey) -> str:
     """Return why a flow is in its state, in a few words."""
     if journey.state == "done":
-        return f"ended as {journey.outcome}" if journey.outcome else "nothing declared can follow"
+        if journey.outcome:
+            return gettext("ended as %(outcome)s") % {"outcome": journey.outcome}
+        return gettext("nothing declared can follow")
     if journey.expected:
-        return f"waits for {journey.expected[0].what}"
+        return gettext("waits for %(what)s") % {"what": journey.expected[0].what}
     if journey.missing:
-        return f"notices of {', '.join(journey.missing)} are missing"
-    return "nobody has declared what follows" if journey.state == "unknown" else ""
+        return gettext("notices of %(names)s are missing") % {"names": ", ".join(journey.missing)}
+    return gettext("nobody has declared what follows") if journey.state == "unknown" else ""
 
 
 def waited(since: datetime, now: datetime) -> str:
     """Return for how long something has been awaited, in whole minutes, so that the page seldom changes by itself."""
     minutes = int((now - since) / timedelta(minutes=1))
     if minutes < 1:
-        return "under a minute"
+        return gettext("under a minute")
     return f"{minutes} min" if minutes < 60 else human_duration(timedelta(minutes=minutes))

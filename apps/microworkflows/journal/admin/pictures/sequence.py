@@ -1,7 +1,9 @@
 """The sequence diagram: a lifeline for each context, and an arrow for each delivery, from top to bottom in the order of time."""
 
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
+from microworkflows.journal import words
 from microworkflows.journal.admin.pictures.frame import SIGNS, Viewer, description, joined, link, text
 from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
@@ -17,9 +19,10 @@ def draw(journey: Journey, viewer: Viewer) -> SafeString:
         key=lambda pair: pair[1].received_at or journey.ended_at if pair[1] else pair[0].recorded_at,
     )
     width, height = len(lanes) * _LANE, _TOP + len(arrows) * _ROW + 16
+    label = description(journey, _("Sequence diagram of %(title)s"))
     parts = [
         (
-            f'<svg class="mwj-svg" role="group" aria-label="{description(journey, "Sequence diagram")}" width="{width}" height="{height}">'
+            f'<svg class="mwj-svg" role="group" aria-label="{label}" width="{width}" height="{height}">'
             '<defs><marker id="mwj-head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto-start-reverse">'
             '<path class="mwj-arrowhead" d="M0 0L8 4L0 8z"/></marker></defs>'
         )
@@ -56,15 +59,18 @@ def _arrow(
 ) -> str:
     start, name = lanes[event.context], text(event.name)
     if delivery is None:
+        tip = _("%(event)s: nobody is known to listen") % {"event": event.type}
         return (
-            f'<g class="mwj-a"><title>{text(event.type)}: nobody is known to listen</title>'
+            f'<g class="mwj-a"><title>{text(tip)}</title>'
             f'<circle class="mwj-dot" cx="{start}" cy="{y}" r="4"/><text x="{start + 9}" y="{y + 4}">{name}</text></g>'
         )
     end = lanes[delivery.context]
-    sign = SIGNS.get(delivery.status, "")
-    time = human_duration(delivery.handled_at - journey.began_at) if delivery.handled_at else delivery.status
-    label = f"{sign} {name}" + (f" [{text(delivery.mode)}]" if delivery.mode else "")
-    title = f"<title>{text(event.type)} to {text(delivery.consumer)}: {text(delivery.status)}</title>"
+    sign, status = SIGNS.get(delivery.status, ""), words.said(delivery.status)
+    time = human_duration(delivery.handled_at - journey.began_at) if delivery.handled_at else text(status)
+    label = f"{sign} {name}" + (f" [{text(words.said(delivery.mode))}]" if delivery.mode else "")
+    tip = _("%(event)s to %(consumer)s: %(status)s")
+    told = {"event": event.type, "consumer": delivery.consumer, "status": status}
+    title = f"<title>{text(tip % told)}</title>"
     shown = link(viewer.message(journey, event.id, delivery.context), label)
     if end == start:
         path = f'<path class="mwj-msg" d="M{start} {y - 8}h28v14h-24" marker-end="url(#mwj-head)"/>'

@@ -1,24 +1,27 @@
 """The table: what the pictures show, in words; each delivery a row, with links to its owner's pages."""
 
+from django.utils.html import escape
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows.admin.badges import badge
 from microworkflows.admin.texts import local_datetime
-from microworkflows.journal.admin.pictures.frame import Viewer, joined, link, text, took
+from microworkflows.journal.admin.pictures.frame import Viewer, joined, link, said_of, text, took
 from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
 
-_HEAD = (
-    "<th>Event</th><th>Recorded</th><th>By</th><th>Consumer</th><th>State</th><th>Took</th><th>Worker</th>"
-)
+_HEAD = (_("Event"), _("Recorded"), _("By"), _("Consumer"), _("State"), _("Took"), _("Worker"))
 
 
 def draw(journey: Journey, viewer: Viewer) -> SafeString:
     """Write the table as HTML."""
+    caption = gettext("Deliveries of %(title)s") % {"title": journey.title}
+    head = "".join(f"<th>{escape(name)}</th>" for name in _HEAD)
     parts = [
         (
-            f'<div class="mwj-scroll" tabindex="0"><table class="mwj-table"><caption>Deliveries of {text(journey.title)}</caption>'
-            f"<thead><tr>{_HEAD}</tr></thead><tbody>"
+            f'<div class="mwj-scroll" tabindex="0"><table class="mwj-table"><caption>{text(caption)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>"
         )
     ]
     for event in journey.events:
@@ -34,7 +37,8 @@ def _row(journey: Journey, event: Event, delivery: Delivery | None, viewer: View
         f"<code>{text(event.emitted_by)}</code>",
     ]
     if delivery is None:
-        cells += ['<span class="mw-quiet">nobody is known to listen</span>', "", "", ""]
+        nobody = text(gettext("nobody is known to listen"))
+        cells += [f'<span class="mw-quiet">{nobody}</span>', "", "", ""]
     else:
         time = took(delivery)
         cells += [
@@ -54,11 +58,8 @@ def _state(journey: Journey, delivery: Delivery, viewer: Viewer) -> str:
         url = viewer.comparison(journey) if delivery.mode.startswith("shadow") else ""
         said.append(link(url, badge(delivery.mode)))
     if delivery.attempts > 1:
-        said.append(f"attempt {delivery.attempts}")
-    said += [
-        f"{text(act.what)} by {text(act.by or 'somebody')} {text(local_datetime(act.at))}{text(f': {act.why}' if act.why else '')}"
-        for act in delivery.acts
-    ]
+        said.append(text(gettext("attempt %(number)s") % {"number": delivery.attempts}))
+    said += [said_of(act, when=local_datetime(act.at)) for act in delivery.acts]
     if delivery.error and (error := viewer.error(delivery.error)):
         said.append(f'<span class="mw-failed">{text(error)}</span>')
     return " ".join(said)

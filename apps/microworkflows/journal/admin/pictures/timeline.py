@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows.admin.texts import local_datetime
 from microworkflows.journal.admin.pictures.frame import (
@@ -14,7 +16,9 @@ from microworkflows.journal.admin.pictures.frame import (
     description,
     joined,
     link,
+    said_of,
     state_of,
+    status_of,
     text,
 )
 from microworkflows.journal.bars import Bar, Part
@@ -22,12 +26,12 @@ from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
 
 _NAMES = {
-    Part.OUTBOX: "in the outbox",
-    Part.QUEUE: "in the queue",
-    Part.WORKING: "working",
-    Part.FAILED: "failed",
-    Part.RETRY: "waits for the next attempt",
-    Part.PARKED: "parked",
+    Part.OUTBOX: _("in the outbox"),
+    Part.QUEUE: _("in the queue"),
+    Part.WORKING: _("working"),
+    Part.FAILED: _("failed"),
+    Part.RETRY: _("waits for the next attempt"),
+    Part.PARKED: _("parked"),
 }
 _EVENT, _DELIVERY, _NOTE = 30, 32, 15
 _THIN = (Part.OUTBOX, Part.QUEUE, Part.RETRY)
@@ -70,24 +74,29 @@ def draw(journey: Journey, viewer: Viewer) -> SafeString:
             parts.append(drawn)
             y += height
     span = human_duration(scale.ended_at - scale.began_at)
+    label = description(journey, gettext("Time line of %(title)s"))
     head = (
-        f'<svg class="mwj-svg" role="group" aria-label="{description(journey, "Time line")}" width="100%" height="{y + 4}">'
+        f'<svg class="mwj-svg" role="group" aria-label="{label}" width="100%" height="{y + 4}">'
         f'<g class="mwj-grid"><line x1="25%" x2="25%" y2="{y}"/><line x1="50%" x2="50%" y2="{y}"/><line x1="75%" x2="75%" y2="{y}"/></g>'
     )
     scales = (
         f'<p class="mwj-scale"><span>{text(local_datetime(scale.began_at))}</span><span>{span}</span></p>'
     )
-    return joined([scales, head, *parts, "</svg>", _LEGEND])
+    return joined([scales, head, *parts, "</svg>", _legend()])
 
 
 def _event(journey: Journey, event: Event, scale: Axis, viewer: Viewer, y: int) -> str:
     name = link(viewer.payload(journey, event), text(event.name))
-    status = "" if event.status in ("relayed", "untold") else f" ({event.status})"
+    title = gettext("%(event)s by %(by)s, recorded %(time)s") % {
+        "event": event.type,
+        "by": event.emitted_by,
+        "time": local_datetime(event.recorded_at),
+    }
     after = event.recorded_at - journey.began_at
     x = scale.at(event.recorded_at)
     return (
-        f"<g><title>{text(event.type)} by {text(event.emitted_by)}, recorded {text(local_datetime(event.recorded_at))}</title>"
-        f'<text class="mwj-e" x="0" y="{y + 18}">{name}{status}</text>'
+        f"<g><title>{text(title)}</title>"
+        f'<text class="mwj-e" x="0" y="{y + 18}">{name}{status_of(event)}</text>'
         f'<text class="mwj-t" x="100%" y="{y + 18}">+{human_duration(after)}</text>'
         f'<circle class="mwj-dot" cx="{x:.2f}%" cy="{y + 25}" r="3"/></g>'
     )
@@ -107,7 +116,7 @@ def _delivery(
     )
     parts = [head, *(_bar(bar, scale, y + 22) for bar in delivery.bars)]
     parts += [
-        f'<text class="mwj-act" x="{scale.at(act.at):.2f}%" y="{y + 27}">⟳<title>{text(act.what)} by {text(act.by)}: {text(act.why)}</title></text>'
+        f'<text class="mwj-act" x="{scale.at(act.at):.2f}%" y="{y + 27}">⟳<title>{said_of(act)}</title></text>'
         for act in delivery.acts
     ]
     height = _DELIVERY
@@ -124,27 +133,30 @@ def _notes(delivery: Delivery, viewer: Viewer) -> Iterator[str]:
     if delivery.error and (error := viewer.error(delivery.error)):
         yield text(error)
     for act in delivery.acts:
-        yield text(f"{act.what} by {act.by or 'somebody'}{f': {act.why}' if act.why else ''}")
+        yield said_of(act)
 
 
 def _bar(bar: Bar, scale: Axis, middle: int) -> str:
     x = min(scale.at(bar.began_at), 100 - _LEAST)
     end = 100.0 if bar.ended_at is None else scale.at(bar.ended_at)
     height = 2 if bar.part in _THIN else 10
-    time = "still" if bar.duration is None else human_duration(bar.duration)
-    number = f", attempt {bar.number}" if bar.number else ""
+    tip = gettext("%(part)s, attempt %(number)s: %(time)s") if bar.number else "%(part)s: %(time)s"
+    told = {
+        "part": _NAMES[bar.part],
+        "number": bar.number,
+        "time": gettext("still") if bar.duration is None else human_duration(bar.duration),
+    }
     return (
         f'<rect class="mwj-{bar.part}" x="{x:.2f}%" width="{max(end - x, _LEAST):.2f}%" y="{middle - height // 2}" '
-        f'height="{height}"><title>{_NAMES[bar.part]}{number}: {time}</title></rect>'
+        f'height="{height}"><title>{text(tip % told)}</title></rect>'
     )
 
 
-_LEGEND = (
-    '<ul class="mwj-legend" aria-label="Legend">'
-    + "".join(
+def _legend() -> str:
+    parts = "".join(
         f'<li><svg width="26" height="12" aria-hidden="true"><rect class="mwj-{part}" x="1" width="24" '
-        f'y="{5 if part in _THIN else 1}" height="{2 if part in _THIN else 10}"/></svg> {name}</li>'
+        f'y="{5 if part in _THIN else 1}" height="{2 if part in _THIN else 10}"/></svg> {text(name)}</li>'
         for part, name in _NAMES.items()
     )
-    + "<li>⟳ replayed</li></ul>"
-)
+    label, replayed = text(gettext("Legend")), text(gettext("⟳ replayed"))
+    return f'<ul class="mwj-legend" aria-label="{label}">{parts}<li>{replayed}</li></ul>'

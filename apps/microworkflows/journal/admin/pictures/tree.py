@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from microworkflows.journal.admin.pictures.frame import (
     Viewer,
@@ -12,6 +13,7 @@ from microworkflows.journal.admin.pictures.frame import (
     joined,
     link,
     state_of,
+    status_of,
     text,
 )
 from microworkflows.journal.journeys import Delivery, Event, Journey
@@ -23,7 +25,7 @@ _ROW, _INDENT, _WIDEST = 24, 20, 700
 def draw(journey: Journey, viewer: Viewer) -> SafeString:
     """Draw the tree as SVG; a deep one indents less."""
     rows = list(_rows(journey))
-    deepest = max((depth for depth, _, _ in rows), default=0)
+    deepest = max((row[0] for row in rows), default=0)
     indent = min(_INDENT, _WIDEST / max(deepest, 1))
     parts: list[str] = []
     last_at: dict[int, int] = {}
@@ -37,7 +39,8 @@ def draw(journey: Journey, viewer: Viewer) -> SafeString:
         last_at[depth] = y
         parts.append(_node(journey, event, delivery, viewer=viewer, x=x, y=y))
     width, height = max(320, round(8 + deepest * indent + 420)), len(rows) * _ROW + 8
-    head = f'<svg class="mwj-svg" role="group" aria-label="{description(journey, "Causation tree")}" width="{width}" height="{height}">'
+    label = description(journey, _("Causation tree of %(title)s"))
+    head = f'<svg class="mwj-svg" role="group" aria-label="{label}" width="{width}" height="{height}">'
     return joined(['<div class="mwj-scroll" tabindex="0">', head, *parts, "</svg></div>"])
 
 
@@ -47,10 +50,9 @@ def _node(
     if delivery is None:
         name = link(viewer.payload(journey, event), text(event.name))
         after = human_duration(event.recorded_at - journey.began_at)
-        status = "" if event.status in ("relayed", "untold") else f" ({event.status})"
         return (
             f'<g><title>{text(event.type)}</title><circle class="mwj-dot" cx="{x:.1f}" cy="{y - 4}" r="4"/>'
-            f'<text class="mwj-e" x="{x + 9:.1f}" y="{y}">{name}{status} <tspan class="mwj-quiet">+{after}</tspan></text></g>'
+            f'<text class="mwj-e" x="{x + 9:.1f}" y="{y}">{name}{status_of(event)} <tspan class="mwj-quiet">+{after}</tspan></text></g>'
         )
     url = viewer.message(journey, event.id, delivery.context)
     return (

@@ -48,7 +48,8 @@ class Results:
 
     def renew(self, newer: "Results") -> None:
         """Let the figures and failures of each measurement that somebody else measured replace those here."""
-        renewed = {each.measurement for each in (*newer.samples, *newer.failures)}
+        renewed = {sample.measurement for sample in newer.samples}
+        renewed |= {failure.measurement for failure in newer.failures}
         self.samples = [each for each in self.samples if each.measurement not in renewed] + newer.samples
         self.failures = [each for each in self.failures if each.measurement not in renewed] + newer.failures
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from typing import Any
 
 from django.test import Client
 from django.utils import formats, translation
@@ -20,14 +21,21 @@ CODE = "en-xa"
 
 DATA = (
     r"https?://\S+",
-    r"[\w.+-]+@[\w.-]+",  # workers
+    r"[\w.+-]+@[\w.%-]+",  # workers
+    r"(/[\w.-]+)+",
+    r"\d{4}-\d\d-\d\dT[\d:.+]+",
+    r"[0-9a-f]{12}",  # fingerprints
     r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}",
     r"[a-z_]+(\.[a-z_]+)+(\.v\d+)?",  # event types, microworkflows, Python's modules
     r"\d[\d.,]* ?(ms|s|min|h|d|%|B|kB|MB|GB)",
     r"(UTC|CET|CEST)",
     r"\(v\d+\)",
+    r"[\d.]+/(min|h)",
+    r"p(50|95)",
+    r"celery -A \w+ worker -Q \w+( -n \S+)?",
+    r"python (manage\.py|-m) [^⟦⟧]+",
 )
-"""Patterns of whole words that no language translates: ids, names and units."""
+"""Patterns of whole words that no language translates: ids, names, units and commands."""
 
 _PART = re.compile(r"(<[^>]*>|%\(\w+\)[-+ #0]*\d*(?:\.\d+)?[a-z]|%[sdrf]|\{[^{}]*\})")
 _MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
@@ -81,9 +89,15 @@ def raw_texts(html: str, *data: str) -> list[str]:
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    known = re.compile(rf"(?<!\w)({'|'.join((*data, *_names(), *DATA))})(?!\w)")
+    known = re.compile(rf"(?<!\w)({'|'.join((*DATA, *data, *_names()))})(?!\w)")
     found = (" ".join(text.split()) for text in reader.texts)
     return [text for text in dict.fromkeys(found) if has_letters(known.sub("", _unmarked(text)))]
+
+
+def raw_content(response: Any, *data: str) -> list[str]:
+    """Return the raw texts of a page's content, as :func:`raw_texts` does; what is around it, all pages have."""
+    html = response.content.decode()
+    return raw_texts(html.partition('id="content')[2].partition(">")[2] or html, *data)
 
 
 def raw_pages(client: Client, *start: str, data: Iterable[str] = (), only: str = "") -> dict[str, list[str]]:
@@ -112,7 +126,7 @@ def has_letters(text: str) -> bool:
 
 
 def _unmarked(text: str) -> str:
-    while (without := _MARKED.sub("", text)) != text:  # one mark may be inside another
+    while (without := _MARKED.sub(" ", text)) != text:  # one mark may be inside another
         text = without
     return text
 
@@ -120,7 +134,11 @@ def _unmarked(text: str) -> str:
 def _names() -> Iterable[str]:
     workflows = registry.workflows()
     types = {each for workflow in workflows for each in (*workflow.types, *workflow.emitted_types)}
-    named = {*(journeys.event_name(each) for each in types), *registry.contexts()}
+    named = {
+        *(journeys.event_name(each) for each in types),
+        *registry.contexts(),
+        *registry.outcomes().values(),
+    }
     named |= {workflow.label.partition(".")[2] for workflow in workflows}
     return map(re.escape, sorted(named, key=len, reverse=True))
 

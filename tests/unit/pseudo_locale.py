@@ -14,7 +14,7 @@ from django.test import Client
 from django.utils import formats, translation
 from django.utils.translation import trans_real
 
-from microworkflows import journeys, registry
+from microworkflows import journeys, registry, topology
 from tests.unit import crawling
 
 CODE = "en-xa"
@@ -24,16 +24,19 @@ DATA = (
     r"[\w.+-]+@[\w.%-]+",  # workers
     r"(/[\w.-]+)+",
     r"\d{4}-\d\d-\d\dT[\d:.+]+",
-    r"[0-9a-f]{12}",  # fingerprints
     r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}",
+    r"[0-9a-f]{12,}",  # fingerprints
     r"[a-z_]+(\.[a-z_]+)+(\.v\d+)?",  # event types, microworkflows, Python's modules
     r"\d[\d.,]* ?(ms|s|min|h|d|%|B|kB|MB|GB)",
     r"(UTC|CET|CEST)",
     r"\(v\d+\)",
     r"[\d.]+/(min|h)",
     r"p(50|95)",
-    r"celery -A \w+ worker -Q \w+( -n \S+)?",
+    r"celery -A \S+ worker( -Q \w+)?( -n [^\s.]+)?",
     r"python (manage\.py|-m) [^⟦⟧]+",
+    r"manage\.py \w+",
+    r"\{\w+\}",  # where a script puts something in
+    "Search",  # Django's own, which it does not translate
 )
 """Patterns of whole words that no language translates: ids, names, units and commands."""
 
@@ -89,7 +92,7 @@ def raw_texts(html: str, *data: str) -> list[str]:
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    known = re.compile(rf"(?<!\w)({'|'.join((*DATA, *data, *_names()))})(?!\w)")
+    known = re.compile(rf"(?<!\w)({'|'.join((*data, *DATA, *_names()))})(?!\w)")
     found = (" ".join(text.split()) for text in reader.texts)
     return [text for text in dict.fromkeys(found) if has_letters(known.sub("", _unmarked(text)))]
 
@@ -138,6 +141,7 @@ def _names() -> Iterable[str]:
         *(journeys.event_name(each) for each in types),
         *registry.contexts(),
         *registry.outcomes().values(),
+        *topology.queues(),
     }
     named |= {workflow.label.partition(".")[2] for workflow in workflows}
     return map(re.escape, sorted(named, key=len, reverse=True))

@@ -7,12 +7,12 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from microworkflows import ids
+from microworkflows import ids, words
 from microworkflows.cloudevents import context_of
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import PrimaryManager
 
-_MODES = [(Mode.INLINE.value, _("inline")), (Mode.SHADOW.value, _("shadow")), (Mode.LIVE.value, _("live"))]
+_MODES = [(mode.value, mode.value) for mode in Mode]
 
 
 def mode_text(mode: str, percent: int | None) -> str:
@@ -22,7 +22,7 @@ def mode_text(mode: str, percent: int | None) -> str:
 
 def mode_said(mode: str, percent: int | None) -> str:
     """Return a mode for a page, in the language of the person who looks."""
-    word = str(dict(_MODES).get(mode, mode))
+    word = words.shown(mode)
     return gettext("%(mode)s %(percent)s %%") % {"mode": word, "percent": percent} if percent else word
 
 

@@ -39,7 +39,7 @@ class StateFilter(admin.SimpleListFilter):
 class CauseFilter(admin.AllValuesFieldListFilter):
     """Filter by the likely cause, in words."""
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         """Offer each cause that some alarm has."""
         for choice in super().choices(changelist):
             yield {**choice, "display": words.shown(str(choice["display"]))}

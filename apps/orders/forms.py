@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from orders.models import Order
@@ -92,6 +91,5 @@ def _change(name: str, before: str | None, after: str | None) -> str:
 
 def _label(name: str) -> str:
     """Return what people know a field by; a product's name as it is."""
-    if name in DraftForm.Meta.fields:
-        return str(capfirst(Order._meta.get_field(name).verbose_name))
-    return name
+    field = DraftForm.base_fields.get(name)
+    return str(field.label) if field else name

@@ -30,7 +30,7 @@ _TONES = {
 class StockItemForm(forms.ModelForm):
     """What somebody counted on the shelf; refused when stock moved since the form was opened."""
 
-    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    seen = forms.IntegerField(label="", required=False, widget=forms.HiddenInput)
     """On hand when the form was opened."""
 
     class Meta:

@@ -89,7 +89,7 @@ class OrderLineInline(admin.TabularInline):
             field.widget.attrs["aria-label"] = str(field.label)
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget.widget.attrs["aria-label"] = str(field.label)
-            field.widget.widget.attrs["data-none-chosen"] = gettext("none chosen")
+            field.widget.widget.attrs["data-text-none-chosen"] = gettext("none chosen")
             field.widget.can_add_related = False
             field.widget.can_change_related = False
             field.widget.can_delete_related = False

@@ -18,7 +18,7 @@ else:
 class DraftForm(_ModelForm):
     """What the customer said; a save that would silently undo another one is refused, and says what changed."""
 
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    seen = forms.CharField(label="", required=False, widget=forms.HiddenInput)
     """The draft when the form was opened, as JSON."""
 
     class Meta:

@@ -26,6 +26,7 @@ DATA = (
     r"\d[\d.,]* ?(ms|s|min|h|d|%|B|kB|MB|GB)",
     r"(UTC|CET|CEST)",
     r"\(v\d+\)",
+    r"\{[a-z]+\}",  # what a script puts into a text
 )
 """Patterns of whole words that no language translates: ids, names and units."""
 

@@ -24,7 +24,7 @@
         for (const { product, quantity } of shown) {
             const price = prices.has(product) ? prices.get(product) : UNKNOWN;
             if (price === UNKNOWN) {
-                return words.unread;
+                return words.textUnread;
             }
             if (price === null || !/^[1-9]\d{0,5}$/.test(quantity)) {
                 left += 1;
@@ -33,9 +33,9 @@
             }
         }
         const total = [...sums].map(([currency, cents]) => `${text(cents)} ${currency}`).join(" + ");
-        let sentence = words.total;
+        let sentence = words.textTotal;
         if (left) {
-            sentence = left === 1 ? words.withoutOne : words.withoutSeveral;
+            sentence = left === 1 ? words.textWithoutOne : words.textWithoutSeveral;
         }
         return sentence.replace("{total}", total || "–").replace("{count}", left);
     }
@@ -68,7 +68,7 @@
                     await read(total.dataset.prices, missing);
                     show(said(lines(), total.dataset));
                 } catch {
-                    show(total.dataset.unreadable);
+                    show(total.dataset.textUnreadable);
                 }
             }
         };

@@ -13,7 +13,7 @@ from django.test import Client
 from django.utils import formats, translation
 from django.utils.translation import trans_real
 
-from microworkflows import journeys, registry
+from microworkflows import journeys, registry, topology
 from tests.unit import crawling
 
 CODE = "en-xa"
@@ -22,11 +22,15 @@ DATA = (
     r"https?://\S+",
     r"[\w.+-]+@[\w.-]+",  # workers
     r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}",
+    r"[0-9a-f]{12,}",  # fingerprints
     r"[a-z_]+(\.[a-z_]+)+(\.v\d+)?",  # event types, microworkflows, Python's modules
     r"\d[\d.,]* ?(ms|s|min|h|d|%|B|kB|MB|GB)",
     r"(UTC|CET|CEST)",
     r"\(v\d+\)",
-    r"\{[a-z]+\}",  # what a script puts into a text
+    r"celery -A \S+ worker( -Q \w+)?",
+    r"manage\.py \w+",
+    r"\{\w+\}",  # where a script puts something in
+    "Search",  # Django's own, which it does not translate
 )
 """Patterns of whole words that no language translates: ids, names and units."""
 
@@ -82,7 +86,7 @@ def raw_texts(html: str, *data: str) -> list[str]:
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    known = re.compile(rf"(?<!\w)({'|'.join((*data, *_names(), *DATA))})(?!\w)")
+    known = re.compile(rf"(?<!\w)({'|'.join((*data, *DATA, *_names()))})(?!\w)")
     found = (" ".join(text.split()) for text in reader.texts)
     return [text for text in dict.fromkeys(found) if has_letters(known.sub("", _unmarked(text)))]
 
@@ -113,7 +117,7 @@ def has_letters(text: str) -> bool:
 
 
 def _unmarked(text: str) -> str:
-    while (without := _MARKED.sub("", text)) != text:  # one mark may be inside another
+    while (without := _MARKED.sub(" ", text)) != text:  # one mark may be inside another
         text = without
     return text
 
@@ -121,7 +125,7 @@ def _unmarked(text: str) -> str:
 def _names() -> Iterable[str]:
     workflows = registry.workflows()
     types = {each for workflow in workflows for each in (*workflow.types, *workflow.emitted_types)}
-    named = {*(journeys.event_name(each) for each in types), *registry.contexts()}
+    named = {*(journeys.event_name(each) for each in types), *registry.contexts(), *topology.queues()}
     named |= {workflow.label.partition(".")[2] for workflow in workflows}
     return map(re.escape, sorted(named, key=len, reverse=True))
 

@@ -44,7 +44,7 @@ def html(client: Client, url: str, **sent: object) -> str:
 
 def raw(page: str) -> list[str]:
     """Return the raw texts of a page."""
-    return pseudo_locale.raw_texts(page, *DATA)
+    return pseudo_locale.raw_texts(page, *DATA, "Hamburg")
 
 
 def test_pages_of_rows_in_each_state_show_no_raw_text(admin_client: Client, rows: None) -> None:

@@ -22,7 +22,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
@@ -165,7 +165,7 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.Mode
         standing = (None, {"fields": ["number", "total_with_currency", "placed_at", "order_id"]})
         wishes = [
             (gettext("Customer"), {"fields": ["customer_name", "street", ("postcode", "city"), "country"]}),
-            (gettext("Payment"), {"fields": ["payment_token"]}),
+            (pgettext("way to pay", "Payment"), {"fields": ["payment_token"]}),
         ]
         if obj is None:
             return wishes

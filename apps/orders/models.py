@@ -7,7 +7,7 @@ from typing import Any
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.db.models import Q
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 MAX_QUANTITY = 999
@@ -129,7 +129,7 @@ class Order(models.Model):
     city = models.CharField(_("city"), max_length=80)
     country = models.CharField(_("country"), max_length=2, choices=Country, default=Country.DE)
     payment_token = models.CharField(
-        _("payment"), max_length=40, choices=PaymentToken, default=PaymentToken.VISA
+        pgettext_lazy("way to pay", "payment"), max_length=40, choices=PaymentToken, default=PaymentToken.VISA
     )
 
     total = models.DecimalField(_("total"), max_digits=18, decimal_places=2, null=True, editable=False)

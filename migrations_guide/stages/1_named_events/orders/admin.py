@@ -18,7 +18,7 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from orders import operations
@@ -124,7 +124,7 @@ class OrderAdmin(admin.ModelAdmin):
         )
         wishes = [
             (gettext("Customer"), {"fields": ["customer_name", "street", ("postcode", "city"), "country"]}),
-            (gettext("Payment"), {"fields": ["payment_token"]}),
+            (pgettext("way to pay", "Payment"), {"fields": ["payment_token"]}),
         ]
         if obj is None:
             return wishes

@@ -14,22 +14,16 @@ from tests.unit import pseudo_locale
 from tests.unit.cutover.conftest import go, monolith, workers  # noqa: F401  (fixtures)
 from tests.unit.cutover.test_links import handed_over  # noqa: F401  (a fixture)
 from tests.unit.journal.test_links import stuck  # noqa: F401  (a fixture)
-from tests.unit.shop.conftest import draft, shop  # noqa: F401  (fixtures)
+from tests.unit.shop.conftest import DATA, draft, shop  # noqa: F401  (fixtures)
 from tests.unit.shop.test_links import orders  # noqa: F401  (a fixture)
 
 NAMES = (
-    "admin",
+    *DATA,
     "ada",
     "the bank is closed",
     "this provider has no such account",
     "PermanentError",
-    "Sample Customer",
-    "Example Street 1",
-    "Berlin",
-    "DE",
     "tok_[a-z]+",
-    "[A-Z]+(-[A-Z0-9]+)+",  # articles
-    r"A-\d+",
     "somebody",
     "a test",
     "here",

@@ -14,6 +14,7 @@
             this.url = element.dataset.mwJourney;
             this.settled = element.dataset.mwSettled === "true";
             this.connection = element.querySelector("[data-mw-connection]");
+            this.texts = this.connection.dataset; // in the language of the page
             this.etag = null;
             this.failures = 0;
             this.unchanged = 0;
@@ -24,8 +25,8 @@
         start() {
             document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.look()));
             window.addEventListener("online", () => this.look());
-            setInterval(() => countDown(this.element), 1000);
-            countDown(this.element);
+            setInterval(() => countDown(this.element, this.texts), 1000);
+            countDown(this.element, this.texts);
             this.ended = "mwEnded" in this.element.dataset; // then nothing more can come
             if (!document.hidden) {
                 this.look();
@@ -77,20 +78,20 @@
             } else if (response.status === 304) {
                 this.unchanged += 1;
             } else if (response.type === "opaqueredirect" || response.status === 403) {
-                return this.end("You are logged out. Load the page again to see what happens next.");
+                return this.end(this.texts.textLoggedOut);
             } else if (response.status === 404) {
-                return this.end("There is nothing here any more. It may have been deleted.");
+                return this.end(this.texts.textGone);
             } else {
                 return this.failed();
             }
             this.failures = 0;
-            this.say(this.settled || this.ended ? "" : "live", "live");
+            this.say(this.settled || this.ended ? "" : this.texts.textLive, "live");
         }
 
         show(html) {
             const fresh = new DOMParser().parseFromString(html, "text/html").querySelector("[data-mw-fragment]");
             if (fresh === null) {
-                return this.end("The server's answer is no journey. Load the page again.");
+                return this.end(this.texts.textNoJourney);
             }
             this.settled = fresh.dataset.mwSettled === "true";
             for (const part of fresh.querySelectorAll("[data-mw-part]")) {
@@ -98,12 +99,12 @@
                 shown.forEach((element) => patch(element, part));
             }
             this.ended = "mwEnded" in fresh.dataset;
-            countDown(this.element);
+            countDown(this.element, this.texts);
         }
 
         failed() {
             this.failures += 1;
-            this.say("connection lost, retrying", "lost");
+            this.say(this.texts.textLost, "lost");
         }
 
         end(message) {
@@ -184,7 +185,7 @@
     }
 
     /* "in 4 s" beside each time of a next attempt. Hidden from screen readers, which read the time itself. */
-    function countDown(element) {
+    function countDown(element, texts) {
         for (const time of element.querySelectorAll("time[data-mw-until]")) {
             let countdown = time.nextElementSibling;
             if (!countdown?.classList.contains("mw-countdown")) {
@@ -194,7 +195,8 @@
                 time.after(countdown);
             }
             const seconds = Math.round((new Date(time.dateTime) - Date.now()) / 1000);
-            countdown.textContent = seconds > 0 ? `, in ${spoken(seconds)}` : ", any moment now";
+            countdown.textContent =
+                seconds > 0 ? texts.textIn.replace("{time}", spoken(seconds)) : texts.textNow;
         }
     }
 

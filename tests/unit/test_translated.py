@@ -3,12 +3,14 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext
 
+from microworkflows.models import Hold, InboxEvent, OutboxEvent
 from tests.architecture.files import ROOT
 from tests.unit import pseudo_locale
 from tests.unit.cutover.conftest import go, monolith, workers  # noqa: F401  (fixtures)
@@ -66,6 +68,38 @@ def test_no_page_shows_a_raw_text(client: Client, world: str, request: pytest.Fi
         request.getfixturevalue(world)
 
     assert pseudo_locale.raw_pages(client, "/admin/", data=NAMES) == {}
+
+
+def test_no_answer_shows_a_raw_text(client: Client, orders: None) -> None:  # noqa: F811
+    parked, unheard = InboxEvent.objects.parked()[0], OutboxEvent.objects.order_by("pk")[0]
+    OutboxEvent.objects.filter(pk=unheard.pk).update(status=OutboxEvent.Status.UNHEARD)
+    hold = Hold.objects.get(ended_at=None)
+    kit, agreed = "/admin/microworkflows", {"confirmed": "yes", "why": "a test"}
+    every = [str(key) for key in InboxEvent.objects.values_list("pk", flat=True)]
+    asked: list[tuple[str, dict[str, Any]]] = [
+        (f"{kit}/inboxevent/{parked.pk}/again/", {}),
+        (f"{kit}/inboxevent/{parked.pk}/again/", agreed),
+        (f"{kit}/inboxevent/{parked.pk}/dismiss/", {}),
+        (f"{kit}/inboxevent/{parked.pk}/dismiss/", agreed),
+        (f"{kit}/inboxevent/", {"action": "send_selected_again", "_selected_action": every}),
+        (f"{kit}/inboxevent/", {"action": "send_selected_again", "_selected_action": every, **agreed}),
+        (f"{kit}/outboxevent/{unheard.pk}/again/", {}),
+        (f"{kit}/hold/add/", {}),
+        (f"{kit}/hold/add/", {"flow": "nothing", "why": "a test"}),
+        (f"{kit}/hold/add/", {"what": "payments", "why": "a test"}),
+        (f"{kit}/hold/add/", {"what": "orders.mark_paid", "why": "a test", "minutes": 5}),
+        (f"{kit}/hold/{hold.pk}/resume/", {}),
+        (f"{kit}/hold/{hold.pk}/resume/", {}),
+    ]
+
+    with pseudo_locale.active():
+        answers = [client.post(url, form, follow=True).content.decode() for url, form in asked]
+        history = client.get(f"{kit}/hold/{hold.pk}/history/").content.decode()
+
+    assert [
+        raw for page in (*answers, history) if (raw := pseudo_locale.raw_texts(page, *NAMES, "nothing"))
+    ] == []
+    assert sum("messagelist" in page for page in answers) == 7
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)

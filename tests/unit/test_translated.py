@@ -1,6 +1,11 @@
 """Each text of the admin is translated: in an invented language, the pages show nothing but marked texts, names and values."""
 
 import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,10 +13,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import translation
 from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext
+from pytest_django import Settings
 
 from microworkflows.models import Hold, InboxEvent, OutboxEvent
+from tests import servers
 from tests.architecture.files import ROOT
+from tests.conftest import go_without
 from tests.unit import pseudo_locale
 from tests.unit.cutover.conftest import go, monolith, workers  # noqa: F401  (fixtures)
 from tests.unit.cutover.test_links import handed_over  # noqa: F401  (a fixture)
@@ -36,6 +45,7 @@ NAMES = (
 )
 """What the fixtures' people typed."""
 
+HOW_TO = ROOT / "docs/howto/translate.md"
 TEMPLATES = sorted(
     path for folder in ("apps", "project") for path in (ROOT / folder).rglob("templates/**/*.html")
 )
@@ -132,6 +142,31 @@ def test_raw_word_of_a_template_or_a_declaration_is_found() -> None:
 
     assert pseudo_locale.raw_in_template(template) == ["raw", "Raw", '|default:"nobody"']
     assert list(raw_declarations(module)) == [(2, "'raw'"), (4, "'Raw'")]
+
+
+def test_how_to_makes_a_catalogue_whose_words_are_shown(
+    tmp_path: Path, settings: Settings, request: pytest.FixtureRequest
+) -> None:
+    if shutil.which("msgfmt") is None:
+        go_without(servers.MissingServerError("GNU gettext", "msgfmt is not installed"), request.config)
+    collect, compile_ = re.findall(r"```sh\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+    paths = (str(Path(sys.executable).parent), os.environ["PATH"])
+
+    def run(commands: str) -> None:
+        env = {"PATH": os.pathsep.join(paths), "LC_ALL": "C.UTF-8"}
+        subprocess.run(["sh", "-ec", commands], cwd=tmp_path, env=env, check=True, capture_output=True)
+
+    run(collect)
+    (catalogue,) = tmp_path.rglob("*.po")
+    catalogue.write_text(
+        catalogue.read_text().replace('msgid "in hand"\nmsgstr ""', 'msgid "in hand"\nmsgstr "in Arbeit"')
+    )
+    run(compile_)
+    settings.LOCALE_PATHS = [tmp_path / "translations" / "locale"]
+
+    with translation.override("de"):
+        assert gettext("in hand") == "in Arbeit"
+        assert gettext("in the queue") == "in the queue"
 
 
 def test_raw_word_is_found() -> None:

@@ -71,7 +71,7 @@ def test_what_nobody_was_heard_of_is_unknown_and_not_0() -> None:
     assert hearing("payments.take_payment", found).handled == 0
     assert hearing("shipping.note_address", found).handled is None
     assert hearing("inventory.note_order", found).failed is None
-    assert shapes["to:shipping.note_address"].lines[0][0] == words.UNKNOWN
+    assert shapes["to:shipping.note_address"].lines[0][0] == str(words.UNKNOWN)
     assert ("? worker unknown", "idle") in picture.lane_texts(found.contexts["shipping"])
     assert ("? tables unknown", "idle") in picture.lane_texts(found.contexts["shipping"])
     assert ("✓ worker", "") in picture.lane_texts(found.contexts["payments"])

@@ -25,7 +25,7 @@ def _with_pauses(account: Account) -> Account:
     correlation_id = str(account.plain["correlation_id"])
     found = journeys.pauses(correlation_id, journeys.journey(correlation_id), in_force)
     said = (
-        f"‖ The {hold} is paused since {times.shown(hold.began_at)} by {hold.by}: {hold.why}"
+        f"‖ The {hold.what} is paused since {times.shown(hold.began_at)} by {hold.by}: {hold.why}"
         for hold in found
     )
     pauses = [

@@ -3,13 +3,14 @@
 from celery.signals import celeryd_after_setup
 from django.apps import AppConfig
 from django.utils.module_loading import autodiscover_modules
+from django.utils.translation import gettext_lazy as _
 
 
 class MicroworkflowsConfig(AppConfig):
     """Imports ``events`` and ``workflows`` of every installed app, so that the registry is complete."""
 
     name = "microworkflows"
-    verbose_name = "Microworkflows"
+    verbose_name = _("Microworkflows")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

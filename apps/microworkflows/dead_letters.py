@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import Any, Final
 
 from amqp.exceptions import MessageNacked
+from django.utils.translation import gettext as _
 from kombu import Connection
 
 from microworkflows import celery_app, cloudevents, conf, texts, topology, trust
@@ -251,8 +252,11 @@ class DeadLetters:
         def bring_back(letter: Letter, message: Any) -> None:
             if amqp_internals.UNREADABLE in message.headers:
                 raise RequeueRefusedError(
-                    f"The properties of {letter.id} cannot be read, so it cannot be sent again as it was. It stays in "
-                    f"{topology.dead_letter_name(queue)!r}; drop it, or move it by the broker's own tools."
+                    _(
+                        "The properties of %(id)s cannot be read, so it cannot be sent again as it was. It stays in "
+                        "%(dead)r; drop it, or move it by the broker's own tools."
+                    )
+                    % {"id": letter.id, "dead": topology.dead_letter_name(queue)}
                 )
             message.headers = {
                 name: value
@@ -270,14 +274,23 @@ class DeadLetters:
                 reached = publish(message.channel, again, routing_key=topology.name(queue))
             except refusals as error:
                 raise RequeueRefusedError(
-                    f"The queue {topology.name(queue)!r} does not take the message back (is it full, or not bound to its own name?): "
-                    f"{type(error).__name__}: {texts.line(error)}. It stays in "
-                    f"{topology.dead_letter_name(queue)!r}; try again later."
+                    _(
+                        "The queue %(queue)r does not take the message back (is it full, or not bound to its own name?): "
+                        "%(error)s. It stays in %(dead)r; try again later."
+                    )
+                    % {
+                        "queue": topology.name(queue),
+                        "error": f"{type(error).__name__}: {texts.line(error)}",
+                        "dead": topology.dead_letter_name(queue),
+                    }
                 ) from None
             if self._driver != "amqp" and not reached:
                 raise RequeueRefusedError(
-                    f"The queue {topology.name(queue)!r} is not bound to its own name: no worker has declared it. The message stays "
-                    f"in {topology.dead_letter_name(queue)!r}; start a worker, then try again."
+                    _(
+                        "The queue %(queue)r is not bound to its own name: no worker has declared it. The message stays "
+                        "in %(dead)r; start a worker, then try again."
+                    )
+                    % {"queue": topology.name(queue), "dead": topology.dead_letter_name(queue)}
                 )
 
         self._remove(queue, ids, bring_back, done)

@@ -235,7 +235,7 @@ def put_aside(
 
 
 def _paused(hold: Hold) -> str:
-    return f"the {hold} is paused by {hold.by}: {hold.why}"
+    return f"the {hold.what} is paused by {hold.by}: {hold.why}"
 
 
 def _tell_put_aside(event: CloudEvent, consumer: str, why: str, **fields: Any) -> None:

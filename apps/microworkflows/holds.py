@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.db import Error, IntegrityError, router, transaction
 from django.db.models import Count, Q
+from django.utils.translation import gettext as _
 
 from microworkflows import logs, registry, times, topology, transactions
 from microworkflows.errors import MicroworkflowsError
@@ -165,9 +166,10 @@ def pause(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime | 
         made = _begin(kind, name, by=by, why=why, ends_at=ends_at)
     except IntegrityError as error:
         raise AlreadyPausedError(
-            f"Somebody else has paused the {Hold.Kind(kind).label} {name} at this very moment."
+            _("Somebody else has paused the %(pause)s at this very moment.")
+            % {"pause": Hold(kind=kind, name=name)}
         ) from error
-    logger.warning("paused %s by %s: %s", made, by, why)
+    logger.warning("paused %s by %s: %s", made.what, by, why)
     return made
 
 
@@ -187,7 +189,7 @@ def resume(kind: Hold.Kind, name: str, *, by: str) -> Hold:
         hold.ended_at, hold.ended_by = times.stored(now), by
         hold.save(update_fields=["ended_at", "ended_by"])
         transaction.on_commit(lambda: look(anew=True), using=using)
-    logger.warning("resumed %s by %s", hold, by)
+    logger.warning("resumed %s by %s", hold.what, by)
     return hold
 
 
@@ -199,8 +201,16 @@ def _begin(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime |
                 over_at, hold.ended_by = now, by
             if over_at is None:
                 raise AlreadyPausedError(
-                    f"The {hold} is paused already, since {times.shown(hold.began_at)} by {hold.by}: {hold.why}. "
-                    "Resume it first, to give another reason or end."
+                    _(
+                        "The %(pause)s is paused already, since %(time)s by %(name)s: %(reason)s. "
+                        "Resume it first, to give another reason or end."
+                    )
+                    % {
+                        "pause": hold,
+                        "time": times.shown(hold.began_at),
+                        "name": hold.by,
+                        "reason": hold.why,
+                    }
                 )
             hold.ended_at = times.stored(over_at)
             hold.save(update_fields=["ended_at", "ended_by"])

@@ -4,7 +4,7 @@ Django's own pages of users and groups are left out: they link to what one may n
 """
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
@@ -17,10 +17,16 @@ _MOST_OF_A_KIND = 2
 """Pages of one view and with the same filters that are opened: all link alike."""
 
 
-def refused(client: Client, *start: str, opened: list[str] | None = None) -> list[str]:
+def refused(
+    client: Client,
+    *start: str,
+    opened: list[str] | None = None,
+    read: Callable[[str, str], None] | None = None,
+) -> list[str]:
     """Open what can be reached from some pages; return each link that did not lead to a page, with the page that shows it.
 
-    ``opened`` takes the addresses of the pages, without the parts of pages that others ask for.
+    ``opened`` takes the addresses of the pages, without the parts of pages that others ask for; ``read`` is called with the
+    address and the HTML of each page and part.
     """
     found = []
     waiting = deque((page, "the start") for page in start)
@@ -37,7 +43,10 @@ def refused(client: Client, *start: str, opened: list[str] | None = None) -> lis
         at = response.request["PATH_INFO"]
         if opened is not None and b"<html" in response.content:
             opened.append(url)
-        for link in _links(response.content.decode(), base=at):
+        html = response.content.decode()
+        if read is not None:
+            read(url, html)
+        for link in _links(html, base=at):
             if link in seen or not link.startswith("/admin/") or link.startswith("/admin/auth/"):
                 continue
             if urlsplit(link).path == at:  # its own filters, order and views

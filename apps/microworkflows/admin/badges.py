@@ -3,6 +3,8 @@
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from microworkflows import words
+
 GOOD, BAD, BUSY, IDLE = "good", "bad", "busy", "idle"
 
 _TONES = {
@@ -41,7 +43,9 @@ def badge(text: str, *, tone: str | None = None) -> SafeString:
     """Return a badge as HTML.
 
     Args:
-        text: The word on the badge; a status of this kit has a tone by default.
+        text: The word on the badge; a status of this kit, in the code's word, is translated, and has a tone by default.
         tone: ``good``, ``bad``, ``busy`` or ``idle``.
     """
-    return format_html('<span class="mw-badge mw-badge--{}">{}</span>', tone or _TONES.get(text, IDLE), text)
+    return format_html(
+        '<span class="mw-badge mw-badge--{}">{}</span>', tone or _TONES.get(text, IDLE), words.shown(text)
+    )

@@ -12,6 +12,8 @@ from datetime import datetime
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from microworkflows import flows, heartbeats, holds, times, topology
 from microworkflows.admin import badges
@@ -92,7 +94,9 @@ def table(request: HttpRequest) -> Table | None:
         )
         for queue in topology.queues()
     )
-    return _with_pauses(Table(columns=("worker", "in the queue", "in hand"), rows=tuple(rows)), request)
+    return _with_pauses(
+        Table(columns=(_("worker"), _("in the queue"), _("in hand")), rows=tuple(rows)), request
+    )
 
 
 def number(value: int | None, *, tone: str = "", url: str = "", title: str = "") -> Cell:
@@ -104,13 +108,14 @@ def number(value: int | None, *, tone: str = "", url: str = "", title: str = "")
 
 def unknown(*, title: str = "", url: str = "") -> Cell:
     """Return the cell of what nobody knows."""
-    return Cell(text="unknown", tone=badges.IDLE, url=url, title=title)
+    return Cell(text=_("unknown"), tone=badges.IDLE, url=url, title=title)
 
 
 def since(time: datetime, *, now: datetime | None = None) -> str:
     """Return since when something is so: the local time of day, with the date if that is not today's."""
     local, today = times.local(time), times.local(now or times.now()).date()
-    return f"since {local:%H:%M:%S}" if local.date() == today else f"since {local:%Y-%m-%d %H:%M}"
+    shown = f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M}"
+    return _("since %(time)s") % {"time": shown}
 
 
 def _with_pauses(table: Table, request: HttpRequest) -> Table:
@@ -132,16 +137,21 @@ def _pauses(found: Sequence[Hold], request: HttpRequest) -> tuple[Cell, ...]:
     cells = [
         Cell(
             text=(f"{hold.name.partition('.')[2]} " if hold.kind == Hold.Kind.MICROWORKFLOW else "")
-            + since(times.aware(hold.began_at))
-            + (f" by {hold.by}" if tells else ""),
+            + _begun(hold, tells=tells),
             url=url,
             title=hold.why if tells else "",
         )
         for hold in sorted(found, key=lambda hold: hold.kind)[:_MOST_PAUSES]
     ]
     if more := len(found) - len(cells):
-        cells.append(Cell(text=f"and {more} more", url=url))
+        said = ngettext("and %(count)s more", "and %(count)s more", more) % {"count": more}
+        cells.append(Cell(text=said, url=url))
     return tuple(cells)
+
+
+def _begun(hold: Hold, *, tells: bool) -> str:
+    said = since(times.aware(hold.began_at))
+    return _("%(since)s by %(name)s") % {"since": said, "name": hold.by} if tells else said
 
 
 def _pauses_url() -> str:
@@ -155,26 +165,30 @@ def _row(queue: str, seen: Seen | None, *, is_elsewhere: bool, url: str) -> Row:
     depth, handling = (seen.depth, seen.handling) if seen is not None and alive else (None, None)
     cells = (
         _worker(queue, seen, is_elsewhere=is_elsewhere),
-        number(depth, tone=badges.BUSY, url=url, title="Messages that wait; those handled are listed"),
-        number(handling, url=url, title="Messages in the hands of the worker's processes"),
+        number(depth, tone=badges.BUSY, url=url, title=_("Messages that wait; those handled are listed")),
+        number(handling, url=url, title=_("Messages in the hands of the worker's processes")),
     )
     return Row(context=queue, cells=cells)
 
 
 def _worker(queue: str, seen: Seen | None, *, is_elsewhere: bool) -> Cell:
-    start = f"Start it: celery -A project worker -Q {queue}"
+    start = _("Start it: %(command)s") % {"command": f"celery -A project worker -Q {queue}"}
     if seen is None:
-        where = "another database" if is_elsewhere else "this database"
         said = (
-            "its worker is to be looked for there"
+            _("Its messages are in another database: its worker is to be looked for there")
             if is_elsewhere
-            else f"none has ever been seen here. {start}"
+            else _("Its messages are in this database: none has ever been seen here. %(start)s")
+            % {"start": start}
         )
-        return unknown(title=f"Its messages are in {where}: {said}")
+        return unknown(title=said)
     if seen.is_alive:
-        began = since(seen.process.started_at)
-        return Cell(text=f"alive {began}", tone=badges.GOOD, title=seen.process.worker)
+        said = _("alive %(since)s") % {"since": since(seen.process.started_at)}
+        return Cell(text=said, tone=badges.GOOD, title=seen.process.worker)
     if seen.stopped_at is not None:
-        return Cell(text=f"stopped {since(seen.stopped_at)}", tone=badges.BAD, title=start)
-    said = f"{seen.process.worker} was killed, is stuck, or cannot reach the broker or the database. {start}"
-    return Cell(text=f"silent {since(seen.at)}", tone=badges.BAD, title=said)
+        said = _("stopped %(since)s") % {"since": since(seen.stopped_at)}
+        return Cell(text=said, tone=badges.BAD, title=start)
+    why = _("%(worker)s was killed, is stuck, or cannot reach the broker or the database. %(start)s") % {
+        "worker": seen.process.worker,
+        "start": start,
+    }
+    return Cell(text=_("silent %(since)s") % {"since": since(seen.at)}, tone=badges.BAD, title=why)

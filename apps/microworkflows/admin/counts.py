@@ -6,6 +6,9 @@ from typing import Any, Final
 
 from django.db import OperationalError, router
 from django.db.models import Count as CountOf
+from django.utils.functional import Promise
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import actual, celery_app, holds, transactions, unreceived
 from microworkflows.dead_letters import Look, survey
@@ -20,6 +23,7 @@ class Count:
     """Number of messages with one status."""
 
     status: str
+    """Word of the code for it."""
     number: int | None
     """None if it is unknown, because the broker did not answer, or nobody can tell from here."""
     model: str
@@ -27,20 +31,20 @@ class Count:
     meaning: str
 
 
-_COUNTED: tuple[tuple[type[OutboxEvent] | type[InboxEvent], dict[Any, str]], ...] = (
+_COUNTED: tuple[tuple[type[OutboxEvent] | type[InboxEvent], dict[Any, Promise]], ...] = (
     (
         OutboxEvent,
         {
-            OutboxEvent.Status.PENDING: "recorded, not yet relayed to the broker",
-            OutboxEvent.Status.UNHEARD: "relayed, but no queue was bound to their type",
-            OutboxEvent.Status.REJECTED: "refused by the broker for good, such as one that is too large",
+            OutboxEvent.Status.PENDING: _("recorded, not yet relayed to the broker"),
+            OutboxEvent.Status.UNHEARD: _("relayed, but no queue was bound to their type"),
+            OutboxEvent.Status.REJECTED: _("refused by the broker for good, such as one that is too large"),
         },
     ),
     (
         InboxEvent,
         {
-            InboxEvent.Status.WAITING: "will be tried again, after a failure or once a pause is over",
-            InboxEvent.Status.PARKED: "failed for good, until somebody replays them",
+            InboxEvent.Status.WAITING: _("will be tried again, after a failure or once a pause is over"),
+            InboxEvent.Status.PARKED: _("failed for good, until somebody replays them"),
         },
     ),
 )
@@ -59,7 +63,9 @@ def dead_letters() -> Count:
         status="dead",
         number=sum(look.count for look in looks) if known else None,
         model="deadletter",
-        meaning="refused by a worker, or given up by the broker" if known else "unknown: the broker is away",
+        meaning=gettext("refused by a worker, or given up by the broker")
+        if known
+        else gettext("unknown: the broker is away"),
     )
 
 
@@ -68,16 +74,17 @@ def left_behind() -> Count | None:
     if not (names := actual.left_behind()):
         return None
     loads = Loads(celery_app.get(), seconds=SECONDS)
-    meaning = f"in queues that no installed app declares: {', '.join(names)} (manage.py topology)"
+    meaning = gettext("in queues that no installed app declares: %(names)s (manage.py topology)") % {
+        "names": ", ".join(names)
+    }
     try:
         number = sum(loads.of(name).depth or 0 for name in names)
     except Exception as error:  # of whatever transport
         logger.warning(
             "the broker does not tell what waits in %s: %s: %s", ", ".join(names), type(error).__name__, error
         )
-        return Count(
-            status="left behind", number=None, model="", meaning=f"unknown: the broker is away; {meaning}"
-        )
+        unknown = gettext("unknown: the broker is away; %(meaning)s") % {"meaning": meaning}
+        return Count(status="left behind", number=None, model="", meaning=unknown)
     finally:
         loads.close()
     return Count(status="left behind", number=number, model="", meaning=meaning)
@@ -85,7 +92,7 @@ def left_behind() -> Count | None:
 
 def paused() -> Count:
     """Count the contexts, microworkflows and flows that somebody has paused."""
-    meaning = "contexts, microworkflows and flows that somebody holds back"
+    meaning = gettext("contexts, microworkflows and flows that somebody holds back")
     return Count(status="paused", number=len(holds.in_force()), model="hold", meaning=meaning)
 
 
@@ -96,12 +103,17 @@ def unreceived_events() -> Count:
             number = unreceived.recent().total()
             untold = unreceived.untold()
     except OperationalError:
-        known, meaning = None, "unknown: to count them takes too long here; manage.py unreceived counts them"
+        known = None
+        meaning = gettext("unknown: to count them takes too long here; manage.py unreceived counts them")
     else:
         known = None if untold and not number else number
-        meaning = "relayed, and not received after ten minutes: in a queue still, a dead letter, or lost"
+        meaning = gettext(
+            "relayed, and not received after ten minutes: in a queue still, a dead letter, or lost"
+        )
         if untold:
-            meaning = f"unknown: no worker of {', '.join(untold)} was seen in this database"
+            meaning = gettext("unknown: no worker of %(contexts)s was seen in this database") % {
+                "contexts": ", ".join(untold)
+            }
     return Count(status="unreceived", number=known, model="", meaning=meaning)
 
 
@@ -114,6 +126,6 @@ def counts() -> list[Count]:
         for status, meaning in meanings.items():
             number = numbers.get(status, 0)
             found.append(
-                Count(status=status.label, number=number, model=model._meta.model_name, meaning=meaning)
+                Count(status=status.label, number=number, model=model._meta.model_name, meaning=str(meaning))
             )
     return found

@@ -17,6 +17,8 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from microworkflows import dead_letters, masking, topology
 from microworkflows import texts as foreign
@@ -87,7 +89,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         found = dead_letters.survey(most=MOST, seconds=SECONDS)
         context = {
-            "title": "Dead letters",
+            "title": _("Dead letters"),
             "mw_sections": [_section(queue, look) for queue, look in found.items()],
             "mw_may_requeue": self.may(request, "requeue"),
             "mw_may_drop": self.may(request, "drop"),
@@ -114,7 +116,9 @@ class DeadLetterAdmin(ReadOnlyAdmin):
         action, selected = request.POST.get("action", ""), _selected(request)
         if action not in ("requeue", "drop") or selected is None:
             return HttpResponseBadRequest(
-                "The form names no action, or no dead letter. Go back, load the page again, and use its buttons."
+                _(
+                    "The form names no action, or no dead letter. Go back, load the page again, and use its buttons."
+                )
             )
         if not self.may(request, action):
             raise PermissionDenied
@@ -123,8 +127,8 @@ class DeadLetterAdmin(ReadOnlyAdmin):
                 return self._ask(request, action, selected)
             self._act(request, action, selected)
         except BrokerUnavailableError as error:
-            said = f"The broker did not answer, so it is unknown what was done; look again: {error}"
-            self.message_user(request, said, messages.ERROR)
+            said = _("The broker did not answer, so it is unknown what was done; look again: %(error)s")
+            self.message_user(request, said % {"error": error}, messages.ERROR)
         return HttpResponseRedirect(self._url("changelist"))
 
     def _ask(self, request: HttpRequest, action: str, selected: dict[str, set[str]]) -> HttpResponse:
@@ -134,7 +138,7 @@ class DeadLetterAdmin(ReadOnlyAdmin):
                 letters = found.find(queue, lambda letter, ids=ids: letter.id in ids, most=MOST).letters  # type: ignore[misc]  # mypy knows no lambda with a default here
                 rows += map(_row, letters)
         context = {
-            "title": "Requeue dead letters" if action == "requeue" else "Drop dead letters for good",
+            "title": _("Requeue dead letters") if action == "requeue" else _("Drop dead letters for good"),
             "mw_action": action,
             "mw_rows": rows,
             "mw_missing": sum(map(len, selected.values())) - len(rows),
@@ -152,11 +156,18 @@ class DeadLetterAdmin(ReadOnlyAdmin):
             self.message_user(request, str(error), messages.ERROR)
         finally:
             self._log(request, action, done)
-        wanted = sum(map(len, selected.values()))
-        said = f"{len(done)} {'message' if len(done) == 1 else 'messages'} {'requeued' if action == 'requeue' else 'dropped'}."
-        if len(done) < wanted:
-            said += f" {wanted - len(done)} left alone, or there no longer."
-        self.message_user(request, said, messages.SUCCESS if len(done) == wanted else messages.WARNING)
+        wanted, count = sum(map(len, selected.values())), len(done)
+        if action == "requeue":
+            said = ngettext("%(count)s message requeued.", "%(count)s messages requeued.", count)
+        else:
+            said = ngettext("%(count)s message dropped.", "%(count)s messages dropped.", count)
+        said %= {"count": count}
+        if (left := wanted - count) > 0:
+            alone = ngettext(
+                "%(count)s left alone, or there no longer.", "%(count)s left alone, or there no longer.", left
+            )
+            said = f"{said} {alone % {'count': left}}"
+        self.message_user(request, said, messages.SUCCESS if count == wanted else messages.WARNING)
 
     def _log(self, request: HttpRequest, action: str, done: list[Letter]) -> None:
         """Note who did it, in the admin's history."""
@@ -168,7 +179,9 @@ class DeadLetterAdmin(ReadOnlyAdmin):
                 object_id=letter.id,
                 object_repr=f"{topology.dead_letter_name(letter.queue)} {letter}"[:200],
                 action_flag=CHANGE if action == "requeue" else DELETION,
-                change_message=f"{'Requeued' if action == 'requeue' else 'Dropped'} in the admin.",
+                change_message=_("Requeued in the admin.")
+                if action == "requeue"
+                else _("Dropped in the admin."),
             )
 
     def _page(self, request: HttpRequest, template: str, context: dict[str, Any]) -> HttpResponse:
@@ -188,10 +201,13 @@ def _section(queue: str, look: Look | BrokerUnavailableError) -> Section:
 def _row(letter: Letter) -> Row:
     body = masking.message(letter.text)
     if len(body) > _LONGEST_BODY:
-        body = f"{body[:_LONGEST_BODY]}… ({len(body):,} characters)"
+        more = ngettext("%(count)s character", "%(count)s characters", len(body)) % {
+            "count": f"{len(body):,}"
+        }
+        body = f"{body[:_LONGEST_BODY]}… ({more})"
     return Row(
         letter=letter,
-        at="unknown" if letter.at is None else texts.local_datetime(letter.at),
+        at=_("unknown") if letter.at is None else texts.local_datetime(letter.at),
         headers=masking.headers(letter.own_headers),
         body=foreign.block(body),
     )

@@ -12,6 +12,8 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import overviews
 from microworkflows.admin.badges import badge
@@ -60,7 +62,7 @@ class FlowStateMixin(_ModelAdmin):
             obj.mw_standing = told.get(ids[obj.pk] or "")
         return listed
 
-    @admin.display(description="flow", empty_value="–")
+    @admin.display(description=_("flow"), empty_value="–")
     def flow_state(self, obj: Any) -> SafeString | None:
         """Where the flow stands, as a badge."""
         standing: overviews.Standing | None = getattr(obj, "mw_standing", None)
@@ -79,12 +81,12 @@ class FlowStateMixin(_ModelAdmin):
 class NeedsAttentionFilter(admin.SimpleListFilter):
     """Filter by flows that failed, are overdue or unknown."""
 
-    title = "flow"
+    title = _("flow")
     parameter_name = "flow"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer the one choice."""
-        return [("attention", "needs attention")]
+        return [("attention", gettext("needs attention"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the objects whose flows need attention, the newest of them."""

@@ -2,6 +2,7 @@
 
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from microworkflows.models import InboxEvent
 
@@ -13,6 +14,6 @@ def table(row: InboxEvent) -> SafeString | str:
     """Return the history as an HTML table, oldest first; a word if it is empty."""
     entries = list(row.history.reverse()[: MOST + 1])
     if not entries:
-        return "none"
+        return _("none")
     context = {"entries": entries[:MOST][::-1], "is_cut": len(entries) > MOST, "most": MOST}
     return render_to_string("admin/microworkflows/history.html", context)

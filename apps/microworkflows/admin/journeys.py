@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from microworkflows import journeys
 from microworkflows.pages import fragment, fragment_url, journey_context, sees_journeys
@@ -73,7 +74,10 @@ class JourneyAdminMixin(_ModelAdmin):
             raise PermissionDenied
         obj = self.get_object(request, unquote(object_id))
         if obj is None:
-            raise Http404(f"No {self.opts.verbose_name} has the key {object_id!r}; it may have been deleted.")
+            raise Http404(
+                _("No %(kind)s has the key %(key)r; it may have been deleted.")
+                % {"kind": self.opts.verbose_name, "key": object_id}
+            )
         if not self.has_view_permission(request, obj):
             raise PermissionDenied
         return fragment(request, self._journey_context(request, obj))
@@ -104,7 +108,7 @@ class JourneyAdminMixin(_ModelAdmin):
 
 def flow_link(correlation_id: str, *, request: HttpRequest | None, site: str) -> SafeString:
     """Return the correlation id of a flow, with a link to its journey for those who may open it."""
-    link = journey_link(correlation_id, text="its journey", request=request, site=site)
+    link = journey_link(correlation_id, text=_("its journey"), request=request, site=site)
     return format_html('<code class="mw-id">{}</code> {}', correlation_id, link)
 
 
@@ -128,10 +132,10 @@ def title(subject: Subject) -> SafeString:
 
 
 def journey_link(
-    correlation_id: str, *, request: HttpRequest | None, text: str = "journey", site: str = "admin"
+    correlation_id: str, *, request: HttpRequest | None, text: str = "", site: str = "admin"
 ) -> SafeString:
-    """Return a link to the journey of a flow; empty for a user who may not open it."""
+    """Return a link to the journey of a flow, by default with this word; empty for a user who may not open it."""
     if request is None or not sees_journeys(request):
         return SafeString()
     url = reverse("admin:microworkflows_journey", args=[quote(correlation_id)], current_app=site)
-    return format_html('<a href="{}">{}</a>', url, text)
+    return format_html('<a href="{}">{}</a>', url, text or _("journey"))

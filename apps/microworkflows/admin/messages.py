@@ -22,9 +22,12 @@ from django.http import (
 )
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
-from microworkflows import ids, registry, transactions
+from microworkflows import ids, registry, transactions, words
 from microworkflows.admin import badges
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
@@ -40,16 +43,22 @@ class Act:
 
     permission: str
     """Permission for it, such as ``microworkflows.replay_inboxevent``."""
-    name: str
-    """Name of button and action, such as ``Replay``."""
-    done: str
-    """Participle for message and history, such as ``replayed``."""
-    hint: str = ""
+    name: Promise
+    """Name of the button, such as ``Replay``."""
+    done: Promise
+    """Sentence about ``count`` messages, such as ``2 messages replayed.``."""
+    noted: Promise
+    """Sentence for the history, such as ``Replayed in the admin.``."""
+    hint: Promise | str = ""
     """Sentence about the next thing to happen."""
     statuses: Sequence[int]
     """Statuses from which a message can be acted on."""
-    question: str = ""
+    question: Promise | str = ""
     """Question on the page that asks for a reason; empty if it is done without more ado."""
+    title: Promise | str = ""
+    """Title of that page, about ``count`` messages."""
+    yes: Promise | str = ""
+    """Its button."""
     needs_why: bool = False
     """True if a reason must be given."""
 
@@ -115,7 +124,9 @@ class MessageAdmin(ReadOnlyAdmin):
             )
             if fit:
                 assert request.user.pk is not None  # the admin lets nobody in who is not logged in
-                said = f"{act.done.capitalize()} in the admin." + (f" Reason: {why}" if why else "")
+                said = str(act.noted)
+                if why:
+                    said = gettext("%(noted)s Reason: %(reason)s") % {"noted": said, "reason": why}
                 LogEntry.objects.log_actions(request.user.pk, fit, CHANGE, said)
         left = Counter(self.statuses(row.status).label for row in rows if row.status not in act.statuses)
         left["erased"] = sum(
@@ -129,7 +140,7 @@ class MessageAdmin(ReadOnlyAdmin):
         """Return the page that asks for a reason; its form repeats the request with the answer."""
         number, own = queryset.count(), {"confirmed", "why", "csrfmiddlewaretoken"}
         context = {
-            "title": f"{act.name} {number} {'message' if number == 1 else 'messages'}",
+            "title": act.title % {"count": number},
             "mw_question": act.question,
             "mw_rows": queryset[:_MOST_NAMED],
             "mw_more": max(number - _MOST_NAMED, 0),
@@ -137,7 +148,7 @@ class MessageAdmin(ReadOnlyAdmin):
                 (key, value) for key in request.POST if key not in own for value in request.POST.getlist(key)
             ],
             "mw_why_required": act.needs_why,
-            "mw_yes": f"Yes, {act.name.lower()}",
+            "mw_yes": act.yes,
             "mw_list_url": reverse(
                 f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist",
                 current_app=self.admin_site.name,
@@ -165,7 +176,10 @@ class MessageAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         row = self.get_object(request, unquote(object_id))
         if row is None:
-            raise Http404(f"No {self.opts.verbose_name} has the key {object_id!r}; it may have been purged.")
+            raise Http404(
+                gettext("No %(kind)s has the key %(key)r; it may have been purged.")
+                % {"kind": self.opts.verbose_name, "key": object_id}
+            )
         asked = self.act(request, name, self.get_queryset(request).filter(pk=row.pk))
         return asked or HttpResponseRedirect(self._url("change", row))
 
@@ -192,7 +206,7 @@ class MessageAdmin(ReadOnlyAdmin):
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    @admin.display(description="status", ordering="status")
+    @admin.display(description=_("status"), ordering="status")
     def status_badge(self, obj: Any) -> SafeString:
         """Status as a badge."""
         return badges.badge(self.statuses(obj.status).label)
@@ -214,25 +228,28 @@ def _is_erased(row: Any) -> bool:
 
 
 def _summary(act: Act, done: int, left: Counter[str]) -> tuple[str, int]:
-    said = [f"{done} {'message' if done == 1 else 'messages'} {act.done}."]
+    said = [str(act.done % {"count": done})]
     if done and act.hint:
-        said.append(act.hint)
+        said.append(str(act.hint))
     if left:
-        reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(left.items()))
-        said.append(f"{left.total()} left alone: {reasons}.")
+        reasons = ", ".join(f"{number} {words.shown(reason)}" for reason, number in sorted(left.items()))
+        alone = ngettext(
+            "%(count)s left alone: %(reasons)s.", "%(count)s left alone: %(reasons)s.", left.total()
+        )
+        said.append(alone % {"count": left.total(), "reasons": reasons})
     return " ".join(said), messages.WARNING if left else messages.SUCCESS
 
 
 class StatusFilter(admin.SimpleListFilter):
     """Filter by status, in words: ``?status=parked``."""
 
-    title = "status"
+    title = _("status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer each status."""
         self._by_label = {status.label: status.value for status in model_admin.statuses}
-        return [(label, label) for label in self._by_label]
+        return [(label, words.shown(label)) for label in self._by_label]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         """Keep the rows with the chosen status."""
@@ -243,19 +260,19 @@ class StatusFilter(admin.SimpleListFilter):
 class TimeFilter(admin.SimpleListFilter):
     """Filter by the time of recording or receiving, which the keys hold: ``?within=24h``."""
 
-    title = "time"
+    title = _("time")
     parameter_name = "within"
 
     _within = {
-        "1h": ("the last hour", timedelta(hours=1)),
-        "24h": ("the last 24 hours", timedelta(hours=24)),
-        "7d": ("the last 7 days", timedelta(days=7)),
-        "30d": ("the last 30 days", timedelta(days=30)),
+        "1h": (_("the last hour"), timedelta(hours=1)),
+        "24h": (_("the last 24 hours"), timedelta(hours=24)),
+        "7d": (_("the last 7 days"), timedelta(days=7)),
+        "30d": (_("the last 30 days"), timedelta(days=30)),
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer some spans that end now."""
-        return [(value, words) for value, (words, _) in self._within.items()]
+        return [(value, str(said)) for value, (said, __) in self._within.items()]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         """Keep the rows of the chosen span; of none that is unknown."""
@@ -269,7 +286,7 @@ class TimeFilter(admin.SimpleListFilter):
 class ContextFilter(admin.SimpleListFilter):
     """Filter by the context that announced the event, or received it."""
 
-    title = "context"
+    title = _("context")
     parameter_name = "context"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -285,7 +302,7 @@ class ContextFilter(admin.SimpleListFilter):
 class TypeFilter(admin.SimpleListFilter):
     """Filter by type of event."""
 
-    title = "type"
+    title = _("type")
     parameter_name = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:

@@ -15,6 +15,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import ids, journeys, masking, unreceived
 from microworkflows.admin import contexts, texts
@@ -50,7 +52,7 @@ class UntilNowFilter(StatusFilter):
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Say what is shown if no status is chosen."""
         first, *others = super().choices(changelist)
-        yield {**first, "display": "All until now"}
+        yield {**first, "display": gettext("All until now")}
         yield from others
 
 
@@ -61,9 +63,12 @@ class OutboxEventAdmin(MessageAdmin):
     acts = {
         "again": Act(
             permission="microworkflows.relay_outboxevent",
-            name="Relay again",
-            done="made pending again",
-            hint="The relay publishes pending events within a moment.",
+            name=_("Relay again"),
+            done=ngettext_lazy(
+                "%(count)s message made pending again.", "%(count)s messages made pending again.", "count"
+            ),
+            noted=_("Made pending again in the admin."),
+            hint=_("The relay publishes pending events within a moment."),
             statuses=(OutboxEvent.Status.UNHEARD, OutboxEvent.Status.REJECTED),
         ),
     }
@@ -81,7 +86,7 @@ class OutboxEventAdmin(MessageAdmin):
     ]
     list_filter = [UntilNowFilter, TimeFilter, ContextFilter, TypeFilter]
     search_fields = ["pk"]
-    search_help_text = (
+    search_help_text = _(
         "Name or key of what a flow is about, correlation id of a flow, id of an event, or part of a type"
     )
     readonly_fields = [
@@ -131,7 +136,7 @@ class OutboxEventAdmin(MessageAdmin):
         since, until = unreceived.window()
         found = sorted(unreceived.count(since=since, until=until).items())
         context = {
-            "title": "Unreceived events",
+            "title": gettext("Unreceived events"),
             "mw_rows": [
                 (missing, number, unreceived.events(missing, since=since, until=until, most=_MOST_EVENTS))
                 for missing, number in found
@@ -148,7 +153,9 @@ class OutboxEventAdmin(MessageAdmin):
             "admin:microworkflows_journey_fragment", args=[correlation_id], current_app=self.admin_site.name
         )
         context |= {
-            "title": f"Journey of {context['mw_title'] or 'a flow'}",
+            "title": gettext("Journey of %(name)s") % {"name": context["mw_title"]}
+            if context["mw_title"]
+            else gettext("Journey of a flow"),
             "subtitle": unquote(correlation_id),
             "mw_fragment_url": fragment_url(request, url),
         }
@@ -162,22 +169,25 @@ class OutboxEventAdmin(MessageAdmin):
         if not sees_journeys(request):
             raise PermissionDenied
         if "\0" in correlation_id:
-            raise Http404("A flow's id holds no NUL.")
+            raise Http404(gettext("A flow's id holds no NUL."))
         context = journey_context(request, unquote(correlation_id), headline=SafeString())
         journey, picture = context["mw_journey"], context["mw_picture"]
         if picture is None and not (journey.steps and self.has_view_permission(request)):
             raise Http404(
-                f"No event of the flow {unquote(correlation_id)!r} is in this outbox; it may have been purged."
+                gettext("No event of the flow %(id)r is in this outbox; it may have been purged.")
+                % {"id": unquote(correlation_id)}
             )
         subject = journey.subject
         name = (
-            title(subject) if subject else format_html("<bdi>{}</bdi>", picture.title if picture else "Flow")
+            title(subject)
+            if subject
+            else format_html("<bdi>{}</bdi>", picture.title if picture else gettext("Flow"))
         )
         context["mw_title"] = picture.title if picture else subject and subject.title
         context["mw_headline"] = format_html('{} <code class="mw-id">{}</code>', name, journey.correlation_id)
         return context
 
-    @admin.action(description="Relay again selected", permissions=["again"])
+    @admin.action(description=_("Relay again selected"), permissions=["again"])
     def send_selected_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Name the action after what it does here."""
         return super().send_selected_again(request, queryset)
@@ -201,68 +211,70 @@ class OutboxEventAdmin(MessageAdmin):
             return indexed, False
         return queryset.filter(Q(destination__icontains=term) | is_about(term)), False
 
-    @admin.display(description="event")
+    @admin.display(description=_("event"))
     def event(self, obj: OutboxEvent) -> str:
         """Name of the event for people, such as Order accepted."""
         return journeys.event_name(obj.type)
 
-    @admin.display(description="event", ordering="destination")
+    @admin.display(description=_("event"), ordering="destination")
     def event_and_type(self, obj: OutboxEvent) -> SafeString:
         """Name of the event for people, and below it the type."""
         return format_html('{}<span class="mw-under">{}</span>', self.event(obj), obj.type)
 
-    @admin.display(description="type", ordering="destination")
+    @admin.display(description=_("type"), ordering="destination")
     def type(self, obj: OutboxEvent) -> SafeString:
         """The versioned type."""
         return format_html('<code class="mw-id">{}</code>', obj.type)
 
-    @admin.display(description="emitted by")
+    @admin.display(description=_("emitted by"))
     def emitted_by(self, obj: OutboxEvent) -> SafeString:
         """The microworkflow, or the context where a flow begins."""
         return format_html("<code>{}</code>", obj.workflow or obj.context)
 
-    @admin.display(description="time", ordering="pk")
+    @admin.display(description=_("time"), ordering="pk")
     def recorded_at(self, obj: OutboxEvent) -> SafeString:
         """Local time and date at which it was recorded; of a timer, at which it is due."""
         return texts.time_over_date(obj.recorded_at)
 
-    @admin.display(description="next attempt")
+    @admin.display(description=_("next attempt"))
     def due(self, obj: OutboxEvent) -> str:
         """Time from which the relay takes it, while it is pending or a timer."""
         to_come = obj.status in (OutboxEvent.Status.PENDING, OutboxEvent.Status.SCHEDULED)
-        return texts.due(obj.due_at) if to_come else "none"
+        return texts.due(obj.due_at) if to_come else gettext("none")
 
-    @admin.display(description="refused", ordering="retry")
+    @admin.display(description=_("refused"), ordering="retry")
     def attempts(self, obj: OutboxEvent) -> str:
         """Number of times that the broker refused it."""
-        return f"{obj.attempts} times" if obj.attempts else "never"
+        if not obj.attempts:
+            return gettext("never")
+        return ngettext("%(count)s times", "%(count)s times", obj.attempts) % {"count": obj.attempts}
 
-    @admin.display(description="last error")
+    @admin.display(description=_("last error"))
     def last_error(self, obj: OutboxEvent) -> SafeString | str:
         """The broker's last error."""
-        return texts.block(obj.error) if obj.error else "none"
+        return texts.block(obj.error) if obj.error else gettext("none")
 
-    @admin.display(description="event id")
+    @admin.display(description=_("event id"))
     def event_id(self, obj: OutboxEvent) -> SafeString:
         """Id of the event, with a link to its inbox rows."""
-        link = self._inbox_link(obj, "who received it")
+        link = self._inbox_link(obj, gettext("who received it"))
         return format_html('<code class="mw-id">{}</code> {}', obj.pk, link)
 
-    @admin.display(description="about", empty_value="")
+    @admin.display(description=_("about"), empty_value="")
     def about(self, obj: OutboxEvent) -> SafeString | str:
         """Name of what the flow is about, with a link to the journey."""
         return about_link(obj.subject, obj.correlation_id, request=self.request, site=self.admin_site.name)
 
-    @admin.display(description="flow")
+    @admin.display(description=_("flow"))
     def flow(self, obj: OutboxEvent) -> SafeString:
         """Correlation id, with a link to the journey."""
         return flow_link(obj.correlation_id, request=self.request, site=self.admin_site.name)
 
-    @admin.display(description="caused by")
+    @admin.display(description=_("caused by"))
     def caused_by(self, obj: OutboxEvent) -> SafeString | str:
         """The event before it in the flow."""
         if obj.causation_id is None:
-            return "nothing before it: the flow begins here"
+            return gettext("nothing before it: the flow begins here")
         url = reverse(
             "admin:microworkflows_outboxevent_change",
             args=[quote(obj.causation_id)],
@@ -270,17 +282,17 @@ class OutboxEventAdmin(MessageAdmin):
         )
         return format_html('<a href="{}"><code class="mw-id">{}</code></a>', url, obj.causation_id)
 
-    @admin.display(description="CloudEvent")
+    @admin.display(description=_("CloudEvent"))
     def cloud_event(self, obj: OutboxEvent) -> SafeString:
         """The whole envelope; sensitive data are masked."""
         return texts.block(texts.pretty_json(masking.event(obj.body)))
 
-    @admin.display(description="see also")
+    @admin.display(description=_("see also"))
     def links(self, obj: OutboxEvent) -> SafeString:
         """Links to the journey and to the inbox."""
         return texts.links(
             journey_link(obj.correlation_id, request=self.request, site=self.admin_site.name),
-            self._inbox_link(obj, "inbox"),
+            self._inbox_link(obj, gettext("inbox")),
         )
 
     def _inbox_link(self, obj: OutboxEvent, text: str) -> SafeString:

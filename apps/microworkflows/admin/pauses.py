@@ -1,6 +1,6 @@
 """Pauses in the admin: what is held back and why, the record of those that are over, a form that pauses, a page that resumes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -17,8 +17,10 @@ from django.template.defaultfilters import linebreaksbr
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
 
-from microworkflows import holds, registry, times, transactions
+from microworkflows import holds, registry, times, transactions, words
 from microworkflows.admin import badges, texts
 from microworkflows.admin.counts import SECONDS
 from microworkflows.admin.journeys import JourneyMedia
@@ -29,36 +31,38 @@ from microworkflows.models import Hold
 from microworkflows.pages import may_pause
 
 _MOST_MINUTES: Final = 366 * 24 * 60
-_BOTH_OR_NONE: Final = "Choose a context or a microworkflow, or give the id of a flow: one of the two."
+_BOTH_OR_NONE = _("Choose a context or a microworkflow, or give the id of a flow: one of the two.")
 
 
 class PauseForm(forms.Form):
     """What is paused, why, and for how long."""
 
     what = forms.ChoiceField(
-        label="Context or microworkflow",
+        label=_("Context or microworkflow"),
         required=False,
-        help_text="A context holds all its microworkflows back.",
+        help_text=_("A context holds all its microworkflows back."),
     )
     flow = forms.CharField(
-        label="Or a flow",
+        label=_("Or a flow"),
         required=False,
         max_length=255,
-        help_text="Its correlation id, which its journey shows. It is held back in all contexts of this database.",
+        help_text=_(
+            "Its correlation id, which its journey shows. It is held back in all contexts of this database."
+        ),
         widget=forms.TextInput(attrs={"class": "vTextField"}),
     )
     why = forms.CharField(
-        label="Reason",
+        label=_("Reason"),
         max_length=2000,
-        help_text="Others will wonder why nothing moves.",
+        help_text=_("Others will wonder why nothing moves."),
         widget=forms.Textarea(attrs={"rows": 3, "class": "vLargeTextField"}),
     )
     minutes = forms.IntegerField(
-        label="Minutes",
+        label=_("Minutes"),
         required=False,
         min_value=1,
         max_value=_MOST_MINUTES,
-        help_text="It resumes by itself after these. Empty: when somebody resumes it.",
+        help_text=_("It resumes by itself after these. Empty: when somebody resumes it."),
     )
 
     def __init__(self, *args: Any, **given: Any) -> None:
@@ -77,24 +81,39 @@ class PauseForm(forms.Form):
             raise forms.ValidationError(_BOTH_OR_NONE)
         kind = Hold.Kind.FLOW if flow else holds.kind_of(what)
         if flow and not holds.is_known(kind, flow):
-            self.add_error("flow", "No event of such a flow is known here. Its journey shows its id.")
+            self.add_error(
+                "flow", gettext("No event of such a flow is known here. Its journey shows its id.")
+            )
         return {**given, "kind": kind, "name": flow or what}
 
 
 class StateFilter(admin.SimpleListFilter):
     """Filter by those that are in force and those that are over."""
 
-    title = "state"
+    title = _("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Offer both."""
-        return [("paused", "paused"), ("over", "over")]
+        return [(word, words.shown(word)) for word in ("paused", "over")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the pauses of the chosen state."""
         value = self.value()
         return queryset if value is None else queryset.filter(mw_over=value == "over")
+
+
+class KindFilter(admin.ChoicesFieldListFilter):
+    """Filter by what is paused."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.title = gettext("kind")
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        """Offer each kind in the reader's language."""
+        for choice in super().choices(changelist):
+            yield {**choice, "display": words.shown(str(choice["display"]))}
 
 
 @admin.register(Hold)
@@ -105,9 +124,9 @@ class HoldAdmin(ReadOnlyAdmin):
     change_form_template = "admin/microworkflows/pause.html"
     list_per_page = 50
     list_display = ["what_and_state", "since", "until", "waiting", "by_and_why", "resumed"]
-    list_filter = [StateFilter, "kind"]
+    list_filter = [StateFilter, ("kind", KindFilter)]
     search_fields = ["name", "by", "why"]
-    search_help_text = (
+    search_help_text = _(
         "Label of a context or microworkflow, correlation id of a flow, name of a person, or part of a reason"
     )
     readonly_fields = ["what", "state", "since", "until", "waiting", "paused_by", "reason", "resumed"]
@@ -155,15 +174,11 @@ class HoldAdmin(ReadOnlyAdmin):
         asked = {name: request.GET[name] for name in ("what", "flow") if name in request.GET}
         form = PauseForm(request.POST) if request.method == "POST" else PauseForm(initial=asked)
         if form.is_valid() and (made := self._pause(request, form)):
-            until = _until(made)
-            self.message_user(
-                request,
-                f"The {made} is paused until {until}. Workers follow within two seconds.",
-                messages.SUCCESS,
-            )
+            said = gettext("The %(pause)s is paused until %(end)s. Workers follow within two seconds.")
+            self.message_user(request, said % {"pause": made, "end": _until(made)}, messages.SUCCESS)
             return HttpResponseRedirect(self._after(request))
         context = {
-            "title": "Pause",
+            "title": pgettext("do it", "Pause"),
             "mw_form": form,
             "mw_list_url": self._after(request),
             **(extra_context or {}),
@@ -176,16 +191,18 @@ class HoldAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         hold = self.get_object(request, unquote(object_id))
         if hold is None:
-            raise Http404(f"No pause has the key {object_id!r}; it may have been purged.")
+            raise Http404(
+                gettext("No pause has the key %(key)r; it may have been purged.") % {"key": object_id}
+            )
         if hold.over_at(datetime.now(UTC)) is not None:
-            self.message_user(request, f"The {hold} was resumed already.", messages.WARNING)
+            self._say_resumed_already(request, hold)
             return HttpResponseRedirect(self._after(request))
         if request.method == "POST":
             self._resume(request, hold)
             return HttpResponseRedirect(self._after(request))
         _count([hold])
         context = {
-            "title": f"Resume the {hold}",
+            "title": gettext("Resume the %(pause)s") % {"pause": hold},
             "mw_hold": hold,
             "mw_waiting": _number(hold),
             "mw_list_url": self._after(request),
@@ -209,69 +226,74 @@ class HoldAdmin(ReadOnlyAdmin):
             context["mw_resume_url"] = self._resume_url(obj)
         return super().render_change_form(request, context, add, change, form_url, obj)
 
-    @admin.display(description="what", ordering="name")
+    @admin.display(description=_("what"), ordering="name")
     def what_and_state(self, obj: Hold) -> SafeString:
         """Name, and below it kind and state."""
-        kind, name = Hold.Kind(obj.kind).label, format_html('<code class="mw-id">{}</code>', obj.name)
-        return format_html('{}<span class="mw-under">{} {}</span>', name, kind, self.state(obj))
+        name = format_html('<code class="mw-id">{}</code>', obj.name)
+        return format_html('{}<span class="mw-under">{} {}</span>', name, _kind(obj), self.state(obj))
 
-    @admin.display(description="what")
+    @admin.display(description=_("what"))
     def what(self, obj: Hold) -> SafeString:
         """Kind and name."""
-        return format_html('{} <code class="mw-id">{}</code>', Hold.Kind(obj.kind).label, obj.name)
+        return format_html('{} <code class="mw-id">{}</code>', _kind(obj), obj.name)
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state(self, obj: Hold) -> SafeString:
         """Paused or over, as a badge."""
         return badges.badge("over" if self._over_at(obj) else "paused")
 
-    @admin.display(description="since", ordering="began_at")
+    @admin.display(description=_("since"), ordering="began_at")
     def since(self, obj: Hold) -> SafeString:
         """Local time of its beginning, and below it how long it lasts or has lasted."""
         lasts = (self._over_at(obj) or datetime.now(UTC)) - times.aware(obj.began_at)
-        said = "less than a minute" if lasts < timedelta(minutes=1) else human_duration(lasts)
-        return format_html(
-            '{}<span class="mw-under">for {}</span>', texts.when_in_two_lines(obj.began_at), said
+        said = (
+            gettext("for less than a minute")
+            if lasts < timedelta(minutes=1)
+            else gettext("for %(duration)s") % {"duration": human_duration(lasts)}
         )
+        return format_html('{}<span class="mw-under">{}</span>', texts.when_in_two_lines(obj.began_at), said)
 
-    @admin.display(description="until", ordering="ends_at")
+    @admin.display(description=_("until"), ordering="ends_at")
     def until(self, obj: Hold) -> SafeString | str:
         """Local time of the end that was set."""
         if obj.ends_at is not None:
             return texts.when_in_two_lines(obj.ends_at)
-        return "–" if self._over_at(obj) else "somebody resumes it"
+        return "–" if self._over_at(obj) else gettext("somebody resumes it")
 
-    @admin.display(description="waiting")
+    @admin.display(description=_("waiting"))
     def waiting(self, obj: Hold) -> str:
         """Number of messages that wait for its end."""
         return "–" if self._over_at(obj) else _number(obj)
 
-    @admin.display(description="paused by", ordering="by")
+    @admin.display(description=_("paused by"), ordering="by")
     def by_and_why(self, obj: Hold) -> SafeString:
         """Name of the person, and below it the reason."""
         return format_html('<bdi>{}</bdi><span class="mw-reason">{}</span>', obj.by, obj.why)
 
-    @admin.display(description="paused by")
+    @admin.display(description=_("paused by"))
     def paused_by(self, obj: Hold) -> SafeString:
         """Name of the person."""
         return format_html("<bdi>{}</bdi>", obj.by)
 
-    @admin.display(description="reason")
+    @admin.display(description=_("reason"))
     def reason(self, obj: Hold) -> SafeString:
         """The reason, with its line breaks."""
         return linebreaksbr(obj.why)
 
-    @admin.display(description="resumed")
+    @admin.display(description=_("resumed"))
     def resumed(self, obj: Hold) -> SafeString | str:
         """Who resumed it and when; the link that resumes it, while it is in force."""
         if (over_at := self._over_at(obj)) is None:
             url = self._resume_url(obj)
-            return (
-                format_html('<a href="{}" aria-label="Resume… {}">Resume…</a>', url, obj)
-                if url
-                else "not yet"
-            )
-        by = format_html("by <bdi>{}</bdi>", obj.ended_by) if obj.ended_by else "by itself"
+            if not url:
+                return gettext("not yet")
+            label = gettext("Resume… %(pause)s") % {"pause": obj}
+            return format_html('<a href="{}" aria-label="{}">{}</a>', url, label, gettext("Resume…"))
+        by = (
+            format_html(gettext("by {name}"), name=format_html("<bdi>{}</bdi>", obj.ended_by))
+            if obj.ended_by
+            else gettext("by itself")
+        )
         return format_html('{}<span class="mw-under">{}</span>', texts.when_in_two_lines(over_at), by)
 
     def _over_at(self, obj: Hold) -> datetime | None:
@@ -290,7 +312,11 @@ class HoldAdmin(ReadOnlyAdmin):
                     why=given["why"],
                     ends_at=ends_at,
                 )
-                self.log_addition(request, made, f"Paused in the admin. Reason: {given['why']}")
+                self.log_addition(
+                    request,
+                    made,
+                    gettext("Paused in the admin. Reason: %(reason)s") % {"reason": given["why"]},
+                )
         except MicroworkflowsError as error:
             form.add_error("flow" if given["flow"] else "what", str(error))
             return None
@@ -300,14 +326,18 @@ class HoldAdmin(ReadOnlyAdmin):
         try:
             with transactions.read_committed(using=router.db_for_write(Hold)):
                 holds.resume(Hold.Kind(hold.kind), hold.name, by=request.user.get_username())
-                self.log_change(request, hold, "Resumed in the admin.")
+                self.log_change(request, hold, gettext("Resumed in the admin."))
         except holds.NotPausedError:
-            self.message_user(request, f"The {hold} was resumed already.", messages.WARNING)
+            self._say_resumed_already(request, hold)
             return
-        said = (
-            f"The {hold} is resumed. What waits comes back in its order, few messages at first and then more."
+        said = gettext(
+            "The %(pause)s is resumed. What waits comes back in its order, few messages at first and then more."
         )
-        self.message_user(request, said, messages.SUCCESS)
+        self.message_user(request, said % {"pause": hold}, messages.SUCCESS)
+
+    def _say_resumed_already(self, request: HttpRequest, hold: Hold) -> None:
+        said = gettext("The %(pause)s was resumed already.") % {"pause": hold}
+        self.message_user(request, said, messages.WARNING)
 
     def _resume_url(self, obj: Hold) -> str:
         if self.request is None or not may_pause(self.request) or self._over_at(obj):
@@ -330,8 +360,12 @@ def _choices(*, also: str) -> list[tuple[str, Any]]:
         if also and also not in {*contexts, *workflows} and holds.is_known(holds.kind_of(also), also)
         else []
     )
-    groups = {"Contexts": contexts, "Microworkflows": workflows, "No longer declared": gone}
-    return [("", "none")] + [
+    groups = {
+        gettext("Contexts"): contexts,
+        gettext("Microworkflows"): workflows,
+        gettext("No longer declared"): gone,
+    }
+    return [("", gettext("none"))] + [
         (name, [(label, label) for label in labels]) for name, labels in groups.items() if labels
     ]
 
@@ -350,8 +384,12 @@ def _count(found: Collection[Hold]) -> None:
 
 def _number(hold: Hold) -> str:
     number: int | None = getattr(hold, "mw_waiting", None)
-    return "unknown" if number is None else f"{number:,}"
+    return gettext("unknown") if number is None else f"{number:,}"
+
+
+def _kind(hold: Hold) -> str:
+    return words.shown(str(Hold.Kind(hold.kind).label))
 
 
 def _until(hold: Hold) -> str:
-    return "somebody resumes it" if hold.ends_at is None else times.shown(hold.ends_at)
+    return gettext("somebody resumes it") if hold.ends_at is None else times.shown(hold.ends_at)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from microworkflows import times
 from microworkflows.models import DUE_AT_ONCE
@@ -34,7 +35,7 @@ def when_in_two_lines(time: datetime) -> SafeString:
 
 def due(time: datetime) -> str:
     """Return the time at which something is due, in local date and time, or ``at once``."""
-    return "at once" if time == DUE_AT_ONCE else local_datetime(time)
+    return _("at once") if time == DUE_AT_ONCE else local_datetime(time)
 
 
 def pretty_json(value: Any) -> str:

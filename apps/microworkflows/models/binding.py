@@ -1,6 +1,7 @@
 """The bindings that processes of this database have declared at the broker, one row each."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows.models.columns import PrimaryManager
 
@@ -11,9 +12,9 @@ class DeclaredBinding(models.Model):
     exchange = models.CharField(max_length=255)
     queue = models.CharField(max_length=255)
     routing_key = models.CharField(max_length=255)
-    since = models.DateTimeField(help_text="When a process declared it first.")
+    since = models.DateTimeField(help_text=_("When a process declared it first."))
     declared_at = models.DateTimeField(
-        help_text="When a process declared it last; one that lives does every minute."
+        help_text=_("When a process declared it last; one that lives does every minute.")
     )
 
     objects = PrimaryManager["DeclaredBinding"]()

@@ -7,6 +7,7 @@ message that was handled at once there is none.
 from collections.abc import Iterable
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import ids
 from microworkflows.models.columns import PrimaryManager
@@ -28,30 +29,30 @@ class HistoryEntry(models.Model):
         """Personal data was erased from the message, and from the errors of the entries before."""
 
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
-    msg_id = models.CharField(max_length=100, help_text="Key of the message in the inbox.")
+    msg_id = models.CharField(max_length=100, help_text=_("Key of the message in the inbox."))
     kind = models.PositiveSmallIntegerField(choices=Kind)
     at = models.DateTimeField()
     fingerprint = models.CharField(
-        max_length=16, help_text="Of the failure, or of the one before the intervention."
+        max_length=16, help_text=_("Of the failure, or of the one before the intervention.")
     )
     attempt = models.PositiveIntegerField(
-        null=True, help_text="Number of the attempt since the last replay; null: none was made."
+        null=True, help_text=_("Number of the attempt since the last replay; null: none was made.")
     )
-    duration = models.FloatField(null=True, help_text="Of the attempt, in seconds; null: unknown.")
+    duration = models.FloatField(null=True, help_text=_("Of the attempt, in seconds; null: unknown."))
     error = models.TextField(blank=True)
     traceback = models.TextField(blank=True)
     worker = models.CharField(
-        max_length=255, blank=True, help_text="Name of the worker, such as payments@host."
+        max_length=255, blank=True, help_text=_("Name of the worker, such as payments@host.")
     )
-    by = models.CharField(max_length=255, blank=True, help_text="Name of the person who intervened.")
-    why = models.TextField(blank=True, help_text="The reason that they gave.")
+    by = models.CharField(max_length=255, blank=True, help_text=_("Name of the person who intervened."))
+    why = models.TextField(blank=True, help_text=_("The reason that they gave."))
 
     objects = PrimaryManager["HistoryEntry"]()
 
     class Meta:
         db_table = "microworkflows_history"
-        verbose_name = "history entry"
-        verbose_name_plural = "history entries"
+        verbose_name = _("history entry")
+        verbose_name_plural = _("history entries")
         default_permissions = ()
         indexes = [
             models.Index(fields=["msg_id", "id"], name="microworkflows_history_msg_id"),

@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Final
 
 from django.db import models
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import ids, times
 from microworkflows.cloudevents import context_of
@@ -26,20 +28,22 @@ class Hold(models.Model):
     id = models.UUIDField(primary_key=True, default=ids.uuid7, editable=False)
     kind = models.PositiveSmallIntegerField(choices=Kind)
     name = models.CharField(
-        max_length=255, help_text="Label of the context or microworkflow, or correlation id of the flow."
+        max_length=255, help_text=_("Label of the context or microworkflow, or correlation id of the flow.")
     )
     began_at = models.DateTimeField()
-    ends_at = models.DateTimeField(null=True, help_text="When it ends by itself; null: somebody resumes it.")
-    ended_at = models.DateTimeField(null=True, help_text="When somebody resumed it; null: nobody did.")
-    by = models.CharField(max_length=255, help_text="Name of the person who paused it.")
-    why = models.TextField(help_text="The reason that they gave.")
-    ended_by = models.CharField(max_length=255, blank=True, help_text="Name of the person who resumed it.")
+    ends_at = models.DateTimeField(
+        null=True, help_text=_("When it ends by itself; null: somebody resumes it.")
+    )
+    ended_at = models.DateTimeField(null=True, help_text=_("When somebody resumed it; null: nobody did."))
+    by = models.CharField(max_length=255, help_text=_("Name of the person who paused it."))
+    why = models.TextField(help_text=_("The reason that they gave."))
+    ended_by = models.CharField(max_length=255, blank=True, help_text=_("Name of the person who resumed it."))
 
     objects = PrimaryManager["Hold"]()
 
     class Meta:
         db_table = "microworkflows_hold"
-        verbose_name = "pause"
+        verbose_name = _("pause")
         default_permissions = ("view",)
         permissions = [("pause_hold", "Can pause and resume")]
         indexes = [models.Index(fields=["ended_at"], name="microworkflows_hold_ended")]
@@ -52,6 +56,18 @@ class Hold(models.Model):
         ]
 
     def __str__(self) -> str:
+        match self.kind:
+            case self.Kind.CONTEXT:
+                said = gettext("context %(name)s")
+            case self.Kind.MICROWORKFLOW:
+                said = gettext("microworkflow %(name)s")
+            case _:
+                said = gettext("flow %(name)s")
+        return said % {"name": self.name}
+
+    @property
+    def what(self) -> str:
+        """Kind and name, as logs and commands tell them."""
         return f"{self.Kind(self.kind).label} {self.name}"
 
     @property
@@ -77,3 +93,6 @@ class Hold(models.Model):
     def touches(self, context: str) -> bool:
         """Return True if messages of a context may be held by it."""
         return self.kind == self.Kind.FLOW or context_of(self.name) == context
+
+
+Hold._meta.verbose_name_plural = _("pauses")  # in Meta, it would make a migration

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from django.db import models, router, transaction
 from django.db.models.functions import Left, Right
+from django.utils.translation import gettext_lazy as _
 from django_outbox_pattern.models import Received
 
 from microworkflows import flows, times, transactions
@@ -161,7 +162,7 @@ class InboxEvent(Received):  # type: ignore[misc]  # the library has no types
 
     class Meta:
         proxy = True
-        verbose_name = "inbox event"
+        verbose_name = _("inbox event")
         permissions = [
             ("replay_inboxevent", "Can replay parked messages"),
             ("dismiss_inboxevent", "Can dismiss parked messages"),
@@ -275,12 +276,16 @@ class DeadLetter(InboxEvent):
 
     class Meta:
         proxy = True
-        verbose_name = "dead letter"
+        verbose_name = _("dead letter")
         default_permissions = ("view",)
         permissions = [
             ("requeue_deadletter", "Can bring dead letters back to their queues"),
             ("drop_deadletter", "Can delete dead letters for good"),
         ]
+
+
+InboxEvent._meta.verbose_name_plural = _("inbox events")  # in Meta, it would make a migration
+DeadLetter._meta.verbose_name_plural = _("dead letters")
 
 
 def message_id(label: str, event_id: UUID) -> str:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import models, router
 from django.db.models.functions import Cast, Lower
+from django.utils.translation import gettext_lazy as _
 from django_outbox_pattern.models import Published
 
 from microworkflows import times
@@ -105,7 +106,7 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
 
     class Meta:
         proxy = True
-        verbose_name = "outbox event"
+        verbose_name = _("outbox event")
         permissions = [("relay_outboxevent", "Can relay unheard events again")]
 
     def __str__(self) -> str:
@@ -176,3 +177,6 @@ class OutboxEvent(Published):  # type: ignore[misc]  # the library has no types
     def attempts(self) -> int:
         """Number of times that the broker refused it."""
         return cast("int", self.retry)
+
+
+OutboxEvent._meta.verbose_name_plural = _("outbox events")  # in Meta, it would make a migration

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows import times
 from microworkflows.models.columns import DUE_AT_ONCE, PrimaryManager
@@ -15,11 +16,14 @@ class Purge(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=_ONLY)
     began_at = models.DateTimeField()
-    ended_at = models.DateTimeField(null=True, help_text="Null: it is under way, or its process died.")
-    before = models.DateTimeField(help_text="Rows from before then may have been deleted, now or earlier.")
-    deleted = models.PositiveBigIntegerField(default=0, help_text="Rows of outbox and inbox that it deleted.")
+    ended_at = models.DateTimeField(null=True, help_text=_("Null: it is under way, or its process died."))
+    before = models.DateTimeField(help_text=_("Rows from before then may have been deleted, now or earlier."))
+    deleted = models.PositiveBigIntegerField(
+        default=0, help_text=_("Rows of outbox and inbox that it deleted.")
+    )
     spared = models.PositiveBigIntegerField(
-        default=0, help_text="Rows beyond their retention that it left, because their flows are unfinished."
+        default=0,
+        help_text=_("Rows beyond their retention that it left, because their flows are unfinished."),
     )
 
     objects = PrimaryManager["Purge"]()

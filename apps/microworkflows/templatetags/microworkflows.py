@@ -5,11 +5,12 @@ from typing import Any
 
 from django import template
 from django.http import HttpRequest
+from django.template.defaultfilters import date
 from django.templatetags.static import static
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from microworkflows import flows, journeys, pages, times
+from microworkflows import flows, journeys, pages, times, words
 from microworkflows.admin import badges, contexts, counts, texts
 
 register = template.Library()
@@ -132,6 +133,24 @@ def mw_time(time: datetime) -> str:
 def mw_when(time: datetime) -> str:
     """Return the local date and time with its zone, such as ``2025-11-23 14:03 CET``."""
     return times.shown(time)
+
+
+@register.filter(expects_localtime=True)
+def mw_moment(time: datetime) -> SafeString:
+    """Return what :func:`mw_when` does, as an HTML element."""
+    return format_html('<time datetime="{}">{}</time>', date(time, "c"), times.shown(time))
+
+
+@register.filter(expects_localtime=True)
+def mw_due(time: datetime) -> SafeString:
+    """Return what :func:`mw_time` does, as an HTML element beside which the page counts down."""
+    return format_html('<time datetime="{}" data-mw-until>{}</time>', date(time, "c"), texts.local_time(time))
+
+
+@register.filter
+def mw_word(word: str) -> str:
+    """Return the word that people read for a status or a kind of this kit."""
+    return words.shown(word)
 
 
 @register.filter

@@ -32,4 +32,4 @@ class Command(KitCommand):
         except (ValueError, OverflowError) as error:
             raise CommandError(str(error), returncode=Exit.MISUSED) from error
         until = "somebody resumes it" if ends_at is None else times.shown(ends_at)
-        self.stdout.write(f"The {hold} is paused until {until}. Workers follow within two seconds.")
+        self.stdout.write(f"The {hold.what} is paused until {until}. Workers follow within two seconds.")

@@ -25,7 +25,7 @@ class Command(KitCommand):
             age = human_duration(times.aware(times.now()) - times.aware(hold.began_at))
             ends_at = hold.ends_at and times.shown(hold.ends_at)
             until = f"until {ends_at}" if ends_at else "until somebody resumes it"
-            shown = f"{hold}  {age}  {until}  {holds.waiting(hold)} wait  by {hold.by}: {hold.why}"
+            shown = f"{hold.what}  {age}  {until}  {holds.waiting(hold)} wait  by {hold.by}: {hold.why}"
             self.stdout.write(texts.line(shown))
         self.stdout.write(f"{len(found)} paused. `manage.py resume NAME` lets one go on.")
 

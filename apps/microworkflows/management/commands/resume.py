@@ -22,4 +22,4 @@ class Command(KitCommand):
     def handle(self, *args: Any, by: str | None, **options: Any) -> None:
         kind, name = holding.chosen(options)
         hold = holds.resume(kind, name, by=by or choosing.user())
-        self.stdout.write(f"The {hold} is resumed. {holds.waiting(hold)} messages wait for their turn.")
+        self.stdout.write(f"The {hold.what} is resumed. {holds.waiting(hold)} messages wait for their turn.")

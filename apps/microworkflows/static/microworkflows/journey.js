@@ -12,6 +12,7 @@
         constructor(element) {
             this.element = element;
             this.url = element.dataset.mwJourney;
+            this.texts = element.dataset; // in the language of the page
             this.settled = element.dataset.mwSettled === "true";
             this.connection = element.querySelector("[data-mw-connection]");
             this.etag = null;
@@ -77,20 +78,20 @@
             } else if (response.status === 304) {
                 this.unchanged += 1;
             } else if (response.type === "opaqueredirect" || response.status === 403) {
-                return this.end("You are logged out. Load the page again to see what happens next.");
+                return this.end(this.texts.textLoggedOut);
             } else if (response.status === 404) {
-                return this.end("There is nothing here any more. It may have been deleted.");
+                return this.end(this.texts.textGone);
             } else {
                 return this.failed();
             }
             this.failures = 0;
-            this.say(this.settled || this.ended ? "" : "live", "live");
+            this.say(this.settled || this.ended ? "" : this.texts.textLive, "live");
         }
 
         show(html) {
             const fresh = new DOMParser().parseFromString(html, "text/html").querySelector("[data-mw-fragment]");
             if (fresh === null) {
-                return this.end("The server's answer is no journey. Load the page again.");
+                return this.end(this.texts.textNoJourney);
             }
             this.settled = fresh.dataset.mwSettled === "true";
             for (const part of fresh.querySelectorAll("[data-mw-part]")) {
@@ -103,7 +104,7 @@
 
         failed() {
             this.failures += 1;
-            this.say("connection lost, retrying", "lost");
+            this.say(this.texts.textLost, "lost");
         }
 
         end(message) {
@@ -194,7 +195,8 @@
                 time.after(countdown);
             }
             const seconds = Math.round((new Date(time.dateTime) - Date.now()) / 1000);
-            countdown.textContent = seconds > 0 ? `, in ${spoken(seconds)}` : ", any moment now";
+            countdown.textContent =
+                seconds > 0 ? element.dataset.textIn.replace("{time}", spoken(seconds)) : element.dataset.textNow;
         }
     }
 

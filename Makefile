@@ -88,8 +88,8 @@ chaos: $(VENV)/dev.stamp ## Kill, cut off and fill up what the system runs on, a
 matrix: $(VENV)/dev.stamp ## Run the tests on each Python that is here, each Django, the oldest and the newest Celery
 	@exec $(BIN)/nox --session matrix
 
-bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers (QUICK=1: eight minutes; ONLY=relay,hop)
-	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY))
+bench: $(VENV)/bench.stamp ## Measure relay, hops and orders beside their peers (QUICK=1: eight minutes; ONLY=relay,hop RENEW=1)
+	@exec $(BIN)/python -m benchmarks $(if $(filter-out 0,$(QUICK)),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(filter-out 0,$(RENEW)),--renew)
 
 docs: $(VENV)/bench.stamp $(VENV)/docs.stamp ## Write what is generated anew, from flow map to tables of benchmarks, and build the site in var/docs/html
 	$(BIN)/python manage.py flowmap --output docs/reference/flow.md

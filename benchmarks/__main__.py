@@ -28,8 +28,7 @@ def main() -> int:
     """Run the measurements that were asked for, and report."""
     options = _options()
     if options.redraw:
-        results, facts = report.read(report.DOCS / report.DATA)
-        _write(results, facts, whole=True)
+        _write(*report.read(report.DOCS / report.DATA), whole=True)
         return 0
     whole = not options.quick and options.only == list(MEASUREMENTS)
     folder = Path(tempfile.mkdtemp(prefix="microworkflows_bench_"))
@@ -52,7 +51,10 @@ def main() -> int:
         print(f"{error}. The benchmarks need PostgreSQL and an installed RabbitMQ.", file=sys.stderr)
         return 2
     report.show(bench.results)
-    _write(bench.results, facts, whole=whole)
+    if options.renew:
+        _write(*report.renewed(bench.results, facts), whole=True)
+    else:
+        _write(bench.results, facts, whole=whole)
     if options.keep:
         print(f"logs: {folder}")
     else:
@@ -70,6 +72,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="about eight minutes instead of over an hour")
     parser.add_argument("--only", default=",".join(MEASUREMENTS), help=f"some of {','.join(MEASUREMENTS)}")
+    parser.add_argument(
+        "--renew",
+        action="store_true",
+        help="on the page, replace what --only names and leave the rest; on the same machine, at full length",
+    )
     parser.add_argument("--keep", action="store_true", help="keep the logs")
     parser.add_argument(
         "--redraw",
@@ -80,6 +87,8 @@ def _options() -> argparse.Namespace:
     options.only = options.only.split(",")
     if unknown := sorted(set(options.only) - set(MEASUREMENTS)):
         parser.error(f"no such measurement: {', '.join(unknown)}; there are {', '.join(MEASUREMENTS)}")
+    if options.renew and options.quick:
+        parser.error("a quick run's figures are rough: they renew nothing")
     return options
 
 

@@ -120,6 +120,10 @@ SECTIONS = (
 )
 
 
+_MACHINE = ("cores", "CPU", "memory, GB")
+"""Facts that are the same in all runs of which the page tells."""
+
+
 class ReportError(Exception):
     """The page has no place for the figures."""
 
@@ -161,6 +165,26 @@ def read(data: Path) -> tuple[Results, dict[str, Fact]]:
     """Return the results and the machine's facts of an earlier run."""
     text = data.read_text()
     return Results.from_json(text), json.loads(text)["facts"]
+
+
+def renewed(
+    results: Results, facts: Mapping[str, Fact], *, page: Path = DOCS / DATA
+) -> tuple[Results, dict[str, Fact]]:
+    """Return the page's results and facts, with the measurements of a later run in the place of theirs.
+
+    Raises:
+        ReportError: the page is of another machine.
+    """
+    told, known = read(page)
+    if others := [name for name in _MACHINE if known.get(name) != facts.get(name)]:
+        raise ReportError(
+            f"The page is of another machine ({', '.join(others)}), so its figures and these cannot stand beside each other. Run all "
+            "measurements."
+        )
+    told.renew(results)
+    names = ", ".join(dict.fromkeys(sample.measurement for sample in results.samples))
+    changed = ", changed since" if facts.get("changed since") == "yes" else ""
+    return told, known | {f"later: {names}": f"{facts['date']}, commit {facts.get('commit')}{changed}"}
 
 
 def replaced(page: str, content: str, *, begin: str = BEGIN, end: str = END) -> str:

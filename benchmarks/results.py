@@ -46,6 +46,13 @@ class Results:
     def fail(self, measurement: str, subject: str, reason: str) -> None:
         self.failures.append(Failure(measurement=measurement, subject=subject, reason=reason))
 
+    def renew(self, newer: "Results") -> None:
+        """Let the figures and failures of each measurement that somebody else measured replace those here."""
+        renewed = {sample.measurement for sample in newer.samples}
+        renewed |= {failure.measurement for failure in newer.failures}
+        self.samples = [each for each in self.samples if each.measurement not in renewed] + newer.samples
+        self.failures = [each for each in self.failures if each.measurement not in renewed] + newer.failures
+
     def values(self, measurement: str, subject: str, metric: str, **labels: Label) -> list[float]:
         """Return the figures in the order in which they were measured."""
         return [

@@ -3,13 +3,20 @@
 from django.contrib import admin
 from django.templatetags.static import static
 from django.urls import include, path
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
 from django.views.generic import RedirectView
 
 from project import service
 
 name = service.name()
-admin.site.site_header = admin.site.site_title = f"The microworkflows shop{name and f': {name}'}"
-admin.site.index_title = f"The service {name}" if name else "Orders, and what became of them"
+if name:
+    admin.site.site_header = format_lazy(_("The microworkflows shop: {name}"), name=name)
+    admin.site.index_title = format_lazy(_("The service {name}"), name=name)
+else:
+    admin.site.site_header = _("The microworkflows shop")
+    admin.site.index_title = _("Orders, and what became of them")
+admin.site.site_title = admin.site.site_header
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -9,6 +9,8 @@ from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from inventory import operations
 from inventory.models import Reservation, ReservationLine, StockItem
@@ -28,7 +30,7 @@ _TONES = {
 class StockItemForm(forms.ModelForm):
     """What somebody counted on the shelf; refused when stock moved since the form was opened."""
 
-    seen = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    seen = forms.IntegerField(label="", required=False, widget=forms.HiddenInput)
     """On hand when the form was opened."""
 
     class Meta:
@@ -53,16 +55,24 @@ class StockItemForm(forms.ModelForm):
                 self.add_prefix("seen"): now.on_hand,
             }
             raise ValidationError(
-                f"Stock moved while you were counting: {cleaned.get('seen')} pieces were on hand, now there are "
-                f"{now.on_hand}. Check your count, then save again.",
+                gettext(
+                    "Stock moved while you were counting: %(seen)s pieces were on hand, now there are %(now)s. "
+                    "Check your count, then save again."
+                ),
                 code="moved",
+                params={"seen": cleaned.get("seen"), "now": now.on_hand},
             )
         if on_hand < now.reserved:
             self.add_error(
                 "on_hand",
                 ValidationError(
-                    f"{now.reserved} pieces are reserved for paid orders, so there must be at least as many.",
+                    ngettext(
+                        "%(reserved)s piece is reserved for paid orders, so there must be at least one.",
+                        "%(reserved)s pieces are reserved for paid orders, so there must be at least as many.",
+                        now.reserved,
+                    ),
                     code="less_than_reserved",
+                    params={"reserved": now.reserved},
                 ),
             )
         return cleaned
@@ -114,19 +124,19 @@ class StockItemAdmin(BoundedListMixin, admin.ModelAdmin):
         """A product that is no longer kept has zero on hand."""
         return False
 
-    @admin.display(description="available")
+    @admin.display(description=_("available"))
     def available(self, obj: StockItem) -> int:
         """Pieces that can still be promised."""
         return obj.available
 
-    @admin.display(description="level")
+    @admin.display(description=_("level"))
     def level(self, obj: StockItem) -> SafeString:
         """How well the shelf is filled, as a badge."""
         if obj.available == 0:
-            return badge("None available", tone="bad")
+            return badge(gettext("None available"), tone="bad")
         if obj.available <= LAST_PIECES:
-            return badge("Last pieces", tone="busy")
-        return badge("In stock", tone="good")
+            return badge(gettext("Last pieces"), tone="busy")
+        return badge(gettext("In stock"), tone="good")
 
 
 class ReservationLineInline(admin.TabularInline):
@@ -138,11 +148,11 @@ class ReservationLineInline(admin.TabularInline):
     extra = 0
     can_delete = False
 
-    @admin.display(description="on hand now")
+    @admin.display(description=_("on hand now"))
     def on_hand_now(self, obj: ReservationLine) -> str:
         """Pieces on the shelf, or that there is none: a shelf without pieces was counted, one that is gone was deleted."""
         on_hand = obj.on_hand  # type: ignore[attr-defined]  # annotated
-        return "no stock item has this SKU" if on_hand is None else str(on_hand)
+        return gettext("no stock item has this SKU") if on_hand is None else str(on_hand)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReservationLine]:
         """Look up all shelves with the lines."""
@@ -182,15 +192,15 @@ class ReservationAdmin(BoundedListMixin, admin.ModelAdmin):
         """Return reservations with their lines."""
         return super().get_queryset(request).prefetch_related("lines")
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description=_("state"), ordering="state")
     def state_badge(self, obj: Reservation) -> SafeString:
         """The state as a badge, with what is waited for."""
         text: str = obj.get_state_display()
         if obj.state == Reservation.State.WAITING:
-            text = f"{text} for the {'payment' if obj.noted else 'order'}"
+            text = gettext("Waiting for the payment") if obj.noted else gettext("Waiting for the order")
         return badge(text, tone=_TONES.get(Reservation.State(obj.state), "busy"))
 
-    @admin.display(description="wanted", empty_value="–")
+    @admin.display(description=_("wanted"), empty_value="–")
     def wanted(self, obj: Reservation) -> str:
         """What the order wants, in short."""
         return ", ".join(map(str, obj.lines.all()))

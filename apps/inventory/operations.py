@@ -13,6 +13,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import ngettext
 
 from inventory.events import ItemsReserved, MissingLine, OutOfStock, ReservedLine
 from inventory.models import Reservation, ReservationLine, StockItem
@@ -226,9 +227,15 @@ def _locked_item(sku: str) -> StockItem:
 def _set_on_hand(item: StockItem, on_hand: int) -> StockItem:
     if on_hand < item.reserved:
         raise ValidationError(
-            f"{item.reserved} pieces of {item.sku} are reserved for paid orders, so {on_hand} on hand cannot be right. "
-            "Count again, or ship what is reserved first.",
+            ngettext(
+                "%(reserved)s piece of %(sku)s is reserved for paid orders, so %(on_hand)s on hand cannot be right. "
+                "Count again, or ship what is reserved first.",
+                "%(reserved)s pieces of %(sku)s are reserved for paid orders, so %(on_hand)s on hand cannot be right. "
+                "Count again, or ship what is reserved first.",
+                item.reserved,
+            ),
             code="less_than_reserved",
+            params={"reserved": item.reserved, "sku": item.sku, "on_hand": on_hand},
         )
     item.on_hand = on_hand
     item.full_clean()

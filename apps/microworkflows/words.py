@@ -28,6 +28,8 @@ _WORDS: Final[dict[str, Promise]] = {
     "failed": _("failed"),
     "refused": _("refused"),
     "unknown": _("unknown"),
+    "running": _("running"),
+    "untold": _("untold"),
     "being handled this moment": _("being handled this moment"),
     # of counts
     "unreceived": _("unreceived"),
@@ -45,12 +47,24 @@ _WORDS: Final[dict[str, Promise]] = {
     "a long flow": _("a long flow"),
     "settled": _("settled"),
     "on its way": _("on its way"),
+    "overdue": _("overdue"),
+    "done": _("done"),
     # a context's part in a flow
     "inline": pgettext_lazy("mode", "inline"),
     "shadow": pgettext_lazy("mode", "shadow"),
     "shadow disagreed": _("shadow disagreed"),
     "live": pgettext_lazy("mode", "live"),
     "bootstrapped": _("bootstrapped"),
+    # of what a flow waits for
+    "worker": _("worker"),
+    "relay": _("relay"),
+    "backlog": _("backlog"),
+    "under way": _("under way"),
+    "retry": _("retry"),
+    "dead letter": _("dead letter"),
+    "lost": _("lost"),
+    "deadline": _("deadline"),
+    "at rest": _("at rest"),
     # of comparisons
     "agreed": _("agreed"),
     "differs": _("differs"),

@@ -22,6 +22,8 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from microworkflows.admin.badges import badge
@@ -87,6 +89,7 @@ class OrderLineInline(admin.TabularInline):
             field.widget.attrs["aria-label"] = str(field.label)
         if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
             field.widget.widget.attrs["aria-label"] = str(field.label)
+            field.widget.widget.attrs["data-text-none-chosen"] = gettext("none chosen")
             field.widget.can_add_related = False
             field.widget.can_change_related = False
             field.widget.can_delete_related = False
@@ -104,17 +107,17 @@ class OrderLineInline(admin.TabularInline):
         """Lines are removed from drafts only."""
         return _is_open(obj) and super().has_delete_permission(request, obj)
 
-    @admin.display(description="product")
+    @admin.display(description=_("product"))
     def product_text(self, obj: OrderLine) -> str:
         """The product's name."""
         return str(obj.product)
 
-    @admin.display(description="price")
+    @admin.display(description=_("price"))
     def price(self, obj: OrderLine) -> str:
         """Price of one piece."""
         return f"{obj.price} {obj.product.currency}" if obj.product_id else "–"
 
-    @admin.display(description="amount")
+    @admin.display(description=_("amount"))
     def amount(self, obj: OrderLine) -> str:
         """Price of the line."""
         return f"{obj.amount} {obj.product.currency}" if obj.product_id else "–"
@@ -161,28 +164,29 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.Mode
         """
         standing = (None, {"fields": ["number", "total_with_currency", "placed_at", "order_id"]})
         wishes = [
-            ("Customer", {"fields": ["customer_name", "street", ("postcode", "city"), "country"]}),
-            ("Payment", {"fields": ["payment_token"]}),
+            (gettext("Customer"), {"fields": ["customer_name", "street", ("postcode", "city"), "country"]}),
+            (pgettext("way to pay", "Payment"), {"fields": ["payment_token"]}),
         ]
         if obj is None:
             return wishes
         seen = [(None, {"fields": ["seen"]})] if self.has_change_permission(request, obj) else []
         return [standing, *wishes, *seen]
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description=_("state"), ordering="state")
     def state_badge(self, obj: Order) -> SafeString:
         """The state as a badge."""
         text: str = obj.get_state_display()
         if obj.cancel_reason:
-            text = f"{text}: {obj.get_cancel_reason_display().lower()}"
+            said = {"state": text, "reason": obj.get_cancel_reason_display().lower()}
+            text = gettext("%(state)s: %(reason)s") % said
         return badge(text, tone=_TONES.get(Order.State(obj.state), "busy"))
 
-    @admin.display(description="order id")
+    @admin.display(description=_("order id"))
     def order_id(self, obj: Order) -> str:
         """What the other contexts know the order by."""
         return str(obj.pk)
 
-    @admin.display(description="total", ordering="total")
+    @admin.display(description=_("total"), ordering="total")
     def total_with_currency(self, obj: Order) -> str:
         """The total, which is known once the order is placed."""
         return "–" if obj.total is None else f"{obj.total} {obj.currency}"
@@ -219,12 +223,12 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.Mode
         if request.method == "POST" and self.has_change_permission(request):
             order = self.get_object(request, unquote(object_id))
             if order is not None and not order.is_draft:
-                self.message_user(
-                    request,
-                    f"{order} is {order.get_state_display().lower()}: it was placed before you saved, so your changes "
-                    "were not saved. Below is the order as it was placed.",
-                    messages.ERROR,
+                refusal = gettext(
+                    "%(order)s is %(state)s: it was placed before you saved, so your changes were not saved. "
+                    "Below is the order as it was placed."
                 )
+                said = {"order": order, "state": order.get_state_display().lower()}
+                self.message_user(request, refusal % said, messages.ERROR)
                 return self._to_page_of(order)
         return super().change_view(request, object_id, form_url, extra_context)
 
@@ -302,7 +306,7 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.Mode
             }
         )
 
-    @admin.action(description="Place selected orders", permissions=["place_order"])
+    @admin.action(description=_("Place selected orders"), permissions=["place_order"])
     def place_selected(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
         """Place each selected order for itself: one that cannot be placed holds up no other."""
         for order in queryset.order_by("created_at"):
@@ -325,14 +329,14 @@ class OrderAdmin(FlowStateMixin, JourneyAdminMixin, BoundedListMixin, admin.Mode
         try:
             with transaction.atomic():
                 operations.place_order(order=order)
-                self.log_change(request, order, "Placed.")
+                self.log_change(request, order, gettext("Placed."))
         except operations.PlaceOrderError as error:
             for problem in error.messages:
                 self.message_user(request, problem, messages.ERROR)
         else:
-            self.message_user(
-                request, f"{order} was placed: {self.total_with_currency(order)}.", messages.SUCCESS
-            )
+            done = gettext("%(order)s was placed: %(total)s.")
+            said = {"order": order, "total": self.total_with_currency(order)}
+            self.message_user(request, done % said, messages.SUCCESS)
 
 
 def _sees_products(request: HttpRequest) -> bool:

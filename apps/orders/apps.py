@@ -1,6 +1,7 @@
 """Django's entry to the context orders."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class OrdersConfig(AppConfig):
@@ -8,4 +9,5 @@ class OrdersConfig(AppConfig):
 
     name = "orders"
     label = "orders"
+    verbose_name = _("Orders")
     default_auto_field = "django.db.models.BigAutoField"

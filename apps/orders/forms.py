@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext
 
 from orders.models import Order
 
@@ -17,7 +18,7 @@ else:
 class DraftForm(_ModelForm):
     """What the customer said; a save that would silently undo another one is refused, and says what changed."""
 
-    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    seen = forms.CharField(label="", required=False, widget=forms.HiddenInput)
     """The draft when the form was opened, as JSON."""
 
     class Meta:
@@ -41,7 +42,7 @@ class DraftForm(_ModelForm):
             # Shown again, the form keeps what was typed and has seen what the message says.
             typed = {name: self.data.get(name) for name in self.data}  # unpacked, it would give lists
             self.data = typed | {self.add_prefix("seen"): self.initial["seen"]}
-            refusal = (
+            refusal = gettext(
                 "Somebody saved this draft while you were editing it, so nothing of yours was saved yet. "
                 "Check what changed, then save again to keep what the form shows."
             )
@@ -50,9 +51,9 @@ class DraftForm(_ModelForm):
 
 
 def _standing(order: Order) -> dict[str, str]:
-    """Return what is saved of a draft, by the name that people know it by."""
+    """Return what is saved of a draft: its values by field, the quantities of its lines by product."""
     fields = {
-        str(field.verbose_name).capitalize(): str(field.value_from_object(order))
+        field.name: str(field.value_from_object(order))
         for field in Order._meta.fields
         if field.name in DraftForm.Meta.fields
     }
@@ -72,7 +73,23 @@ def _read(seen: str) -> dict[str, str]:
 def _changes(seen: dict[str, str], now: dict[str, str]) -> list[str]:
     """Return a sentence for each value that differs."""
     return [
-        f"{name}: was {seen.get(name, 'not there')}, is now {now.get(name, 'not there')}."
+        _change(name, seen.get(name), now.get(name))
         for name in {**seen, **now}
         if seen.get(name) != now.get(name)
     ]
+
+
+def _change(name: str, before: str | None, after: str | None) -> str:
+    if before is None:
+        text = gettext("%(name)s: was not there, is now %(after)s.")
+    elif after is None:
+        text = gettext("%(name)s: was %(before)s, is now not there.")
+    else:
+        text = gettext("%(name)s: was %(before)s, is now %(after)s.")
+    return text % {"name": _label(name), "before": before, "after": after}
+
+
+def _label(name: str) -> str:
+    """Return what people know a field by; a product's name as it is."""
+    field = DraftForm.base_fields.get(name)
+    return str(field.label) if field else name

@@ -7,6 +7,8 @@ from typing import Any
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models, transaction
 from django.db.models import Q
+from django.utils.translation import gettext, pgettext_lazy
+from django.utils.translation import gettext_lazy as _
 
 MAX_QUANTITY = 999
 """Most pieces of one product that an order may ask for."""
@@ -23,49 +25,53 @@ class Currency(models.TextChoices):
 class Country(models.TextChoices):
     """Where the shop delivers to (ISO 3166-1 alpha-2)."""
 
-    AT = "AT", "Austria"
-    BE = "BE", "Belgium"
-    CH = "CH", "Switzerland"
-    DE = "DE", "Germany"
-    DK = "DK", "Denmark"
-    ES = "ES", "Spain"
-    FR = "FR", "France"
-    GB = "GB", "United Kingdom"
-    IE = "IE", "Ireland"
-    IT = "IT", "Italy"
-    NL = "NL", "Netherlands"
-    US = "US", "United States"
+    AT = "AT", _("Austria")
+    BE = "BE", _("Belgium")
+    CH = "CH", _("Switzerland")
+    DE = "DE", _("Germany")
+    DK = "DK", _("Denmark")
+    ES = "ES", _("Spain")
+    FR = "FR", _("France")
+    GB = "GB", _("United Kingdom")
+    IE = "IE", _("Ireland")
+    IT = "IT", _("Italy")
+    NL = "NL", _("Netherlands")
+    US = "US", _("United States")
 
 
 class PaymentToken(models.TextChoices):
     """The ways to pay that the sandbox gateway knows; a real shop gets a token from its checkout page."""
 
-    VISA = "tok_visa", "Visa (approved)"
-    DECLINED = "tok_declined", "Visa (card declined)"
-    INSUFFICIENT_FUNDS = "tok_insufficient_funds", "Visa (insufficient funds)"
-    SLOW_BANK = "tok_slow_bank", "Visa of a slow bank (approved after some tries)"
+    VISA = "tok_visa", _("Visa (approved)")
+    DECLINED = "tok_declined", _("Visa (card declined)")
+    INSUFFICIENT_FUNDS = "tok_insufficient_funds", _("Visa (insufficient funds)")
+    SLOW_BANK = "tok_slow_bank", _("Visa of a slow bank (approved after some tries)")
 
 
 class Product(models.Model):
     """Something the shop sells."""
 
     sku = models.CharField(
-        "SKU",
+        _("SKU"),
         max_length=40,
         unique=True,
         validators=[
-            RegexValidator(r"^[A-Z0-9]+(-[A-Z0-9]+)*$", "Write capitals, digits and single hyphens.")
+            RegexValidator(r"^[A-Z0-9]+(-[A-Z0-9]+)*$", _("Write capitals, digits and single hyphens."))
         ],
     )
-    name = models.CharField(max_length=120)
+    name = models.CharField(_("name"), max_length=120)
     price = models.DecimalField(
-        max_digits=10, decimal_places=2, validators=[MinValueValidator(Decimal("0.01"))]
+        _("price"), max_digits=10, decimal_places=2, validators=[MinValueValidator(Decimal("0.01"))]
     )
-    currency = models.CharField(max_length=3, choices=Currency, default=Currency.EUR)
-    active = models.BooleanField(default=True, help_text="Only active products can be ordered.")
+    currency = models.CharField(_("currency"), max_length=3, choices=Currency, default=Currency.EUR)
+    active = models.BooleanField(
+        _("active"), default=True, help_text=_("Only active products can be ordered.")
+    )
 
     class Meta:
         ordering = ["sku"]
+        verbose_name = _("product")
+        verbose_name_plural = _("products")
         constraints = [
             models.CheckConstraint(condition=Q(price__gt=0), name="orders_product_price_above_zero"),
             models.CheckConstraint(
@@ -96,42 +102,46 @@ class Order(models.Model):
     class State(models.TextChoices):
         """How far the order is; shipped and cancelled are final."""
 
-        DRAFT = "draft", "Draft"
-        ACCEPTED = "accepted", "Accepted"
-        PAID = "paid", "Paid"
-        RESERVED = "reserved", "Reserved"
-        SHIPPED = "shipped", "Shipped"
-        CANCELLED = "cancelled", "Cancelled"
+        DRAFT = "draft", _("Draft")
+        ACCEPTED = "accepted", _("Accepted")
+        PAID = "paid", _("Paid")
+        RESERVED = "reserved", _("Reserved")
+        SHIPPED = "shipped", _("Shipped")
+        CANCELLED = "cancelled", _("Cancelled")
 
     class CancelReason(models.TextChoices):
         """Why an order was cancelled."""
 
-        PAYMENT_DECLINED = "payment_declined", "Payment declined"
-        OUT_OF_STOCK = "out_of_stock", "Out of stock"
+        PAYMENT_DECLINED = "payment_declined", _("Payment declined")
+        OUT_OF_STOCK = "out_of_stock", _("Out of stock")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    number = models.CharField(max_length=20, unique=True, editable=False)
-    state = models.CharField(max_length=10, choices=State, default=State.DRAFT, editable=False)
-    cancel_reason = models.CharField(max_length=20, choices=CancelReason, blank=True, editable=False)
-    cancel_note = models.CharField(max_length=200, blank=True, editable=False)
+    number = models.CharField(_("number"), max_length=20, unique=True, editable=False)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.DRAFT, editable=False)
+    cancel_reason = models.CharField(
+        _("cancel reason"), max_length=20, choices=CancelReason, blank=True, editable=False
+    )
+    cancel_note = models.CharField(_("cancel note"), max_length=200, blank=True, editable=False)
 
-    customer_name = models.CharField(max_length=120)
-    street = models.CharField(max_length=120)
-    postcode = models.CharField(max_length=12)
-    city = models.CharField(max_length=80)
-    country = models.CharField(max_length=2, choices=Country, default=Country.DE)
+    customer_name = models.CharField(_("customer name"), max_length=120)
+    street = models.CharField(_("street"), max_length=120)
+    postcode = models.CharField(_("postcode"), max_length=12)
+    city = models.CharField(_("city"), max_length=80)
+    country = models.CharField(_("country"), max_length=2, choices=Country, default=Country.DE)
     payment_token = models.CharField(
-        "payment", max_length=40, choices=PaymentToken, default=PaymentToken.VISA
+        pgettext_lazy("way to pay", "payment"), max_length=40, choices=PaymentToken, default=PaymentToken.VISA
     )
 
-    total = models.DecimalField(max_digits=18, decimal_places=2, null=True, editable=False)
-    currency = models.CharField(max_length=3, choices=Currency, blank=True, editable=False)
-    created_at = models.DateTimeField(auto_now_add=True)
-    placed_at = models.DateTimeField(null=True, editable=False)
-    changed_at = models.DateTimeField("last change", auto_now=True)
+    total = models.DecimalField(_("total"), max_digits=18, decimal_places=2, null=True, editable=False)
+    currency = models.CharField(_("currency"), max_length=3, choices=Currency, blank=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    placed_at = models.DateTimeField(_("placed at"), null=True, editable=False)
+    changed_at = models.DateTimeField(_("last change"), auto_now=True)
 
     class Meta:
         ordering = ["-created_at"]
+        verbose_name = _("order")
+        verbose_name_plural = _("orders")
         permissions = [("place_order", "Can place orders")]
         constraints = [
             models.CheckConstraint(
@@ -156,7 +166,9 @@ class Order(models.Model):
         indexes = [models.Index(fields=["state", "-created_at"], name="orders_order_state_created")]
 
     def __str__(self) -> str:
-        return f"Order {self.number or '(new)'}"
+        if not self.number:
+            return gettext("Order (new)")
+        return gettext("Order %(number)s") % {"number": self.number}
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save the order; a new one gets its number, in the same transaction."""
@@ -174,20 +186,28 @@ class Order(models.Model):
 class OrderLine(models.Model):
     """So many pieces of one product; the price is fixed when the order is placed."""
 
-    order = models.ForeignKey(Order, on_delete=models.CASCADE, related_name="lines")
-    product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="+")
-    quantity = models.PositiveIntegerField(
-        default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_QUANTITY)]
+    order = models.ForeignKey(Order, on_delete=models.CASCADE, verbose_name=_("order"), related_name="lines")
+    product = models.ForeignKey(
+        Product, on_delete=models.PROTECT, verbose_name=_("product"), related_name="+"
     )
-    unit_price = models.DecimalField(max_digits=10, decimal_places=2, null=True, editable=False)
+    quantity = models.PositiveIntegerField(
+        _("quantity"), default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_QUANTITY)]
+    )
+    unit_price = models.DecimalField(
+        _("unit price"), max_digits=10, decimal_places=2, null=True, editable=False
+    )
 
     class Meta:
         ordering = ["pk"]
+        verbose_name = _("order line")
+        verbose_name_plural = _("order lines")
         constraints = [
             models.UniqueConstraint(
                 fields=["order", "product"],
                 name="orders_line_one_per_product",
-                violation_error_message="This product is in the order already: change the quantity of that line.",
+                violation_error_message=_(
+                    "This product is in the order already: change the quantity of that line."
+                ),
             ),
             models.CheckConstraint(
                 condition=Q(quantity__gte=1, quantity__lte=MAX_QUANTITY), name="orders_line_quantity_in_range"

@@ -9,6 +9,8 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.text import get_text_list
+from django.utils.translation import gettext
 
 from microworkflows import PermanentError, Subject, outbox
 from orders.events import Address, Line, OrderAccepted
@@ -76,8 +78,9 @@ def create_order(
     products = Product.objects.in_bulk(list(lines), field_name="sku")
     if unknown := sorted(set(lines) - set(products)):
         raise ValidationError(
-            f"The catalogue has no {', '.join(unknown)}. Add the product, or correct the SKU.",
+            gettext("The catalogue has no %(skus)s. Add the product, or correct the SKU."),
             code="unknown_product",
+            params={"skus": ", ".join(unknown)},
         )
     order = Order(
         customer_name=customer_name,
@@ -113,9 +116,12 @@ def place_order(*, order: Order, at: datetime | None = None) -> Order:
     order.refresh_from_db(from_queryset=Order.objects.select_for_update())
     if not order.is_draft:
         raise PlaceOrderError(
-            f"{order} is {order.get_state_display().lower()}: it was placed before, and an order is placed once. "
-            "Create a new order to buy the same again.",
+            gettext(
+                "%(order)s is %(state)s: it was placed before, and an order is placed once. "
+                "Create a new order to buy the same again."
+            ),
             code="not_draft",
+            params={"order": order, "state": order.get_state_display().lower()},
         )
     lines = list(order.lines.select_related("product"))
     _refuse_unplaceable(order, lines)
@@ -211,12 +217,17 @@ def _refuse_unplaceable(order: Order, lines: list[OrderLine]) -> None:
     problems = []
     if not lines:
         problems.append(
-            ValidationError(f"{order} has no lines. Add at least one product to it.", code="no_lines")
+            ValidationError(
+                gettext("%(order)s has no lines. Add at least one product to it."),
+                code="no_lines",
+                params={"order": order},
+            )
         )
     problems.extend(
         ValidationError(
-            f"{line.product} is no longer sold. Remove its line, or make the product active again.",
+            gettext("%(product)s is no longer sold. Remove its line, or make the product active again."),
             code="inactive_product",
+            params={"product": line.product},
         )
         for line in lines
         if not line.product.active
@@ -225,8 +236,9 @@ def _refuse_unplaceable(order: Order, lines: list[OrderLine]) -> None:
     if len(currencies) > 1:
         problems.append(
             ValidationError(
-                f"{order} mixes prices in {' and '.join(currencies)}. Place one order per currency.",
+                gettext("%(order)s mixes prices in %(currencies)s. Place one order per currency."),
                 code="mixed_currencies",
+                params={"order": order, "currencies": get_text_list(currencies, gettext("and"))},
             )
         )
     if problems:

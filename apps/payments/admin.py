@@ -3,6 +3,8 @@
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows.admin.badges import badge
 from microworkflows.admin.lists import BoundedListMixin, ValuesFilter
@@ -39,15 +41,15 @@ class PaymentAdmin(BoundedListMixin, admin.ModelAdmin):
 
         css = {"all": ["microworkflows/admin.css"]}
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description=_("state"), ordering="state")
     def state_badge(self, obj: Payment) -> SafeString:
         """The state as a badge, with the reason of a decline."""
         text: str = obj.get_state_display()
         if obj.decline_reason:
-            text = f"{text}: {obj.decline_reason}"
+            text = gettext("%(state)s: %(reason)s") % {"state": text, "reason": obj.decline_reason}
         return badge(text, tone=_TONES.get(Payment.State(obj.state), "busy"))
 
-    @admin.display(description="amount", ordering="amount")
+    @admin.display(description=_("amount"), ordering="amount")
     def amount_with_currency(self, obj: Payment) -> str:
         """The amount."""
         return f"{obj.amount} {obj.currency}"

@@ -1,6 +1,7 @@
 """Django's entry to the context payments."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class PaymentsConfig(AppConfig):
@@ -8,6 +9,7 @@ class PaymentsConfig(AppConfig):
 
     name = "payments"
     label = "payments"
+    verbose_name = _("Payments")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -6,6 +6,8 @@ from decimal import Decimal
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 
 def _exactly_when(*, state: list[str], filled: str) -> Q:
@@ -19,33 +21,40 @@ class Payment(models.Model):
     class State(models.TextChoices):
         """TAKING never outlives the transaction it begins in; declined and refunded are final."""
 
-        TAKING = "taking", "Being taken"
-        RECEIVED = "received", "Received"
-        DECLINED = "declined", "Declined"
-        REFUNDED = "refunded", "Refunded"
+        TAKING = "taking", _("Being taken")
+        RECEIVED = "received", _("Received")
+        DECLINED = "declined", _("Declined")
+        REFUNDED = "refunded", _("Refunded")
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     order_id = models.UUIDField(
-        "order id", unique=True, help_text="The order that it pays; orders owns the id."
+        _("order id"), unique=True, help_text=_("The order that it pays; orders owns the id.")
     )
-    idempotency_key = models.UUIDField(unique=True, help_text="What the gateway knows this payment by.")
+    idempotency_key = models.UUIDField(
+        _("idempotency key"), unique=True, help_text=_("What the gateway knows this payment by.")
+    )
     amount = models.DecimalField(
-        max_digits=18, decimal_places=2, validators=[MinValueValidator(Decimal("0.01"))]
+        _("amount"), max_digits=18, decimal_places=2, validators=[MinValueValidator(Decimal("0.01"))]
     )
-    currency = models.CharField(max_length=3)
-    state = models.CharField(max_length=10, choices=State, default=State.TAKING)
+    currency = models.CharField(_("currency"), max_length=3)
+    state = models.CharField(_("state"), max_length=10, choices=State, default=State.TAKING)
     reference = models.CharField(
-        max_length=60, blank=True, help_text="The gateway's reference of the charge."
+        _("reference"), max_length=60, blank=True, help_text=_("The gateway's reference of the charge.")
     )
-    decline_reason = models.CharField(max_length=200, blank=True)
+    decline_reason = models.CharField(_("decline reason"), max_length=200, blank=True)
     refund_reference = models.CharField(
-        max_length=60, blank=True, help_text="The gateway's reference of the refund."
+        _("refund reference"),
+        max_length=60,
+        blank=True,
+        help_text=_("The gateway's reference of the refund."),
     )
-    taken_at = models.DateTimeField(help_text="When the gateway was asked.")
-    refunded_at = models.DateTimeField(null=True)
+    taken_at = models.DateTimeField(_("taken at"), help_text=_("When the gateway was asked."))
+    refunded_at = models.DateTimeField(_("refunded at"), null=True)
 
     class Meta:
         ordering = ["-taken_at"]
+        verbose_name = _("payment")
+        verbose_name_plural = _("payments")
         constraints = [
             models.CheckConstraint(condition=Q(amount__gt=0), name="payments_payment_amount_above_zero"),
             models.CheckConstraint(
@@ -63,4 +72,4 @@ class Payment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"Payment {self.reference or self.pk}"
+        return gettext("Payment %(reference)s") % {"reference": self.reference or self.pk}

@@ -5,6 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from microworkflows.admin.badges import badge
 from microworkflows.admin.lists import BoundedListMixin, ValuesFilter
@@ -48,22 +50,22 @@ class ShipmentAdmin(_ReadOnlyAdmin):
             return [*self.fields]
         return ["destination_text" if name == "destination" else name for name in self.fields]
 
-    @admin.display(description="destination")
+    @admin.display(description=_("destination"))
     def destination_text(self, obj: Shipment) -> str:
         """Where it goes, in a line."""
         return str(obj.destination)
 
-    @admin.display(description="state")
+    @admin.display(description=_("state"))
     def state_badge(self, obj: Shipment) -> SafeString:
         """The state as a badge: a shipment exists from when it is scheduled."""
-        return badge("Scheduled", tone="good")
+        return badge(gettext("Scheduled"), tone="good")
 
-    @admin.display(description="recipient", ordering="destination__name")
+    @admin.display(description=_("recipient"), ordering="destination__name")
     def recipient(self, obj: Shipment) -> str:
         """Who gets the parcel."""
         return obj.destination.name
 
-    @admin.display(description="country", ordering="destination__country")
+    @admin.display(description=_("country"), ordering="destination__country")
     def country(self, obj: Shipment) -> str:
         """Where it goes (ISO 3166-1 alpha-2)."""
         return obj.destination.country
@@ -87,13 +89,13 @@ class DestinationAdmin(_ReadOnlyAdmin):
 
         css = {"all": ["microworkflows/admin.css"]}
 
-    @admin.display(description="state", ordering="ready")
+    @admin.display(description=_("state"), ordering="ready")
     def state_badge(self, obj: Destination) -> SafeString:
         """What is waited for, as a badge."""
         if obj.dropped:
-            return badge("Not shipped", tone="bad")
+            return badge(gettext("Not shipped"), tone="bad")
         if not obj.noted:
-            return badge("Address awaited", tone="busy")
+            return badge(gettext("Address awaited"), tone="busy")
         if not obj.ready:
-            return badge("Items awaited", tone="idle")
-        return badge("Shipped", tone="good")
+            return badge(gettext("Items awaited"), tone="idle")
+        return badge(gettext("Shipped"), tone="good")

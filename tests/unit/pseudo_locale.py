@@ -4,10 +4,12 @@
 """
 
 import gettext
+import html
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
+from typing import Any
 
 from django.test import Client
 from django.utils import formats, translation
@@ -20,21 +22,34 @@ CODE = "en-xa"
 
 DATA = (
     r"https?://\S+",
-    r"[\w.+-]+@[\w.-]+",  # workers
+    r"[\w.+-]+@[\w.%-]+",  # workers
+    r"(/[\w.-]+)+",
+    r"\d{4}-\d\d-\d\dT[\d:.+]+",
     r"[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){3}-?[0-9a-fA-F]{12}",
     r"[0-9a-f]{12,}",  # fingerprints
     r"[a-z_]+(\.[a-z_]+)+(\.v\d+)?",  # event types, microworkflows, Python's modules
     r"\d[\d.,]* ?(ms|s|min|h|d|%|B|kB|MB|GB)",
     r"(UTC|CET|CEST)",
     r"\(v\d+\)",
-    r"celery -A \S+ worker( -Q \w+)?",
+    r"[\d.]+/(min|h)",
+    r"p(50|95)",
+    r"celery -A \S+ worker( -Q \w+)?( -n [^\s.]+)?",
+    r"python (manage\.py|-m) [^⟦⟧]+",
     r"manage\.py \w+",
     r"\{\w+\}",  # where a script puts something in
     "Search",  # Django's own, which it does not translate
 )
-"""Patterns of whole words that no language translates: ids, names and units."""
+"""Patterns of whole words that no language translates: ids, names, units and commands."""
 
 _PART = re.compile(r"(<[^>]*>|%\(\w+\)[-+ #0]*\d*(?:\.\d+)?[a-z]|%[sdrf]|\{[^{}]*\})")
+_BLOCK = re.compile(
+    r"{% *blocktranslate\b.*?%}.*?{% *endblocktranslate *%}"
+    r"|{% block (?:bodyclass|page_class) %}.*?(?:{% endblock %})+",
+    re.DOTALL,
+)
+"""Parts of a template that are translated, or are no text."""
+_GLUED = re.compile(r'\|pluralize\b|\|(?:default|default_if_none|yesno|stringformat):"[^"]*[A-Za-z]{2}[^"]*"')
+"""Filters that put words into a template."""
 _MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
 _SKIPPED = frozenset({"script", "style", "pre", "code", "time", "textarea", "bdi"})
 _ATTRIBUTES = ("title", "alt", "aria-label", "placeholder")
@@ -74,21 +89,37 @@ def active() -> Iterator[None]:
         formats.reset_format_cache()
 
 
-def raw_texts(html: str, *data: str) -> list[str]:
+def raw_texts(page: str, *data: str) -> list[str]:
     """Return what a person reads on a page and what bears no mark: texts, and attributes that are read or shown.
 
     Texts for scripts are in attributes ``data-text-…``.
 
     Args:
-        html: The page, or a part of it.
+        page: HTML of the page, or of a part of it.
         data: Patterns of what else is no text of the program: names, and what somebody typed.
     """
     reader = _Reader()
-    reader.feed(html)
+    reader.feed(page)
     reader.close()
     known = re.compile(rf"(?<!\w)({'|'.join((*data, *DATA, *_names()))})(?!\w)")
     found = (" ".join(text.split()) for text in reader.texts)
     return [text for text in dict.fromkeys(found) if has_letters(known.sub("", _unmarked(text)))]
+
+
+def raw_content(response: Any, *data: str) -> list[str]:
+    """Return the raw texts of a page's content, as :func:`raw_texts` does; what is around it, all pages have."""
+    page = response.content.decode()
+    return raw_texts(page.partition('id="content')[2].partition(">")[2] or page, *data)
+
+
+def raw_in_template(source: str) -> list[str]:
+    """Return the texts that a template shows without translating them, in whatever branch; data are not told from texts."""
+    shown = _BLOCK.sub("", source)
+    reader = _Reader()
+    reader.feed(re.sub(r"{([%#]).*?\1}|{{.*?}}", "", shown, flags=re.DOTALL))
+    reader.close()
+    found = (" ".join(html.unescape(text).split()) for text in reader.texts)
+    return [text for text in found if has_letters(text)] + _GLUED.findall(shown)
 
 
 def raw_pages(client: Client, *start: str, data: Iterable[str] = (), only: str = "") -> dict[str, list[str]]:
@@ -102,8 +133,8 @@ def raw_pages(client: Client, *start: str, data: Iterable[str] = (), only: str =
     """
     found: dict[str, list[str]] = {}
 
-    def read(url: str, html: str) -> None:
-        if url.startswith(only) and (texts := raw_texts(html, *data)):
+    def read(url: str, page: str) -> None:
+        if url.startswith(only) and (texts := raw_texts(page, *data)):
             found[url] = texts
 
     with active():
@@ -125,7 +156,12 @@ def _unmarked(text: str) -> str:
 def _names() -> Iterable[str]:
     workflows = registry.workflows()
     types = {each for workflow in workflows for each in (*workflow.types, *workflow.emitted_types)}
-    named = {*(journeys.event_name(each) for each in types), *registry.contexts(), *topology.queues()}
+    named = {
+        *(journeys.event_name(each) for each in types),
+        *registry.contexts(),
+        *registry.outcomes().values(),
+        *topology.queues(),
+    }
     named |= {workflow.label.partition(".")[2] for workflow in workflows}
     return map(re.escape, sorted(named, key=len, reverse=True))
 

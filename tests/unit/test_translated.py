@@ -1,31 +1,56 @@
 """Each text of the admin is translated: in an invented language, the pages show nothing but marked texts, names and values."""
 
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils.translation import gettext, gettext_lazy, ngettext, pgettext
 
+from tests.architecture.files import ROOT
 from tests.unit import pseudo_locale
 from tests.unit.cutover.conftest import go, monolith, workers  # noqa: F401  (fixtures)
 from tests.unit.cutover.test_links import handed_over  # noqa: F401  (a fixture)
 from tests.unit.journal.test_links import stuck  # noqa: F401  (a fixture)
-from tests.unit.shop.conftest import draft, shop  # noqa: F401  (fixtures)
+from tests.unit.shop.conftest import DATA, draft, shop  # noqa: F401  (fixtures)
 from tests.unit.shop.test_links import orders  # noqa: F401  (a fixture)
 
 NAMES = (
-    "admin",
+    *DATA,
     "ada",
     "the bank is closed",
     "this provider has no such account",
     "PermanentError",
-    "Sample Customer",
-    "Example Street 1",
-    "Berlin",
-    "DE",
     "tok_[a-z]+",
-    "[A-Z]+(-[A-Z0-9]+)+",  # articles
+    "somebody",
+    "a test",
+    "here",
+    "a row",
+    "no database",
+    r"shipping has no worker\.",
+    "orders.order",
 )
 """What the fixtures' people typed."""
+
+TEMPLATES = sorted(
+    path for folder in ("apps", "project") for path in (ROOT / folder).rglob("templates/**/*.html")
+)
+MODULES = sorted(
+    path
+    for path in (ROOT / "apps").rglob("*.py")
+    if not {"management", "migrations", "metrics"} & set(path.relative_to(ROOT).parts)
+)
+DECLARATIONS = (
+    "description",
+    "help_text",
+    "label",
+    "verbose_name",
+    "verbose_name_plural",
+    "search_help_text",
+    "short_description",
+)
 
 
 @pytest.fixture
@@ -37,9 +62,42 @@ def client(client: Client, db: None) -> Client:
 
 @pytest.mark.parametrize("world", ["orders", "stuck", "handed_over"])
 def test_no_page_shows_a_raw_text(client: Client, world: str, request: pytest.FixtureRequest) -> None:
-    request.getfixturevalue(world)
+    with pseudo_locale.active():  # the history keeps sentences as the person who acted read them
+        request.getfixturevalue(world)
 
     assert pseudo_locale.raw_pages(client, "/admin/", data=NAMES) == {}
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_no_branch_of_a_template_shows_a_raw_text(template: Path) -> None:
+    assert pseudo_locale.raw_in_template(template.read_text()) == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_declaration_for_people_is_a_raw_text(module: Path) -> None:
+    assert [f"{line}: {text}" for line, text in raw_declarations(module.read_text())] == []
+
+
+def raw_declarations(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of what is declared for people, as an argument or an attribute of a class, and is not translated."""
+    for node in ast.walk(ast.parse(source)):
+        named: list[tuple[str | None, ast.expr]] = []
+        if isinstance(node, ast.Call):
+            named = [(each.arg, each.value) for each in node.keywords]
+        elif isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Name):
+            named = [(target.id, node.value)] if target.id != "label" else []  # that of an app is an id
+        for name, value in named:
+            if name in DECLARATIONS and isinstance(value, ast.Constant) and value.value:
+                yield value.lineno, ast.unparse(value)
+
+
+def test_raw_word_of_a_template_or_a_declaration_is_found() -> None:
+    template = """{% if x %}<p title="{% translate "A" %}">{% translate "B" %} raw</p>{% else %}<a title="Raw {{ x }}">{% endif %}
+        {% blocktranslate count n=x %}{{ n }} C{% plural %}{{ n }} Cs{% endblocktranslate %} {{ x|default:"nobody" }}"""
+    module = 'class A:\n    verbose_name = "raw"\n    short_description = _("B")\n    x = display(description="Raw", other="c")'
+
+    assert pseudo_locale.raw_in_template(template) == ["raw", "Raw", '|default:"nobody"']
+    assert list(raw_declarations(module)) == [(2, "'raw'"), (4, "'Raw'")]
 
 
 def test_raw_word_is_found() -> None:

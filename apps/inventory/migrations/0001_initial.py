@@ -18,7 +18,13 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=uuid.uuid4,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="id",
+                    ),
                 ),
                 (
                     "order_id",
@@ -38,11 +44,20 @@ class Migration(migrations.Migration):
                         ],
                         default="waiting",
                         max_length=10,
+                        verbose_name="state",
                     ),
                 ),
-                ("noted", models.BooleanField(default=False, help_text="What was ordered is known.")),
-                ("paid", models.BooleanField(default=False, help_text="The order is paid.")),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "noted",
+                    models.BooleanField(
+                        default=False, help_text="What was ordered is known.", verbose_name="noted"
+                    ),
+                ),
+                (
+                    "paid",
+                    models.BooleanField(default=False, help_text="The order is paid.", verbose_name="paid"),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("changed_at", models.DateTimeField(auto_now=True, verbose_name="last change")),
             ],
             options={
@@ -65,6 +80,8 @@ class Migration(migrations.Migration):
                         name="inventory_reservation_waits_for_something",
                     ),
                 ],
+                "verbose_name": "reservation",
+                "verbose_name_plural": "reservations",
             },
         ),
         migrations.CreateModel(
@@ -91,7 +108,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "on_hand",
-                    models.PositiveIntegerField(default=0, help_text="Pieces that lie on the shelf."),
+                    models.PositiveIntegerField(
+                        default=0, help_text="Pieces that lie on the shelf.", verbose_name="on hand"
+                    ),
                 ),
                 (
                     "reserved",
@@ -99,6 +118,7 @@ class Migration(migrations.Migration):
                         default=0,
                         editable=False,
                         help_text="Pieces of those that are promised to paid orders.",
+                        verbose_name="reserved",
                     ),
                 ),
             ],
@@ -116,6 +136,8 @@ class Migration(migrations.Migration):
                         name="inventory_stock_not_over_reserved",
                     ),
                 ],
+                "verbose_name": "stock item",
+                "verbose_name_plural": "stock items",
             },
         ),
         migrations.CreateModel(
@@ -128,13 +150,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("sku", models.CharField(max_length=40, verbose_name="SKU")),
-                ("quantity", models.PositiveIntegerField()),
+                ("quantity", models.PositiveIntegerField(verbose_name="quantity")),
                 (
                     "reservation",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="lines",
                         to="inventory.reservation",
+                        verbose_name="reservation",
                     ),
                 ),
             ],
@@ -146,6 +169,8 @@ class Migration(migrations.Migration):
                         condition=models.Q(("quantity__gte", 1)), name="inventory_line_quantity_above_zero"
                     ),
                 ],
+                "verbose_name": "reservation line",
+                "verbose_name_plural": "reservation lines",
             },
         ),
     ]

@@ -106,8 +106,8 @@ class StateFilter(admin.SimpleListFilter):
 class KindFilter(admin.ChoicesFieldListFilter):
     """Filter by what is paused."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
         self.title = gettext("kind")
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:

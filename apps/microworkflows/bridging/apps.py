@@ -1,6 +1,7 @@
 """Django's entry to the bridging."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class BridgingConfig(AppConfig):
@@ -8,7 +9,7 @@ class BridgingConfig(AppConfig):
 
     name = "microworkflows.bridging"
     label = "microworkflows_bridging"
-    verbose_name = "Bridging"
+    verbose_name = _("Bridging")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

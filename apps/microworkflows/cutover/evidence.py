@@ -167,9 +167,8 @@ def failing(context: str, *, since: datetime | None) -> Failures:
         # One status at a time, because each has a partial index of its own.
         rows = InboxEvent.objects.of_context(context).filter(status=status)
         recent = rows if since is None else rows.filter(added__gte=since)
-        name = status.name.lower()
-        numbers[name] = recent.count()
-        earlier += rows.count() - numbers[name]
+        numbers[str(status.label)] = recent.count()
+        earlier += rows.count() - numbers[str(status.label)]
     return Failures(since=since, earlier=earlier, **numbers)
 
 

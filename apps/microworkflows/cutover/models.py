@@ -7,12 +7,12 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from microworkflows import ids
+from microworkflows import ids, words
 from microworkflows.cloudevents import context_of
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import PrimaryManager
 
-_MODES = [(Mode.INLINE.value, _("inline")), (Mode.SHADOW.value, _("shadow")), (Mode.LIVE.value, _("live"))]
+_MODES = [(mode.value, mode.value) for mode in Mode]
 
 
 def mode_text(mode: str, percent: int | None) -> str:
@@ -22,7 +22,7 @@ def mode_text(mode: str, percent: int | None) -> str:
 
 def mode_said(mode: str, percent: int | None) -> str:
     """Return a mode for a page, in the language of the person who looks."""
-    word = str(dict(_MODES).get(mode, mode))
+    word = words.shown(mode)
     return gettext("%(mode)s %(percent)s %%") % {"mode": word, "percent": percent} if percent else word
 
 
@@ -186,24 +186,24 @@ class ContextMove(models.Model):
     """Progress of the move of a context's tables to a database of their own, so that it can be resumed."""
 
     context = models.CharField(max_length=100, primary_key=True)
-    target = models.CharField(max_length=500, help_text="URL of the database, without the password.")
+    target = models.CharField(max_length=500, help_text=_("URL of the database, without the password."))
     step = models.CharField(max_length=20)
     started_at = models.DateTimeField()
     changed_at = models.DateTimeField()
-    counts = models.JSONField(default=dict, help_text="Rows by table, as they were copied.")
+    counts = models.JSONField(default=dict, help_text=_("Rows by table, as they were copied."))
     evidence = models.TextField(
         default="",
-        help_text="The proof that the context was apart from the others, or why it was moved without one.",
+        help_text=_("The proof that the context was apart from the others, or why it was moved without one."),
     )
     copied = models.JSONField(
-        default=dict, help_text="Key of the last row that was copied, by table; null: all were."
+        default=dict, help_text=_("Key of the last row that was copied, by table; null: all were.")
     )
     aside = models.JSONField(
-        default=list, help_text="Constraints of the target that come back before the move ends."
+        default=list, help_text=_("Constraints of the target that come back before the move ends.")
     )
-    paused_at = models.DateTimeField(null=True, help_text="Time at which the context last paused.")
+    paused_at = models.DateTimeField(null=True, help_text=_("Time at which the context last paused."))
     paused_seconds = models.FloatField(
-        null=True, help_text="From then on until it could write in the target."
+        null=True, help_text=_("From then on until it could write in the target.")
     )
 
     objects = PrimaryManager["ContextMove"]()
@@ -220,10 +220,10 @@ class OwnDatabase(models.Model):
 
     context = models.CharField(max_length=100, primary_key=True)
     others = models.CharField(
-        max_length=500, help_text="URL of the database with the others' rows, without the password."
+        max_length=500, help_text=_("URL of the database with the others' rows, without the password.")
     )
     places = models.JSONField(
-        default=dict, help_text="The same by label, for those that had left that database before."
+        default=dict, help_text=_("The same by label, for those that had left that database before.")
     )
     made_at = models.DateTimeField()
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext as _
 
-from microworkflows import heartbeats, registry
+from microworkflows import heartbeats, registry, words
 from microworkflows.cutover import evidence, footprints, legacy_steps, queries, returning, sides, switch
 from microworkflows.cutover.evidence import Disagreement, Failures, Missed, Shadow
 from microworkflows.cutover.footprints import Summary
@@ -95,8 +95,7 @@ class Context:
     @property
     def reason_to_go_back(self) -> str:
         """Suggested reason for the history, so that nobody in a hurry has to find words."""
-        said = {"parked": _("parked"), "waiting": _("waiting")}
-        failing = ", ".join(f"{number} {said[status]}" for status, number in self.failures.by_status)
+        failing = ", ".join(f"{number} {words.shown(status)}" for status, number in self.failures.by_status)
         if failing:
             return _("%(setting)s fails: %(failing)s") % {"setting": self.setting.said, "failing": failing}
         return _("back from %(setting)s, to be safe") % {"setting": self.setting.said}

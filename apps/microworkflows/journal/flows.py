@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast, Lower
 
-from microworkflows.journal import words
 from microworkflows.journal.journeys import state_word
 from microworkflows.journal.models import Delivery, Event, Flow
 from microworkflows.overviews import Standing
@@ -112,7 +111,7 @@ def standing(flow: Flow) -> Standing:
     """Return where a flow stands."""
     word = state_word(flow)
     needs = word in ("failed", "overdue", "unknown")
-    return Standing(state=words.said(word), tone=TONES[word], needs_attention=needs)
+    return Standing(state=word, tone=TONES[word], needs_attention=needs)
 
 
 def in_need() -> list[str]:

@@ -47,16 +47,16 @@ class Process(models.Model):
     name = models.CharField(max_length=255)
     host = models.CharField(max_length=255)
     pid = models.PositiveBigIntegerField()
-    contexts = models.JSONField(default=list, help_text="Labels of the contexts that it serves or relays.")
+    contexts = models.JSONField(default=list, help_text=_("Labels of the contexts that it serves or relays."))
     began_at = Moment()
-    seen_at = Moment(help_text="When its last notice came, on the collector's clock.")
-    stopped_at = Moment(null=True, help_text="When it said that it ends.")
+    seen_at = Moment(help_text=_("When its last notice came, on the collector's clock."))
+    stopped_at = Moment(null=True, help_text=_("When it said that it ends."))
     clock_offset = models.DurationField(
-        null=True, help_text="What its clock is behind the collector's; null: unknown."
+        null=True, help_text=_("What its clock is behind the collector's; null: unknown.")
     )
-    next_number = models.PositiveBigIntegerField(help_text="Number of the notice that is expected next.")
+    next_number = models.PositiveBigIntegerField(help_text=_("Number of the notice that is expected next."))
     life = models.JSONField(
-        default=dict, help_text="Its last sign of life: depths of queues, messages in hand, leads."
+        default=dict, help_text=_("Its last sign of life: depths of queues, messages in hand, leads.")
     )
 
     class Meta:
@@ -73,10 +73,10 @@ class Gap(models.Model):
     process = models.ForeignKey(Process, models.CASCADE, related_name="gaps")
     first = models.PositiveBigIntegerField()
     number = models.PositiveBigIntegerField(
-        null=True, help_text="How many are missing; null: unknown, it died."
+        null=True, help_text=_("How many are missing; null: unknown, it died.")
     )
-    since = Moment(help_text="Time of the last notice before them.")
-    until = Moment(help_text="Time of the first notice after them, or of the process's death.")
+    since = Moment(help_text=_("Time of the last notice before them."))
+    until = Moment(help_text=_("Time of the first notice after them, or of the process's death."))
     filled_at = Moment(null=True)
 
     class Meta:
@@ -96,10 +96,12 @@ class Context(models.Model):
     service = models.CharField(max_length=63)
     declared_at = Moment()
     declarations = models.JSONField(
-        help_text="Its part of the declarations: workflows, each with the time since when it listens, announces, outcomes, deadlines."
+        help_text=_(
+            "Its part of the declarations: workflows, each with the time since when it listens, announces, outcomes, deadlines."
+        )
     )
     admin_url = models.CharField(max_length=255, blank=True)
-    tally = models.JSONField(default=dict, help_text="The last notice of the kind tally.")
+    tally = models.JSONField(default=dict, help_text=_("The last notice of the kind tally."))
     tallied_at = Moment(null=True)
 
     class Meta:
@@ -124,26 +126,26 @@ class Flow(models.Model):
         """Notices are missing, or nobody declared who listens."""
 
     correlation_id = models.CharField(max_length=255, unique=True)
-    kind = models.CharField(max_length=255, blank=True, help_text="Of the subject, with key and name.")
+    kind = models.CharField(max_length=255, blank=True, help_text=_("Of the subject, with key and name."))
     key = models.CharField(max_length=255, blank=True)
     name = models.CharField(max_length=255, blank=True)
     trace_id = models.CharField(max_length=32, blank=True)
     began_at = Moment()
-    last_at = Moment(help_text="Time of the last thing that happened.")
+    last_at = Moment(help_text=_("Time of the last thing that happened."))
     state = models.PositiveSmallIntegerField(choices=State, default=State.UNKNOWN)
-    since = Moment(help_text="When it came into its state.")
+    since = Moment(help_text=_("When it came into its state."))
     outcome = models.CharField(
-        max_length=63, blank=True, help_text="Outcome of the final event, once it is done."
+        max_length=63, blank=True, help_text=_("Outcome of the final event, once it is done.")
     )
     overdue_at = Moment(
-        null=True, help_text="When the first deadline that it misses passed; null: it misses none."
+        null=True, help_text=_("When the first deadline that it misses passed; null: it misses none.")
     )
-    due_at = Moment(null=True, help_text="When the next deadline passes; null: there is none.")
+    due_at = Moment(null=True, help_text=_("When the next deadline passes; null: there is none."))
     waiting_for = models.JSONField(
-        default=list, help_text="Labels of the consumers, or relays, that have to act next."
+        default=list, help_text=_("Labels of the consumers, or relays, that have to act next.")
     )
     variant = models.CharField(
-        max_length=16, blank=True, help_text="Which way it went: a hash of types and consumers."
+        max_length=16, blank=True, help_text=_("Which way it went: a hash of types and consumers.")
     )
     events_count = models.PositiveIntegerField(default=0)
     failures_count = models.PositiveIntegerField(default=0)
@@ -194,19 +196,21 @@ class Event(models.Model):
     flow = models.ForeignKey(Flow, models.CASCADE, related_name="events")
     type = models.CharField(max_length=255)
     emitted_by = models.CharField(
-        max_length=255, blank=True, help_text="Label of a microworkflow; blank: the flow begins."
+        max_length=255, blank=True, help_text=_("Label of a microworkflow; blank: the flow begins.")
     )
     causation_id = models.CharField(max_length=255, blank=True)
     recorded_at = Moment()
     relayed_at = Moment(null=True)
     status = models.PositiveSmallIntegerField(choices=Status, default=Status.UNTOLD)
-    error = models.TextField(blank=True, help_text="The broker's reason to refuse it for good.")
+    error = models.TextField(blank=True, help_text=_("The broker's reason to refuse it for good."))
     relay = models.ForeignKey(Process, models.SET_NULL, null=True, related_name="+", db_constraint=False)
     mark = models.CharField(max_length=255, blank=True)
     hops = models.PositiveIntegerField(default=0)
     versions = models.JSONField(
         null=True,
-        help_text="Types of a fact that was recorded in several versions, the newest first; null: the one type.",
+        help_text=_(
+            "Types of a fact that was recorded in several versions, the newest first; null: the one type."
+        ),
     )
 
     class Meta:
@@ -235,20 +239,20 @@ class Delivery(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     event = models.ForeignKey(Event, models.CASCADE, related_name="deliveries")
-    consumer = models.CharField(max_length=255, help_text="Label of a microworkflow, or of a context.")
+    consumer = models.CharField(max_length=255, help_text=_("Label of a microworkflow, or of a context."))
     status = models.PositiveSmallIntegerField(choices=Status)
     mode = models.CharField(max_length=63, blank=True)
-    received_at = Moment(help_text="When its first attempt began.")
+    received_at = Moment(help_text=_("When its first attempt began."))
     handled_at = Moment(null=True)
-    changed_at = Moment(help_text="When it came into its status.")
-    duration = models.DurationField(null=True, help_text="Of the last attempt.")
-    attempts = models.PositiveIntegerField(default=1, help_text="Number of the last attempt.")
-    due_at = Moment(null=True, help_text="When it is tried again.")
+    changed_at = Moment(help_text=_("When it came into its status."))
+    duration = models.DurationField(null=True, help_text=_("Of the last attempt."))
+    attempts = models.PositiveIntegerField(default=1, help_text=_("Number of the last attempt."))
+    due_at = Moment(null=True, help_text=_("When it is tried again."))
     error = models.TextField(blank=True)
     fingerprint = models.CharField(max_length=32, blank=True)
     process = models.ForeignKey(Process, models.SET_NULL, null=True, related_name="+", db_constraint=False)
     emitted = models.JSONField(
-        default=list, help_text="Ids of the events that the handled one brought about."
+        default=list, help_text=_("Ids of the events that the handled one brought about.")
     )
 
     class Meta:
@@ -291,7 +295,7 @@ class Attempt(models.Model):
     error = models.TextField(blank=True)
     fingerprint = models.CharField(max_length=32, blank=True)
     process = models.ForeignKey(Process, models.SET_NULL, null=True, related_name="+", db_constraint=False)
-    by = models.CharField(max_length=255, blank=True, help_text="Who replayed or dismissed it.")
+    by = models.CharField(max_length=255, blank=True, help_text=_("Who replayed or dismissed it."))
     why = models.TextField(blank=True)
 
     class Meta:
@@ -310,15 +314,17 @@ class Minute(models.Model):
     """Numbers of one minute on one edge: an event type, and the consumer to which it went; blank: the announcement itself."""
 
     id = models.BigAutoField(primary_key=True)
-    at = Moment(help_text="Beginning of the minute.")
+    at = Moment(help_text=_("Beginning of the minute."))
     type = models.CharField(max_length=255)
     consumer = models.CharField(max_length=255, blank=True)
-    count = models.PositiveIntegerField(default=0, help_text="Events relayed, or deliveries handled.")
-    failed = models.PositiveIntegerField(default=0, help_text="Attempts failed.")
+    count = models.PositiveIntegerField(default=0, help_text=_("Events relayed, or deliveries handled."))
+    failed = models.PositiveIntegerField(default=0, help_text=_("Attempts failed."))
     parked = models.PositiveIntegerField(default=0)
     hops = models.JSONField(
         default=list,
-        help_text="Histogram of the time from recording to handling: counts by power of two of milliseconds.",
+        help_text=_(
+            "Histogram of the time from recording to handling: counts by power of two of milliseconds."
+        ),
     )
 
     class Meta:
@@ -370,21 +376,21 @@ class Alert(models.Model):
         OVERDUE = "overdue"
         ENDED = "ended"
 
-    id = models.UUIDField(primary_key=True, help_text="Key by which a receiver knows a repetition.")
+    id = models.UUIDField(primary_key=True, help_text=_("Key by which a receiver knows a repetition."))
     kind = models.CharField(max_length=10, choices=Kind)
     owner = models.CharField(max_length=255)
     cause = models.CharField(max_length=63)
     awaited = models.CharField(max_length=255)
-    details = models.TextField(help_text="Of its first alarm.")
-    count = models.PositiveIntegerField(default=1, help_text="Number of alarms that it tells of.")
-    flows = models.JSONField(default=list, help_text="Subject and correlation id of the first of them.")
+    details = models.TextField(help_text=_("Of its first alarm."))
+    count = models.PositiveIntegerField(default=1, help_text=_("Number of alarms that it tells of."))
+    flows = models.JSONField(default=list, help_text=_("Subject and correlation id of the first of them."))
     began_at = Moment()
-    due_at = Moment(help_text="When it is sent, or tried again.")
-    sealed_at = Moment(null=True, help_text="When it was sent first: no alarm joins any more.")
+    due_at = Moment(help_text=_("When it is sent, or tried again."))
+    sealed_at = Moment(null=True, help_text=_("When it was sent first: no alarm joins any more."))
     attempts = models.PositiveIntegerField(default=0)
     mailed_at = Moment(null=True)
     posted_at = Moment(null=True)
-    done_at = Moment(null=True, help_text="When all had it, or it was given up.")
+    done_at = Moment(null=True, help_text=_("When all had it, or it was given up."))
     error = models.TextField(blank=True)
 
     class Meta:

@@ -3,55 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from microworkflows import times
 from microworkflows.journeys import human_duration
 
 UNKNOWN: Final = _("unknown")
-
-_WORDS: Final = {
-    # of flows
-    "needs attention": _("needs attention"),
-    "on its way": _("on its way"),
-    "overdue": _("overdue"),
-    "failed": _("failed"),
-    "done": _("done"),
-    "unknown": UNKNOWN,
-    # of events and deliveries
-    "pending": _("pending"),
-    "untold": _("untold"),
-    "relayed": _("relayed"),
-    "unheard": _("unheard"),
-    "rejected": _("rejected"),
-    "expected": _("expected"),
-    "running": _("running"),
-    "waiting": _("waiting"),
-    "handled": _("handled"),
-    "parked": _("parked"),
-    "missed": _("missed"),
-    "replayed": _("replayed"),
-    "dismissed": _("dismissed"),
-    "inline": _("inline"),
-    "shadow": _("shadow"),
-    "shadow disagreed": _("shadow disagreed"),
-    # of what stands in the way
-    "worker": _("worker"),
-    "relay": _("relay"),
-    "backlog": _("backlog"),
-    "under way": _("under way"),
-    "retry": _("retry"),
-    "dead letter": _("dead letter"),
-    "lost": _("lost"),
-    "deadline": _("deadline"),
-    "at rest": _("at rest"),
-}
-
-
-def said(word: str) -> str:
-    """Return a state, a status or a cause in the language of the person who looks; a word of somebody else's as it is."""
-    return str(_WORDS.get(word, word))
 
 
 def number(count: float | None, *, more: bool = False) -> str:
@@ -60,11 +18,6 @@ def number(count: float | None, *, more: bool = False) -> str:
         return str(UNKNOWN)
     text = f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
     return gettext("over %(number)s") % {"number": text} if more and count else text
-
-
-def events(count: int) -> str:
-    """Return the number of a flow's events."""
-    return ngettext("%(number)s event", "%(number)s events", count) % {"number": count}
 
 
 def rate(count: int | None, minutes: float) -> str:

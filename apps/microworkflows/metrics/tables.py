@@ -50,13 +50,13 @@ def outbox() -> Iterator[Sample]:
             yield Sample(OLDEST_PENDING, (context,), _age_of_oldest(context))
     with database.limited():
         for context in contexts:
-            pending = OutboxEvent.Status.PENDING.name.lower()
+            pending = OutboxEvent.Status.PENDING.label
             yield Sample(OUTBOX_EVENTS, (context, pending), _number_of_pending(context))
         for status in _OUTBOX:
             rows = OutboxEvent.objects.filter(status=status).order_by().annotate(of=ContextOf("destination"))
             numbers = Counter(rows.values_list("of", flat=True)[:MOST])
             for context in contexts:
-                yield Sample(OUTBOX_EVENTS, (context, status.name.lower()), numbers[context])
+                yield Sample(OUTBOX_EVENTS, (context, status.label), numbers[context])
 
 
 def _age_of_oldest(context: str) -> float:
@@ -92,7 +92,7 @@ def inbox() -> Iterator[Sample]:
     found = {label for each in numbers.values() for label in each if context_of(label) in contexts}
     for label in sorted(known | found):
         for status in _INBOX:
-            yield Sample(INBOX_MESSAGES, (*names(label), status.name.lower()), numbers[status][label])
+            yield Sample(INBOX_MESSAGES, (*names(label), status.label), numbers[status][label])
 
 
 def names(label: str) -> tuple[str, str]:

@@ -119,7 +119,7 @@ def _of_outbox(counted: Totals) -> Iterator[Sample]:
         total = counted.get(event_type, {"statuses": {}})
         for status in OutboxEvent.Status:
             number = total["statuses"].get(str(status.value), 0)
-            yield Sample(EVENTS_RECORDED, (context_of(event_type), event_type, status.name.lower()), number)
+            yield Sample(EVENTS_RECORDED, (context_of(event_type), event_type, status.label), number)
 
 
 def _of_inbox(counted: Totals) -> Iterator[Sample]:
@@ -129,6 +129,6 @@ def _of_inbox(counted: Totals) -> Iterator[Sample]:
         total = counted.get(label, {"statuses": {}})
         for status in InboxEvent.Status:
             number = total["statuses"].get(str(status.value), 0)
-            yield Sample(MESSAGES_RECEIVED, (*names(label), status.name.lower()), number)
+            yield Sample(MESSAGES_RECEIVED, (*names(label), status.label), number)
         buckets = total.get("buckets", [0] * (len(BUCKETS) + 1))
         yield Sample(HOP, names(label), total.get("seconds", 0.0), buckets)

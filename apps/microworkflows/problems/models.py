@@ -30,14 +30,18 @@ class Replay(models.Model):
     """The replay of a problem's messages, so many a second."""
 
     fingerprint = models.CharField(max_length=16)
-    context = models.CharField(max_length=255, help_text="Label of the context whose relay goes on with it.")
+    context = models.CharField(
+        max_length=255, help_text=_("Label of the context whose relay goes on with it.")
+    )
     by = models.CharField(max_length=255)
     why = models.TextField(blank=True)
-    per_second = models.PositiveIntegerField(help_text="Most messages that it brings back in a second.")
+    per_second = models.PositiveIntegerField(help_text=_("Most messages that it brings back in a second."))
     began_at = models.DateTimeField()
-    advanced_at = models.DateTimeField(help_text="Up to when its pace is used up, on the database's clock.")
+    advanced_at = models.DateTimeField(
+        help_text=_("Up to when its pace is used up, on the database's clock.")
+    )
     ended_at = models.DateTimeField(
-        null=True, help_text="When nothing was left to do, or somebody stopped it."
+        null=True, help_text=_("When nothing was left to do, or somebody stopped it.")
     )
     stopped_by = models.CharField(max_length=255, blank=True)
 
@@ -81,7 +85,7 @@ class ReplayedMessage(models.Model):
         """A worker had it in hand, or it was dismissed, or is no longer in the inbox, or the replay was stopped."""
 
     replay = models.ForeignKey(Replay, models.CASCADE, related_name="messages")
-    msg_id = models.CharField(max_length=100, help_text="Key of the message in the inbox.")
+    msg_id = models.CharField(max_length=100, help_text=_("Key of the message in the inbox."))
     outcome = models.PositiveSmallIntegerField(choices=Outcome, default=Outcome.TO_COME)
 
     objects = PrimaryManager["ReplayedMessage"]()

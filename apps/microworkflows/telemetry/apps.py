@@ -5,6 +5,7 @@ from typing import Any
 from celery.signals import worker_process_shutdown
 from django.apps import AppConfig
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
 
 
 class TelemetryConfig(AppConfig):
@@ -12,7 +13,7 @@ class TelemetryConfig(AppConfig):
 
     name = "microworkflows.telemetry"
     label = "microworkflows_telemetry"
-    verbose_name = "Telemetry"
+    verbose_name = _("Telemetry")
 
     def ready(self) -> None:
         from microworkflows import flows

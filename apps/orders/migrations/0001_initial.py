@@ -27,7 +27,10 @@ class Migration(migrations.Migration):
                     "id",
                     models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
                 ),
-                ("number", models.CharField(editable=False, max_length=20, unique=True)),
+                (
+                    "number",
+                    models.CharField(editable=False, max_length=20, unique=True, verbose_name="number"),
+                ),
                 (
                     "state",
                     models.CharField(
@@ -42,6 +45,7 @@ class Migration(migrations.Migration):
                         default="draft",
                         editable=False,
                         max_length=10,
+                        verbose_name="state",
                     ),
                 ),
                 (
@@ -51,13 +55,17 @@ class Migration(migrations.Migration):
                         choices=[("payment_declined", "Payment declined"), ("out_of_stock", "Out of stock")],
                         editable=False,
                         max_length=20,
+                        verbose_name="cancel reason",
                     ),
                 ),
-                ("cancel_note", models.CharField(blank=True, editable=False, max_length=200)),
-                ("customer_name", models.CharField(max_length=120)),
-                ("street", models.CharField(max_length=120)),
-                ("postcode", models.CharField(max_length=12)),
-                ("city", models.CharField(max_length=80)),
+                (
+                    "cancel_note",
+                    models.CharField(blank=True, editable=False, max_length=200, verbose_name="cancel note"),
+                ),
+                ("customer_name", models.CharField(max_length=120, verbose_name="customer name")),
+                ("street", models.CharField(max_length=120, verbose_name="street")),
+                ("postcode", models.CharField(max_length=12, verbose_name="postcode")),
+                ("city", models.CharField(max_length=80, verbose_name="city")),
                 (
                     "country",
                     models.CharField(
@@ -77,6 +85,7 @@ class Migration(migrations.Migration):
                         ],
                         default="DE",
                         max_length=2,
+                        verbose_name="country",
                     ),
                 ),
                 (
@@ -93,7 +102,12 @@ class Migration(migrations.Migration):
                         verbose_name="payment",
                     ),
                 ),
-                ("total", models.DecimalField(decimal_places=2, editable=False, max_digits=18, null=True)),
+                (
+                    "total",
+                    models.DecimalField(
+                        decimal_places=2, editable=False, max_digits=18, null=True, verbose_name="total"
+                    ),
+                ),
                 (
                     "currency",
                     models.CharField(
@@ -101,10 +115,11 @@ class Migration(migrations.Migration):
                         choices=[("EUR", "EUR"), ("GBP", "GBP"), ("USD", "USD")],
                         editable=False,
                         max_length=3,
+                        verbose_name="currency",
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("placed_at", models.DateTimeField(editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+                ("placed_at", models.DateTimeField(editable=False, null=True, verbose_name="placed at")),
                 ("changed_at", models.DateTimeField(auto_now=True, verbose_name="last change")),
             ],
             options={
@@ -152,6 +167,8 @@ class Migration(migrations.Migration):
                         name="orders_order_state_known",
                     ),
                 ],
+                "verbose_name": "order",
+                "verbose_name_plural": "orders",
             },
         ),
         migrations.CreateModel(
@@ -176,24 +193,30 @@ class Migration(migrations.Migration):
                         verbose_name="SKU",
                     ),
                 ),
-                ("name", models.CharField(max_length=120)),
+                ("name", models.CharField(max_length=120, verbose_name="name")),
                 (
                     "price",
                     models.DecimalField(
                         decimal_places=2,
                         max_digits=10,
                         validators=[django.core.validators.MinValueValidator(Decimal("0.01"))],
+                        verbose_name="price",
                     ),
                 ),
                 (
                     "currency",
                     models.CharField(
-                        choices=[("EUR", "EUR"), ("GBP", "GBP"), ("USD", "USD")], default="EUR", max_length=3
+                        choices=[("EUR", "EUR"), ("GBP", "GBP"), ("USD", "USD")],
+                        default="EUR",
+                        max_length=3,
+                        verbose_name="currency",
                     ),
                 ),
                 (
                     "active",
-                    models.BooleanField(default=True, help_text="Only active products can be ordered."),
+                    models.BooleanField(
+                        default=True, help_text="Only active products can be ordered.", verbose_name="active"
+                    ),
                 ),
             ],
             options={
@@ -207,6 +230,8 @@ class Migration(migrations.Migration):
                         name="orders_product_currency_known",
                     ),
                 ],
+                "verbose_name": "product",
+                "verbose_name_plural": "products",
             },
         ),
         migrations.CreateModel(
@@ -226,22 +251,31 @@ class Migration(migrations.Migration):
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(999),
                         ],
+                        verbose_name="quantity",
                     ),
                 ),
                 (
                     "unit_price",
-                    models.DecimalField(decimal_places=2, editable=False, max_digits=10, null=True),
+                    models.DecimalField(
+                        decimal_places=2, editable=False, max_digits=10, null=True, verbose_name="unit price"
+                    ),
                 ),
                 (
                     "order",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="lines", to="orders.order"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="lines",
+                        to="orders.order",
+                        verbose_name="order",
                     ),
                 ),
                 (
                     "product",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="orders.product"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="orders.product",
+                        verbose_name="product",
                     ),
                 ),
             ],
@@ -258,6 +292,8 @@ class Migration(migrations.Migration):
                         name="orders_line_quantity_in_range",
                     ),
                 ],
+                "verbose_name": "order line",
+                "verbose_name_plural": "order lines",
             },
         ),
     ]

@@ -30,7 +30,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "idempotency_key",
-                    models.UUIDField(help_text="What the gateway knows this payment by.", unique=True),
+                    models.UUIDField(
+                        help_text="What the gateway knows this payment by.",
+                        unique=True,
+                        verbose_name="idempotency key",
+                    ),
                 ),
                 (
                     "amount",
@@ -38,9 +42,10 @@ class Migration(migrations.Migration):
                         decimal_places=2,
                         max_digits=18,
                         validators=[django.core.validators.MinValueValidator(Decimal("0.01"))],
+                        verbose_name="amount",
                     ),
                 ),
-                ("currency", models.CharField(max_length=3)),
+                ("currency", models.CharField(max_length=3, verbose_name="currency")),
                 (
                     "state",
                     models.CharField(
@@ -52,23 +57,36 @@ class Migration(migrations.Migration):
                         ],
                         default="taking",
                         max_length=10,
+                        verbose_name="state",
                     ),
                 ),
                 (
                     "reference",
                     models.CharField(
-                        blank=True, help_text="The gateway's reference of the charge.", max_length=60
+                        blank=True,
+                        help_text="The gateway's reference of the charge.",
+                        max_length=60,
+                        verbose_name="reference",
                     ),
                 ),
-                ("decline_reason", models.CharField(blank=True, max_length=200)),
+                (
+                    "decline_reason",
+                    models.CharField(blank=True, max_length=200, verbose_name="decline reason"),
+                ),
                 (
                     "refund_reference",
                     models.CharField(
-                        blank=True, help_text="The gateway's reference of the refund.", max_length=60
+                        blank=True,
+                        help_text="The gateway's reference of the refund.",
+                        max_length=60,
+                        verbose_name="refund reference",
                     ),
                 ),
-                ("taken_at", models.DateTimeField(help_text="When the gateway was asked.")),
-                ("refunded_at", models.DateTimeField(null=True)),
+                (
+                    "taken_at",
+                    models.DateTimeField(help_text="When the gateway was asked.", verbose_name="taken at"),
+                ),
+                ("refunded_at", models.DateTimeField(null=True, verbose_name="refunded at")),
             ],
             options={
                 "ordering": ["-taken_at"],
@@ -115,6 +133,8 @@ class Migration(migrations.Migration):
                         name="payments_payment_refunded_with_reference",
                     ),
                 ],
+                "verbose_name": "payment",
+                "verbose_name_plural": "payments",
             },
         ),
     ]

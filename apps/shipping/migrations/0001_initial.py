@@ -25,20 +25,32 @@ class Migration(migrations.Migration):
                         help_text="The order; orders owns the id.", unique=True, verbose_name="order id"
                     ),
                 ),
-                ("noted", models.BooleanField(default=False, help_text="The address is known.")),
-                ("ready", models.BooleanField(default=False, help_text="Everything ordered is set aside.")),
+                (
+                    "noted",
+                    models.BooleanField(
+                        default=False, help_text="The address is known.", verbose_name="noted"
+                    ),
+                ),
+                (
+                    "ready",
+                    models.BooleanField(
+                        default=False, help_text="Everything ordered is set aside.", verbose_name="ready"
+                    ),
+                ),
                 (
                     "dropped",
                     models.BooleanField(
-                        default=False, help_text="The order goes nowhere, and its address is not kept."
+                        default=False,
+                        help_text="The order goes nowhere, and its address is not kept.",
+                        verbose_name="dropped",
                     ),
                 ),
-                ("name", models.CharField(blank=True, max_length=120)),
-                ("street", models.CharField(blank=True, max_length=120)),
-                ("postcode", models.CharField(blank=True, max_length=12)),
-                ("city", models.CharField(blank=True, max_length=80)),
-                ("country", models.CharField(blank=True, max_length=2)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(blank=True, max_length=120, verbose_name="name")),
+                ("street", models.CharField(blank=True, max_length=120, verbose_name="street")),
+                ("postcode", models.CharField(blank=True, max_length=12, verbose_name="postcode")),
+                ("city", models.CharField(blank=True, max_length=80, verbose_name="city")),
+                ("country", models.CharField(blank=True, max_length=2, verbose_name="country")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
             ],
             options={
                 "ordering": ["-created_at"],
@@ -65,6 +77,8 @@ class Migration(migrations.Migration):
                         name="shipping_destination_dropped_without_address",
                     ),
                 ],
+                "verbose_name": "destination",
+                "verbose_name_plural": "destinations",
             },
         ),
         migrations.CreateModel(
@@ -89,16 +103,21 @@ class Migration(migrations.Migration):
                             ("blue_globe", "Blue Globe Air"),
                         ],
                         max_length=20,
+                        verbose_name="carrier",
                     ),
                 ),
-                ("tracking_number", models.CharField(max_length=40, unique=True)),
-                ("scheduled_at", models.DateTimeField()),
+                (
+                    "tracking_number",
+                    models.CharField(max_length=40, unique=True, verbose_name="tracking number"),
+                ),
+                ("scheduled_at", models.DateTimeField(verbose_name="scheduled at")),
                 (
                     "destination",
                     models.OneToOneField(
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="shipment",
                         to="shipping.destination",
+                        verbose_name="destination",
                     ),
                 ),
             ],
@@ -110,6 +129,8 @@ class Migration(migrations.Migration):
                         name="shipping_shipment_can_be_tracked",
                     )
                 ],
+                "verbose_name": "shipment",
+                "verbose_name_plural": "shipments",
             },
         ),
     ]

@@ -6,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from benchmarks import plots, report
-from benchmarks.results import Results
+from benchmarks.machine import Fact
+from benchmarks.results import Results, Sample
 
 Add = Callable[..., None]
 
@@ -68,6 +69,26 @@ def test_more_machines_are_computed_from_where_an_orders_time_goes(results: Resu
     assert "| microworkflows, two workers | 800 | 1,143 | web and workers | 4,000 |" in told
     assert "two database servers | 780 | 1,143 | web and workers | 6,400 |" in told
     assert "| synchronous monolith | 1,600 | 2,000 | web and workers | 8,000 |" in told
+
+
+def test_later_run_replaces_what_it_measured(results: Results, add: Add, tmp_path: Path) -> None:
+    machine: dict[str, Fact] = {"cores": 2, "CPU": "one", "memory, GB": 24.0}
+    add("relay", "microworkflows", "events/s", 1000)
+    add("orders", "microworkflows", "orders/s", 50)
+    results.fail("orders", "a peer", "no")
+    page = tmp_path / "page.json"
+    page.write_text(results.to_json(facts={**machine, "commit": "a"}))
+    later = Results()
+    later.add(Sample(measurement="orders", subject="microworkflows", metric="orders/s", value=60))
+
+    told, facts = report.renewed(later, {**machine, "commit": "b", "date": "today"}, page=page)
+
+    assert told.values("orders", "microworkflows", "orders/s") == [60]
+    assert told.values("relay", "microworkflows", "events/s") == [1000]
+    assert told.failures == []
+    assert facts == {**machine, "commit": "a", "later: orders": "today, commit b"}
+    with pytest.raises(report.ReportError, match=r"another machine \(cores\)"):
+        report.renewed(later, {**machine, "cores": 16}, page=page)
 
 
 def test_only_pictures_for_which_there_are_figures_are_drawn(results: Results, add: Add) -> None:

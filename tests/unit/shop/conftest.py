@@ -1,5 +1,6 @@
 """Fixtures of the shop: its sample catalogue and stock, and drafts to place."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from django.db.models import Model
 
 from inventory.models import StockItem
 from orders import operations
-from orders.models import Order, Product
+from orders.models import Currency, Order, Product
+from orders.samples import SAMPLES
+from shipping.models import Shipment
 
 ADDRESS = {
     "customer_name": "Sample Customer",
@@ -19,6 +22,21 @@ ADDRESS = {
     "city": "Berlin",
     "country": "DE",
 }
+
+DATA = (
+    *map(re.escape, ADDRESS.values()),
+    *(re.escape(sample.name) for sample in SAMPLES),
+    *Currency.values,
+    *Shipment.Carrier.labels,
+    r"[A-Z]+(-[A-Z0-9]+)+",  # SKUs
+    r"[A-Z]{2}\d{9}[A-Z]{2}",  # tracking numbers
+    r"A-\d{6}",  # orders
+    r"sandbox_[a-z]+_[0-9a-f]+",
+    "card declined",  # as the payment provider says it
+    "True|False",  # Django's own icons
+    "admin",
+)
+"""Patterns of what is no text of the program on the shop's pages, as the pseudo-locale takes them."""
 
 Draft = Callable[..., Order]
 

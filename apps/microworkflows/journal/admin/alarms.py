@@ -11,10 +11,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from microworkflows import words
 from microworkflows.admin import badges, naming, texts
 from microworkflows.admin.journeys import JourneyMedia, journey_link
 from microworkflows.admin.reading import ReadOnlyAdmin
-from microworkflows.journal import words
 from microworkflows.journal.models import Alarm
 from microworkflows.journeys import event_name
 
@@ -39,10 +39,10 @@ class StateFilter(admin.SimpleListFilter):
 class CauseFilter(admin.AllValuesFieldListFilter):
     """Filter by the likely cause, in words."""
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         """Offer each cause that some alarm has."""
         for choice in super().choices(changelist):
-            yield {**choice, "display": words.said(str(choice["display"]))}
+            yield {**choice, "display": words.shown(str(choice["display"]))}
 
 
 @admin.register(Alarm)
@@ -94,7 +94,7 @@ class AlarmAdmin(ReadOnlyAdmin):
     def likely_cause(self, alarm: Alarm) -> SafeString:
         """Return the cause in a word; one that nobody knows is not bad, but unknown."""
         tone = badges.IDLE if alarm.cause == "unknown" else badges.BAD
-        return badges.badge(words.said(alarm.cause), tone=tone)
+        return badges.badge(alarm.cause, tone=tone)
 
     @admin.display(description=_("what stood in the way"))
     def stands_in_the_way(self, alarm: Alarm) -> str:

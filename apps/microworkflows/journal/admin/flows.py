@@ -16,11 +16,11 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from microworkflows import times
+from microworkflows import times, words
 from microworkflows.admin import naming
 from microworkflows.admin.journeys import JourneyMedia
 from microworkflows.admin.reading import ReadOnlyAdmin
-from microworkflows.journal import flows, presence, silence, words
+from microworkflows.journal import flows, presence, silence
 from microworkflows.journal.admin.pictures.journey import waited
 from microworkflows.journal.flows import Wanted
 from microworkflows.journal.models import Flow
@@ -51,7 +51,7 @@ class FlowAdmin(ReadOnlyAdmin):
             "rows": [self._row(flow, now) for flow in page.flows],
             "states": [
                 (
-                    words.said(word),
+                    words.shown(word),
                     self._url(request, state="" if word == wanted.state else word),
                     _bounded(word),
                     word == wanted.state,

@@ -54,7 +54,8 @@ class Run:
 
     replay: Replay
     progress: replays.Progress
-    failed: list[InboxEvent]
+    failed: list[tuple[InboxEvent, str]]
+    """Messages that failed again, each with its status now."""
     unnamed: int
     """Number of messages that failed again and are not among ``failed``."""
 
@@ -273,7 +274,8 @@ def _users() -> list[str]:
 
 
 def _run(replay: Replay) -> Run:
-    failed = replays.failed_again(replay, most=_MOST_FAILED)
+    rows = replays.failed_again(replay, most=_MOST_FAILED)
+    failed = [(row, str(InboxEvent.Status(row.status).label)) for row in rows]
     progress = replays.progress(replay)
     return Run(replay=replay, progress=progress, failed=failed, unnamed=max(progress.failed - len(failed), 0))
 

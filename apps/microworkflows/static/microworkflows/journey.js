@@ -12,9 +12,9 @@
         constructor(element) {
             this.element = element;
             this.url = element.dataset.mwJourney;
-            this.texts = element.dataset; // in the language of the page
             this.settled = element.dataset.mwSettled === "true";
             this.connection = element.querySelector("[data-mw-connection]");
+            this.texts = this.connection.dataset; // in the language of the page
             this.etag = null;
             this.failures = 0;
             this.unchanged = 0;
@@ -25,8 +25,8 @@
         start() {
             document.addEventListener("visibilitychange", () => (document.hidden ? this.pause() : this.look()));
             window.addEventListener("online", () => this.look());
-            setInterval(() => countDown(this.element), 1000);
-            countDown(this.element);
+            setInterval(() => countDown(this.element, this.texts), 1000);
+            countDown(this.element, this.texts);
             this.ended = "mwEnded" in this.element.dataset; // then nothing more can come
             if (!document.hidden) {
                 this.look();
@@ -99,7 +99,7 @@
                 shown.forEach((element) => patch(element, part));
             }
             this.ended = "mwEnded" in fresh.dataset;
-            countDown(this.element);
+            countDown(this.element, this.texts);
         }
 
         failed() {
@@ -185,7 +185,7 @@
     }
 
     /* "in 4 s" beside each time of a next attempt. Hidden from screen readers, which read the time itself. */
-    function countDown(element) {
+    function countDown(element, texts) {
         for (const time of element.querySelectorAll("time[data-mw-until]")) {
             let countdown = time.nextElementSibling;
             if (!countdown?.classList.contains("mw-countdown")) {
@@ -196,7 +196,7 @@
             }
             const seconds = Math.round((new Date(time.dateTime) - Date.now()) / 1000);
             countdown.textContent =
-                seconds > 0 ? element.dataset.textIn.replace("{time}", spoken(seconds)) : element.dataset.textNow;
+                seconds > 0 ? texts.textIn.replace("{time}", spoken(seconds)) : texts.textNow;
         }
     }
 

@@ -9,7 +9,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const name = () => {
         for (const shown of group.querySelectorAll(".select2-selection__rendered")) {
             const select = shown.closest("td").querySelector("select");
-            const chosen = select.selectedOptions[0]?.text || "none chosen";
+            const chosen = select.selectedOptions[0]?.text || select.dataset.textNoneChosen;
             shown.setAttribute("aria-label", `${select.getAttribute("aria-label")}: ${chosen}`);
         }
     };

@@ -18,13 +18,13 @@
             .filter((line) => line.product && !line.isDeleted);
     }
 
-    function said(shown) {
+    function said(shown, words) {
         const sums = new Map();
         let left = 0;
         for (const { product, quantity } of shown) {
             const price = prices.has(product) ? prices.get(product) : UNKNOWN;
             if (price === UNKNOWN) {
-                return "Total: unknown until the prices have been read";
+                return words.textUnread;
             }
             if (price === null || !/^[1-9]\d{0,5}$/.test(quantity)) {
                 left += 1;
@@ -33,8 +33,11 @@
             }
         }
         const total = [...sums].map(([currency, cents]) => `${text(cents)} ${currency}`).join(" + ");
-        const without = left ? `, without ${left} ${left === 1 ? "line that is" : "lines that are"} not complete` : "";
-        return `Total: ${total || "–"}${without}`;
+        let sentence = words.textTotal;
+        if (left) {
+            sentence = left === 1 ? words.textWithoutOne : words.textWithoutSeveral;
+        }
+        return sentence.replace("{total}", total || "–").replace("{count}", left);
     }
 
     async function read(url, products) {
@@ -58,14 +61,14 @@
             }
         };
         const count = async () => {
-            show(said(lines()));
+            show(said(lines(), total.dataset));
             const missing = [...new Set(lines().map((line) => line.product))].filter((each) => !prices.has(each));
             if (missing.length) {
                 try {
                     await read(total.dataset.prices, missing);
-                    show(said(lines()));
+                    show(said(lines(), total.dataset));
                 } catch {
-                    show("Total: unknown, because the prices could not be read");
+                    show(total.dataset.textUnreadable);
                 }
             }
         };

@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from inventory import stock
 from inventory.models import Reservation, ReservationLine, StockItem
@@ -25,8 +27,13 @@ class StockItemForm(forms.ModelForm):
         on_hand: int = self.cleaned_data["on_hand"]
         if on_hand < self.instance.reserved:
             raise ValidationError(
-                f"{self.instance.reserved} pieces are reserved for paid orders, so there must be at least as many.",
+                ngettext(
+                    "%(reserved)s piece is reserved for paid orders, so there must be at least one.",
+                    "%(reserved)s pieces are reserved for paid orders, so there must be at least as many.",
+                    self.instance.reserved,
+                ),
                 code="less_than_reserved",
+                params={"reserved": self.instance.reserved},
             )
         return on_hand
 
@@ -66,12 +73,12 @@ class StockItemAdmin(admin.ModelAdmin):
         """A product that is no longer kept has zero on hand."""
         return False
 
-    @admin.display(description="SKU", ordering="product_id")
+    @admin.display(description=_("SKU"), ordering="product_id")
     def sku(self, obj: StockItem) -> str:
         """What the product is known by."""
         return obj.product_id
 
-    @admin.display(description="available")
+    @admin.display(description=_("available"))
     def available(self, obj: StockItem) -> int:
         """Pieces that can still be promised."""
         return obj.available
@@ -114,7 +121,7 @@ class ReservationAdmin(admin.ModelAdmin):
         """Return reservations with their lines."""
         return super().get_queryset(request).prefetch_related("lines")
 
-    @admin.display(description="wanted", empty_value="–")
+    @admin.display(description=_("wanted"), empty_value="–")
     def wanted(self, obj: Reservation) -> str:
         """What the order wants, in short."""
         return ", ".join(map(str, obj.lines.all()))

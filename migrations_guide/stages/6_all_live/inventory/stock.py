@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import ngettext
 
 from inventory.models import Reservation, ReservationLine, StockItem
 from orders.models import Order
@@ -38,9 +39,15 @@ def count(*, sku: str, on_hand: int) -> StockItem:
     item = _locked([sku])[sku]
     if on_hand < item.reserved:
         raise ValidationError(
-            f"{item.reserved} pieces of {sku} are reserved for paid orders, so {on_hand} on hand cannot be right. "
-            "Count again.",
+            ngettext(
+                "%(reserved)s piece of %(sku)s is reserved for paid orders, so %(on_hand)s on hand cannot be right. "
+                "Count again.",
+                "%(reserved)s pieces of %(sku)s are reserved for paid orders, so %(on_hand)s on hand cannot be right. "
+                "Count again.",
+                item.reserved,
+            ),
             code="less_than_reserved",
+            params={"reserved": item.reserved, "sku": sku, "on_hand": on_hand},
         )
     item.on_hand = on_hand
     item.save()

@@ -2,6 +2,8 @@
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from payments.models import Payment
 
@@ -30,13 +32,15 @@ class PaymentAdmin(admin.ModelAdmin):
     ]
     readonly_fields = ["outcome", "amount_with_currency"]
 
-    @admin.display(description="state", ordering="state")
+    @admin.display(description=_("state"), ordering="state")
     def outcome(self, obj: Payment) -> str:
         """The state, with the reason of a decline."""
         text: str = obj.get_state_display()
-        return f"{text}: {obj.decline_reason}" if obj.decline_reason else text
+        if obj.decline_reason:
+            text = gettext("%(state)s: %(reason)s") % {"state": text, "reason": obj.decline_reason}
+        return text
 
-    @admin.display(description="amount", ordering="amount")
+    @admin.display(description=_("amount"), ordering="amount")
     def amount_with_currency(self, obj: Payment) -> str:
         """The amount."""
         return f"{obj.amount} {obj.currency}"

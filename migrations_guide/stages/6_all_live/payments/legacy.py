@@ -1,6 +1,7 @@
 """The steps of payments as the monolith does them: by its old functions, and the events that they stand for."""
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 
 from microworkflows.cutover import legacy
 from orders.models import Order
@@ -38,9 +39,12 @@ def charge(event: OrderAccepted) -> PaymentReceived | PaymentDeclined:
         payment = billing.charge(order)
     except GatewayUnavailableError as error:
         raise PlaceOrderError(
-            f"The payment provider does not answer, so {order} is still a draft. Place it again in a minute: "
-            "should the money have been taken after all, it will not be taken twice.",
+            gettext(
+                "The payment provider does not answer, so %(order)s is still a draft. Place it again in a minute: "
+                "should the money have been taken after all, it will not be taken twice."
+            ),
             code="gateway_unavailable",
+            params={"order": order},
         ) from error
     if payment.state == Payment.State.DECLINED:
         return PaymentDeclined(order_id=order.pk, reason=payment.decline_reason)

@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from shipping.models import Shipment
 
@@ -20,12 +21,12 @@ class ShipmentAdmin(admin.ModelAdmin):
     list_per_page = 50
     fields = ["order", "tracking_number", "carrier", "destination", "scheduled_at"]
 
-    @admin.display(description="recipient", ordering="destination__name")
+    @admin.display(description=_("recipient"), ordering="destination__name")
     def recipient(self, obj: Shipment) -> str:
         """Who gets the parcel."""
         return obj.destination.name
 
-    @admin.display(description="country", ordering="destination__country")
+    @admin.display(description=_("country"), ordering="destination__country")
     def country(self, obj: Shipment) -> str:
         """Where it goes (ISO 3166-1 alpha-2)."""
         return obj.destination.country

@@ -7,6 +7,7 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.templatetags.static import static
 from django.urls import path
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
@@ -28,8 +29,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-admin.site.site_header = admin.site.site_title = "The shop"
-admin.site.index_title = "Orders, and what became of them"
+admin.site.site_header = admin.site.site_title = _("The shop")
+admin.site.index_title = _("Orders, and what became of them")
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from django.urls import NoReverseMatch, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from microworkflows import registry
-from microworkflows.journal import words
+from microworkflows import registry, words
 from microworkflows.journal.bars import Act
 from microworkflows.journal.expectations import Cause, Expectation
 from microworkflows.journal.journeys import Delivery, Event, Journey
@@ -126,7 +126,7 @@ def took(delivery: Delivery) -> timedelta | None:
 
 def state_of(delivery: Delivery) -> str:
     """Return sign, status and time of a delivery for people, escaped."""
-    said = f"{SIGNS.get(delivery.status, '')} {words.said(delivery.status)}"
+    said = f"{SIGNS.get(delivery.status, '')} {words.shown(delivery.status)}"
     if (time := took(delivery)) is not None:
         said += f" {human_duration(time)}"
     return text(said)
@@ -135,13 +135,13 @@ def state_of(delivery: Delivery) -> str:
 def circumstances(delivery: Delivery) -> str:
     """Return how a delivery came about, for people: the number of its attempts, and who did the step; escaped."""
     said = [_("on attempt %(number)s") % {"number": delivery.attempts}] if delivery.attempts > 1 else []
-    said += [words.said(delivery.mode)] if delivery.mode else []
+    said += [words.shown(delivery.mode)] if delivery.mode else []
     return text(", ".join(said))
 
 
 def status_of(event: Event) -> str:
     """Return an event's status in brackets, after its name; empty if it is relayed, as far as is known; escaped."""
-    return "" if event.status in ("relayed", "untold") else f" ({text(words.said(event.status))})"
+    return "" if event.status in ("relayed", "untold") else f" ({text(words.shown(event.status))})"
 
 
 def said_of(act: Act, *, when: str = "") -> str:
@@ -154,6 +154,11 @@ def said_of(act: Act, *, when: str = "") -> str:
 
 def description(journey: Journey, label: str) -> str:
     """Return the label of a picture, such as ``Time line of %(title)s``, with more about the flow; escaped."""
-    events, state = words.events(len(journey.events)), words.said(journey.state)
-    more = _("The table says the same in words.")
-    return text(f"{label % {'title': journey.title}}: {events}, {state}. {more}")
+    state, more = words.shown(journey.state), _("The table says the same in words.")
+    return text(f"{label % {'title': journey.title}}: {number_of_events(journey)}, {state}. {more}")
+
+
+def number_of_events(journey: Journey) -> str:
+    """Return the number of a journey's events, for people."""
+    number = len(journey.events)
+    return ngettext("%(number)s event", "%(number)s events", number) % {"number": number}

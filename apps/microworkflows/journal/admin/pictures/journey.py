@@ -11,11 +11,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from microworkflows import pages, times
+from microworkflows import pages, times, words
 from microworkflows.admin.badges import badge
-from microworkflows.journal import silence, words
+from microworkflows.journal import silence
 from microworkflows.journal.admin.pictures import sequence, table, timeline, tree
-from microworkflows.journal.admin.pictures.frame import Viewer
+from microworkflows.journal.admin.pictures.frame import Viewer, number_of_events
 from microworkflows.journal.flows import TONES
 from microworkflows.journal.journeys import Journey
 from microworkflows.journeys import human_duration
@@ -53,7 +53,7 @@ def picture(request: HttpRequest, journey: Journey) -> Picture:
         "expected": [
             (
                 each,
-                words.said(each.cause),
+                words.shown(each.cause),
                 viewer.reason(each),
                 waited(each.since, viewer.now),
                 viewer.message(journey, each.event_id, each.context) if each.event_id else "",
@@ -85,7 +85,7 @@ def summary(journey: Journey) -> SafeString:
     deliveries = list(journey.deliveries)
     handled = sum(each.status == "handled" for each in deliveries)
     numbers = gettext("%(events)s, %(deliveries)s, in %(time)s") % {
-        "events": words.events(len(journey.events)),
+        "events": number_of_events(journey),
         "deliveries": ngettext(
             "%(handled)s of %(number)s delivery handled",
             "%(handled)s of %(number)s deliveries handled",
@@ -96,7 +96,7 @@ def summary(journey: Journey) -> SafeString:
     }
     return format_html(
         '{} <span>{}</span> <span class="mw-quiet">{}</span>',
-        badge(words.said(journey.state), tone=TONES.get(journey.state)),
+        badge(journey.state, tone=TONES.get(journey.state)),
         reason(journey),
         numbers,
     )

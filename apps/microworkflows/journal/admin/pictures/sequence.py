@@ -3,7 +3,7 @@
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from microworkflows.journal import words
+from microworkflows import words
 from microworkflows.journal.admin.pictures.frame import SIGNS, Viewer, description, joined, link, text
 from microworkflows.journal.journeys import Delivery, Event, Journey
 from microworkflows.journeys import human_duration
@@ -65,9 +65,9 @@ def _arrow(
             f'<circle class="mwj-dot" cx="{start}" cy="{y}" r="4"/><text x="{start + 9}" y="{y + 4}">{name}</text></g>'
         )
     end = lanes[delivery.context]
-    sign, status = SIGNS.get(delivery.status, ""), words.said(delivery.status)
+    sign, status = SIGNS.get(delivery.status, ""), words.shown(delivery.status)
     time = human_duration(delivery.handled_at - journey.began_at) if delivery.handled_at else text(status)
-    label = f"{sign} {name}" + (f" [{text(words.said(delivery.mode))}]" if delivery.mode else "")
+    label = f"{sign} {name}" + (f" [{text(words.shown(delivery.mode))}]" if delivery.mode else "")
     tip = _("%(event)s to %(consumer)s: %(status)s")
     told = {"event": event.type, "consumer": delivery.consumer, "status": status}
     title = f"<title>{text(tip % told)}</title>"

@@ -19,16 +19,23 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=uuid.uuid4,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="id",
+                    ),
                 ),
                 (
                     "state",
                     models.CharField(
                         choices=[("reserved", "Reserved"), ("issued", "Issued"), ("refused", "Out of stock")],
                         max_length=10,
+                        verbose_name="state",
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("changed_at", models.DateTimeField(auto_now=True, verbose_name="last change")),
                 (
                     "order",
@@ -36,11 +43,14 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="reservation",
                         to="orders.order",
+                        verbose_name="order",
                     ),
                 ),
             ],
             options={
                 "ordering": ["-created_at"],
+                "verbose_name": "reservation",
+                "verbose_name_plural": "reservations",
             },
         ),
         migrations.CreateModel(
@@ -52,7 +62,7 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("quantity", models.PositiveIntegerField()),
+                ("quantity", models.PositiveIntegerField(verbose_name="quantity")),
                 (
                     "product",
                     models.ForeignKey(
@@ -61,6 +71,7 @@ class Migration(migrations.Migration):
                         related_name="+",
                         to="orders.product",
                         to_field="sku",
+                        verbose_name="product",
                     ),
                 ),
                 (
@@ -69,6 +80,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="lines",
                         to="inventory.reservation",
+                        verbose_name="reservation",
                     ),
                 ),
             ],
@@ -82,6 +94,8 @@ class Migration(migrations.Migration):
                         condition=models.Q(("quantity__gte", 1)), name="inventory_line_quantity_above_zero"
                     ),
                 ],
+                "verbose_name": "reservation line",
+                "verbose_name_plural": "reservation lines",
             },
         ),
         migrations.CreateModel(
@@ -95,7 +109,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "on_hand",
-                    models.PositiveIntegerField(default=0, help_text="Pieces that lie on the shelf."),
+                    models.PositiveIntegerField(
+                        default=0, help_text="Pieces that lie on the shelf.", verbose_name="on hand"
+                    ),
                 ),
                 (
                     "reserved",
@@ -103,6 +119,7 @@ class Migration(migrations.Migration):
                         default=0,
                         editable=False,
                         help_text="Pieces of those that are promised to paid orders.",
+                        verbose_name="reserved",
                     ),
                 ),
                 (
@@ -113,6 +130,7 @@ class Migration(migrations.Migration):
                         related_name="stock",
                         to="orders.product",
                         to_field="sku",
+                        verbose_name="product",
                     ),
                 ),
             ],
@@ -130,6 +148,8 @@ class Migration(migrations.Migration):
                         name="inventory_stock_not_over_reserved",
                     ),
                 ],
+                "verbose_name": "stock item",
+                "verbose_name_plural": "stock items",
             },
         ),
     ]

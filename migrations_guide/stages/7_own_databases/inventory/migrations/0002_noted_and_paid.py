@@ -12,12 +12,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="reservation",
             name="noted",
-            field=models.BooleanField(db_default=True, default=False, help_text="What was ordered is known."),
+            field=models.BooleanField(
+                db_default=True, default=False, help_text="What was ordered is known.", verbose_name="noted"
+            ),
         ),
         migrations.AddField(
             model_name="reservation",
             name="paid",
-            field=models.BooleanField(db_default=True, default=False, help_text="The order is paid."),
+            field=models.BooleanField(
+                db_default=True, default=False, help_text="The order is paid.", verbose_name="paid"
+            ),
         ),
         migrations.AlterField(
             model_name="reservation",
@@ -32,6 +36,7 @@ class Migration(migrations.Migration):
                 ],
                 default="waiting",
                 max_length=10,
+                verbose_name="state",
             ),
         ),
         migrations.AddConstraint(

@@ -12,11 +12,13 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name="reservation",
             name="noted",
-            field=models.BooleanField(default=False, help_text="What was ordered is known."),
+            field=models.BooleanField(
+                default=False, help_text="What was ordered is known.", verbose_name="noted"
+            ),
         ),
         migrations.AlterField(
             model_name="reservation",
             name="paid",
-            field=models.BooleanField(default=False, help_text="The order is paid."),
+            field=models.BooleanField(default=False, help_text="The order is paid.", verbose_name="paid"),
         ),
     ]

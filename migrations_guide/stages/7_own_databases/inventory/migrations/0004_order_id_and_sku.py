@@ -27,7 +27,10 @@ class Migration(migrations.Migration):
             "order_id",
             models.UUIDField("order id", help_text="The order; orders owns the id.", unique=True),
         ),
-        migrations.AlterModelOptions("stockitem", {"ordering": ["sku"]}),
+        migrations.AlterModelOptions(
+            "stockitem",
+            {"ordering": ["sku"], "verbose_name": "stock item", "verbose_name_plural": "stock items"},
+        ),
         migrations.RenameField("stockitem", "product", "sku"),
         migrations.AlterField(
             "stockitem",
@@ -46,7 +49,14 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             state_operations=[
                 migrations.RemoveConstraint("reservationline", "inventory_line_one_per_sku"),
-                migrations.AlterModelOptions("reservationline", {"ordering": ["sku"]}),
+                migrations.AlterModelOptions(
+                    "reservationline",
+                    {
+                        "ordering": ["sku"],
+                        "verbose_name": "reservation line",
+                        "verbose_name_plural": "reservation lines",
+                    },
+                ),
                 migrations.RenameField("reservationline", "product", "sku"),
                 migrations.AlterField("reservationline", "sku", models.CharField("SKU", max_length=40)),
                 migrations.AddConstraint(

@@ -23,23 +23,26 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("name", models.CharField(blank=True, max_length=120)),
-                ("street", models.CharField(blank=True, max_length=120)),
-                ("postcode", models.CharField(blank=True, max_length=12)),
-                ("city", models.CharField(blank=True, max_length=80)),
-                ("country", models.CharField(blank=True, max_length=2)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(blank=True, max_length=120, verbose_name="name")),
+                ("street", models.CharField(blank=True, max_length=120, verbose_name="street")),
+                ("postcode", models.CharField(blank=True, max_length=12, verbose_name="postcode")),
+                ("city", models.CharField(blank=True, max_length=80, verbose_name="city")),
+                ("country", models.CharField(blank=True, max_length=2, verbose_name="country")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 (
                     "order",
                     models.OneToOneField(
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="destination",
                         to="orders.order",
+                        verbose_name="order",
                     ),
                 ),
             ],
             options={
                 "ordering": ["-created_at"],
+                "verbose_name": "destination",
+                "verbose_name_plural": "destinations",
             },
         ),
         migrations.CreateModel(
@@ -58,16 +61,21 @@ class Migration(migrations.Migration):
                             ("blue_globe", "Blue Globe Air"),
                         ],
                         max_length=20,
+                        verbose_name="carrier",
                     ),
                 ),
-                ("tracking_number", models.CharField(max_length=40, unique=True)),
-                ("scheduled_at", models.DateTimeField()),
+                (
+                    "tracking_number",
+                    models.CharField(max_length=40, unique=True, verbose_name="tracking number"),
+                ),
+                ("scheduled_at", models.DateTimeField(verbose_name="scheduled at")),
                 (
                     "destination",
                     models.OneToOneField(
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="shipment",
                         to="shipping.destination",
+                        verbose_name="destination",
                     ),
                 ),
                 (
@@ -76,6 +84,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="shipment",
                         to="orders.order",
+                        verbose_name="order",
                     ),
                 ),
             ],
@@ -87,6 +96,8 @@ class Migration(migrations.Migration):
                         name="shipping_shipment_can_be_tracked",
                     )
                 ],
+                "verbose_name": "shipment",
+                "verbose_name_plural": "shipments",
             },
         ),
     ]

@@ -16,18 +16,24 @@ class Migration(migrations.Migration):
                 db_default=False,
                 default=False,
                 help_text="The order goes nowhere, and its address is not kept.",
+                verbose_name="dropped",
             ),
         ),
         migrations.AddField(
             model_name="destination",
             name="noted",
-            field=models.BooleanField(db_default=True, default=False, help_text="The address is known."),
+            field=models.BooleanField(
+                db_default=True, default=False, help_text="The address is known.", verbose_name="noted"
+            ),
         ),
         migrations.AddField(
             model_name="destination",
             name="ready",
             field=models.BooleanField(
-                db_default=True, default=False, help_text="Everything ordered is set aside."
+                db_default=True,
+                default=False,
+                help_text="Everything ordered is set aside.",
+                verbose_name="ready",
             ),
         ),
         migrations.AddConstraint(

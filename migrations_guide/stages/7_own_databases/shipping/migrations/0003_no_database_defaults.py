@@ -13,17 +13,21 @@ class Migration(migrations.Migration):
             model_name="destination",
             name="dropped",
             field=models.BooleanField(
-                default=False, help_text="The order goes nowhere, and its address is not kept."
+                default=False,
+                help_text="The order goes nowhere, and its address is not kept.",
+                verbose_name="dropped",
             ),
         ),
         migrations.AlterField(
             model_name="destination",
             name="noted",
-            field=models.BooleanField(default=False, help_text="The address is known."),
+            field=models.BooleanField(default=False, help_text="The address is known.", verbose_name="noted"),
         ),
         migrations.AlterField(
             model_name="destination",
             name="ready",
-            field=models.BooleanField(default=False, help_text="Everything ordered is set aside."),
+            field=models.BooleanField(
+                default=False, help_text="Everything ordered is set aside.", verbose_name="ready"
+            ),
         ),
     ]

@@ -20,7 +20,7 @@ def line(text: object, *, longest: int = LONGEST, translated: bool = False) -> s
     Args:
         text: The text.
         longest: Characters that are kept.
-        translated: True for a person, who reads in their own language what was cut; logs and tables are in English.
+        translated: True for a page, which says in the reader's language that the text is cut; logs and tables say it in English.
     """
     text = str(text)
     if len(text) > longest:

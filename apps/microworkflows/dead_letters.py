@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from amqp.exceptions import MessageNacked
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from kombu import Connection
 
 from microworkflows import celery_app, cloudevents, conf, texts, topology, trust
@@ -101,8 +102,8 @@ class Letter:
 
     def __str__(self) -> str:
         """Return the dead letter for a line."""
-        at = "at an unknown time" if self.at is None else f"{self.at:%Y-%m-%d %H:%M:%S}Z"
-        return f"{self.id}  {at}  {texts.line(self.reason, longest=_LONGEST_REASON)}"
+        at = _("at an unknown time") if self.at is None else f"{self.at:%Y-%m-%d %H:%M:%S}Z"
+        return f"{self.id}  {at}  {texts.line(self.reason, longest=_LONGEST_REASON, translated=True)}"
 
 
 @dataclass(kw_only=True)
@@ -447,7 +448,9 @@ def survey(*, most: int, seconds: float) -> dict[str, Look | BrokerUnavailableEr
                 left.pop(0)
     except BrokerUnavailableError as error:
         return {**found, **dict.fromkeys(left, error)}
-    late = BrokerUnavailableError(f"The broker took more than {3 * seconds} s for the other queues.")
+    late = BrokerUnavailableError(
+        _("The broker took more than %(seconds)s s for the other queues.") % {"seconds": 3 * seconds}
+    )
     return {**found, **dict.fromkeys(left, late)}
 
 
@@ -463,7 +466,7 @@ def _read(message: Any, queue: str, seen: Counter[str]) -> Letter:
     repeated = f"-{seen[fingerprint]}" if seen[fingerprint] > 1 else ""
     if amqp_internals.UNREADABLE in headers:
         why = headers[amqp_internals.UNREADABLE]
-        reason, at = f"its properties or headers cannot be read: {why}", None
+        reason, at = _("its properties or headers cannot be read: %(why)s") % {"why": why}, None
     elif REASON in headers:
         reason, at = str(headers[REASON]), _time(headers.get(AT))
     else:
@@ -472,7 +475,7 @@ def _read(message: Any, queue: str, seen: Counter[str]) -> Letter:
     return Letter(
         id=fingerprint + repeated,
         queue=queue,
-        reason=texts.line(reason, longest=_LONGEST_REASON),
+        reason=texts.line(reason, longest=_LONGEST_REASON, translated=True),
         routing_key=texts.line(headers.get(KEY) or keys[0]),
         at=at,
         worker=texts.line(headers.get(WORKER, "")),
@@ -485,16 +488,23 @@ def _read(message: Any, queue: str, seen: Counter[str]) -> Letter:
 def _reason_of_broker(death: Mapping[str, Any], headers: Mapping[str, Any]) -> str:
     """Return why the broker itself made a message a dead letter."""
     word = str(death.get("reason") or headers.get("x-first-death-reason") or "")
-    meaning = {
-        "rejected": "a worker refused the message, and could not add why; its log says it",
-        "delivery_limit": "the message was delivered again and again, and each time its worker died or lost its connection",
-        "expired": "the message was older than its time to live, or that of its queue",
-        "maxlen": "its queue was full",
-    }.get(word, "")
     if not word:
-        return "unknown: the message has no reason of the kit, nor one of the broker"
-    count = f", {death['count']} times" if death.get("count", 1) != 1 else ""
-    return f"{word}{count}: {meaning}" if meaning else f"{word}{count}"
+        return _("unknown: the message has no reason of the kit, nor one of the broker")
+    meaning = {
+        "rejected": _("a worker refused the message, and could not add why; its log says it"),
+        "delivery_limit": _(
+            "the message was delivered again and again, and each time its worker died or lost its connection"
+        ),
+        "expired": _("the message was older than its time to live, or that of its queue"),
+        "maxlen": _("its queue was full"),
+    }.get(word, "")
+    if (count := death.get("count", 1)) != 1:
+        plural = count if isinstance(count, int) else 0  # the header may come from anybody
+        word = ngettext("%(word)s, %(count)s time", "%(word)s, %(count)s times", plural) % {
+            "word": word,
+            "count": count,
+        }
+    return f"{word}: {meaning}" if meaning else word
 
 
 def _last_death(headers: Mapping[str, Any]) -> Mapping[str, Any]:

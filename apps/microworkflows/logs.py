@@ -25,7 +25,7 @@ def _tidy(record: logging.LogRecord) -> bool:
         error = masking.error(record.exc_info[1], masking.without_input)
         record.exc_info = type(error), error, error.__traceback__
         shown = getattr(record, "traceback", None) or "".join(traceback.format_exception(error))
-        record.exc_text = texts.block(shown).rstrip("\n")
+        record.exc_text = texts.block(shown, translated=False).rstrip("\n")
     return True
 
 

@@ -131,8 +131,11 @@ def without_input(text: str) -> str:
 
 
 def headers(message_headers: Mapping[str, Any]) -> dict[str, str]:
-    """Return a message's headers, each name and value on one line."""
-    return {texts.line(name): texts.line(value) for name, value in message_headers.items()}
+    """Return a message's headers for people, each name and value on one line."""
+    return {
+        texts.line(name, translated=True): texts.line(value, translated=True)
+        for name, value in message_headers.items()
+    }
 
 
 def _parts(event_type: str, *, personal: bool = False) -> Tree:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser, no_translations
 
 from microworkflows import masking, texts, topology
 from microworkflows.dead_letters import DeadLetters, Letter, RequeueRefusedError, opened
@@ -51,6 +51,7 @@ class Command(KitCommand):
         parser.add_argument("--yes", action="store_true", help="with --drop: do not ask")
         add_format(parser)
 
+    @no_translations  # so JSON and --reason-contains mean the same in every project
     def handle(self, *args: Any, contexts: list[str], **options: Any) -> None:
         naming.check_contexts(contexts)
         acts, wanted = options["requeue"] or options["drop"], _selection(options)

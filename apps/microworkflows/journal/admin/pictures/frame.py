@@ -55,7 +55,7 @@ class Viewer:
     def error(self, text: str) -> str:
         """Return the first line of an error, for those who may see it."""
         first = text.strip().partition("\n")[0]
-        return line(first, longest=160) if self.sees_inbox else ""
+        return line(first, longest=160, translated=True) if self.sees_inbox else ""
 
     def reason(self, expected: Expectation) -> str:
         """Return what stands in the way, with the error for those who may see it: the broker's in the outbox, others in the inbox."""
@@ -104,7 +104,7 @@ class Viewer:
 
 def text(value: object) -> str:
     """Return a text from a row, safe in HTML and SVG."""
-    return escape(line(value))
+    return escape(line(value, translated=True))
 
 
 def link(url: str, shown: str) -> str:

@@ -151,7 +151,7 @@ def _pauses(found: Sequence[Hold], request: HttpRequest) -> tuple[Cell, ...]:
 
 def _begun(hold: Hold, *, tells: bool) -> str:
     said = since(times.aware(hold.began_at))
-    return _("%(since)s by %(name)s") % {"since": said, "name": hold.by} if tells else said
+    return _("%(since)s by %(name)s") % {"since": said, "name": hold.paused_by} if tells else said
 
 
 def _pauses_url() -> str:

@@ -211,7 +211,7 @@ class InboxEventAdmin(MessageAdmin):
                 "when it is resumed: the %(pause)s is paused since %(time)s by %(name)s: %(reason)s"
             )
             since = times.shown(hold.began_at)
-            return said % {"pause": hold, "time": since, "name": hold.by, "reason": hold.why}
+            return said % {"pause": hold, "time": since, "name": hold.paused_by, "reason": hold.why}
         if obj.status == InboxEvent.Status.WAITING:
             due = texts.due(obj.due_at)
             is_turn = Header.TURN in (obj.headers or {})
@@ -237,7 +237,7 @@ class InboxEventAdmin(MessageAdmin):
                 else gettext("the {pause} is paused since {time} by {name}")
             )
             since = times.shown(hold.began_at)
-            return format_html(said, count=obj.attempts, pause=hold, time=since, name=hold.by)
+            return format_html(said, count=obj.attempts, pause=hold, time=since, name=hold.paused_by)
         if not obj.error or self._handled(obj):
             return ""
         if obj.status == InboxEvent.Status.WAITING:

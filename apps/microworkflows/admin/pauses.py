@@ -268,12 +268,12 @@ class HoldAdmin(ReadOnlyAdmin):
     @admin.display(description=_("paused by"), ordering="by")
     def by_and_why(self, obj: Hold) -> SafeString:
         """Name of the person, and below it the reason."""
-        return format_html('<bdi>{}</bdi><span class="mw-reason">{}</span>', obj.by, obj.why)
+        return format_html('<bdi>{}</bdi><span class="mw-reason">{}</span>', obj.paused_by, obj.why)
 
     @admin.display(description=_("paused by"))
     def paused_by(self, obj: Hold) -> SafeString:
         """Name of the person."""
-        return format_html("<bdi>{}</bdi>", obj.by)
+        return format_html("<bdi>{}</bdi>", obj.paused_by)
 
     @admin.display(description=_("reason"))
     def reason(self, obj: Hold) -> SafeString:
@@ -290,7 +290,7 @@ class HoldAdmin(ReadOnlyAdmin):
             label = gettext("Resume… %(pause)s") % {"pause": obj}
             return format_html('<a href="{}" aria-label="{}">{}</a>', url, label, gettext("Resume…"))
         by = (
-            format_html(gettext("by {name}"), name=format_html("<bdi>{}</bdi>", obj.ended_by))
+            format_html(gettext("by {name}"), name=format_html("<bdi>{}</bdi>", obj.resumed_by))
             if obj.ended_by
             else gettext("by itself")
         )

@@ -71,9 +71,22 @@ class Hold(models.Model):
         return f"{self.Kind(self.kind).label} {self.name}"
 
     @property
+    def paused_by(self) -> str:
+        """Name of whoever paused it, as people read it."""
+        return self._read(self.by)
+
+    @property
+    def resumed_by(self) -> str:
+        """Name of whoever resumed it, as people read it; empty if nobody did."""
+        return self._read(self.ended_by)
+
+    @property
     def is_breakers(self) -> bool:
         """True if a microworkflow's breaker began it."""
         return self.by == self.BREAKER
+
+    def _read(self, name: str) -> str:
+        return gettext("the circuit breaker") if name == self.BREAKER else name
 
     def over_at(self, now: datetime) -> datetime | None:
         """Return the time since which it is over; None while it is in force."""

@@ -1,5 +1,7 @@
 """Links of the admin's pages: each user sees those alone that lead to a page which this user may open."""
 
+from datetime import timedelta
+
 import pytest
 from django.test import Client
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def orders(draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A draft, an order that was shipped, a declined one, one whose payment is parked, and pauses in force and over."""
+    """A draft, an order that was shipped, a declined one, one whose payment is parked, and pauses, a breaker's too, in force and over."""
     draft()
     operations.place_order(order=draft())
     operations.place_order(order=draft(payment_token="tok_declined"))
@@ -39,6 +41,14 @@ def orders(draft: Draft, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
             began_at=now,
             ended_at=ended_at,
         )
+    Hold.objects.create(
+        kind=Hold.Kind.MICROWORKFLOW,
+        name="payments.refund_payment",
+        by=Hold.BREAKER,
+        why="the bank is closed",
+        began_at=now,
+        ends_at=now + timedelta(minutes=1),
+    )
 
 
 def test_no_link_leads_to_what_a_user_may_not_open(client: Client, orders: None) -> None:

@@ -60,7 +60,7 @@ class _Marking(gettext.NullTranslations):
     """Answers each text with itself, marked; tags and placeholders stay as they are."""
 
     def gettext(self, message: str) -> str:
-        text = message.rpartition("\x04")[2]  # Django puts the meaning of pgettext before it
+        text = message.rpartition("\x04")[2]  # Django puts the context of pgettext before it
         return "".join(
             f"⟦{part}⟧" if has_letters(part) and not _PART.fullmatch(part) else part
             for part in _PART.split(text)
@@ -138,7 +138,7 @@ def raw_pages(client: Client, *start: str, data: Iterable[str] = (), only: str =
             found[url] = texts
 
     with active():
-        crawling.refused(client, *start, read=read)
+        assert crawling.refused(client, *start, read=read) == []
     return found
 
 

@@ -15,13 +15,13 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from microworkflows import Subject, recording
+from microworkflows import Subject, holds, recording
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.models import ModeChange, ShadowComparison
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import Setting
-from microworkflows.models import Heartbeat, InboxEvent
+from microworkflows.models import Heartbeat, Hold, InboxEvent
 from microworkflows.testing import Flow
 from orders import operations
 from payments import gateway
@@ -179,6 +179,17 @@ def test_links_are_for_those_who_may_follow_them(clerk: Client, go: Switch) -> N
     assert "1 not agreed" in card(response, "payments")
     assert "href" not in card(response, "payments")
     assert "History" not in text_of(response)
+
+
+def test_card_leads_to_a_pause_of_its_context_unless_it_is_paused(
+    admin_client: Client, clerk: Client, workers: None
+) -> None:
+    link = f'href="{reverse("admin:microworkflows_hold_add")}?what=payments"'
+
+    assert link not in card(clerk.get(reverse(PAGE)), "payments")
+    assert link in card(admin_client.get(reverse(PAGE)), "payments")
+    holds.pause(Hold.Kind.CONTEXT, "payments", by="ada", why="the bank is closed")
+    assert link not in card(admin_client.get(reverse(PAGE)), "payments")
 
 
 def test_page_of_one_context_is_its_place_on_the_page(admin_client: Client, go: Switch) -> None:

@@ -7,8 +7,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from microworkflows import holds
 from microworkflows.errors import PermanentError
-from microworkflows.models import Header, InboxEvent
+from microworkflows.models import Header, Hold, InboxEvent
 from microworkflows.problems import replays
 from microworkflows.problems.models import Problem, Replay
 from microworkflows.testing import Flow
@@ -53,6 +54,17 @@ def test_page_lists_each_problem_once(torn: list[InboxEvent], fail: Fail, login:
 
 def test_page_says_that_nothing_failed(login: Login) -> None:
     assert "No message waits or is parked" in page(login("view_problem"))
+
+
+def test_problem_leads_to_a_pause_of_its_microworkflow_unless_it_is_paused(
+    torn: list[InboxEvent], login: Login
+) -> None:
+    link = f'href="{reverse("admin:microworkflows_hold_add")}?what={torn[0].label}"'
+
+    assert link not in page(login("view_problem"), torn[0])
+    assert link in page(login("view_problem", "pause_hold"), torn[0])
+    holds.pause(Hold.Kind.MICROWORKFLOW, torn[0].label, by="ada", why="paper is out")
+    assert link not in page(login("view_problem", "pause_hold"), torn[0])
 
 
 def test_replay_of_a_group_is_begun_watched_and_stopped(

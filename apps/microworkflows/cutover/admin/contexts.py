@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from microworkflows import celery_app
+from microworkflows import celery_app, holds
 from microworkflows.admin import naming, texts
 from microworkflows.admin.journeys import flow_link
 from microworkflows.cutover import backlog, conf, footprints, queries, switch
@@ -30,7 +30,7 @@ from microworkflows.cutover.models import ContextMode, MissedEvent, ModeChange
 from microworkflows.cutover.overview import NEWEST, named, overview
 from microworkflows.cutover.stamps import Mode
 from microworkflows.cutover.switch import CutoverRefusedError, DoubtfulError, Setting
-from microworkflows.pages import sees_journeys
+from microworkflows.pages import pause_url, sees_journeys
 
 _LAST_CHANGES = 20
 _MOST_LISTED = 1_000
@@ -72,10 +72,15 @@ class ContextModeAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         user, figures = request.user, overview()
         unserved = [context.name for context in figures.contexts if not context.has_worker]
+        pauses = holds.in_force()
         context = {
             "title": gettext("Cut-over"),
             "mw_overview": figures,
             "mw_backlog": backlog.without_consumer(unserved),
+            "mw_pause_urls": {
+                context.name: pause_url(request, pauses, site=self.admin_site.name, what=context.name)
+                for context in figures.contexts
+            },
             "mw_newest": _NEWEST,
             "mw_changes": ModeChange.objects.all()[:_LAST_CHANGES],
             "mw_celery_app": celery_app.get().main,

@@ -23,11 +23,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from microworkflows import fingerprints, times
+from microworkflows import fingerprints, holds, times
 from microworkflows.admin import naming
 from microworkflows.admin.reading import ReadOnlyAdmin
 from microworkflows.models import InboxEvent
-from microworkflows.pages import may, sees_journeys
+from microworkflows.pages import may, pause_url, sees_journeys
 from microworkflows.problems import groups, replays
 from microworkflows.problems.admin import trends
 from microworkflows.problems.groups import Group
@@ -125,6 +125,8 @@ class ProblemAdmin(ReadOnlyAdmin):
             "mw_trend": trends.picture(group.trend) if group else "",
             "mw_hours": groups.HOURS,
             "mw_may": {name: act.permits(request) for name, act in _ACTS.items()},
+            "mw_pause_url": group
+            and pause_url(request, holds.in_force(), site=self.admin_site.name, what=group.label),
             "mw_per_second": _PER_SECOND,
             "mw_most_per_second": replays.MOST_PER_SECOND,
             "mw_users": _users(),

@@ -22,6 +22,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self._postgres = servers.postgres_url()
         self._databases: set[str] = set()
+        self._vhosts: dict[str, str] = {}
         self._numbers = itertools.count()
         (self.stomp_port,) = free_ports(1)
         node = folder / "rabbitmq"
@@ -51,8 +52,13 @@ class Servers:
         return url
 
     def vhost(self, name: str) -> str:
-        """Return the URL of a fresh, empty virtual host."""
-        full = f"{name}_{next(self._numbers)}"
+        """Return the URL of a fresh, empty virtual host; the last one that had this name is deleted.
+
+        A node keeps its memory and processes for each, and reads them all when it starts.
+        """
+        if name in self._vhosts:
+            self._node.ctl("delete_vhost", self._vhosts.pop(name))
+        full = self._vhosts[name] = f"{name}_{next(self._numbers)}"
         self._node.ctl("add_vhost", full)
         self._node.ctl("set_permissions", "-p", full, "guest", ".*", ".*", ".*")
         return urlsplit(self._node.url)._replace(path=f"/{full}").geturl()

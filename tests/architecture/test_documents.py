@@ -335,6 +335,7 @@ TESTED_ELSEWHERE = {
     "make bench": "tests/acceptance/test_bench.py",
     "make bench QUICK=1": "tests/acceptance/test_bench.py",
     "make bench ONLY=relay,hop": "tests/acceptance/test_bench.py",
+    "make bench ONLY=hop RENEW=1": "tests/unit/benchmarks/test_report.py",
 }
 """Commands that another test runs, on names and servers of its own."""
 NOT_RUN = {

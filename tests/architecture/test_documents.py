@@ -318,7 +318,9 @@ TESTED_ELSEWHERE = {
     **dict.fromkeys(
         _shell(ROOT / "docs/howto/read-models.md"), "tests/integration/bridging/test_read_models.py"
     ),
-    **dict.fromkeys(_shell(ROOT / "docs/howto/translate.md"), "tests/unit/test_translated.py"),
+    **dict.fromkeys(
+        _shell(ROOT / "docs/howto/translate.md"), "tests/unit/shop/test_translated_everywhere.py"
+    ),
     **dict.fromkeys(_shell(ROOT / "docs/howto/xray.md"), "tests/xray/test_howto.py"),
     **dict.fromkeys(_shell(ROOT / "docs/howto/evidence.md"), "tests/projects/test_kiosk.py"),
     # Nothing there is about these orders; the broker may be away.

@@ -208,7 +208,7 @@ def _begin(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime |
                     % {
                         "pause": hold,
                         "time": times.shown(hold.began_at),
-                        "name": hold.by,
+                        "name": hold.paused_by,
                         "reason": hold.why,
                     }
                 )

@@ -22,10 +22,15 @@ def line(text: object, *, longest: int = LONGEST, translated: bool = False) -> s
         longest: Characters that are kept.
         translated: True for a page, which says in the reader's language that the text is cut; logs and tables say it in English.
     """
-    text = str(text)
-    if len(text) > longest:
-        text = f"{text[:longest]}… ({_characters(len(text), translated=translated)})"
+    text = cut(str(text), longest=longest, translated=translated)
     return text if text.isprintable() else _escaped(text)
+
+
+def cut(text: str, *, longest: int, translated: bool = False) -> str:
+    """Return the first characters of a long text, and say how many it has; ``translated`` is as in :func:`line`."""
+    if len(text) <= longest:
+        return text
+    return f"{text[:longest]}… ({_characters(len(text), translated=translated)})"
 
 
 def block(text: str, *, translated: bool = True) -> str:

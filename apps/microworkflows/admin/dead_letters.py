@@ -199,12 +199,7 @@ def _section(queue: str, look: Look | BrokerUnavailableError) -> Section:
 
 
 def _row(letter: Letter) -> Row:
-    body = masking.message(letter.text)
-    if len(body) > _LONGEST_BODY:
-        more = ngettext("%(count)s character", "%(count)s characters", len(body)) % {
-            "count": f"{len(body):,}"
-        }
-        body = f"{body[:_LONGEST_BODY]}… ({more})"
+    body = foreign.cut(masking.message(letter.text), longest=_LONGEST_BODY, translated=True)
     return Row(
         letter=letter,
         at=_("unknown") if letter.at is None else texts.local_datetime(letter.at),

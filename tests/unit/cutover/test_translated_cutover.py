@@ -1,7 +1,6 @@
 """Pages of the cut-over that need rows of their own, or that no link leads to, show no raw text."""
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -24,14 +23,7 @@ NAMES = (
 """What the rows of these tests name."""
 
 
-@pytest.fixture
-def clerk(client: Client) -> Client:
-    """Somebody who may see and do everything."""
-    client.force_login(User.objects.create(username="clerk", is_staff=True, is_superuser=True))
-    return client
-
-
-def test_card_of_a_context_that_is_handed_over(clerk: Client, go: Switch) -> None:
+def test_card_of_a_context_that_is_handed_over(admin_client: Client, go: Switch) -> None:
     go("payments", "live", 10)
     go("payments", "inline")
     compared("differs")
@@ -43,18 +35,20 @@ def test_card_of_a_context_that_is_handed_over(clerk: Client, go: Switch) -> Non
     with pseudo_locale.active():
         assert (
             pseudo_locale.raw_content(
-                clerk.get(reverse("admin:microworkflows_cutover_contextmode_changelist")), *NAMES
+                admin_client.get(reverse("admin:microworkflows_cutover_contextmode_changelist")), *NAMES
             )
             == []
         )
 
 
-def test_question_whether_to_go_on(clerk: Client, monolith: None) -> None:
+def test_question_whether_to_go_on(admin_client: Client, monolith: None) -> None:
     url = reverse("admin:microworkflows_cutover_switch", args=["payments"])
 
     with pseudo_locale.active():
-        asked = clerk.post(url, {"wanted": "live 100", "expected": "inline", "why": "a test"})
+        asked = admin_client.post(url, {"wanted": "live 100", "expected": "inline", "why": "a test"})
         assert b"mw-doubts" in asked.content
         assert pseudo_locale.raw_content(asked, *NAMES) == []
-        refused = clerk.post(url, {"wanted": "shadow", "expected": "inline", "why": "a test"}, follow=True)
+        refused = admin_client.post(
+            url, {"wanted": "shadow", "expected": "inline", "why": "a test"}, follow=True
+        )
         assert "⟦ has no legacy step" in refused.content.decode()

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
@@ -25,13 +24,6 @@ NAMES = (
     "(ship|declin|refund)ed",
 )
 """What the rows of these tests name."""
-
-
-@pytest.fixture
-def clerk(client: Client) -> Client:
-    """Somebody who may see and do everything."""
-    client.force_login(User.objects.create(username="clerk", is_staff=True, is_superuser=True))
-    return client
 
 
 def broken_flow() -> Flow:
@@ -56,16 +48,16 @@ def broken_flow() -> Flow:
 
 
 @pytest.mark.parametrize("view", ["timeline", "tree", "sequence", "table"])
-def test_views_of_a_journey(clerk: Client, view: str) -> None:
+def test_views_of_a_journey(admin_client: Client, view: str) -> None:
     url = reverse("admin:microworkflows_journey", args=[broken_flow().correlation_id])
 
     with pseudo_locale.active():
-        response = clerk.get(url, {"view": view})
+        response = admin_client.get(url, {"view": view})
         assert f"view={view}" in response.content.decode()
         assert pseudo_locale.raw_content(response, *NAMES) == []
 
 
-def test_pages_about_the_whole_process(clerk: Client) -> None:
+def test_pages_about_the_whole_process(admin_client: Client) -> None:
     now = times.aware(times.now())
     process_rows.contexts(now, silent=["inventory"], untold=["shipping"])
     process_rows.minutes(now, process_rows.SHIPPED, each=3, of=5)
@@ -76,18 +68,20 @@ def test_pages_about_the_whole_process(clerk: Client) -> None:
     with pseudo_locale.active():
         for page in ("context_changelist", "map_fragment", "variants", "business"):
             for window in ("15m", "7d"):
-                response = clerk.get(reverse(f"admin:microworkflows_journal_{page}"), {"window": window})
+                response = admin_client.get(
+                    reverse(f"admin:microworkflows_journal_{page}"), {"window": window}
+                )
                 assert pseudo_locale.raw_content(response, *NAMES) == [], page
 
 
-def test_list_of_flows_and_what_it_says_of_a_wrong_address(clerk: Client) -> None:
+def test_list_of_flows_and_what_it_says_of_a_wrong_address(admin_client: Client) -> None:
     broken_flow()
     given = {"state": "failed", "q": "x", "from": "noon", "variant": "ada", "waiting_for": "orders.mark_paid"}
 
     with pseudo_locale.active():
         url = reverse("admin:microworkflows_journal_flow_changelist")
-        assert pseudo_locale.raw_content(clerk.get(url), *NAMES) == []
-        told = clerk.get(url, given)
+        assert pseudo_locale.raw_content(admin_client.get(url), *NAMES) == []
+        told = admin_client.get(url, given)
         assert "⟦ is no date" in told.content.decode()
 
 

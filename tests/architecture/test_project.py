@@ -155,7 +155,7 @@ print(json.dumps({
     "contexts": topology.queues(),
     "imported": sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[1:])),
     "installed": [config.label for config in apps.get_app_configs()],
-    "header": site.site_header,
+    "header": str(site.site_header),
     "control": app.control.mailbox.namespace,
 }))
 """

@@ -11,14 +11,16 @@ from payments.gateway import DEFAULT_GATEWAY
 
 @register("payments")
 def payment_gateway(**kwargs: Any) -> list[CheckMessage]:
-    """payments.E001: PAYMENT_GATEWAY cannot be imported, or has no ``charge`` and ``refund``."""
+    """payments.E001: PAYMENT_GATEWAY cannot be imported, or lacks ``charge``, ``void`` or ``refund``."""
     path = getattr(settings, "PAYMENT_GATEWAY", DEFAULT_GATEWAY)
     try:
         gateway = import_string(path)
     except (ImportError, AttributeError, TypeError) as error:
         problem = f"cannot be imported: {error}"
     else:
-        missing = [name for name in ("charge", "refund") if not callable(getattr(gateway, name, None))]
+        missing = [
+            name for name in ("charge", "void", "refund") if not callable(getattr(gateway, name, None))
+        ]
         if not missing:
             return []
         problem = f"has no {' and no '.join(missing)}"

@@ -33,6 +33,16 @@ class PaymentRefunded(DomainEvent, type="payments.payment_refunded.v1", outcome=
     refund_reference: str
 
 
+class PaymentOverdue(DomainEvent, type="payments.payment_overdue.v1"):
+    """The time is up in which the order was to be paid; recorded ahead, and sent unless it was paid or declined."""
+
+    order_id: UUID
+    amount: Decimal = Field(gt=0, max_digits=18, decimal_places=2)
+    currency: str = Field(min_length=3, max_length=3)
+    charge: UUID
+    """The idempotency key of the charge that has had no answer."""
+
+
 class OrderAccepted(IncomingEvent, type="orders.order_accepted.v1"):
     """There is something to be paid."""
 

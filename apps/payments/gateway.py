@@ -20,6 +20,10 @@ class GatewayUnavailableError(Exception):
     """The provider did not answer in time, so nothing is known yet: ask again with the same idempotency key."""
 
 
+class GatewayAwayError(GatewayUnavailableError):
+    """The provider cannot be reached, so nobody's payment gets an answer."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Approved:
     """The money was moved."""
@@ -43,6 +47,14 @@ class PaymentGateway(Protocol):
         self, *, idempotency_key: UUID, amount: Decimal, currency: str, token: str
     ) -> Approved | Declined:
         """Collect ``amount`` from what ``token`` stands for.
+
+        Raises:
+            GatewayUnavailableError: no answer yet.
+        """
+        ...
+
+    def void(self, *, idempotency_key: UUID) -> None:
+        """See to it that the charge with this key keeps no money, whether it comes, came or never was.
 
         Raises:
             GatewayUnavailableError: no answer yet.

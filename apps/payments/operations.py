@@ -13,6 +13,9 @@ from payments.models import Payment
 
 logger = logging.getLogger(__name__)
 
+_TOO_LATE = "the payment took too long"
+"""For the customer to read."""
+
 
 class PaymentNotFoundError(LookupError):
     """There is no payment to give back yet; a retry finds it, if it is only late."""
@@ -34,29 +37,46 @@ def take_payment(
     Raises:
         GatewayUnavailableError: the gateway has no answer yet; nothing was kept, try again.
     """
-    payment = Payment(
-        order_id=order_id, idempotency_key=idempotency_key, amount=amount, currency=currency, taken_at=at
+    payment = _begin(
+        order_id=order_id, amount=amount, currency=currency, idempotency_key=idempotency_key, at=at
     )
-    # The row comes first: its unique order id makes a second attempt wait here, before any money moves.
-    Payment.objects.bulk_create([payment], ignore_conflicts=True)
-    if not Payment.objects.filter(pk=payment.pk).exists():
-        payment = Payment.objects.get(order_id=order_id)
-        logger.info("%s of order %s is %s already; not taken again.", payment, order_id, payment.state)
+    if payment is None:
         return None
 
     answer = gateway.configured().charge(
         idempotency_key=idempotency_key, amount=amount, currency=currency, token=token
     )
     if isinstance(answer, gateway.Declined):
-        payment.state, payment.decline_reason = Payment.State.DECLINED, answer.reason
-        payment.save()
-        return PaymentDeclined(order_id=order_id, reason=answer.reason)
+        return _declined(payment, reason=answer.reason)
 
     payment.state, payment.reference = Payment.State.RECEIVED, answer.reference
     payment.save()
     return PaymentReceived(
         order_id=order_id, amount=amount, currency=currency, payment_reference=answer.reference
     )
+
+
+@transaction.atomic(savepoint=False)
+def give_up_payment(
+    *, order_id: UUID, amount: Decimal, currency: str, charge: UUID, at: datetime
+) -> PaymentDeclined | None:
+    """Decline an order's payment because it took too long, so that no later answer of the gateway takes the money.
+
+    Args:
+        charge: What the gateway knows the charge by that it has not answered.
+        at: The time now.
+
+    Returns:
+        What to announce; None when the order has its payment.
+
+    Raises:
+        GatewayUnavailableError: the gateway cannot be told yet; nothing was kept, try again.
+    """
+    payment = _begin(order_id=order_id, amount=amount, currency=currency, idempotency_key=charge, at=at)
+    if payment is None:
+        return None
+    gateway.configured().void(idempotency_key=charge)
+    return _declined(payment, reason=_TOO_LATE)
 
 
 @transaction.atomic(savepoint=False)
@@ -99,3 +119,25 @@ def refund_payment(*, order_id: UUID, idempotency_key: UUID, at: datetime) -> Pa
         currency=payment.currency,
         refund_reference=answer.reference,
     )
+
+
+def _begin(
+    *, order_id: UUID, amount: Decimal, currency: str, idempotency_key: UUID, at: datetime
+) -> Payment | None:
+    """Return the order's one payment, new; None if it has one."""
+    payment = Payment(
+        order_id=order_id, idempotency_key=idempotency_key, amount=amount, currency=currency, taken_at=at
+    )
+    # The row comes first: its unique order id makes a second attempt wait here, before any money moves.
+    Payment.objects.bulk_create([payment], ignore_conflicts=True)
+    if Payment.objects.filter(pk=payment.pk).exists():
+        return payment
+    payment = Payment.objects.get(order_id=order_id)
+    logger.info("%s of order %s is %s already; left as it is.", payment, order_id, payment.state)
+    return None
+
+
+def _declined(payment: Payment, *, reason: str) -> PaymentDeclined:
+    payment.state, payment.decline_reason = Payment.State.DECLINED, reason
+    payment.save()
+    return PaymentDeclined(order_id=payment.order_id, reason=reason)

@@ -9,7 +9,7 @@
 anything else              declined: "unknown payment token"
 =========================  ==========================================================================
 
-Refunds are always approved. References are made from the idempotency key, so the same key gets the same one.
+Refunds are always approved, and so are voids. References are made from the idempotency key, so the same key gets the same one.
 """
 
 from collections.abc import Callable
@@ -52,6 +52,9 @@ class SandboxGateway:
         elif token != "tok_visa":
             return Declined(reason="unknown payment token")
         return Approved(reference=_reference("pay", idempotency_key))
+
+    def void(self, *, idempotency_key: UUID) -> None:
+        """Do nothing, since no money moves."""
 
     def refund(self, *, idempotency_key: UUID, reference: str, amount: Decimal, currency: str) -> Approved:
         """Approve the refund."""

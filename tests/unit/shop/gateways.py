@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar, NoReturn
 from uuid import UUID
 
 from django.utils import timezone
 
-from payments.gateway import Approved, Declined
+from payments.gateway import Approved, Declined, GatewayAwayError
 from payments.sandbox import SandboxGateway
 
 
@@ -22,6 +22,7 @@ class Ledger(SandboxGateway):
     """The sandbox, keeping the keys that it was asked with."""
 
     charges: ClassVar[list[UUID]] = []
+    voids: ClassVar[list[UUID]] = []
     refunds: ClassVar[list[UUID]] = []
 
     def charge(
@@ -30,8 +31,20 @@ class Ledger(SandboxGateway):
         self.charges.append(idempotency_key)
         return super().charge(idempotency_key=idempotency_key, amount=amount, currency=currency, token=token)
 
+    def void(self, *, idempotency_key: UUID) -> None:
+        self.voids.append(idempotency_key)
+
     def refund(self, *, idempotency_key: UUID, reference: str, amount: Decimal, currency: str) -> Approved:
         self.refunds.append(idempotency_key)
         return super().refund(
             idempotency_key=idempotency_key, reference=reference, amount=amount, currency=currency
         )
+
+
+class Away:
+    """A provider that nobody reaches."""
+
+    def charge(self, **asked: Any) -> NoReturn:
+        raise GatewayAwayError("Nobody answers.")
+
+    void = refund = charge

@@ -14,7 +14,14 @@ from pytest_django import Settings
 from microworkflows import ids
 from microworkflows.testing import delivered
 from payments import gateway, operations, workflows
-from payments.events import OrderAccepted, OutOfStock, PaymentDeclined, PaymentReceived, PaymentRefunded
+from payments.events import (
+    OrderAccepted,
+    OutOfStock,
+    PaymentDeclined,
+    PaymentOverdue,
+    PaymentReceived,
+    PaymentRefunded,
+)
 from payments.models import Payment
 from payments.sandbox import SandboxGateway
 from tests.unit.shop import gateways
@@ -27,8 +34,8 @@ def ledger(settings: Settings) -> Iterator[type[gateways.Ledger]]:
     """Pay through a gateway that keeps what it is asked."""
     settings.PAYMENT_GATEWAY = "tests.unit.shop.gateways.Ledger"
     yield gateways.Ledger
-    gateways.Ledger.charges.clear()
-    gateways.Ledger.refunds.clear()
+    for asked in (gateways.Ledger.charges, gateways.Ledger.voids, gateways.Ledger.refunds):
+        asked.clear()
 
 
 def accepted(*, order_id: UUID | None = None, token: str = "tok_visa") -> OrderAccepted:
@@ -120,7 +127,7 @@ def test_setting_chooses_the_gateway(settings: Settings) -> None:
     ("path", "problem"),
     [
         ("no.such.Gateway", "cannot be imported"),
-        ("payments.models.Payment", "has no charge and no refund"),
+        ("payments.models.Payment", "has no charge and no void and no refund"),
         (None, "cannot be imported"),
     ],
 )
@@ -183,6 +190,56 @@ def test_slow_bank_leaves_nothing_behind_and_approves_a_later_try(db: None, sett
 
     assert isinstance(emitted, PaymentReceived)
     assert Payment.objects.get().idempotency_key == event.meta.id
+
+
+# Giving it up.
+
+
+def overdue(event: OrderAccepted) -> PaymentOverdue:
+    (later,) = workflows.await_payment([event])
+    assert later.when == timedelta(minutes=15)
+    assert isinstance(later.event, PaymentOverdue)
+    return delivered(later.event)
+
+
+def test_payment_that_takes_too_long_is_declined_and_voided(db: None, ledger: type[gateways.Ledger]) -> None:
+    event = accepted()
+
+    emitted = workflows.give_up_payment(overdue(event))
+
+    assert isinstance(emitted, PaymentDeclined)
+    assert emitted.order_id == event.order_id
+    payment = Payment.objects.get()
+    assert (payment.state, payment.decline_reason) == ("declined", emitted.reason)
+    assert ledger.voids == [event.meta.id]
+
+
+def test_payment_that_was_given_up_is_not_taken_any_more(db: None, ledger: type[gateways.Ledger]) -> None:
+    event = accepted()
+    workflows.give_up_payment(overdue(event))
+
+    assert workflows.take_payment(event) is None
+    assert ledger.charges == []
+
+
+@pytest.mark.parametrize("token", ["tok_visa", "tok_declined"])
+def test_payment_with_an_answer_is_not_given_up(db: None, ledger: type[gateways.Ledger], token: str) -> None:
+    event = accepted(token=token)
+    workflows.take_payment(event)
+    before = Payment.objects.values().get()
+
+    assert workflows.give_up_payment(overdue(event)) is None
+    assert Payment.objects.values().get() == before
+    assert ledger.voids == []
+
+
+def test_payment_is_not_given_up_before_the_gateway_knows(db: None, settings: Settings) -> None:
+    settings.PAYMENT_GATEWAY = "tests.unit.shop.gateways.Away"
+
+    with pytest.raises(gateway.GatewayAwayError), transaction.atomic():
+        workflows.give_up_payment(overdue(accepted()))
+
+    assert not Payment.objects.exists()
 
 
 # Giving it back.

@@ -1,6 +1,7 @@
 """The ways of an order through all four contexts: each ends in exactly one final state, however events arrive."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,13 +22,19 @@ ANNOUNCED = {
         "payments.payment_received.v1",
         "inventory.items_reserved.v1",
         "shipping.shipment_scheduled.v1",
+        "payments.payment_overdue.v1",  # of a time to come, and cancelled
     ],
-    "payment_declined": ["orders.order_accepted.v1", "payments.payment_declined.v1"],
+    "payment_declined": [
+        "orders.order_accepted.v1",
+        "payments.payment_declined.v1",
+        "payments.payment_overdue.v1",
+    ],
     "out_of_stock": [
         "orders.order_accepted.v1",
         "payments.payment_received.v1",
         "inventory.out_of_stock.v1",
         "payments.payment_refunded.v1",
+        "payments.payment_overdue.v1",
     ],
 }
 WAYS = [
@@ -114,6 +121,39 @@ def test_slow_bank_pays_after_some_tries(draft: Draft, flow: Flow, settings: Set
     assert flow.waiting == []
 
 
+def test_order_that_nobody_can_charge_expires(draft: Draft, flow: Flow, settings: Settings) -> None:
+    before = stock()
+    settings.PAYMENT_GATEWAY = "tests.unit.shop.gateways.Away"
+    order = operations.place_order(order=draft())
+    flow.run(keep_failures=True)
+    assert ending(order) == "accepted"
+
+    del settings.PAYMENT_GATEWAY
+    flow.wait(timedelta(minutes=15))
+    flow.run(keep_failures=True)
+    flow.retry()
+
+    assert ending(order) == "payment_declined"
+    assert order.cancel_note == "the payment took too long"
+    assert Payment.objects.get().state == Payment.State.DECLINED
+    assert stock() == before
+    assert flow.waiting == []
+
+
+@pytest.mark.parametrize(("wish", "end"), WAYS[:3])
+def test_order_that_was_paid_or_declined_does_not_expire(
+    draft: Draft, flow: Flow, wish: dict[str, Any], end: str
+) -> None:
+    order = operations.place_order(order=draft(**wish))
+    flow.run()
+
+    flow.wait(timedelta(minutes=15))
+    flow.run()
+
+    assert ending(order) == end
+    assert flow.types() == ANNOUNCED[end]
+
+
 def test_last_item_goes_to_one_of_two_orders(draft: Draft, flow: Flow) -> None:
     orders = [operations.place_order(order=draft(lines={"TEAPOT-IRON-800": 1})) for _ in range(2)]
 
@@ -128,7 +168,7 @@ def test_order_whose_lines_reach_the_warehouse_last_is_shipped(draft: Draft, flo
     order = operations.place_order(order=draft())
     flow.run(contexts=["payments", "orders"])
 
-    accepted, paid = OutboxEvent.objects.order_by("pk")
+    accepted, paid, _ = OutboxEvent.objects.order_by("pk")
     flow.deliver(paid, contexts=["inventory"])
     flow.deliver(accepted, contexts=["shipping", "inventory"])
     flow.run()
@@ -156,7 +196,7 @@ def test_order_whose_address_reaches_shipping_last_is_shipped(draft: Draft, flow
     order = operations.place_order(order=draft())
     flow.run(contexts=["payments", "inventory", "orders"])
 
-    accepted, _, reserved = OutboxEvent.objects.order_by("pk")
+    accepted, _, reserved, _ = OutboxEvent.objects.order_by("pk")
     flow.deliver(reserved, contexts=["shipping"])
     flow.deliver(accepted, contexts=["shipping"])
     flow.run()

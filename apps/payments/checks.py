@@ -1,5 +1,6 @@
-"""System check: the setting PAYMENT_GATEWAY names something that can be a gateway."""
+"""System checks: PAYMENT_GATEWAY names something that can be a gateway, and PAY_WITHIN is a time."""
 
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -7,6 +8,7 @@ from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
 from payments.gateway import DEFAULT_GATEWAY
+from payments.workflows import DEFAULT_PAY_WITHIN
 
 
 @register("payments")
@@ -29,5 +31,20 @@ def payment_gateway(**kwargs: Any) -> list[CheckMessage]:
             f"PAYMENT_GATEWAY is {path!r}, which {problem}.",
             hint=f"Write the dotted path of a class like payments.gateway.PaymentGateway, such as {DEFAULT_GATEWAY!r}.",
             id="payments.E001",
+        )
+    ]
+
+
+@register("payments")
+def pay_within(**kwargs: Any) -> list[CheckMessage]:
+    """payments.E002: PAY_WITHIN is no time that a payment could take."""
+    window = getattr(settings, "PAY_WITHIN", DEFAULT_PAY_WITHIN)
+    if isinstance(window, timedelta) and window > timedelta():
+        return []
+    return [
+        Error(
+            f"PAY_WITHIN is {window!r}, which is no length of time.",
+            hint="Write a timedelta of more than no time: after it, an order that is not paid is cancelled.",
+            id="payments.E002",
         )
     ]

@@ -18,6 +18,8 @@ from payments.events import (
 )
 from payments.gateway import GatewayAwayError
 
+DEFAULT_PAY_WITHIN = timedelta(minutes=15)
+
 _AWAY = Breaker(errors=[GatewayAwayError])
 
 
@@ -37,7 +39,7 @@ def take_payment(event: OrderAccepted) -> PaymentReceived | PaymentDeclined | No
 @microworkflow(on=OrderAccepted, emits=[PaymentOverdue], many=True)
 def await_payment(events: Sequence[OrderAccepted]) -> list[Later]:
     """Wait no longer for each payment than the setting ``PAY_WITHIN`` says (a timedelta; 15 minutes by default)."""
-    window = getattr(settings, "PAY_WITHIN", timedelta(minutes=15))
+    window = getattr(settings, "PAY_WITHIN", DEFAULT_PAY_WITHIN)
     return [
         Later(
             PaymentOverdue(

@@ -286,14 +286,14 @@ def test_id_of_a_contexts_own_event_is_its_uuid() -> None:
 )
 def test_event_that_kit_0_1_kept_under_another_id_is_known(raw_id: str, kept_as: str) -> None:
     foreign = {**EVENT, "source": "https://erp.example/#7", "type": OrderAccepted.event_type}
-    inbox.receive({**foreign, "id": raw_id}, queue="payments")
+    inbox.receive({**foreign, "id": raw_id}, queue="shipping")
     received = InboxEvent.objects.get()
     former = CloudEvent.from_dict({**foreign, "id": raw_id}).meta.former_id
     body = {**received.body, "id": str(former)}
     InboxEvent.objects.update(msg_id=f"{received.label}:{former}", body=body)
 
-    inbox.receive({**foreign, "id": raw_id}, queue="payments")  # as its producer sends it again
-    inbox.receive(body, queue="payments")  # as a relay brings it back
+    inbox.receive({**foreign, "id": raw_id}, queue="shipping")  # as its producer sends it again
+    inbox.receive(body, queue="shipping")  # as a relay brings it back
 
     assert InboxEvent.objects.count() == 1
     assert received.body["id"] == raw_id

@@ -278,5 +278,5 @@ def test_option_of_pytest_holds_the_shops_contracts() -> None:
 def test_contracts_of_the_shop_are_kept(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "contracts", tmp_path / "contracts")
 
-    assert "22 contracts" in run(tmp_path / "contracts", "--check")
+    assert "23 contracts" in run(tmp_path / "contracts", "--check")
     assert Name.of(Path("payments/reads/orders.order_accepted.v1.OrderAccepted.json")) in contracts.declared()

@@ -140,6 +140,16 @@ def test_check_finds_a_gateway_that_is_none(settings: Settings, path: str | None
     assert problem in error.msg
 
 
+@pytest.mark.parametrize("window", [timedelta(), timedelta(minutes=-1), 900])
+def test_check_finds_a_time_to_pay_that_is_none(settings: Settings, window: object) -> None:
+    settings.PAY_WITHIN = window
+
+    [error] = run_checks(tags=["payments"])
+
+    assert error.id == "payments.E002"
+    assert repr(window) in error.msg
+
+
 # Taking a payment.
 
 

@@ -122,6 +122,10 @@ class Services:
         worker.send(signal.SIGTERM)
         assert worker.wait() == 0
 
+    def kill_worker(self, name: str) -> None:
+        """Kill a service's worker and its children, as a power cut does."""
+        self._started.pop(f"{name}-worker").kill()
+
     def broker(self, name: str) -> str:
         """Return the URL with which a service comes into the broker."""
         return self._environments[name]["BROKER_URL"]

@@ -14,6 +14,7 @@ from pytest_django import DjangoDbBlocker, Settings
 
 from project.processes.servers import database
 from tests import servers
+from tests.earlier_shop import earlier_shop
 from tests.integration.cutover import shop
 from tests.integration.support.processes import Launcher
 
@@ -24,16 +25,18 @@ Kill = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def monolith(settings: Settings) -> None:
+def monolith(settings: Settings) -> Iterator[None]:
     """Make this the process of a monolith that hands all contexts over."""
     settings.MICROWORKFLOWS = {"CUTOVER": shop.CONTEXTS}
+    with earlier_shop():
+        yield
 
 
 @pytest.fixture(scope="session")
 def filled(django_db_blocker: DjangoDbBlocker) -> Iterator[str]:
     """Yield the URL of a database to make sources from."""
     with django_db_blocker.unblock(), _database() as url:
-        with _on(url):
+        with _on(url), earlier_shop():
             call_command("migrate", verbosity=0)
             shop.fill()
         yield url

@@ -12,6 +12,8 @@ from tests.integration.support.waiting import eventually
 
 pytestmark = [pytest.mark.postgres, pytest.mark.rabbitmq, pytest.mark.acceptance]
 
+SETTINGS = {"DJANGO_SETTINGS_MODULE": "tests.integration.cutover.forgetful_settings"}
+
 
 def test_step_that_nobody_would_do_is_parked_by_the_worker_of_its_context(launcher: Launcher) -> None:
     shop.go("payments", "inline")
@@ -27,8 +29,8 @@ def test_step_that_nobody_would_do_is_parked_by_the_worker_of_its_context(launch
     paid = Payment.objects.count()
 
     # One that fails and is due again, and one that is delivered for the first time: by now, CUTOVER names nobody.
-    launcher.relay("orders", environment={"DJANGO_SETTINGS_MODULE": "tests.settings"})
-    launcher.worker("payments", environment={"DJANGO_SETTINGS_MODULE": "tests.settings"})
+    launcher.relay("orders", environment=SETTINGS)
+    launcher.worker("payments", environment=SETTINGS)
     eventually(lambda: InboxEvent.objects.parked().count() == 2, what="two parked messages")
 
     assert {row.msg_id for row in InboxEvent.objects.parked()} == {
@@ -36,9 +38,7 @@ def test_step_that_nobody_would_do_is_parked_by_the_worker_of_its_context(launch
     }
     assert all("does not name payments" in (row.error or "") for row in InboxEvent.objects.parked())
     assert Payment.objects.count() == paid
-    said = launcher.manage(
-        "check", "--database", "default", environment={"DJANGO_SETTINGS_MODULE": "tests.settings"}
-    )
+    said = launcher.manage("check", "--database", "default", environment=SETTINGS)
     assert said.wait(timeout=60) == 0
     assert "microworkflows.W044" in said.output
     assert "2 flows wait for the monolith to do steps of 'payments'" in said.output

@@ -7,17 +7,15 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from microworkflows import heartbeats, registry
+from microworkflows import heartbeats
 from microworkflows.cutover import legacy_steps, switch
 from microworkflows.cutover.doubts import KINDS
 from microworkflows.cutover.stamps import Mode
 from microworkflows.models import Heartbeat
-from payments.events import PaymentOverdue
+from tests.earlier_shop import earlier_shop
 from tests.unit.shop.conftest import draft, shop  # noqa: F401  (fixtures)
 
 CONTEXTS = ["orders", "payments", "inventory", "shipping"]
-_LATER = {"payments.await_payment", "payments.give_up_payment"}
-"""What the shop does once nothing is cut over any more."""
 
 Switch = Callable[..., switch.Setting]
 
@@ -26,10 +24,7 @@ Switch = Callable[..., switch.Setting]
 def monolith(settings: Settings) -> Iterator[None]:
     """Everything is inline; what a test registers as a legacy step is forgotten afterwards."""
     settings.MICROWORKFLOWS = {"CUTOVER": CONTEXTS}
-    with legacy_steps.isolated(), registry.isolated():
-        registry._workflows[:] = [each for each in registry.workflows() if each.label not in _LATER]
-        registry._announcements.remove(PaymentOverdue)
-        registry._listening.clear()
+    with legacy_steps.isolated(), earlier_shop():
         yield
 
 

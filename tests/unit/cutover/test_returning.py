@@ -68,9 +68,10 @@ def test_it_never_does_unless_somebody_sets_a_number(
 def test_failures_of_before_and_those_of_the_monolith_do_not_count(
     go: Switch, draft: Draft, flow: Flow, broken: None
 ) -> None:
-    go("payments", "live", 99)
+    go("payments", "live")
     fail(draft, flow, times=1)
-    go("payments", "live", 100)
+    go("payments", "inline")
+    go("payments", "live")
     switch.return_at("payments", 2, by="somebody")
     fail(draft, flow, times=1)
     inline = InboxEvent.objects.failing().latest("pk")

@@ -118,7 +118,7 @@ def _may_be_bundled(run: Run) -> bool:
     return (
         workflow.limits is None
         and workflow.label not in _loners
-        and holds.over(workflow.label, flow=event.meta.correlation_id) is None
+        and holds.over(workflow.label, flow=event.meta.correlation_id, is_new=True) is None
     )
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import DataError, Error, connections, router, transaction
@@ -112,7 +112,7 @@ def handle_or_keep(
     if (
         workflow.limits is not None
         and not handling.fails_unrun(last_delivery=last_delivery)
-        and holds.over(workflow.label, flow=event.meta.correlation_id) is None
+        and holds.over(workflow.label, flow=event.meta.correlation_id, is_new=attempt is None) is None
         and (turn := limiting.turn(workflow, event.meta.id, attempt=attempt)) is not None
     ):
         put_aside(workflow.label, event, _its_turn(turn), attempt=attempt, until=turn)
@@ -146,7 +146,7 @@ def run_or_keep(
             message again.
         UnkeepableError: as :func:`keep` does.
     """
-    if (hold := holds.over(consumer, flow=event.meta.correlation_id)) is not None:
+    if (hold := holds.over(consumer, flow=event.meta.correlation_id, is_new=attempt is None)) is not None:
         put_aside(consumer, event, _paused(hold), attempt=attempt, headers=headers)
         return
     connection = _connection()
@@ -235,7 +235,9 @@ def put_aside(
 
 
 def _paused(hold: Hold) -> str:
-    return f"the {hold.what} is paused by {hold.by}: {hold.why}"
+    if hold.over_at(datetime.now(UTC)) is None:
+        return f"the {hold.what} is paused by {hold.by}: {hold.why}"
+    return f"others of its flow waited while the {hold.what} was paused, and come first"
 
 
 def _tell_put_aside(event: CloudEvent, consumer: str, why: str, **fields: Any) -> None:

@@ -1,12 +1,14 @@
 """Pause and resume: what people hold back waits in the inbox, and comes back by and by.
 
 A process knows the holds as they were within the last second (:func:`look`), so that a message costs no statement for them. What is
-held is put into the inbox without an attempt (:func:`.failures.put_aside`), and the relay passes over it until the hold is over.
+held is put into the inbox without an attempt (:func:`.failures.put_aside`), and the relay passes over it until the hold is over. A new
+event of a flow of which something has not come back yet gets in line behind it.
 """
 
 import time
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,6 +17,7 @@ from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from microworkflows import logs, registry, times, topology, transactions
+from microworkflows.cloudevents import context_of
 from microworkflows.errors import MicroworkflowsError
 from microworkflows.models import CorrelationOf, Hold, InboxEvent, InboxQuerySet, OutboxEvent
 
@@ -36,10 +39,14 @@ class NotPausedError(MicroworkflowsError):
 
 class _Seen(NamedTuple):
     holds: tuple[Hold, ...] = ()
+    coming_back: tuple[Hold, ...] = ()
+    """Those of them that are over, and of which something may still wait."""
     until: float = 0.0
 
 
 _seen = [_Seen()]
+_all_back: set[UUID] = set()
+"""Holds that are over, and of which nothing waited any more when the ramp had ended."""
 
 
 def look(*, anew: bool = False) -> None:
@@ -49,25 +56,41 @@ def look(*, anew: bool = False) -> None:
     """
     if time.monotonic() < _seen[0].until and not anew:
         return
-    holds = _seen[0].holds
+    holds, coming_back, _ = _seen[0]
+    now = datetime.now(UTC)
     try:
-        over = times.stored(datetime.now(UTC) - _RAMP)
-        holds = tuple(Hold.objects.filter(Q(ended_at=None) | Q(ended_at__gt=over)))
+        over = times.stored(now - _RAMP)
+        known = {hold.pk for hold in holds} - _all_back
+        holds = tuple(Hold.objects.filter(Q(ended_at=None) | Q(ended_at__gt=over) | Q(pk__in=known)))
+        coming_back = tuple(hold for hold in holds if _is_coming_back(hold, now))
     except Error as error:
         logger.warning("holds cannot be read, those read last count: %s", error)
-    _seen[0] = _Seen(holds, time.monotonic() + _FRESH_SECONDS)
+    _seen[0] = _Seen(holds, coming_back, time.monotonic() + _FRESH_SECONDS)
 
 
 def forget() -> None:
     """Forget what was read, for tests."""
     _seen[0] = _Seen()
+    _all_back.clear()
 
 
-def over(consumer: str, *, flow: str) -> Hold | None:
-    """Return the hold that keeps a consumer from an event of a flow, as read last; None if there is none."""
+def over(consumer: str, *, flow: str, is_new: bool) -> Hold | None:
+    """Return the hold that keeps a consumer from an event of a flow, as read last; None if there is none.
+
+    A new event is kept back, too, by a hold that is over, as long as something of its flow that came before it waits for its turn.
+    """
     if not _seen[0].holds:
         return None
-    return next((hold for hold in _in_force() if hold.holds(consumer, flow=flow)), None)
+    keeps = (hold for hold in _in_force() if hold.holds(consumer, flow=flow))
+    if not is_new:
+        return next(keeps, None)
+    behind = (
+        hold
+        for hold in _seen[0].coming_back
+        if hold.holds(consumer, flow=flow)
+        and _kept_back(hold).of_context(context_of(consumer)).filter(flow=flow).exists()
+    )
+    return next(chain(keeps, behind), None)
 
 
 def half_open(consumer: str) -> Hold | None:
@@ -86,8 +109,11 @@ def half_open(consumer: str) -> Hold | None:
 
 
 def free(rows: InboxQuerySet) -> InboxQuerySet:
-    """Return those of the rows that nothing holds, as read last."""
-    in_force = _in_force()
+    """Return those of the rows that nothing holds, as read last.
+
+    They come back once every process knows that their hold is over: one that does not would put them aside behind those that came later.
+    """
+    in_force = _in_force(known_for=timedelta(seconds=_FRESH_SECONDS))
     flows = [hold.name for hold in in_force if hold.kind == Hold.Kind.FLOW]
     if flows:
         rows = rows.alias(flow=CorrelationOf("body")).exclude(flow__in=flows)
@@ -226,9 +252,29 @@ def _begin(kind: Hold.Kind, name: str, *, by: str, why: str, ends_at: datetime |
     return made
 
 
-def _in_force() -> list[Hold]:
-    now = datetime.now(UTC)
-    return [hold for hold in _seen[0].holds if hold.over_at(now) is None]
+def _in_force(*, known_for: timedelta = timedelta()) -> list[Hold]:
+    """Return the holds in force, as read last, and those that have been over for less than this."""
+    then = datetime.now(UTC) - known_for
+    return [hold for hold in _seen[0].holds if hold.over_at(then) is None]
+
+
+def _is_coming_back(hold: Hold, now: datetime) -> bool:
+    """Return True if a hold is over and something that it kept back may still wait."""
+    if (since := hold.over_at(now)) is None:
+        _all_back.discard(hold.pk)
+        return False
+    if hold.pk in _all_back:
+        return False
+    if now - since < _RAMP or _kept_back(hold).exists():
+        return True
+    _all_back.add(hold.pk)
+    return False
+
+
+def _kept_back(hold: Hold) -> InboxQuerySet:
+    """Return the messages that wait, have not failed, and that a hold keeps or kept back."""
+    rows: InboxQuerySet = InboxEvent.objects.waiting().alias(flow=CorrelationOf("body"))
+    return rows.filter(_kept_by(hold), retry=0)
 
 
 def _open(kind: Hold.Kind, name: str) -> Iterable[Hold]:

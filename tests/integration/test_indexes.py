@@ -62,6 +62,13 @@ def find_flow() -> None:
     assert journeys.flows_about(NAME) == [FLOW]
 
 
+def get_in_line() -> None:
+    """As a new event does just after a pause of its context, whose messages may not have come back yet."""
+    over = (Hold(kind=Hold.Kind.CONTEXT, name="probe", ended_at=times.now()),)
+    with mock.patch.object(holds, "_seen", [holds._Seen(over, over)]):
+        assert holds.over("probe.answer", flow=FLOW, is_new=True) is None
+
+
 SEARCHES: dict[Callable[[], None], set[str]] = {
     claim: {"microworkflows_pending"},
     claim_and_mark: {"microworkflows_pending", "published_pkey"},
@@ -71,6 +78,7 @@ SEARCHES: dict[Callable[[], None], set[str]] = {
         *("microworkflows_flow", "microworkflows_received_flow"),
         MESSAGE_ID,
     },
+    get_in_line: {"microworkflows_waiting"},
     find_flow: {"microworkflows_subject_key", "microworkflows_subject_name"},
 }
 EACH = pytest.mark.parametrize("work", SEARCHES)

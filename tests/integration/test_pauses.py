@@ -1,10 +1,12 @@
 """Pauses, with real workers that are killed meanwhile."""
 
+import time
+
 import pytest
 
-from microworkflows import holds
-from microworkflows.models import Hold, InboxEvent
-from tests.integration.support.probing import ask, effects
+from microworkflows import Subject, holds
+from microworkflows.models import Hold, InboxEvent, OutboxEvent
+from tests.integration.support.probing import Answered, ask, effects
 from tests.integration.support.processes import Launcher
 from tests.integration.support.waiting import eventually
 
@@ -38,3 +40,28 @@ def test_worker_killed_while_paused_and_while_resuming_loses_and_doubles_nothing
     eventually(lambda: len(effects("probe.answer")) == _NUMBER, what="all messages handled")
     assert not InboxEvent.objects.failing().exists()
     assert set(InboxEvent.objects.values_list("retry", flat=True)) == {0}
+
+
+def test_events_of_a_flow_keep_their_order_through_a_pause_and_what_comes_meanwhile(
+    launch: Launcher, probe: None
+) -> None:
+    flow = Subject(kind="probe.topic", key="1")
+    holds.pause(Hold.Kind.CONTEXT, "probe", by="ada", why="test")
+    launch.worker("probe", "-c", "1")
+    ask(_NUMBER, about=flow, behaviour="emit")
+    eventually(lambda: put_aside() == _NUMBER, what="all messages put aside")
+
+    launch.run("resume", "probe", "--by", "ada")
+    for number in range(_NUMBER, 2 * _NUMBER):  # some come while others come back
+        ask(1, start=number, about=flow, behaviour="emit")
+        time.sleep(0.05)
+
+    eventually(lambda: len(answered()) == 2 * _NUMBER, what="all messages handled")
+    assert answered() == list(range(2 * _NUMBER))
+    assert set(InboxEvent.objects.values_list("retry", flat=True)) == {0}
+
+
+def answered() -> list[int]:
+    """Return the numbers of the answers, in the order in which they were recorded."""
+    answers = OutboxEvent.objects.of_type(Answered.event_type).order_by("added")
+    return list(answers.values_list("body__data__number", flat=True))

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from microworkflows import holds, inbox, purging, times
+from microworkflows import holds, inbox, outbox, purging, times
 from microworkflows.management.base import Exit
 from microworkflows.models import Hold, InboxEvent, OutboxEvent
 from microworkflows.relay import store
@@ -42,7 +42,9 @@ def pause(kind: Hold.Kind, name: str, **given: Any) -> Hold:
 
 
 def resume(kind: Hold.Kind, name: str) -> None:
-    holds.resume(kind, name, by="ada")
+    """Resume it two seconds ago: by now, every process knows."""
+    hold = holds.resume(kind, name, by="ada")
+    Hold.objects.filter(pk=hold.pk).update(ended_at=times.now() - timedelta(seconds=2))
     holds.look(anew=True)
 
 
@@ -130,7 +132,7 @@ def test_hold_with_an_end_is_over_by_itself_and_may_be_followed_by_another(
     inbox.receive(event, queue="desk")
     assert due() == []
 
-    Hold.objects.filter(pk=hold.pk).update(ends_at=times.now())
+    Hold.objects.filter(pk=hold.pk).update(ends_at=times.now() - timedelta(seconds=2))
     holds.look(anew=True)
 
     assert len(due()) == 1
@@ -156,6 +158,100 @@ def test_what_waited_comes_back_few_at_first_and_then_more() -> None:
     assert holds.most_back("archive", limit=500, now=ended_at) == 500
 
 
+def test_what_waited_comes_back_when_every_process_knows_that_the_pause_is_over(
+    post: SimpleNamespace, flow: Flow
+) -> None:
+    event = record(post, flow)
+    pause(KIND.CONTEXT, "desk")
+    inbox.receive(event, queue="desk")
+
+    holds.resume(KIND.CONTEXT, "desk", by="ada")
+    holds.look(anew=True)
+
+    assert due() == []  # a worker that still knows the pause would put it aside, behind those that came later
+    Hold.objects.update(ended_at=times.now() - timedelta(seconds=2))
+    holds.look(anew=True)
+    assert len(due()) == 1
+
+
+def in_flow(post: SimpleNamespace, flow: str) -> dict[str, Any]:
+    """Record a letter in a flow of several; return its event as a worker gets it."""
+    with transaction.atomic():
+        recorded = outbox.record(post.LetterWritten(letter_id=uuid4()), correlation_id=flow)
+    body: dict[str, Any] = OutboxEvent.objects.get(pk=recorded.id).body
+    return body
+
+
+@pytest.mark.parametrize("kind", list(KIND))
+@pytest.mark.parametrize("receive", [inbox.receive_bundle, None], ids=["bundled", "alone"])
+def test_new_event_follows_those_of_its_flow_that_waited(
+    post: SimpleNamespace, flow: Flow, kind: Hold.Kind, receive: Any
+) -> None:
+    first, second, third, other = (in_flow(post, name) for name in ("one", "one", "one", "other"))
+    name = {KIND.CONTEXT: "desk", KIND.MICROWORKFLOW: STAMP, KIND.FLOW: "one"}[kind]
+    pause(kind, name)
+    inbox.receive(first, queue="desk")
+    resume(kind, name)
+
+    if receive:
+        receive([second, other], queue="desk")
+    else:
+        for event in (second, other):
+            inbox.receive(event, queue="desk")
+
+    assert stamped(post) == [letter(other)]
+    for message in due():
+        event = json.loads(message.body)
+        inbox.receive(event, queue="desk", attempt=message.attempt, label=message.label)
+    assert stamped(post) == [letter(other), letter(first), letter(second)]
+    inbox.receive(third, queue="desk")
+    assert stamped(post)[3:] == [letter(third)]
+    assert set(InboxEvent.objects.values_list("retry", "status")) == {(0, InboxEvent.Status.HANDLED)}
+
+
+def test_message_that_failed_keeps_no_others_of_its_flow_waiting(post: SimpleNamespace, flow: Flow) -> None:
+    first, second = in_flow(post, "one"), in_flow(post, "one")
+    pause(KIND.CONTEXT, "desk")
+    inbox.receive(first, queue="desk")
+    resume(KIND.CONTEXT, "desk")
+    post.fail = ValueError("no ink")
+    inbox.receive(first, queue="desk", attempt=0, label=STAMP)
+    post.fail = None
+
+    inbox.receive(second, queue="desk")
+
+    assert stamped(post)[1:] == [letter(second)]
+
+
+def test_flow_keeps_its_order_until_all_is_back_and_costs_nothing_afterwards(
+    post: SimpleNamespace, flow: Flow, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(holds, "_RAMP", timedelta(seconds=1))
+    first, second = in_flow(post, "one"), in_flow(post, "one")
+    pause(KIND.CONTEXT, "desk")
+    inbox.receive(first, queue="desk")
+    resume(KIND.CONTEXT, "desk")
+
+    inbox.receive(second, queue="desk")
+    assert stamped(post) == []
+    for message in due():
+        inbox.receive(json.loads(message.body), queue="desk", attempt=message.attempt, label=message.label)
+    assert stamped(post) == [letter(first), letter(second)]
+
+    holds.look(anew=True)
+    with django_assert_num_queries(0):
+        assert holds.over(STAMP, flow="one", is_new=True) is None
+
+
+def stamped(post: SimpleNamespace) -> list[str]:
+    """Return the ids of the letters that were stamped, in this order."""
+    return [str(letter_id) for name, letter_id in post.calls if name == "stamp_letter"]
+
+
+def letter(event: dict[str, Any]) -> str:
+    return str(event["data"]["letter_id"])
+
+
 def test_holds_are_read_once_a_second_and_those_read_last_count_while_the_database_is_away(
     post: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
@@ -169,7 +265,7 @@ def test_holds_are_read_once_a_second_and_those_read_last_count_while_the_databa
     monkeypatch.setattr(Hold.objects, "filter", refuse)
     holds.look(anew=True)
 
-    assert holds.over(STAMP, flow="x") is not None
+    assert holds.over(STAMP, flow="x", is_new=True) is not None
 
 
 def test_pause_without_reason_or_with_an_end_that_has_passed_is_refused() -> None:

@@ -18,7 +18,7 @@ from tests.unit.shop.conftest import Draft, draft, shop  # noqa: F401  (fixtures
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
-ONE_BY_ONE, IN_BUNDLES = 77, 18.5
+ONE_BY_ONE, IN_BUNDLES = 77, 19
 """The most that an order may cost; who needs more says why, and who needs less lowers them."""
 AT_ONCE = 16
 

@@ -240,6 +240,19 @@ TARGETS = [
             ("microworkflows, to the handler", "handler", "p99, ms", "≤ 30"),
         )
     ),
+    Target(
+        of="Latency",
+        words="p99 of a timer, from the time due to the queue",
+        figure=_median("latency", "microworkflows, a timer, from the time due", "p99, ms"),
+        unit="ms",
+        bound="≤ 1000",
+    ),
+    Target(
+        of="Latency",
+        words="timers that came early",
+        figure=_total("latency", "microworkflows, a timer, from the time due", "early"),
+        bound="≤ 0",
+    ),
     *(
         Target(
             of="Latency",

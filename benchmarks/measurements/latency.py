@@ -1,6 +1,7 @@
 """Latency: from the commit of a single event to its arrival, while the relay has nothing else to do.
 
-Arrival is a consumer's that waits at the queue; and for the kit also the start of the handler in a running Celery worker.
+Arrival is a consumer's that waits at the queue; and for the kit also the start of the handler in a running Celery worker. A
+timer's begins at the time at which it is due.
 """
 
 import time
@@ -17,13 +18,16 @@ from project.processes.waiting import eventually
 _PAUSE = 0.05
 _QUEUE = "bench"
 _HANDLER = f"{SUBJECT}, to the handler"
+_TIMER = f"{SUBJECT}, a timer, from the time due"
+_AHEAD = 2.0
 
 
 def measure(bench: Bench) -> None:
-    """Measure the kit, to the queue and to the handler, and its peers, taking turns."""
+    """Measure the kit, to the queue and to the handler, its timers, and its peers, taking turns."""
     subjects: dict[str, Callable[[int], None]] = {
         SUBJECT: partial(_to_queue, bench),
         _HANDLER: partial(_to_handler, bench),
+        _TIMER: partial(_when_due, bench),
     }
     for peer in PEERS:
         if peer.quick or not bench.quick:
@@ -40,6 +44,28 @@ def _to_queue(bench: Bench, number: int) -> None:
         committed = _committed(recorder)
         _wait(lambda: committed.keys() <= arrivals.seen.keys())
     _add(bench, SUBJECT, committed, arrivals.seen, number)
+
+
+def _when_due(bench: Bench, number: int) -> None:
+    kit = Kit.fresh(bench, "latency")
+    kit.manage("probe_record", "1")
+    with kit.relay(), queues.Arrivals(kit.broker, "probe") as arrivals:
+        eventually(lambda: arrivals.seen, what="the first event")
+        command = (
+            "probe_record",
+            str(_count(bench)),
+            "--start",
+            "1",
+            "--pause",
+            str(_PAUSE),
+            "--ahead",
+            str(_AHEAD),
+        )
+        due = _committed(kit.start(*command))
+        _wait(lambda: due.keys() <= arrivals.seen.keys())
+    _add(bench, _TIMER, due, arrivals.seen, number)
+    early = sum(arrivals.seen[each] < at for each, at in due.items() if each in arrivals.seen)
+    bench.add("latency", _TIMER, "early", early, round=number)
 
 
 def _to_handler(bench: Bench, number: int) -> None:

@@ -33,6 +33,7 @@ from payments.models import Payment
 from payments.workflows import refund_payment, take_payment
 from tests.acceptance.admin import Admin
 from tests.acceptance.running import wait_until
+from tests.earlier_shop import earlier_shop
 from tests.unit.cutover.conftest import CONTEXTS
 from tests.unit.shop.conftest import Draft, draft, shop  # noqa: F401  (fixtures)
 
@@ -61,7 +62,7 @@ def monolith(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     Heartbeat.objects.exclude(queue="inventory").update(seen_at=alive)
     Heartbeat.objects.filter(queue="inventory").update(seen_at=timezone.now() - timedelta(hours=2))
     monkeypatch.setattr(doubts, "ENOUGH", 5)
-    with legacy_steps.isolated():
+    with legacy_steps.isolated(), earlier_shop():
         yield
 
 

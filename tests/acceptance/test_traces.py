@@ -25,6 +25,8 @@ orders: create microworkflows:orders.order_accepted.v1
   inventory: process microworkflows:orders.order_accepted.v1:inventory
   orders: publish microworkflows:orders.order_accepted.v1
   payments: process microworkflows:orders.order_accepted.v1:payments
+    payments: create microworkflows:payments.payment_overdue.v1
+  payments: process microworkflows:orders.order_accepted.v1:payments
     payments: create microworkflows:payments.payment_received.v1
       inventory: process microworkflows:payments.payment_received.v1:inventory
         inventory: create microworkflows:inventory.items_reserved.v1
@@ -40,7 +42,7 @@ orders: create microworkflows:orders.order_accepted.v1
       payments: publish microworkflows:payments.payment_received.v1
   shipping: process microworkflows:orders.order_accepted.v1:shipping
 """
-"""Its shipment fails once, and is retried."""
+"""Its shipment fails once, and is retried. That its payment is overdue is never sent."""
 FAIL_ONCE = """
 CREATE SEQUENCE tries;
 CREATE FUNCTION fail_once() RETURNS trigger LANGUAGE plpgsql AS $$

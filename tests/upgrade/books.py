@@ -23,6 +23,10 @@ _ONCE = {
     BY_DIRECT_CALLS: ([], [], 0),
 }
 """By the end of an order: the states of its payments and reservations, and how many parcels left."""
+_TIMERS = (OutboxEvent.Status.SCHEDULED, OutboxEvent.Status.CANCELLED)
+"""Statuses of what is never sent, or not yet."""
+_NEWER = {"payments.await_payment"}
+"""Steps of today's code that the code before does not know: they were done for nothing that it has handled."""
 _PATIENCE_SECONDS = 90.0
 
 
@@ -61,15 +65,16 @@ def left_to_do(
 
 
 def _steps() -> set[tuple[str, Any]]:
-    """Return each event with each microworkflow that is to handle it: in a flow done by direct calls there is none."""
+    """Return each event with each microworkflow that is to handle it: in a flow done by direct calls there is none, and none of a timer."""
     by_calls = {
         str(pk) for pk in Order.objects.filter(customer_name__startswith="done").values_list("pk", flat=True)
     }
     return {
         (workflow.label, event.pk)
-        for event in OutboxEvent.objects.all()
+        for event in OutboxEvent.objects.exclude(status__in=_TIMERS)
         if event.correlation_id not in by_calls
         for workflow in registry.listeners(event.type)
+        if workflow.label not in _NEWER
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from project.processes import watchdog
 from project.processes.process import Process, ProcessError, free_ports
 from project.processes.servers import MissingServerError
+from project.processes.waiting import eventually
 
 # Debian's /usr/sbin/rabbitmq-server changes the user and knows one node only; the scripts behind it take any.
 _SCRIPTS = [Path("/usr/lib/rabbitmq/bin"), Path("/opt/rabbitmq/sbin")]
@@ -90,9 +91,13 @@ class Node:
             raise MissingServerError("RabbitMQ", f"a node of one's own did not start: {error}") from error
 
     def kill(self) -> None:
-        """Kill -9 the whole node."""
+        """Kill -9 the whole node; when this returns, nothing listens there any more."""
         if self._process is not None:
             self._process.end(seconds=0, family_seconds=0)
+            # A process that dies gives its memory back first, which takes a while, and its sockets last.
+            eventually(
+                lambda: not self._listens(""), timeout=_START_SECONDS, what="the node's port to be free"
+            )
 
     def stop(self) -> None:
         """Stop the node as an administrator does."""

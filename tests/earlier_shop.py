@@ -12,7 +12,7 @@ _ANNOUNCED_LATER = "payments.payment_overdue.v1"
 
 
 class EarlierShopConfig(AppConfig):
-    """Makes the shop of a process the earlier one; named after the apps that declare microworkflows."""
+    """Makes the shop of a process the earlier one; it comes after the apps that declare microworkflows."""
 
     name = "tests"
     label = "earlier_shop"

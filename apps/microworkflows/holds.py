@@ -56,7 +56,7 @@ def look(*, anew: bool = False) -> None:
     """
     if time.monotonic() < _seen[0].until and not anew:
         return
-    holds, coming_back, _ = _seen[0]
+    holds, coming_back = _seen[0].holds, _seen[0].coming_back
     now = datetime.now(UTC)
     try:
         over = times.stored(now - _RAMP)

@@ -13,12 +13,12 @@ from benchmarks.bench import Bench
 from benchmarks.measurements.kit import SUBJECT, Kit
 from benchmarks.peers import PEERS, Peer
 from benchmarks.processes import Child, run
+from benchmarks.targets import OUR_TIMERS
 from project.processes.waiting import eventually
 
 _PAUSE = 0.05
 _QUEUE = "bench"
 _HANDLER = f"{SUBJECT}, to the handler"
-_TIMER = f"{SUBJECT}, a timer, from the time due"
 _AHEAD = 2.0
 
 
@@ -27,7 +27,7 @@ def measure(bench: Bench) -> None:
     subjects: dict[str, Callable[[int], None]] = {
         SUBJECT: partial(_to_queue, bench),
         _HANDLER: partial(_to_handler, bench),
-        _TIMER: partial(_when_due, bench),
+        OUR_TIMERS: partial(_when_due, bench),
     }
     for peer in PEERS:
         if peer.quick or not bench.quick:
@@ -36,36 +36,27 @@ def measure(bench: Bench) -> None:
 
 
 def _to_queue(bench: Bench, number: int) -> None:
-    kit = Kit.fresh(bench, "latency")
-    kit.manage("probe_record", "1")
-    with kit.relay(), queues.Arrivals(kit.broker, "probe") as arrivals:
-        eventually(lambda: arrivals.seen, what="the first event")
-        recorder = kit.start("probe_record", str(_count(bench)), "--start", "1", "--pause", str(_PAUSE))
-        committed = _committed(recorder)
-        _wait(lambda: committed.keys() <= arrivals.seen.keys())
-    _add(bench, SUBJECT, committed, arrivals.seen, number)
+    committed, seen = _recorded(bench)
+    _add(bench, SUBJECT, committed, seen, number)
 
 
 def _when_due(bench: Bench, number: int) -> None:
+    due, seen = _recorded(bench, "--ahead", str(_AHEAD))
+    _add(bench, OUR_TIMERS, due, seen, number)
+    early = sum(seen[each] < at for each, at in due.items() if each in seen)
+    bench.add("latency", OUR_TIMERS, "early", early, round=number)
+
+
+def _recorded(bench: Bench, *options: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Record events one by one; return when each marker was committed, or is due, and when each was in the queue."""
     kit = Kit.fresh(bench, "latency")
     kit.manage("probe_record", "1")
     with kit.relay(), queues.Arrivals(kit.broker, "probe") as arrivals:
         eventually(lambda: arrivals.seen, what="the first event")
-        command = (
-            "probe_record",
-            str(_count(bench)),
-            "--start",
-            "1",
-            "--pause",
-            str(_PAUSE),
-            "--ahead",
-            str(_AHEAD),
-        )
-        due = _committed(kit.start(*command))
-        _wait(lambda: due.keys() <= arrivals.seen.keys())
-    _add(bench, _TIMER, due, arrivals.seen, number)
-    early = sum(arrivals.seen[each] < at for each, at in due.items() if each in arrivals.seen)
-    bench.add("latency", _TIMER, "early", early, round=number)
+        command = ("probe_record", str(_count(bench)), "--start", "1", "--pause", str(_PAUSE), *options)
+        stamped = _committed(kit.start(*command))
+        _wait(lambda: stamped.keys() <= arrivals.seen.keys())
+    return stamped, arrivals.seen
 
 
 def _to_handler(bench: Bench, number: int) -> None:

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import psycopg
 
-from migrations_guide.engine.shop import PASSWORD
+from migrations_guide.engine.shop import PASSWORD, Order, Shop
 from project.processes.process import Process, end
 from project.processes.servers import database
 from project.service import CONTEXTS
@@ -218,3 +218,20 @@ def broker_users() -> Iterator[dict[str, str]]:
         server.delete("vhosts", vhost)
         for user in users.values():
             server.delete("users", user)
+
+
+@contextmanager
+def prepared(folder: Path, *, more: Mapping[str, Mapping[str, str]] = {}) -> Iterator[Services]:
+    """Yield the four services, prepared; nothing runs yet. ``more`` is as in :class:`Services`."""
+    with databases() as own, broker_users() as brokers:
+        running = Services(folder, databases=own, brokers=brokers, more=more)
+        running.prepare()
+        try:
+            yield running
+        finally:
+            running.end()
+
+
+def ends(shop: Shop, order: Order, expected: str, *, seconds: float = 40) -> None:
+    """Wait until an order has come to an end, as the admin words it."""
+    wait_until(f"{order.number} is {expected}", lambda: shop.state(order) == expected, seconds=seconds)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from migrations_guide.engine.shop import USER, Order, Shop
+from migrations_guide.engine.shop import USER, Shop
 from tests import servers
 from tests.acceptance import services
 from tests.acceptance.running import wait_until
-from tests.acceptance.services import Services
+from tests.acceptance.services import Services, ends
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -35,13 +35,8 @@ def four(bank: Path) -> Iterator[Services]:
     folder = servers.SCRATCH / "closed_bank"
     folder.mkdir()
     payments = {"DJANGO_SETTINGS_MODULE": "tests.acceptance.closed_bank.settings", "BANK": str(bank)}
-    with services.databases() as databases, services.broker_users() as brokers:
-        running = Services(folder, databases=databases, brokers=brokers, more={"payments": payments})
-        running.prepare()
-        try:
-            yield running
-        finally:
-            running.end()
+    with services.prepared(folder, more={"payments": payments}) as running:
+        yield running
 
 
 def test_orders_expire_that_cannot_be_charged_and_those_that_follow_are_paid(
@@ -58,11 +53,11 @@ def test_orders_expire_that_cannot_be_charged_and_those_that_follow_are_paid(
     four.start_worker("payments")
 
     for order in early:
-        ends(shop, order, "Cancelled: payment declined")
+        ends(shop, order, "Cancelled: payment declined", seconds=60)
     (bank / "closed").unlink()
     four.run("payments", "python manage.py resume payments.take_payment", codes=(0, 1))  # if it is paused
     late = shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 1})
-    ends(shop, late, "Shipped")
+    ends(shop, late, "Shipped", seconds=60)
 
     wait_until(
         "nothing waits any more",
@@ -79,7 +74,3 @@ def test_orders_expire_that_cannot_be_charged_and_those_that_follow_are_paid(
 def timers(four: Services) -> int:
     rows = four.ask("payments", "SELECT 1 FROM published WHERE destination = 'payments.payment_overdue.v1'")
     return len(rows)
-
-
-def ends(shop: Shop, order: Order, expected: str) -> None:
-    wait_until(f"{order.number} is {expected}", lambda: shop.state(order) == expected, seconds=60)

@@ -14,7 +14,7 @@ from project.service import CONTEXTS
 from tests import servers
 from tests.acceptance import services
 from tests.acceptance.running import wait_until
-from tests.acceptance.services import Services
+from tests.acceptance.services import Services, ends
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -29,13 +29,8 @@ def four() -> Iterator[Services]:
     """Yield the four services, prepared; nothing runs yet."""
     folder = servers.SCRATCH / "services"
     folder.mkdir()
-    with services.databases() as databases, services.broker_users() as brokers:
-        running = Services(folder, databases=databases, brokers=brokers)
-        running.prepare()
-        try:
-            yield running
-        finally:
-            running.end()
+    with services.prepared(folder) as running:
+        yield running
 
 
 def test_order_travels_through_four_services(four: Services) -> None:
@@ -71,10 +66,6 @@ def test_order_travels_through_four_services(four: Services) -> None:
         assert four.ask(name, "SELECT body FROM published WHERE status = 3") == [], "somebody heard it all"
     four.stop()
     assert "ACCESS_REFUSED" not in four.said()
-
-
-def ends(shop: Shop, order: Order, expected: str) -> None:
-    wait_until(f"{order.number} is {expected}", lambda: shop.state(order) == expected, seconds=40)
 
 
 def journey(shop: Shop, order: Order) -> list[str]:

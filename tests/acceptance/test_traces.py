@@ -11,7 +11,7 @@ from tests import servers
 from tests.acceptance import otlp, services
 from tests.acceptance.otlp import Receiver, Span
 from tests.acceptance.running import PROJECT, wait_until
-from tests.acceptance.services import Services
+from tests.acceptance.services import Services, ends
 
 pytestmark = [
     pytest.mark.acceptance,
@@ -75,18 +75,9 @@ def four(received: Receiver) -> Iterator[Services]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": received.url,
         "OTEL_BSP_SCHEDULE_DELAY": "200",
     }
-    with services.databases() as databases, services.broker_users() as brokers:
-        running = Services(
-            folder,
-            databases=databases,
-            brokers=brokers,
-            more={name: {**environment, "OTEL_SERVICE_NAME": name} for name in databases},
-        )
-        running.prepare()
-        try:
-            yield running
-        finally:
-            running.end()
+    more = {name: {**environment, "OTEL_SERVICE_NAME": name} for name in CONTEXTS}
+    with services.prepared(folder, more=more) as running:
+        yield running
 
 
 def test_order_is_one_trace_over_four_services(four: Services, received: Receiver) -> None:
@@ -98,10 +89,10 @@ def test_order_is_one_trace_over_four_services(four: Services, received: Receive
     wait_until("payments has three messages", lambda: four.ask("orders", relayed) == [(3,)], seconds=20)
     four.start_workers("payments", "inventory", "shipping")
     for order in together:
-        ends(shop, order)
+        ends(shop, order, "Shipped")
     four.tell("shipping", FAIL_ONCE)
     alone = shop.place(pays="tok_visa", lines={"TEA-SENCHA-100": 1})
-    ends(shop, alone)
+    ends(shop, alone, "Shipped")
     four.stop()  # what a process still holds, it sends before it ends
 
     assert received.refused == []
@@ -123,10 +114,6 @@ def test_order_is_one_trace_over_four_services(four: Services, received: Receive
     assert bundles, "three messages waited for the worker of payments"
     for span in (publish, *bundles):
         assert_linked_to_all(span, received.named("orders: create"))
-
-
-def ends(shop: Shop, order: Order) -> None:
-    wait_until(f"{order.number} is shipped", lambda: shop.state(order) == "Shipped", seconds=40)
 
 
 def about(received: Receiver, order: Order) -> list[Span]:
